@@ -1,0 +1,63 @@
+"""Look into the mailboxes of the local mail server."""
+
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from outbox.testing.mailboxes import Mailboxes, StoredMessage
+
+DEFAULT_DIRECTORY = Path(".run/mail")  # where `make run` keeps it
+
+
+class Command(BaseCommand):
+    """List the mailboxes, the mails of one, or show one mail."""
+
+    help = "List the mailboxes of the local mail server, the mails of one, or show one mail."
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("address", nargs="?", help="the mailbox to list")
+        parser.add_argument("number", nargs="?", type=int, help="the mail to show, 1 is the oldest")
+        parser.add_argument("--directory", type=Path, default=DEFAULT_DIRECTORY)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        mailboxes = Mailboxes(options["directory"])
+        address, number = options["address"], options["number"]
+        if address is None:
+            self._list_mailboxes(mailboxes)
+        elif number is None:
+            self._list_mails(mailboxes.messages(address), address)
+        else:
+            self._show(mailboxes.messages(address), address, number)
+
+    def _list_mailboxes(self, mailboxes: Mailboxes) -> None:
+        for address in mailboxes.addresses():
+            self.stdout.write(f"{len(mailboxes.messages(address)):6}  {_visible(address)}")
+
+    def _list_mails(self, messages: list[StoredMessage], address: str) -> None:
+        if not messages:
+            raise CommandError(f"There is no mail for {_visible(address)}.")
+        for message in messages:
+            parsed = message.parsed()
+            line = (
+                f"{message.number:4}  {message.received_at:%Y-%m-%d %H:%M:%S}  {message.size:>9,}  "
+                f"{parsed['From'] or ''}  {parsed['Subject'] or ''}"
+            )
+            self.stdout.write(_visible(line))
+
+    def _show(self, messages: list[StoredMessage], address: str, number: int) -> None:
+        if not 1 <= number <= len(messages):
+            raise CommandError(
+                f"There is no mail {number} for {_visible(address)}, only {len(messages)}."
+            )
+        text = messages[number - 1].source.decode("utf-8", "replace").replace("\r\n", "\n")
+        self.stdout.write("\n".join(map(_visible, text.split("\n"))))
+
+
+def _visible(text: str) -> str:
+    """Escape what a terminal would act upon; a mail's author does not own our screen."""
+    return "".join(
+        character if character.isprintable() or character == "\t" else f"\\x{ord(character):02x}"
+        for character in text
+    )

@@ -1,0 +1,76 @@
+"""Run the local mail server until SIGTERM or SIGINT."""
+
+import argparse
+import asyncio
+import ssl
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from outbox.testing import mailserver, serving
+from outbox.testing.offer import EXTENSIONS, Offer
+
+
+class Command(BaseCommand):
+    """Take mail for any address on a loopback port and keep it in Maildir folders."""
+
+    help = f"Run the local mail server of development and tests.\n\n{mailserver.HELP}"
+    requires_system_checks = ()
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        """Keep the lines of the help as they are."""
+        kwargs["formatter_class"] = argparse.RawDescriptionHelpFormatter
+        return super().create_parser(prog_name, subcommand, **kwargs)
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--directory", type=Path, required=True, help="where the mail is kept")
+        parser.add_argument("--host", default="127.0.0.1")
+        parser.add_argument("--port", type=int, default=0, help="0 (the default) takes a free one")
+        parser.add_argument(
+            "--ready-file", type=Path, help="file that gets the port when it is open"
+        )
+        parser.add_argument("--user", help="ask every client to log in as this user …")
+        parser.add_argument("--password", help="… with this password (PLAIN, LOGIN, CRAM-MD5)")
+        parser.add_argument(
+            "--certificate", type=Path, help="PEM certificate chain: offers STARTTLS"
+        )
+        parser.add_argument(
+            "--key", type=Path, help="PEM private key, where it is not in that file"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        offer = _offer(options["user"], options["password"], options["certificate"], options["key"])
+        server = mailserver.MailServer(options["directory"], offer=offer)
+
+        def ready(port: int) -> None:
+            if options["ready_file"]:
+                serving.write_port(options["ready_file"], port)
+            self.stdout.write(f"Mail server at {options['host']}:{port}")
+            self.stdout.flush()
+
+        running = serving.serve_until_signalled(
+            server.receiver, options["host"], options["port"], ready
+        )
+        try:
+            asyncio.run(running)
+        except OSError as error:
+            raise CommandError(f"Cannot listen on port {options['port']}: {error}") from error
+        finally:
+            server.ledger.close()
+
+
+def _offer(
+    user: str | None, password: str | None, certificate: Path | None, key: Path | None
+) -> Offer:
+    if (user is None) != (password is None):
+        raise CommandError("--user and --password go together")
+    extensions, tls = EXTENSIONS, None
+    if certificate:
+        extensions = (*extensions, "STARTTLS")
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        tls.load_cert_chain(certificate, key)
+    if user is None or password is None:
+        return Offer(extensions=extensions, tls=tls)
+    extensions = (*extensions, "AUTH PLAIN LOGIN CRAM-MD5")
+    return Offer(extensions=extensions, tls=tls, login=(user, password), login_required=True)

@@ -1,0 +1,100 @@
+"""Run an asyncio server: in a thread for tests, or as a process's one job until a signal."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from outbox.testing.receiver import Receiver
+
+Factory = Callable[[], Receiver]
+
+
+async def listen(
+    factory: Factory, host: str, port: int, tls: ssl.SSLContext | None = None
+) -> tuple[asyncio.Server, set[Receiver]]:
+    """Start to listen; return the server and the receivers it made so far (a set that grows)."""
+    receivers: set[Receiver] = set()
+
+    def make() -> Receiver:
+        receiver = factory()
+        receivers.add(receiver)
+        receiver.when_closed(lambda: receivers.discard(receiver))
+        return receiver
+
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(make, host, port, ssl=tls, backlog=1024)
+    return server, receivers
+
+
+async def serve_until_signalled(
+    factory: Factory, host: str, port: int, ready: Callable[[int], None]
+) -> None:
+    """Serve until SIGTERM or SIGINT, then drop every connection; `ready` hears the port."""
+    loop, over = asyncio.get_running_loop(), asyncio.Event()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, over.set)
+    server, receivers = await listen(factory, host, port)
+    ready(port_of(server))
+    await over.wait()
+    _end(server, receivers)
+
+
+@contextlib.contextmanager
+def serving_in_thread(
+    factory: Factory, host: str = "127.0.0.1", port: int = 0, tls: ssl.SSLContext | None = None
+) -> Iterator[int]:
+    """Serve while the block runs; the value is the port."""
+    with loop_in_thread() as loop:
+        started = asyncio.run_coroutine_threadsafe(listen(factory, host, port, tls), loop)
+        server, receivers = started.result(timeout=10)
+        try:
+            yield port_of(server)
+        finally:
+            loop.call_soon_threadsafe(_end, server, receivers)
+
+
+@contextlib.contextmanager
+def loop_in_thread() -> Iterator[asyncio.AbstractEventLoop]:
+    """Run an event loop in a thread while the block runs; what still runs then is cancelled."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=_run, args=(loop,), name="outbox-testing", daemon=True)
+    thread.start()
+    try:
+        yield loop
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(timeout=10)
+
+
+def _run(loop: asyncio.AbstractEventLoop) -> None:
+    asyncio.set_event_loop(loop)
+    loop.run_forever()
+    tasks = asyncio.all_tasks(loop)
+    for task in tasks:
+        task.cancel()
+    loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+    loop.close()
+
+
+def _end(server: asyncio.Server, receivers: set[Receiver]) -> None:
+    server.close()
+    for receiver in tuple(receivers):
+        receiver.abort()
+
+
+def port_of(server: asyncio.Server) -> int:
+    """Return the port a server listens on."""
+    port: int = server.sockets[0].getsockname()[1]
+    return port
+
+
+def write_port(path: Path, port: int) -> None:
+    """Tell the port to whoever waits for the file; it is never seen half written."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}")
+    temporary.write_text(f"{port}\n", "ascii")
+    temporary.replace(path)
