@@ -1,0 +1,91 @@
+"""Encoded words of RFC 2047: text outside ASCII in headers, both ways.
+
+Writing keeps each word to 75 characters and never splits a character. Reading takes what real
+senders write, unknown charsets and broken base64 included, and never raises.
+"""
+
+import binascii
+import re
+from collections.abc import Callable, Iterator
+
+from outbox.mail.charsets import decode_text
+from outbox.mail.encodings import decode_base64
+
+MAX_WORD = 75  # RFC 2047 2
+
+_FRAME = len("=?utf-8?q??=")
+_ROOM = MAX_WORD - _FRAME
+_LEAST_ROOM = 12  # one character of four bytes, as "=F0=9F=93=AC"
+# What may stand bare in a word of any place, a phrase included (RFC 2047 5 (3)).
+_BARE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!*+-/")
+_Q = [chr(b) if b in _BARE else f"={b:02X}" for b in range(256)]
+_Q[ord(" ")] = "_"
+
+_WORD = re.compile(r"=\?([^?\s]{1,60})\?([bq])\?([^?\r\n]*)\?=", re.IGNORECASE)
+
+
+def encode_words(text: str, first_room: int) -> list[str]:
+    """Encode text as UTF-8 words, by Q or B, whichever is shorter.
+
+    The first word is at most `first_room` characters long, so that it fits behind a field name.
+    """
+    room = min(max(first_room - _FRAME, _LEAST_ROOM), _ROOM)
+    if sum(map(_q_cost, text)) <= sum(map(_b_cost, text)) * 4 // 3:
+        return [_q_word(piece) for piece in _pieces(text, _q_cost, room, _ROOM)]
+    pieces = _pieces(text, _b_cost, room // 4 * 3, _ROOM // 4 * 3)
+    return [_b_word(piece) for piece in pieces]
+
+
+def _q_cost(char: str) -> int:
+    return sum(len(_Q[byte]) for byte in char.encode())
+
+
+def _b_cost(char: str) -> int:
+    return len(char.encode())
+
+
+def _pieces(text: str, cost: Callable[[str], int], first: int, room: int) -> Iterator[str]:
+    start = used = 0
+    limit = first
+    for number, char in enumerate(text):
+        used += cost(char)
+        if used > limit:
+            yield text[start:number]
+            start, used, limit = number, cost(char), room
+    yield text[start:]
+
+
+def _q_word(text: str) -> str:
+    return "=?utf-8?q?" + "".join(_Q[byte] for byte in text.encode()) + "?="
+
+
+def _b_word(text: str) -> str:
+    return "=?utf-8?b?" + binascii.b2a_base64(text.encode(), newline=False).decode("ascii") + "?="
+
+
+def decode_words(text: str) -> str:
+    """Decode every encoded word of an unfolded header value; blanks between two words vanish."""
+    plain_from = 0
+    run: list[bytes] = []  # the bytes of words that follow each other in one charset
+    charset = ""
+    decoded: list[str] = []
+    for match in _WORD.finditer(text):
+        between = text[plain_from : match.start()]
+        said = match[1].partition("*")[0].lower()  # RFC 2231 5: "*language" may follow
+        # Senders split characters over words against the RFC: join the bytes, then decode.
+        if said != charset or between.strip():
+            decoded.append(decode_text(b"".join(run), charset))
+            run, charset = [], said
+        if between.strip() or plain_from == 0:
+            decoded.append(between)
+        run.append(_word_bytes(match[2], match[3]))
+        plain_from = match.end()
+    decoded.append(decode_text(b"".join(run), charset))
+    return "".join(decoded) + text[plain_from:]
+
+
+def _word_bytes(encoding: str, payload: str) -> bytes:
+    data = payload.encode("utf-8", "surrogateescape")
+    if encoding in "qQ":
+        return binascii.a2b_qp(data, header=True)
+    return decode_base64(data)

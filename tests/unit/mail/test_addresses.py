@@ -1,0 +1,104 @@
+"""Reading one address or many, as people type them."""
+
+import pytest
+
+from outbox.mail.addresses import Address, AddressError, parse_address, parse_address_list, unique
+
+BOB = Address("", "bob", "example.org")
+ANN = Address("Ann", "ann", "example.net")
+
+TYPED = {
+    "nothing": ("  \n ", []),
+    "one bare": ("bob@example.org", [BOB]),
+    "commas": ("bob@example.org, Ann <ann@example.net>", [BOB, ANN]),
+    "semicolons": ("bob@example.org; Ann <ann@example.net>;", [BOB, ANN]),
+    "lines": ("bob@example.org\r\nAnn <ann@example.net>\n\n", [BOB, ANN]),
+    "a comma inside quotes": (
+        '"Lee, Ann" <ann@example.net>',
+        [Address("Lee, Ann", "ann", "example.net")],
+    ),
+    "a quote inside quotes": (
+        r'"Ann \"A\" Lee" <ann@example.net>',
+        [Address('Ann "A" Lee', "ann", "example.net")],
+    ),
+    "an empty display name": ('"" <bob@example.org>', [BOB]),
+    "angles alone": ("<bob@example.org>", [BOB]),
+    "an address as its own name": (
+        "bob@example.org <bob@example.org>",
+        [Address("bob@example.org", "bob", "example.org")],
+    ),
+    "dots in a name": ("J. Doe <j@x.org>", [Address("J. Doe", "j", "x.org")]),
+    "a group": ("Team: bob@example.org, Ann <ann@example.net>;", [BOB, ANN]),
+    "an empty group": ("undisclosed-recipients:;", []),
+    "a group among others": (
+        "a@x.org, Team: bob@example.org; ann@example.net",
+        [Address("", "a", "x.org"), BOB, Address("", "ann", "example.net")],
+    ),
+    "a comment as the name": ("ann@example.net (Ann)", [ANN]),
+    "a nested comment": (
+        r"bob@example.org (a (b) \) c)",
+        [Address(r"a (b) \) c", "bob", "example.org")],
+    ),
+    "comments inside": (
+        "bob(x)@(y)example.org, Ann (z) <ann@example.net>",
+        [Address("x", "bob", "example.org"), Address("Ann (z)", "ann", "example.net")],
+    ),
+    "a quoted local part": ('"a b"@example.org', [Address("", "a b", "example.org")]),
+    "a quoted local part without need": ('"bob"@example.org', [BOB]),
+    "blanks around the at": ("bob @ example.org", [BOB]),
+    "an IPv4 literal": ("bob@[192.0.2.1]", [Address("", "bob", "[192.0.2.1]")]),
+    "an IPv6 literal": ("bob@[IPv6:2001:db8::1]", [Address("", "bob", "[IPv6:2001:db8::1]")]),
+    "encoded words": ("=?utf-8?q?Z=C3=B6e?= <z@x.org>", [Address("Zöe", "z", "x.org")]),
+    "what copying leaves": ("\ufeff\u202abob@example.org\u202c\u00a0", [BOB]),
+    "a local part outside ASCII": ("zoë@example.org", [Address("", "zoë", "example.org")]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "expected"), TYPED.values(), ids=TYPED)
+def test_it_reads_what_a_person_types(text: str, expected: list[Address]) -> None:
+    assert parse_address_list(text) == expected
+
+
+WRONG = {
+    "no at": ("bob", "“bob” has no @"),
+    "no domain": ("bob@", "“bob@” has no domain"),
+    "no local part": ("@example.org", "nothing before the @"),
+    "two addresses, no comma": ("a@x.org b@x.org", "“a@x.org b@x.org” has more than one @"),
+    "a space": ("bob lee@x.org", "has a space in it"),
+    "two dots": ("a..b@x.org", "two in a row"),
+    "a dot at the end": ("a.@x.org", "a dot at an end"),
+    "an open angle": ("Bob <b@x.org", "“<” that is never closed"),
+    "an open quote": ('"Bob <b@x.org>', "quote that is never closed"),
+    "an open comment": ("b@x.org (Bob", "“(” that is never closed"),
+    "text behind": ("<b@x.org> Bob", "text behind the “>”"),
+    "a bad label": ("b@-x.org", "has no valid domain"),
+    "an empty label": ("b@x..org", "has no valid domain"),
+    "a bad literal": ("b@[300.1.1.1]", "no valid IP address"),
+    "a route": ("<@a.org,@b.org:c@d.org>", "“<” that is never closed"),
+    "a NUL": ("b\0@x.org", "control character"),
+    "a line break in quotes": ('"a\nb" <b@x.org>', "line break"),
+    "a line break in a comment": ("b@x.org (a\r\nRCPT TO:<x@y>)", "line break"),
+    "only the second is bad": ("bob@example.org, ann@", "“ann@” has no domain"),
+}
+
+
+@pytest.mark.parametrize(("text", "problem"), WRONG.values(), ids=WRONG)
+def test_it_names_the_entry_it_cannot_read(text: str, problem: str) -> None:
+    with pytest.raises(AddressError) as raised:
+        parse_address_list(text)
+
+    assert problem in str(raised.value)
+
+
+def test_one_address_is_not_two() -> None:
+    with pytest.raises(AddressError, match="more than one address"):
+        parse_address("a@x.org, b@x.org")
+
+
+def test_doubles_fold_the_case_of_the_domain_only() -> None:
+    """Protocol item 57."""
+    typed = "bob@Exämple.org, bob@XN--EXMPLE-CUA.org, Bob@exämple.org, Bob <bob@exämple.ORG>"
+
+    kept = unique(parse_address_list(typed))
+
+    assert [address.spec for address in kept] == ["bob@Exämple.org", "Bob@exämple.org"]
