@@ -1,0 +1,1 @@
+"""What runs, tests and checks the project on a developer's machine. Nothing here is deployed."""

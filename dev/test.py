@@ -1,0 +1,137 @@
+"""`make test`: the suite in stages, on both databases, with one summary at the end.
+
+    python -m dev.test [--stage NAME …] [-- PYTEST-ARGUMENT …]
+
+Unit tests run once; integration and acceptance tests on SQLite and again on PostgreSQL; browser
+tests once. TEST_DATABASE_URL, where given, takes the place of the PostgreSQL started here.
+"""
+
+import argparse
+import contextlib
+import os
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dev.postgres_server import FORGETFUL, postgres_server
+from dev.processes import StartError
+
+ROOT = Path(__file__).resolve().parent.parent
+REPORTS = ROOT / ".cache" / "reports"
+NO_TESTS = 5  # pytest's exit code when it collected nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One run of pytest."""
+
+    name: str
+    folders: tuple[str, ...]
+    database: str  # "sqlite" or "postgresql"
+
+
+STAGES = (
+    Stage("unit", ("tests/unit",), "sqlite"),
+    Stage("sqlite", ("tests/integration", "tests/acceptance"), "sqlite"),
+    Stage("postgresql", ("tests/integration", "tests/acceptance"), "postgresql"),
+    Stage("browser", ("tests/browser",), "sqlite"),
+)
+
+
+@dataclass(slots=True)
+class Result:
+    """What one stage came to, read from pytest's own report."""
+
+    stage: Stage
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+    seconds: float = 0
+    reasons: Counter[str] = field(default_factory=Counter)  # of the skipped
+
+
+def main() -> None:
+    """Run the stages asked for, all of them by default; exit with 1 when anything failed."""
+    parser = argparse.ArgumentParser(prog="dev.test", description="Run the suite.")
+    parser.add_argument("--stage", action="append", choices=[stage.name for stage in STAGES])
+    parser.add_argument("pytest", nargs="*", help="arguments for pytest, after --")
+    options = parser.parse_args()
+    stages = [stage for stage in STAGES if not options.stage or stage.name in options.stage]
+    try:
+        with postgres_url(stages) as url:
+            results = [run(stage, options.pytest, url) for stage in stages]
+    except StartError as error:
+        sys.exit(str(error))
+    sys.exit(summary(results))
+
+
+@contextlib.contextmanager
+def postgres_url(stages: list[Stage]) -> Iterator[str]:
+    """Give the URL of a PostgreSQL: the one named, else one started for as long as needed."""
+    named = os.environ.get("TEST_DATABASE_URL", "")
+    if named or all(stage.database != "postgresql" for stage in stages):
+        yield named
+        return
+    with postgres_server(options=FORGETFUL) as server:
+        yield server.url
+
+
+def run(stage: Stage, arguments: list[str], postgres: str) -> Result:
+    """Run pytest on one stage, in a process and a database of its own."""
+    print(f"\n— {stage.name}", flush=True)
+    report = REPORTS / f"{stage.name}.xml"
+    report.unlink(missing_ok=True)
+    url = postgres if stage.database == "postgresql" else ""
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *stage.folders, f"--junitxml={report}", *arguments],
+        cwd=ROOT,
+        env=os.environ | {"TEST_DATABASE_URL": url},
+        check=False,
+    )
+    result = read(stage, report)
+    if done.returncode not in {0, NO_TESTS} and not result.failed:
+        result.failed = 1  # it crashed, was interrupted, or could not even collect
+    return result
+
+
+def read(stage: Stage, report: Path) -> Result:
+    """Read pytest's report; a missing one is an empty result."""
+    result = Result(stage)
+    if not report.exists():
+        return result
+    for suite in ET.parse(report).getroot().iter("testsuite"):  # noqa: S314  # pytest wrote it
+        result.seconds += float(suite.get("time", 0))
+    for case in ET.parse(report).getroot().iter("testcase"):  # noqa: S314  # pytest wrote it
+        kinds = {child.tag for child in case}
+        if kinds & {"failure", "error"}:
+            result.failed += 1
+        elif (skipped := case.find("skipped")) is not None:
+            result.skipped += 1
+            result.reasons[skipped.get("message", "")] += 1
+        else:
+            result.passed += 1
+    return result
+
+
+def summary(results: list[Result]) -> int:
+    """Print what ran, what was skipped and why; return the exit code."""
+    print(f"\n{'':14}{'passed':>8}{'failed':>8}{'skipped':>9}{'seconds':>9}")
+    for result in results:
+        counts = f"{result.passed:8}{result.failed:8}{result.skipped:9}{result.seconds:9.1f}"
+        print(f"{result.stage.name:14}{counts}")
+    for result in results:
+        for reason, count in result.reasons.items():
+            print(f"{result.stage.name}: {count} skipped, {reason}")
+    passed, failed, skipped = (
+        sum(getattr(result, name) for result in results) for name in ("passed", "failed", "skipped")
+    )
+    print(f"\n{passed} passed, {failed} failed, {skipped} skipped")
+    return 1 if failed or not passed else 0
+
+
+if __name__ == "__main__":
+    main()
