@@ -1,0 +1,56 @@
+"""Envelope sender and recipients, and how they are written on the wire (RFC 5321 4.1.2)."""
+
+import re
+from dataclasses import dataclass
+
+import idna
+
+# A mailbox: no white space, brackets or control characters outside a quoted local part, so that
+# no address can carry a second command or parameter.
+_MAILBOX = re.compile(
+    r"""(?:[^\x00-\x20\x7f<>()\[\],:;@\\"]+|"(?:[^\x00-\x1f\x7f"\\]|\\[^\x00-\x1f\x7f])*")
+        @(?:[^\x00-\x20\x7f<>()\[\],:;@\\"]+|\[[^\x00-\x20\x7f<>\[\]@\\"]+\])""",
+    re.VERBOSE,
+)
+
+
+class UnsendableError(Exception):
+    """This cannot be sent here; the text begins with an enhanced status code (RFC 3463)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Envelope:
+    sender: str  # "" is the null sender
+    recipients: tuple[str, ...]
+
+
+def needs_smtputf8(address: str) -> bool:
+    """Tell whether only SMTPUTF8 can carry it: a local part outside ASCII (RFC 6531 3.2)."""
+    return not address.isascii() and not address.rpartition("@")[0].isascii()
+
+
+def path(address: str, *, as_is: bool) -> bytes:
+    """Give the address in angle brackets; the domain in A-labels unless `as_is` (SMTPUTF8)."""
+    if not _MAILBOX.fullmatch(address):
+        raise UnsendableError(f"5.1.3 “{_shown(address)}” is not an address SMTP can carry")
+    if not address.isascii() and not as_is:
+        local, _, domain = address.rpartition("@")
+        address = f"{local}@{_a_labels(domain)}"
+    return b"<" + address.encode() + b">"
+
+
+def folded(address: str) -> str:
+    """Equal for two spellings of one mailbox: only the domain's case folds (RFC 5321 2.4)."""
+    local, _, domain = address.rpartition("@")
+    return f"{local}@{domain.lower()}"
+
+
+def _a_labels(domain: str) -> str:
+    try:
+        return domain if domain.isascii() else idna.encode(domain, uts46=True).decode("ascii")
+    except (idna.IDNAError, UnicodeError):
+        raise UnsendableError(f"5.1.2 “{_shown(domain)}” is not a domain name") from None
+
+
+def _shown(text: str) -> str:
+    return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text[:100])

@@ -1,0 +1,57 @@
+"""The moment before the dot: `before_dot` runs beside the body and decides whether it may leave."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+from outbox.smtp.faults import FaultKind, Phase, SmtpFault
+
+BeforeDot = Callable[[], Awaitable[bool]]
+
+
+class Gate:
+    """Holds one call of `before_dot`, started at most once and never left running."""
+
+    def __init__(self, before_dot: BeforeDot) -> None:
+        self._before_dot = before_dot
+        self._task: asyncio.Task[bool] | None = None
+
+    @property
+    def is_decided(self) -> bool:
+        return self._task is not None and self._task.done()
+
+    def start(self) -> None:
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._call())
+
+    async def consent(self) -> None:
+        """Wait for the answer. Raises SmtpFault when it is no, or none can be given."""
+        self.start()
+        assert self._task is not None
+        cause: Exception | None = None
+        try:
+            if await self._task:
+                return
+        except Exception as error:  # noqa: BLE001 - whatever it is, the dot must not leave
+            cause = error
+        detail = "the mail was withdrawn before its end was sent"
+        raise SmtpFault(Phase.BODY, FaultKind.ABANDONED, detail) from cause
+
+    async def settle(self) -> None:
+        """See the call to its end where nobody waited for it; its answer no longer matters."""
+        if self._task is not None and not self._task.done():
+            await asyncio.wait([self._task])
+        if self._task is not None and not self._task.cancelled():
+            self._task.exception()  # seen, so that asyncio does not report it as lost
+
+    def cancel(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    def _call(self) -> Coroutine[Any, Any, bool]:
+        answer = self._before_dot()
+        return answer if asyncio.iscoroutine(answer) else _awaited(answer)
+
+
+async def _awaited(answer: Awaitable[bool]) -> bool:
+    return await answer

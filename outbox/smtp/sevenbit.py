@@ -1,0 +1,70 @@
+"""A seven-bit form of a message, for a server without 8BITMIME (RFC 6152 3).
+
+Only the transfer encodings of 8-bit parts change. A signed message is refused instead, since any
+change breaks what the signature promises.
+"""
+
+import base64
+import binascii
+from email import message_from_bytes
+from email.generator import BytesGenerator
+from email.message import Message
+from email.policy import compat32
+from io import BytesIO
+
+from outbox.smtp.envelope import UnsendableError
+
+_NO_8BITMIME = "the server does not offer 8BITMIME"
+
+
+def seven_bit(source: bytes) -> bytes:
+    """Re-encode 8-bit parts as quoted-printable or base64. Raises UnsendableError."""
+    message = message_from_bytes(source, policy=compat32)
+    if _is_signed(message):
+        raise UnsendableError(
+            f"5.6.2 {_NO_8BITMIME}, and re-encoding this message would break its signature"
+        )
+    for part in message.walk():
+        _encode_part(part)
+    out = BytesIO()
+    BytesGenerator(out, mangle_from_=False, maxheaderlen=0, policy=compat32).flatten(
+        message, linesep="\r\n"
+    )
+    encoded = out.getvalue()
+    if not encoded.isascii():
+        raise UnsendableError(
+            f"5.6.3 {_NO_8BITMIME}, and this message has 8-bit bytes outside its parts"
+        )
+    return encoded
+
+
+def _is_signed(message: Message) -> bool:
+    return "DKIM-Signature" in message or any(
+        part.get_content_type() == "multipart/signed" for part in message.walk()
+    )
+
+
+def _encode_part(part: Message) -> None:
+    payload = part.get_payload()
+    if not isinstance(payload, str):
+        # A container is as wide as what it holds, so its own encoding has to say so.
+        if "Content-Transfer-Encoding" in part:
+            part.replace_header("Content-Transfer-Encoding", "7bit")
+        return
+    raw = payload.encode("ascii", "surrogateescape")
+    if raw.isascii():
+        return
+    is_text = part.get_content_maintype() == "text"
+    name = "quoted-printable" if is_text else "base64"
+    encoded = binascii.b2a_qp(raw, istext=True) if is_text else _base64(raw)
+    part.set_payload(encoded.decode("ascii"))
+    if "Content-Transfer-Encoding" in part:
+        part.replace_header("Content-Transfer-Encoding", name)
+    else:
+        part["Content-Transfer-Encoding"] = name
+    if "MIME-Version" not in part and part.get("From") is not None:
+        part["MIME-Version"] = "1.0"
+
+
+def _base64(raw: bytes) -> bytes:
+    return base64.encodebytes(raw).replace(b"\n", b"\r\n")

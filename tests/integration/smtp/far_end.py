@@ -1,0 +1,226 @@
+"""A small SMTP server to converse with: correct unless a test says otherwise.
+
+`FarEnd(replies={"RCPT": ["250 ok", "550 5.1.1 no"]})` answers the first RCPT with the first entry,
+and so on; the last entry stays. An entry is the reply's text, or one of the acts below. Everything
+received is in `commands` and `mails`.
+"""
+
+import asyncio
+import socket
+import ssl
+import struct
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+from outbox.smtp import Security, Server
+
+
+class Act(Enum):
+    """What a server can do in place of answering."""
+
+    CLOSE = auto()
+    RESET = auto()
+    SILENCE = auto()  # keep the connection and say nothing, to this command
+
+
+@dataclass(frozen=True)
+class Drip:
+    """Say it one byte at a time."""
+
+    text: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Raw:
+    """Say exactly these bytes, and close behind them if so wished."""
+
+    data: bytes
+    close: bool = False
+
+
+Entry = str | Act | Drip | Raw
+OFFERS = ("PIPELINING", "SIZE 35882577", "8BITMIME", "SMTPUTF8", "CHUNKING", "ENHANCEDSTATUSCODES")
+
+_DEFAULTS: dict[str, Entry] = {
+    "GREETING": "220 far.test ESMTP",
+    "HELO": "250 far.test",
+    "STARTTLS": "220 2.0.0 go ahead",
+    "AUTH": "235 2.7.0 welcome",
+    "MAIL": "250 2.1.0 sender ok",
+    "RCPT": "250 2.1.5 recipient ok",
+    "DATA": "354 go ahead",
+    "DOT": "250 2.0.0 Ok: queued as 4FAR12",
+    "BDAT": "250 2.0.0 chunk ok",
+    "RSET": "250 2.0.0 forgotten",
+    "QUIT": "221 2.0.0 bye",
+}
+
+
+class _OverError(Exception):
+    """This conversation ends here."""
+
+
+@dataclass
+class FarEnd:
+    """One server; every connection draws from the same replies."""
+
+    replies: Mapping[str, Entry | Sequence[Entry]] = field(default_factory=dict)
+    offers: Sequence[str] = OFFERS
+    offers_in_tls: Sequence[str] | None = None  # None: the same
+    tls: ssl.SSLContext | None = None
+    implicit_tls: bool = False
+    stops_reading_in_body: bool = False  # answers DATA, then reads no further
+    commands: list[str] = field(default_factory=list)
+    mails: list[bytes] = field(default_factory=list)
+    connections: int = 0
+    port: int = 0
+    sni: list[str | None] = field(default_factory=list)
+    _used: dict[str, int] = field(default_factory=dict)
+
+    @asynccontextmanager
+    async def serving(self, host: str = "127.0.0.1") -> AsyncIterator["FarEnd"]:
+        if self.tls is not None:
+            self.tls.sni_callback = lambda _tls, name, _context: self.sni.append(name)
+        server = await asyncio.start_server(
+            self._converse, host, 0, ssl=self.tls if self.implicit_tls else None, limit=1 << 24
+        )
+        self.port = server.sockets[0].getsockname()[1]
+        try:
+            yield self
+        finally:
+            server.close()
+
+    def server(self, **changes: object) -> Server:
+        """How to reach it."""
+        values: dict[str, object] = {
+            "host": "127.0.0.1",
+            "port": self.port,
+            "security": Security.NONE,
+            "ehlo_name": "client.test",
+        }
+        return Server(**(values | changes))  # type: ignore[arg-type]  # a test's own choice
+
+    def entry(self, name: str) -> Entry:
+        given = self.replies.get(name, _DEFAULTS.get(name, "250 ok"))
+        if isinstance(given, str | Act | Drip | Raw):
+            return given
+        used = self._used.get(name, 0)
+        self._used[name] = used + 1
+        return given[min(used, len(given) - 1)]
+
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        try:
+            await _Conversation(self, reader, writer).run()
+        except (_OverError, OSError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+
+
+@dataclass
+class _Conversation:
+    far_end: FarEnd
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    secured: bool = False
+    recipients: int = 0
+    body: bytes = b""
+
+    async def run(self) -> None:
+        self.secured = self.far_end.implicit_tls
+        await self.say("GREETING")
+        while line := await self.reader.readline():
+            command = line.decode("utf-8", "replace").rstrip("\r\n")
+            self.far_end.commands.append(command)
+            await self.obey(command)
+
+    async def obey(self, command: str) -> None:
+        verb = command.split(" ", 1)[0].upper()
+        if verb == "EHLO":
+            await self.say("EHLO", self.welcome())
+        elif verb == "STARTTLS":
+            await self.start_tls()
+        elif verb == "RCPT":
+            self.recipients += (await self.say("RCPT")).startswith("2")
+        elif verb == "DATA":
+            await self.data()
+        elif verb == "BDAT":
+            await self.chunk(command)
+        else:
+            if verb in {"MAIL", "RSET"}:
+                self.recipients, self.body = 0, b""
+            await self.say(verb)
+            if verb == "QUIT":
+                raise _OverError
+
+    def welcome(self) -> str:
+        offers = self.far_end.offers
+        if self.secured and self.far_end.offers_in_tls is not None:
+            offers = self.far_end.offers_in_tls
+        lines = ["far.test", *offers]
+        return "\r\n".join([*(f"250-{line}" for line in lines[:-1]), f"250 {lines[-1]}"])
+
+    async def start_tls(self) -> None:
+        said = await self.say("STARTTLS")
+        if said.startswith("2"):
+            assert self.far_end.tls is not None
+            await self.writer.start_tls(self.far_end.tls)
+            self.secured = True
+
+    async def data(self) -> None:
+        if not self.recipients and "DATA" not in self.far_end.replies:
+            await self.write("554 5.5.1 no valid recipients")
+            return
+        if not (await self.say("DATA")).startswith("354"):
+            return
+        if self.far_end.stops_reading_in_body:
+            await asyncio.sleep(3600)
+        lines = []
+        while (line := await self.reader.readuntil(b"\n")) != b".\r\n":
+            lines.append(line[1:] if line.startswith(b".") else line)
+        self.far_end.mails.append(b"".join(lines))
+        self.far_end.commands.append(".")
+        await self.say("DOT")
+
+    async def chunk(self, command: str) -> None:
+        _, size, *last = command.split()
+        self.body += await self.reader.readexactly(int(size))
+        name = "DOT" if last else "BDAT"
+        if not self.recipients and name not in self.far_end.replies:
+            await self.write("503 5.5.1 no valid recipients")
+            return
+        if last:
+            self.far_end.mails.append(self.body)
+        await self.say(name)
+
+    async def say(self, name: str, default: str = "") -> str:
+        entry = self.far_end.entry(name) if name in self.far_end.replies or not default else default
+        if isinstance(entry, str):
+            await self.write(entry)
+            return entry
+        if isinstance(entry, Drip):
+            for byte in entry.text.encode() + b"\r\n":
+                self.writer.write(bytes([byte]))
+                await asyncio.sleep(entry.seconds)
+            return entry.text
+        if isinstance(entry, Raw):
+            self.writer.write(entry.data)
+            await self.writer.drain()
+            if entry.close:
+                raise _OverError
+            return entry.data.decode("latin-1")
+        if entry is Act.RESET:
+            sock: socket.socket = self.writer.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.writer.transport.abort()
+        if entry is not Act.SILENCE:
+            raise _OverError
+        return ""
+
+    async def write(self, text: str) -> None:
+        self.writer.write(text.encode() + b"\r\n")
+        await self.writer.drain()
