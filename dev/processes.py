@@ -56,7 +56,7 @@ class Process:
 
     @property
     def stdout(self) -> IO[bytes]:
-        """What it prints. Only with output=PIPE."""
+        """What it prints; whoever reads it closes it. Only with output=PIPE."""
         if self._popen.stdout is None:
             raise ValueError("This process was not started with output=PIPE.")
         return self._popen.stdout
@@ -91,8 +91,6 @@ class Process:
         guard.send(self.pid, signal.SIGKILL)
         self._popen.wait()
         _guard.forget(self.pid)
-        if self._popen.stdout is not None:
-            self._popen.stdout.close()
 
 
 class _Guard:

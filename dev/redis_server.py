@@ -7,6 +7,7 @@ permissions are its password: it listens on no port.
 import importlib.util
 import shutil
 from pathlib import Path
+from urllib.parse import quote
 
 import redis
 
@@ -44,7 +45,7 @@ class RedisServer:
         self.directory = directory
         self.append_only = append_only
         self.socket = socket_path(directory, "redis.sock")
-        self.url = f"unix://{self.socket}"
+        self.url = f"unix://{quote(str(self.socket))}"
         self.process: Process | None = None
 
     def command(self) -> list[str]:
@@ -52,7 +53,16 @@ class RedisServer:
         return [
             str(find_redis()),
             *("--port", "0", "--unixsocket", str(self.socket), "--unixsocketperm", "600"),
-            *("--dir", str(self.directory), "--save", "", "--daemonize", "no"),
+            *(
+                "--dir",
+                str(self.directory),
+                "--save",
+                "",
+                "--daemonize",
+                "no",
+                "--loglevel",
+                "warning",
+            ),
             *("--appendonly", "yes" if self.append_only else "no", "--appendfsync", "everysec"),
         ]
 

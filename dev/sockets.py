@@ -1,6 +1,8 @@
 """Where local servers listen: free ports, taken ports, and socket files short enough to bind."""
 
+import os
 import socket
+import stat
 import tempfile
 from pathlib import Path
 
@@ -29,11 +31,25 @@ def is_free(port: int) -> bool:
 
 
 def socket_path(directory: Path, name: str) -> Path:
-    """Return the path of a socket file in the directory, or in a private one when that is too deep.
+    """Return the path of a socket file in the directory, or of one elsewhere when that is too deep.
 
-    The directory a deep path is exchanged for is made anew by each call; remove it after use.
+    Elsewhere is a private directory that the deep one remembers, so that every process finds it.
     """
     path = directory / name
     if len(bytes(path)) <= PATH_MAX:
         return path
-    return Path(tempfile.mkdtemp(prefix="outbox-")) / name
+    note = directory / f"{name}.elsewhere"
+    elsewhere = Path(note.read_text()) if note.exists() else None
+    if elsewhere is None or not is_private(elsewhere):
+        elsewhere = Path(tempfile.mkdtemp(prefix="outbox-"))
+        note.write_text(str(elsewhere))
+    return elsewhere / name
+
+
+def is_private(directory: Path) -> bool:
+    """Tell whether a directory is still there, and is ours alone."""
+    try:
+        status = directory.lstat()
+    except OSError:
+        return False
+    return status.st_uid == os.getuid() and stat.S_IMODE(status.st_mode) == stat.S_IRWXU

@@ -143,6 +143,7 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE = {"sweep": {"task": "outbox.sweep", "schedule": 5.0}}
+CELERY_BEAT_ENABLE_REMOTE_CONTROL = True  # so that a health check can ask it
 # Kept in memory: the only entry is due every few seconds, so there is nothing to remember.
 CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"
 

@@ -8,6 +8,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from django.conf import settings
@@ -35,7 +36,7 @@ def site_environment(transactional_db: None) -> dict[str, str]:
     """
     name = connection.settings_dict["NAME"]
     if connection.vendor == "sqlite":
-        url = f"sqlite:///{name}"
+        url = f"sqlite:///{quote(name)}"
     else:
         before, _, query = os.environ["DATABASE_URL"].partition("?")
         url = f"{before.rpartition('/')[0]}/{name}" + (f"?{query}" if query else "")

@@ -8,6 +8,7 @@ in the environment here is inherited by the workers and commands that tests star
 import os
 import tempfile
 from pathlib import Path
+from urllib.parse import quote
 
 from cryptography.fernet import Fernet
 
@@ -25,15 +26,18 @@ os.environ |= {
     "SECRET_KEY": "only for tests " * 4,
     "OUTBOX_SECRET_KEYS": Fernet.generate_key().decode(),
     "OUTBOX_ALLOW_PRIVATE_HOSTS": "on",  # every server of a test is on loopback
-    "DATABASE_URL": os.environ.get("TEST_DATABASE_URL") or f"sqlite:///{SCRATCH}/unused.sqlite3",
+    "DATABASE_URL": os.environ.get("TEST_DATABASE_URL")
+    or f"sqlite:///{quote(str(SCRATCH))}/unused.sqlite3",
     "SQLITE_SYNCHRONOUS": "OFF",  # tests kill processes, not the power
-    "REDIS_URL": f"unix://{REDIS_DIRECTORY}/redis.sock",
+    "REDIS_URL": f"unix://{quote(str(REDIS_DIRECTORY))}/redis.sock",
     "MEDIA_ROOT": f"{SCRATCH}/media",
     "STATIC_ROOT": f"{SCRATCH}/static",
 }
 
 from mailsite.settings import *  # noqa: E402, F403  # reads the environment above
-from mailsite.settings import DATABASES, STORAGES  # noqa: E402  # likewise
+from mailsite.settings import DATABASES, INSTALLED_APPS, STORAGES  # noqa: E402  # likewise
+
+INSTALLED_APPS.append("tests.exampleapp")  # somebody else's app, which knows no outbox
 
 if "sqlite3" in DATABASES["default"]["ENGINE"]:
     # A file, not memory: workers share it.

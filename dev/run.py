@@ -1,0 +1,251 @@
+"""`make run`: the whole site on this machine, on loopback, until SIGINT or SIGTERM.
+
+Starts Redis, web, two workers, beat and a local mail server, starts again what dies, says once that
+everything answers, and ends every process it started, however it ends itself.
+"""
+
+import fcntl
+import os
+import shlex
+import signal
+import socket
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Mapping
+from functools import partial
+from types import FrameType
+from typing import TextIO
+
+from dev import site
+from dev.console import Console
+from dev.parent import Parent
+from dev.part import Part
+from dev.processes import Process, StartError
+from dev.redis_server import RedisServer
+from dev.redis_server import answers as redis_answers
+from dev.sockets import is_free
+
+READY_WITHIN = 120.0
+PORTS = 65_536
+IMPATIENT_AFTER = 1.0
+GRACE_FOR = 25.0  # a worker lets conversations end; see OUTBOX["SHUTDOWN_FOR"]
+WORKERS = ("worker1", "worker2")
+
+
+class StopAsked(Exception):  # noqa: N818  # an order, not an error
+    """Somebody asked the site to stop."""
+
+
+class Runner:
+    """The parts of the site, in the order in which they start."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.parent = Parent()
+        self.parts: list[Part] = []
+        self.preparing: Process | None = None
+        self.stop_asked_at: float | None = None
+
+    def run(self) -> None:
+        """Start everything, say so, and care for it until asked to stop. Raises StartError."""
+        try:
+            environment = self.start()
+            for part in self.parts:
+                self.wait(part.answers, what=part.name)
+            self.announce(environment)
+            while True:
+                self.breathe()
+                for part in self.parts:
+                    part.care()
+        except StopAsked:
+            self.console.say("Stopping …")
+        finally:
+            self.stop()
+
+    def start(self) -> Mapping[str, str]:
+        """Start the parts, each as early as what it needs is there."""
+        redis = RedisServer(site.RUN / "redis", append_only=True)
+        environment = site.environment(redis.url)
+        os.environ |= environment  # for pongs, which asks through the site's own Celery app
+        port_before, port = site.mail_port()
+        self.prepare(environment, port_before, port)
+        if environment["REDIS_URL"] == redis.url:
+            self.add("redis", redis.command(), environment, redis.answers)
+        self.add("mail", mail_command(port), environment, lambda: accepts(port))
+        self.wait(lambda: redis_answers(environment["REDIS_URL"]), what="Redis")
+        self.wait(self.is_prepared, what="the database")
+        self.add_site(environment)
+        return environment
+
+    def prepare(self, environment: Mapping[str, str], port_before: int, port: int) -> None:
+        """Start migrations and the like, which need no other part."""
+        arguments = [str(site.LOGIN), str(port_before), str(port)]
+        command = [sys.executable, "-m", "dev.prepare", *arguments]
+        self.preparing = Process(command, environment=environment, cwd=site.ROOT)
+
+    def is_prepared(self) -> bool:
+        """Tell whether that is done. Raises StartError when it failed."""
+        code = self.preparing.returncode if self.preparing else None
+        if code:
+            raise StartError("The site could not be prepared; the reason is above.")
+        return code == 0
+
+    def add_site(self, environment: Mapping[str, str]) -> None:
+        """Start what the Procfile lists."""
+        commands = procfile()
+        url = f"http://127.0.0.1:{environment['PORT']}/healthz"
+        self.add("web", commands["web"], environment, lambda: serves(url))
+        for name, command in [
+            *((name, commands["worker"]) for name in WORKERS),
+            ("beat", commands["beat"]),
+        ]:
+            node = f"{name}@localhost"
+            self.add(name, [*command, "--hostname", node], environment, partial(pongs, node))
+
+    def add(
+        self,
+        name: str,
+        command: list[str],
+        environment: Mapping[str, str],
+        answers: Callable[[], bool],
+    ) -> None:
+        """Start one more part."""
+        part = Part(name, command, environment, self.console, site.LOGS, answers)
+        part.start()
+        self.parts.append(part)
+
+    def wait(self, condition: Callable[[], bool], *, what: str) -> None:
+        """Wait on a condition, as long as every part lives. Raises StartError."""
+        deadline = time.monotonic() + READY_WITHIN
+        while not condition():
+            self.breathe()
+            for part in self.parts:
+                if (code := part.ended()) is not None:
+                    raise StartError(f"{part.name} ended with {code}; what it said is above.")
+            if time.monotonic() > deadline:
+                raise StartError(f"No answer from {what} within {READY_WITHIN:g} s.")
+
+    def breathe(self) -> None:
+        """Let a moment pass. Raises StopAsked when it is time to stop."""
+        if self.stop_asked_at is not None or self.parent.gave_up():
+            raise StopAsked
+        time.sleep(0.1)
+
+    def announce(self, environment: Mapping[str, str]) -> None:
+        """Say where the site is and how to get in."""
+        address = f"http://127.0.0.1:{environment['PORT']}/"
+        for line in (
+            "",
+            f"The outbox is ready: open {address}",
+            f"  Sign in as the user, and with the password, in {site.LOGIN.relative_to(site.ROOT)}",
+            "  Look into the local mail server's mailboxes: make manage COMMAND=outbox_mailbox",
+            "  Stop with Ctrl-C",
+            "",
+        ):
+            self.console.say(line)
+
+    def stop(self) -> None:
+        """End every part: first those that make work, last what they stand on."""
+        if self.preparing is not None:
+            self.preparing.stop()
+        for part in self.parts:
+            if part.name not in {"redis", "mail"}:
+                part.ask()
+        for part in reversed(self.parts):
+            part.stop(GRACE_FOR)
+        self.console.say("Everything has stopped.")
+
+    def ask(self, number: int, frame: FrameType | None) -> None:
+        """Take a signal: the first asks to stop, a later one ends everything at once.
+
+        One order may come twice: from make and from whoever signals its whole group.
+        """
+        now = time.monotonic()
+        if self.stop_asked_at is None:
+            self.stop_asked_at = now
+        elif now - self.stop_asked_at > IMPATIENT_AFTER:
+            for part in self.parts:
+                part.kill()
+
+
+def procfile() -> dict[str, list[str]]:
+    """Read the commands that production runs too."""
+    lines = (site.ROOT / "Procfile").read_text().splitlines()
+    named = (line.partition(":") for line in lines if line)
+    commands = {name: shlex.split(command) for name, _, command in named}
+    return {name: [str(site.BIN / words[0]), *words[1:]] for name, words in commands.items()}
+
+
+def mail_command(port: int) -> list[str]:
+    """Return the command of the local mail server."""
+    manage = [sys.executable, str(site.ROOT / "manage.py"), "outbox_mailserver"]
+    return [*manage, "--port", str(port), "--directory", str(site.MAIL)]
+
+
+def accepts(port: int) -> bool:
+    """Tell whether a server listens on a loopback port."""
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def serves(url: str) -> bool:
+    """Tell whether a page is answered with 200."""
+    try:
+        with urllib.request.urlopen(url, timeout=2) as response:  # noqa: S310  # http, our own
+            return bool(response.status == 200)  # noqa: PLR2004  # a status code
+    except OSError:
+        return False
+
+
+def pongs(node: str) -> bool:
+    """Tell whether a worker or beat answers a ping through Redis."""
+    from mailsite.celery import app
+
+    return bool(app.control.ping(destination=[node], timeout=0.5))
+
+
+def lock() -> TextIO:
+    """Hold `.run` for this process. Exits with one line when another run holds it."""
+    held = (site.RUN / "lock").open("w")
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        sys.exit(f"The site of {site.ROOT} is running already.")
+    return held
+
+
+def check_web_port() -> None:
+    """Exit with one line when the port of the pages cannot be had."""
+    named = os.environ.get("PORT", "8000")
+    if not (named.isdecimal() and 0 < int(named) < PORTS):
+        sys.exit(f"PORT is “{named}”, which is no port: PORT=8001 make run")
+    if not is_free(int(named)):
+        other = int(named) + 1
+        sys.exit(f"Port {named} is taken: choose another with PORT, as in PORT={other} make run")
+
+
+def main() -> None:
+    """Run the site until SIGINT or SIGTERM."""
+    check_web_port()
+    site.LOGS.mkdir(parents=True, exist_ok=True)
+    site.RUN.chmod(0o700)
+    held = lock()
+    console = Console()
+    runner = Runner(console)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, runner.ask)
+    code = 0
+    try:
+        runner.run()
+    except StartError as error:
+        console.say(str(error))
+        code = 1
+    console.flush(within=2)
+    held.close()
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()
