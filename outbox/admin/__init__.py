@@ -1,0 +1,19 @@
+"""The admin: staff see everything here and change nothing but through `outbox.api`.
+
+Accounts are the exception, since they are settings. No list counts a table or loads a body.
+"""
+
+from outbox.admin.accounts import AccountAdmin
+from outbox.admin.attempts import AttemptAdmin
+from outbox.admin.messages import MessageAdmin
+from outbox.admin.recipients import RecipientAdmin
+from outbox.admin.routes import DestinationAdmin, WorkerAdmin
+
+__all__ = [
+    "AccountAdmin",
+    "AttemptAdmin",
+    "DestinationAdmin",
+    "MessageAdmin",
+    "RecipientAdmin",
+    "WorkerAdmin",
+]

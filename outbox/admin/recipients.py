@@ -1,0 +1,27 @@
+"""Recipients over all messages: who got what, and every one of a mail that has very many."""
+
+from django.contrib import admin
+from django.utils.translation import gettext_lazy as _
+
+from outbox.admin import wording
+from outbox.admin.readonly import ReadOnlyAdmin
+from outbox.models import Recipient
+
+
+@admin.register(Recipient)
+class RecipientAdmin(ReadOnlyAdmin):
+    """Searched by the beginning of an address, which its index answers."""
+
+    list_display = ("address", "message", "state", "last_reply", "attempts", "next_attempt_at")
+    list_filter = ("state", "role")
+    list_select_related = ("message",)
+    search_fields = ("address__startswith",)
+    search_help_text = _("The beginning of an address")
+    ordering = ("-pk",)
+    readonly_fields = ("last_reply",)
+    exclude = ("sender_key", "reply_code", "reply_text")
+    raw_id_fields = ("message", "destination", "attempt")
+
+    @admin.display(description=_("last reply"))
+    def last_reply(self, recipient: Recipient) -> str:
+        return wording.reply(recipient)

@@ -1,0 +1,252 @@
+"""Django's mail API, queued: `send_mail` and `EmailMessage.send()` end as rows, not as a call.
+
+What is queued is what `EmailMessage.message()` gave, byte for byte with CRLF, less a Bcc header.
+A call is queued whole or not at all: every message of it is rendered and checked before the first
+row is written, and a bad header or address raises in the caller's stack, `fail_silently` or not.
+It never talks to a mail server and never reads a body as a template.
+"""
+
+import copy
+import email.message
+import email.policy
+import inspect
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache, partial
+from typing import Any
+
+from django.core.mail import EmailMessage
+from django.core.mail.backends.base import BaseEmailBackend
+from django.db import DatabaseError, connections, transaction
+
+from outbox import api
+from outbox.conf import get_conf
+from outbox.exceptions import InvalidMailError, NoAccountError
+from outbox.mail.addresses import Address, AddressError, parse_address, parse_address_list
+from outbox.mail.source import SourceError, normalise, strip_bcc
+from outbox.mail.words import decode_words
+from outbox.models import Account, Origin, Role
+
+# What RFC 5322 calls a dot-atom, alone: the mailbox of a host's own user, such as "root".
+_LOCAL_MAILBOX = re.compile(r"[\w!#$%&'*+/=?^`{|}~-]+(?:\.[\w!#$%&'*+/=?^`{|}~-]+)*", re.ASCII)
+SNIPPET_OF = 10_000  # characters of a body that a list's snippet is made of
+_PRIORITY = re.compile(r"\s*([1-5])\b")
+
+
+class EmailBackend(BaseEmailBackend):
+    """Queue instead of sending.
+
+    Options, by keyword or as `OPTIONS` of a MAILERS entry:
+
+    - `account`: name or id of the account to send with; without it the default for apps.
+    - `using`: alias of a database whose transaction decides too. Without it the rows join the
+      caller's transaction on the outbox's own database, and OUTBOX["ON_OTHER_DATABASE"] says what
+      a transaction on another one means. With another one they are written after its commit, and
+      a process killed between the two commits loses them.
+    - `fail_silently`: answer 0 instead of raising when the database or the storage cannot take
+      the mail. Mistakes in the mail or in the configuration raise all the same.
+    """
+
+    def __init__(
+        self,
+        fail_silently: bool = False,  # noqa: FBT001, FBT002  # Django passes it by position
+        *,
+        account: str | int | None = None,
+        using: str | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self.alias = options.get("alias")  # Django 5.2's own base keeps none
+        self.fail_silently = fail_silently
+        self.account = account
+        self.using = using
+
+    def send_messages(self, email_messages: Iterable[EmailMessage]) -> int:
+        """Queue every message that has a recipient; return how many those were."""
+        messages = [message for message in email_messages or () if message.recipients()]
+        if not messages:
+            return 0
+        try:
+            account = self._account()
+            self._queue([_outgoing(message, account) for message in messages])
+        except (DatabaseError, OSError):
+            if not self.fail_silently:
+                raise
+            return 0
+        return len(messages)
+
+    def _account(self) -> Account | None:
+        if self.account is None:
+            return None
+        accounts = Account.objects.using(get_conf().database)
+        by = {"pk": self.account} if isinstance(self.account, int) else {"name": self.account}
+        found = list(accounts.filter(**by)[:2])
+        if len(found) != 1:
+            problem = "no account" if not found else "more than one account"
+            raise NoAccountError(f"There is {problem} {self.account!r} to send with.")
+        return found[0]
+
+    def _queue(self, outgoing: Sequence[api.Outgoing]) -> None:
+        others = self._other_transactions()
+        if others:
+            _once_committed({*others, get_conf().database}, partial(api.queue_sources, outgoing))
+        else:
+            api.queue_sources(outgoing)
+
+    def _other_transactions(self) -> set[str]:
+        conf = get_conf()
+        if self.using is not None:
+            return {self.using} - {conf.database}
+        if conf.on_other_database != "wait":
+            return set()
+        opened = connections.all(initialized_only=True)
+        return {one.alias for one in opened if one.in_atomic_block} - {conf.database}
+
+
+def _once_committed(aliases: Iterable[str], act: Callable[[], object]) -> None:
+    """Act when the present transactions of all these have committed; one rollback prevents it."""
+    waiting = set(aliases)
+
+    def committed(alias: str) -> None:
+        waiting.discard(alias)
+        if not waiting:
+            act()
+
+    for alias in sorted(waiting):
+        transaction.on_commit(partial(committed, alias), using=alias)
+
+
+def _outgoing(message: EmailMessage, account: Account | None) -> api.Outgoing:
+    rendered = _rendered(message)
+    recipients = [*_recipients(message), *_header_bcc(rendered)]
+    return api.Outgoing(
+        source=_source(rendered),
+        envelope_sender=_envelope_sender(message),
+        recipients=_first_of_each(recipients),
+        account=account,
+        origin=Origin.BACKEND,
+        priority=_priority(rendered),
+        send_at=getattr(message, "send_at", None),
+        from_header=decode_words(str(rendered.get("From", ""))),
+        text=str(message.body)[:SNIPPET_OF],
+        attachment_count=len(message.attachments),
+        tags=list(getattr(message, "tags", None) or ()),
+        metadata=dict(getattr(message, "metadata", None) or {}),
+    )
+
+
+# --- the bytes ------------------------------------------------------------------------------------
+
+
+def _rendered(message: EmailMessage) -> email.message.Message:
+    """Call the message's own `message()`, with the policy of the wire where it takes one."""
+    own = _with_parts_of_its_own(message)
+    if _takes_policy(EmailMessage.message) and _takes_policy(type(message).message):
+        return own.message(policy=email.policy.SMTP)
+    return own.message()
+
+
+@lru_cache(maxsize=64)
+def _takes_policy(method: Callable[..., object]) -> bool:
+    """Tell Django 6's `message(policy=…)` from Django 5.2's, which a subclass may still have."""
+    parameters = inspect.signature(method).parameters
+    return "policy" in parameters or any(
+        parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()
+    )
+
+
+def _with_parts_of_its_own(message: EmailMessage) -> EmailMessage:
+    """Copy the MIME objects that a caller attached: writing one out gives it a boundary."""
+    if not any(_holds_mime(attachment) for attachment in message.attachments):
+        return message
+    own = copy.copy(message)
+    own.attachments = copy.deepcopy(message.attachments)
+    return own
+
+
+def _holds_mime(attachment: Any) -> bool:
+    parts = attachment if isinstance(attachment, tuple) else (attachment,)
+    return any(isinstance(part, email.message.Message) for part in parts)
+
+
+def _source(rendered: email.message.Message) -> bytes:
+    try:
+        source = normalise(rendered.as_bytes())
+    except SourceError as error:
+        raise InvalidMailError("source", f"The message cannot be sent: {error}.") from error
+    return strip_bcc(source)
+
+
+def _priority(rendered: email.message.Message) -> int:
+    found = _PRIORITY.match(str(rendered.get("X-Priority", "")))
+    return int(found[1]) if found else 3
+
+
+# --- the envelope ---------------------------------------------------------------------------------
+
+
+def _recipients(message: EmailMessage) -> Iterator[api.OutgoingRecipient]:
+    """Read `recipients()`, which a subclass may override, and find each one's role."""
+    role_of: dict[str, Role] = {}
+    for role, texts in (
+        (Role.TO, message.to),
+        (Role.CC, message.cc),
+        (Role.BCC, message.bcc),
+    ):
+        for text in texts:
+            role_of.setdefault(str(text), role)
+    for text in map(str, message.recipients()):
+        role = role_of.get(text, Role.BCC)
+        name, address = _mailbox(text, role)
+        yield api.OutgoingRecipient(address=address, role=role, name=name)
+
+
+def _header_bcc(rendered: email.message.Message) -> Iterator[api.OutgoingRecipient]:
+    """Read a Bcc given as a header: it leaves the header, and its addresses are not forgotten."""
+    for value in rendered.get_all("Bcc", ()):
+        for address in parse_address_list(str(value)):
+            yield api.OutgoingRecipient(
+                address=_ascii_local(address, str(value), Role.BCC),
+                role=Role.BCC,
+                name=address.name,
+            )
+
+
+def _first_of_each(recipients: Iterable[api.OutgoingRecipient]) -> list[api.OutgoingRecipient]:
+    first: dict[str, api.OutgoingRecipient] = {}
+    for recipient in recipients:
+        local, _, domain = recipient.address.rpartition("@")
+        first.setdefault(f"{local}@{domain.lower()}", recipient)
+    return list(first.values())
+
+
+def _envelope_sender(message: EmailMessage) -> str:
+    """Return Anymail's `envelope_sender` where the caller set it ("" is the null sender)."""
+    given = getattr(message, "envelope_sender", None)
+    if given == "":
+        return ""
+    _, address = _mailbox(str(message.from_email if given is None else given), "from")
+    return address
+
+
+def _mailbox(text: str, field: str) -> tuple[str, str]:
+    """Return display name and addr-spec of one address. Raises InvalidMailError, a ValueError.
+
+    A local part alone passes, as it does through Django's own backends: a host's server knows
+    its users by it.
+    """
+    if _LOCAL_MAILBOX.fullmatch(text):
+        return "", text
+    try:
+        address = parse_address(text)
+    except AddressError as error:
+        raise InvalidMailError(field, f"Invalid address {text!r}: {error}.") from error
+    return address.name, _ascii_local(address, text, field)
+
+
+def _ascii_local(address: Address, text: str, field: str) -> str:
+    """Return the addr-spec; what Django writes in headers has no form for other local parts."""
+    if address.needs_smtputf8:
+        problem = "local-part contains non-ASCII characters"
+        raise InvalidMailError(field, f"Invalid address {text!r}: {problem}.")
+    return address.spec

@@ -1,0 +1,205 @@
+"""System checks: the classic mistakes, told at start and not by mail that never leaves.
+
+An error (E) stops Django's commands: it is for what cannot work. A warning (W) is for what works
+worse than its owner thinks; SILENCED_SYSTEM_CHECKS takes its id from who knows better.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from celery import current_app
+from cryptography.fernet import Fernet
+from django.apps import AppConfig
+from django.conf import settings
+from django.core import checks
+from django.core.exceptions import ImproperlyConfigured
+from django.db import DatabaseError, connections
+
+from outbox.conf import Conf, get_conf
+from outbox.models import Worker
+
+BACKEND = "outbox.backend.EmailBackend"
+ADMIN_HANDLER = "django.utils.log.AdminEmailHandler"
+SWEEP = "outbox.sweep"
+_LOCAL_HOSTS = {"", "localhost", "127.0.0.1", "::1"}
+
+Messages = Iterator[checks.CheckMessage]
+
+
+@checks.register(checks.Tags.compatibility)
+def check_settings(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[checks.CheckMessage]:
+    """Read the settings and answer every mistake in them; asks no database and no network."""
+    try:
+        conf = get_conf()
+    except ImproperlyConfigured as error:
+        hint = "Every setting stands in outbox.conf.Conf, with its default and its meaning."
+        return [checks.Error(str(error), hint=hint, id="outbox.E001")]
+    return [message for check in SETTINGS_CHECKS for message in check(conf)]
+
+
+@checks.register(checks.Tags.database)
+def check_workers(
+    app_configs: Sequence[AppConfig] | None, databases: Sequence[str] | None = None, **_: Any
+) -> list[checks.CheckMessage]:
+    """Ask the outbox's database who works on it, where a command says that it may be asked."""
+    try:
+        alias = get_conf().database
+        if alias not in (databases or ()) or connections[alias].vendor != "sqlite":
+            return []
+        alive = Worker.objects.using(alias).filter(ended_at=None)
+        hosts = sorted(set(alive.values_list("host", flat=True)))
+    except (ImproperlyConfigured, DatabaseError):  # the first is E001; the second: no tables yet
+        return []
+    return [_several_hosts(" and ".join(hosts))] if len(hosts) > 1 else []
+
+
+def _secret_keys(conf: Conf) -> Messages:
+    if not conf.secret_keys:
+        yield checks.Warning(
+            'OUTBOX["SECRET_KEYS"] is empty, so no account can store a password.',
+            hint="Put a key there: python -c "
+            '"from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())"',
+            id="outbox.W003",
+        )
+    wrong = [number for number, key in enumerate(conf.secret_keys, 1) if not _is_key(key)]
+    if wrong:
+        yield checks.Error(
+            f'OUTBOX["SECRET_KEYS"] has no Fernet key in place {", ".join(map(str, wrong))}.',
+            hint="A key is 32 bytes in URL-safe base64, as Fernet.generate_key() makes it.",
+            id="outbox.E002",
+        )
+
+
+def _is_key(key: str) -> bool:
+    try:
+        Fernet(key)
+    except ValueError:
+        return False
+    return True
+
+
+def _database(conf: Conf) -> Messages:
+    if conf.database not in settings.DATABASES:
+        yield checks.Error(
+            f'OUTBOX["DATABASE"] names {conf.database!r}, which is not in DATABASES.',
+            hint="Name the alias of the database that holds the outbox's tables.",
+            id="outbox.E004",
+        )
+
+
+def _other_databases(conf: Conf) -> Messages:
+    if conf.on_other_database not in {"", "queue", "wait"}:
+        yield checks.Error(
+            f'OUTBOX["ON_OTHER_DATABASE"] is {conf.on_other_database!r}.',
+            hint='It may be "queue" or "wait".',
+            id="outbox.E011",
+        )
+    elif not conf.on_other_database and len(settings.DATABASES) > 1:
+        yield checks.Warning(
+            "There are several databases, and mail sent inside a transaction of another one than "
+            f"{conf.database!r} is queued even if that transaction is rolled back.",
+            hint='Set OUTBOX["ON_OTHER_DATABASE"] to "wait" for its commit, or to "queue" if this '
+            "is what you want.",
+            id="outbox.W011",
+        )
+
+
+def _storage(conf: Conf) -> Messages:
+    if conf.storage not in settings.STORAGES:
+        yield checks.Error(
+            f'OUTBOX["STORAGE"] names {conf.storage!r}, which is not in STORAGES.',
+            hint="Large mail and attachments are kept there; every worker must reach it.",
+            id="outbox.E005",
+        )
+
+
+def _lease(conf: Conf) -> Messages:
+    if conf.lease_for < 2 * conf.heartbeat_every:
+        yield checks.Error(
+            f'OUTBOX["LEASE_FOR"] is {conf.lease_for:g} s, less than two heartbeats of '
+            f"{conf.heartbeat_every:g} s.",
+            hint="One late heartbeat would take a living worker's mail away from it.",
+            id="outbox.E006",
+        )
+
+
+def _broker(conf: Conf) -> Messages:
+    url = _broker_url()
+    if not url or url.startswith("memory:"):
+        yield checks.Warning(
+            "Celery has no broker, so nothing wakes a worker when mail is queued.",
+            hint="Set CELERY_BROKER_URL to your Redis, or run outbox_deliver --until-empty by "
+            "cron and silence this warning.",
+            id="outbox.W007",
+        )
+    elif not _sweep_is_scheduled():
+        yield checks.Warning(
+            f"Celery's beat schedule has no {SWEEP!r}, so scheduled and deferred mail, and what a "
+            "dead worker held, waits for the next mail to be queued.",
+            hint='CELERY_BEAT_SCHEDULE = {"sweep": {"task": "outbox.sweep", "schedule": 5.0}}',
+            id="outbox.W008",
+        )
+
+
+def _broker_url() -> str:
+    url: object = current_app.conf.broker_url  # typed as text, and may be a list of them
+    return str(url[0] if isinstance(url, (list, tuple)) else url or "")
+
+
+def _sweep_is_scheduled() -> bool:
+    # django-celery-beat keeps its schedule in the database, where a check does not look.
+    if "django_celery_beat" in str(current_app.conf.beat_scheduler):
+        return True
+    entries = (current_app.conf.beat_schedule or {}).values()
+    return any(entry.get("task") == SWEEP for entry in entries)
+
+
+def _sqlite(conf: Conf) -> Messages:
+    engine = settings.DATABASES.get(conf.database, {}).get("ENGINE", "")
+    host = urlsplit(_broker_url()).hostname or ""
+    if engine.endswith(("sqlite3", "spatialite")) and host not in _LOCAL_HOSTS:
+        yield _several_hosts(f"this host and {host}, where the broker is,")
+
+
+def _several_hosts(who: str) -> checks.CheckMessage:
+    return checks.Warning(
+        f"The outbox is a SQLite file, but {who} seem to work on it.",
+        hint="SQLite is safe for the processes of one host only; use PostgreSQL for several.",
+        id="outbox.W009",
+    )
+
+
+def _alerts(conf: Conf) -> Messages:
+    if not _queues_here(""):
+        return
+    for name, handler in sorted(getattr(settings, "LOGGING", {}).get("handlers", {}).items()):
+        if handler.get("class") == ADMIN_HANDLER and _queues_here(handler.get("email_backend")):
+            yield checks.Warning(
+                f"The log handler {name!r} mails its alerts through the outbox itself, so an "
+                "alert about mail that cannot leave waits behind that mail.",
+                hint="Give the handler another email_backend, or alert by another way too.",
+                id="outbox.W010",
+            )
+
+
+def _queues_here(backend: str | None) -> bool:
+    """Tell whether this backend, or the default one where none is named, is the outbox's."""
+    if backend:
+        return backend == BACKEND
+    mailers = getattr(settings, "MAILERS", None)
+    if mailers is not None:
+        return bool(mailers.get("default", {}).get("BACKEND") == BACKEND)
+    return bool(settings.EMAIL_BACKEND == BACKEND)
+
+
+SETTINGS_CHECKS: tuple[Callable[[Conf], Messages], ...] = (
+    _secret_keys,
+    _database,
+    _other_databases,
+    _storage,
+    _lease,
+    _broker,
+    _sqlite,
+    _alerts,
+)

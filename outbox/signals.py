@@ -1,0 +1,70 @@
+"""What other apps may hear: a recipient came into a state. The arguments are a promise.
+
+Every signal is sent after the commit that made it true, once for each recipient, with
+`sender=Recipient` and `change`, a `Change`. A receiver that raises is logged by Django and stops
+nothing; one that is slow delays the process it runs in, so let it start a task instead.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from django.db import transaction
+from django.dispatch import Signal
+
+from outbox.models import Recipient, State
+
+queued = Signal()  # waits for its first attempt, or for one more after a person's retry
+sent = Signal()  # the server took it, which does not mean that it was read
+deferred = Signal()  # will be tried again
+failed = Signal()  # refused for good
+uncertain = Signal()  # the mail left and the answer was lost
+bounced = Signal()  # taken, then reported undeliverable
+cancelled = Signal()  # stopped by a person
+expired = Signal()  # given up: too old
+held = Signal()  # kept back until a person releases it
+
+SIGNAL_OF: dict[str, Signal] = {
+    State.QUEUED: queued,
+    State.SENT: sent,
+    State.DEFERRED: deferred,
+    State.FAILED: failed,
+    State.UNCERTAIN: uncertain,
+    State.BOUNCED: bounced,
+    State.CANCELLED: cancelled,
+    State.EXPIRED: expired,
+    State.HELD: held,
+}  # "sending" is no news: it is over before a receiver could use it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What a receiver is told. Fields may be added, never taken away or given another meaning."""
+
+    message_id: int
+    recipient_id: int
+    address: str
+    state: str  # the new one, a `State`
+    reply_code: int | None = None  # of the last reply; None where no server said anything
+    reply_enhanced: str = ""
+    reply_text: str = ""
+    reason: str = ""  # why it is in this state, in one sentence
+
+
+def is_heard(state: str) -> bool:
+    """Tell whether anybody listens, so that a busy caller need not build what nobody reads."""
+    signal = SIGNAL_OF.get(state)
+    return signal is not None and signal.has_listeners(Recipient)
+
+
+def tell(changes: Iterable[Change]) -> None:
+    """Send each change to who listens. Never raises what a receiver raises."""
+    for change in changes:
+        if is_heard(change.state):
+            SIGNAL_OF[change.state].send_robust(sender=Recipient, change=change)
+
+
+def tell_on_commit(changes: Iterable[Change], using: str) -> None:
+    """Tell once the present transaction has committed; at once where there is none."""
+    told = tuple(changes)
+    if told:
+        transaction.on_commit(lambda: tell(told), using=using, robust=True)

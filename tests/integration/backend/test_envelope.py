@@ -1,0 +1,112 @@
+"""Who gets the mail: the envelope is Django's, with each mailbox once and no blind copy told."""
+
+from typing import Any
+
+import django
+import pytest
+from django.core.mail import EmailMessage
+
+from outbox.models import Message, Recipient, Role
+from tests.integration.backend.conftest import by_django, by_outbox
+
+pytestmark = pytest.mark.usefixtures("app_account")
+
+
+def test_it_is_the_envelope_django_would_use() -> None:
+    message = EmailMessage(
+        from_email='"Shop, The" <bounces@example.com>',
+        to=['"Doe, Jane" <jane@example.com>', "root"],
+        cc=["cc@Example.COM"],
+        bcc=["Blind <bcc@example.com>"],
+        headers={"From": "shop@example.com", "To": "everybody@example.com"},
+    )
+
+    expected = by_django(message)
+    message.send()
+
+    assert (by_outbox().sender, by_outbox().recipients) == (expected.sender, expected.recipients)
+
+
+def test_it_keeps_name_and_role_of_each_recipient() -> None:
+    EmailMessage(to=["Jane <a@example.com>"], cc=["b@example.com"], bcc=["c@example.com"]).send()
+
+    rows = Recipient.objects.values_list("role", "name", "address")
+    assert list(rows) == [
+        (Role.TO, "Jane", "a@example.com"),
+        (Role.CC, "", "b@example.com"),
+        (Role.BCC, "", "c@example.com"),
+    ]
+
+
+def test_it_sends_once_to_a_mailbox_named_twice() -> None:
+    EmailMessage(to=["a@example.com", "A <a@EXAMPLE.com>"], bcc=["a@example.com"]).send()
+
+    assert by_outbox().recipients == ["a@example.com"]
+
+
+def test_it_tells_a_blind_copy_to_nobody() -> None:
+    EmailMessage(to=["a@example.com"], bcc=["Secret <hidden@example.com>"]).send()
+
+    assert b"hidden" not in by_outbox().source
+    assert by_outbox().recipients == ["a@example.com", "hidden@example.com"]
+
+
+@pytest.mark.skipif(django.VERSION >= (6,), reason="Django 6 refuses a Bcc header itself")
+def test_it_takes_a_bcc_header_out_and_sends_to_it() -> None:
+    hidden = "Secret <hidden@example.com>, other@example.com"
+    EmailMessage(to=["a@example.com"], headers={"Bcc": hidden}).send()
+
+    assert b"hidden" not in by_outbox().source
+    assert by_outbox().recipients == ["a@example.com", "hidden@example.com", "other@example.com"]
+
+
+def test_it_asks_recipients_of_a_subclass_that_chooses_them() -> None:
+    class Diverted(EmailMessage):
+        def recipients(self) -> list[str]:
+            return ["tester@example.com"]
+
+    Diverted(to=["customer@example.com"]).send()
+
+    assert by_outbox().recipients == ["tester@example.com"]
+
+
+@pytest.mark.parametrize(
+    ("given", "sender"),
+    [
+        pytest.param("bounces@example.com", "bounces@example.com", id="an address"),
+        pytest.param("", "", id="the null sender"),
+    ],
+)
+def test_it_honours_an_envelope_sender_as_anymail_does(given: str, sender: str) -> None:
+    message = EmailMessage(to=["a@example.com"], from_email="shop@example.com")
+    message.envelope_sender = given  # type: ignore[attr-defined]  # Anymail's attribute
+
+    message.send()
+
+    assert by_outbox().sender == sender
+
+
+@pytest.mark.parametrize(
+    ("header", "priority"),
+    [
+        pytest.param({}, 3, id="none"),
+        pytest.param({"X-Priority": "1"}, 1, id="highest"),
+        pytest.param({"X-Priority": "5 (Lowest)"}, 5, id="with a comment"),
+        pytest.param({"X-Priority": "urgent"}, 3, id="no number"),
+    ],
+)
+def test_its_place_in_the_queue_follows_x_priority(header: dict[str, str], priority: int) -> None:
+    EmailMessage(to=["a@example.com"], headers=header).send()
+
+    assert Message.objects.get().priority == priority
+
+
+def test_tags_and_metadata_of_the_message_are_kept() -> None:
+    message: Any = EmailMessage(to=["a@example.com"])
+    message.tags = ["order"]
+    message.metadata = {"order": "42"}
+
+    message.send()
+
+    kept = Message.objects.get()
+    assert (kept.tags, kept.metadata) == (["order"], {"order": "42"})
