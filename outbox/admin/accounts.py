@@ -8,8 +8,10 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
 from outbox.admin.readonly import ModelAdmin
+from outbox.conf import get_conf
 from outbox.mail.addresses import AddressError, parse_address
 from outbox.models import Account
+from outbox.web.accounts.hosts import clean_host
 
 if TYPE_CHECKING:
     AccountModelForm = forms.ModelForm[Account]
@@ -32,6 +34,10 @@ class AccountForm(AccountModelForm):
     class Meta:
         model = Account
         exclude = ("secret_encrypted",)  # whatever else an account gets is editable
+
+    def clean_host(self) -> str:
+        allow_private = get_conf().allow_private_hosts
+        return clean_host(self.cleaned_data["host"], allow_private=allow_private)
 
     def clean_from_address(self) -> str:
         return _address(self.cleaned_data["from_address"])

@@ -1,0 +1,163 @@
+"""Every classic mistake in the settings has its check, with a hint; a good set-up has none."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from celery import current_app
+from django.conf import LazySettings
+from django.core import checks
+
+from outbox.checks import check_settings
+
+ALERTS = {"handlers": {"mail": {"class": "django.utils.log.AdminEmailHandler"}}}
+ELSEWHERE = "django.core.mail.backends.smtp.EmailBackend"
+POSTGRESQL = {"ENGINE": "django.db.backends.postgresql", "NAME": "outbox"}
+SQLITE = {"ENGINE": "django.db.backends.sqlite3", "NAME": "outbox.sqlite3"}
+SWEEP = {"sweep": {"task": "outbox.sweep", "schedule": 5.0}}
+LOCAL_REDIS = "redis://127.0.0.1:6379/0"
+
+
+@pytest.fixture(autouse=True)
+def _a_good_set_up(settings: LazySettings) -> Iterator[None]:
+    celery = {name: current_app.conf[name] for name in ("broker_url", "beat_schedule")}
+    celery["beat_scheduler"] = current_app.conf.beat_scheduler
+    settings.EMAIL_BACKEND = "outbox.backend.EmailBackend"
+    settings.OUTBOX = {**settings.OUTBOX, "ON_OTHER_DATABASE": "queue"}
+    settings.LOGGING = {}
+    current_app.conf.update(broker_url=LOCAL_REDIS, beat_schedule=SWEEP)
+    yield
+    current_app.conf.update(celery)
+
+
+def found() -> list[str | None]:
+    """Ids of what the checks say; each has a hint."""
+    messages = check_settings(None)
+    assert all(message.hint for message in messages)
+    return [message.id for message in messages]
+
+
+def test_a_good_set_up_has_nothing_to_mend() -> None:
+    assert found() == []
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        pytest.param({"LEASE_FRO": 30}, "outbox.E001", id="an unknown setting"),
+        pytest.param({"SECRET_KEYS": ["short"]}, "outbox.E002", id="a malformed key"),
+        pytest.param({"SECRET_KEYS": []}, "outbox.W003", id="no key"),
+        pytest.param({"DATABASE": "mail"}, "outbox.E004", id="an unknown database"),
+        pytest.param({"STORAGE": "mail"}, "outbox.E005", id="an unknown storage"),
+        pytest.param({"LEASE_FOR": 9, "HEARTBEAT_EVERY": 5}, "outbox.E006", id="a short lease"),
+        pytest.param({"ON_OTHER_DATABASE": "never"}, "outbox.E011", id="an unknown choice"),
+    ],
+)
+def test_outbox_has(given: dict[str, Any], told: str, settings: LazySettings) -> None:
+    settings.OUTBOX = {**settings.OUTBOX, **given}
+
+    assert found() == [told]
+
+
+@pytest.mark.parametrize("keys", [["short"], ["€" * 43 + "="], [b"bytes"]], ids=repr)
+def test_a_key_is_told_by_its_place_and_never_shown(
+    keys: list[Any], settings: LazySettings
+) -> None:
+    settings.OUTBOX = {**settings.OUTBOX, "SECRET_KEYS": [*settings.OUTBOX["SECRET_KEYS"], *keys]}
+
+    (message,) = check_settings(None)
+
+    assert message.msg.endswith("in place 2.")
+
+
+def test_a_lease_of_two_heartbeats_is_long_enough(settings: LazySettings) -> None:
+    settings.OUTBOX = {**settings.OUTBOX, "LEASE_FOR": 10, "HEARTBEAT_EVERY": 5}
+
+    assert found() == []
+
+
+@pytest.mark.parametrize(
+    ("celery", "told"),
+    [
+        pytest.param({"broker_url": None}, ["outbox.W007"], id="no broker"),
+        pytest.param({"broker_url": "memory://"}, ["outbox.W007"], id="a broker in memory"),
+        pytest.param({"beat_schedule": {}}, ["outbox.W008"], id="no sweep"),
+        pytest.param(
+            {"beat_schedule": {"other": {"task": "other", "schedule": 5.0}}},
+            ["outbox.W008"],
+            id="another task only",
+        ),
+        pytest.param(
+            {
+                "beat_schedule": {},
+                "beat_scheduler": "django_celery_beat.schedulers:DatabaseScheduler",
+            },
+            [],
+            id="a schedule in the database",
+        ),
+    ],
+)
+def test_celery_has(celery: dict[str, Any], told: list[str]) -> None:
+    current_app.conf.update(celery)
+
+    assert found() == told
+
+
+@pytest.mark.parametrize(
+    ("database", "broker", "told"),
+    [
+        pytest.param(SQLITE, "redis://redis.example:6379/0", ["outbox.W009"], id="SQLite, far"),
+        pytest.param(SQLITE, "redis://localhost:6379/0", [], id="SQLite, near"),
+        pytest.param(SQLITE, "redis+socket:///run/redis.sock", [], id="SQLite, by a socket"),
+        pytest.param(POSTGRESQL, "redis://redis.example:6379/0", [], id="PostgreSQL, far"),
+    ],
+)
+def test_several_hosts_may_not_share(
+    database: dict[str, str],
+    broker: str,
+    told: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    settings: LazySettings,
+) -> None:
+    monkeypatch.setitem(settings.DATABASES, "default", database)
+    current_app.conf.update(broker_url=broker)
+
+    assert found() == told
+
+
+@pytest.mark.parametrize(
+    ("backend", "handler", "told"),
+    [
+        pytest.param("outbox.backend.EmailBackend", {}, ["outbox.W010"], id="by the default"),
+        pytest.param(
+            "outbox.backend.EmailBackend",
+            {"email_backend": "outbox.backend.EmailBackend"},
+            ["outbox.W010"],
+            id="by name",
+        ),
+        pytest.param(
+            "outbox.backend.EmailBackend", {"email_backend": ELSEWHERE}, [], id="by another backend"
+        ),
+        pytest.param(ELSEWHERE, {}, [], id="by another default"),
+    ],
+)
+def test_alerts_about_mail_leave(
+    backend: str, handler: dict[str, str], told: list[str], settings: LazySettings
+) -> None:
+    settings.EMAIL_BACKEND = backend
+    settings.LOGGING = {"handlers": {"mail": ALERTS["handlers"]["mail"] | handler}}
+
+    assert found() == told
+
+
+def test_several_databases_want_a_choice(
+    settings: LazySettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(settings.DATABASES, "other", SQLITE)
+    settings.OUTBOX = {**settings.OUTBOX, "ON_OTHER_DATABASE": ""}
+
+    assert found() == ["outbox.W011"]
+
+
+def test_django_runs_them() -> None:
+    assert check_settings in checks.registry.registry.get_checks()

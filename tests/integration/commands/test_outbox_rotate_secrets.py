@@ -1,0 +1,59 @@
+"""`outbox_rotate_secrets` encrypts every password with the newest key, so that old keys can go."""
+
+from io import StringIO
+
+import pytest
+from cryptography.fernet import Fernet
+from django.conf import LazySettings
+from django.core.management import CommandError, call_command
+
+from outbox.models import Account
+
+pytestmark = pytest.mark.django_db
+
+OLD, NEW = Fernet.generate_key().decode(), Fernet.generate_key().decode()
+
+
+def use(settings: LazySettings, *keys: str) -> None:
+    settings.OUTBOX = {**settings.OUTBOX, "SECRET_KEYS": list(keys)}
+
+
+def account(name: str, secret: str) -> Account:
+    made = Account(name=name, from_address="a@example.com", host="mail.example.com")
+    made.secret = secret
+    made.save()
+    return made
+
+
+def rotate() -> str:
+    out = StringIO()
+    call_command("outbox_rotate_secrets", stdout=out)
+    return out.getvalue()
+
+
+def test_afterwards_the_old_key_is_not_needed(settings: LazySettings) -> None:
+    use(settings, OLD)
+    made = account("shop", "swordfish")
+    account("without a password", "")
+
+    use(settings, NEW, OLD)
+    assert rotate() == "Encrypted anew: 1.\n"
+
+    use(settings, NEW)
+    made.refresh_from_db()
+    assert made.secret == "swordfish"
+
+
+def test_what_no_key_opens_is_named_and_left_alone(settings: LazySettings) -> None:
+    use(settings, OLD)
+    lost = account("lost", "swordfish")
+    use(settings, NEW)
+    kept = account("kept", "hunter2")
+
+    with pytest.raises(CommandError, match="lost"):
+        rotate()
+
+    before = lost.secret_encrypted
+    lost.refresh_from_db()
+    kept.refresh_from_db()
+    assert (lost.secret_encrypted, kept.secret) == (before, "hunter2")

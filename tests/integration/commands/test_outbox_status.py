@@ -1,0 +1,89 @@
+"""`outbox_status` says what waits, who works and what is held, for people and for programs."""
+
+import datetime as dt
+import json
+from io import StringIO
+
+import pytest
+from django.core.management import call_command
+from django.utils import timezone
+
+from dev.redis_server import RedisServer
+from outbox import api
+from outbox.models import Account, Circuit, Destination, Recipient, State, Worker
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def busy() -> None:
+    """Two recipients wait, one failed; a worker lives, one fell silent; a circuit is open."""
+    account = Account.objects.create(name="shop", from_address="a@example.com", host="mail.example")
+    outgoing = api.Outgoing(
+        source=b"From: a@example.com\r\n\r\n",
+        envelope_sender="a@example.com",
+        recipients=[api.OutgoingRecipient(f"{name}@example.com") for name in "bcd"],
+        account=account,
+    )
+    api.queue_sources([outgoing])
+    Recipient.objects.filter(address="b@example.com").update(state=State.FAILED)
+    now = timezone.now()
+    for host, lease_for in (("here", 60), ("gone", -60)):
+        lease = now + dt.timedelta(seconds=lease_for)
+        Worker.objects.create(host=host, pid=7, started_at=now, heartbeat_at=now, lease_until=lease)
+    Destination.objects.update(
+        circuit=Circuit.OPEN,
+        circuit_reason="connection refused",
+        circuit_until=now + dt.timedelta(minutes=5),
+    )
+
+
+def status(*arguments: str) -> str:
+    out = StringIO()
+    call_command("outbox_status", *arguments, stdout=out)
+    return out.getvalue()
+
+
+def lines(shown: str) -> list[list[str]]:
+    return [line.split() for line in shown.splitlines()]
+
+
+@pytest.mark.usefixtures("busy")
+def test_it_prints_a_table() -> None:
+    shown = status()
+
+    assert ["queued", "2"] in lines(shown)
+    assert ["failed", "1"] in lines(shown)
+    assert "here/7 alive" in shown
+    assert "gone/7 silent" in shown
+    assert "(shop <a@example.com>) held by its circuit until" in shown
+    assert "connection refused" in shown
+    assert "minutes ago" in shown
+
+
+def test_it_says_when_there_is_nothing() -> None:
+    shown = status()
+
+    assert "nothing waits" in shown
+    assert ["workers", "none"] in lines(shown)
+    assert ["routes", "held", "none"] in lines(shown)
+
+
+@pytest.mark.usefixtures("busy")
+def test_it_prints_json() -> None:
+    report = json.loads(status("--json"))
+
+    assert report["counts"]["queued"] == 2
+    assert [worker["alive"] for worker in report["workers"]] == [True, False]
+    assert report["routes_held"][0]["reason"] == "connection refused"
+    assert dt.datetime.fromisoformat(report["oldest_waiting_at"]) <= timezone.now()
+
+
+def test_it_sees_a_broker_that_answers(redis_server: RedisServer) -> None:
+    assert json.loads(status("--json"))["broker_seen"] is True
+
+
+def test_it_sees_that_a_broker_is_down(redis_server: RedisServer) -> None:
+    redis_server.kill()
+
+    assert json.loads(status("--json"))["broker_seen"] is False
