@@ -9,6 +9,8 @@ from collections.abc import Callable
 from typing import cast
 
 MAX_LINE = 12_288  # RFC 4954 4: the longest line an AUTH exchange may need
+HANDSHAKE_WITHIN = 30.0  # seconds
+FAREWELL_WITHIN = 0.5  # seconds a client has to answer close_notify
 
 
 class Channel(asyncio.Protocol):
@@ -24,7 +26,7 @@ class Channel(asyncio.Protocol):
         self._out: list[bytes] = []  # to leave with the next flush
         self._held = False
         self._timer: asyncio.TimerHandle | None = None
-        self._after: Callable[[], None] | None = None
+        self._after: list[Callable[[], None]] = []  # to be done when the hold is over
         self._at_end: list[Callable[[], None]] = []
         self._task: asyncio.Task[None] | None = None
 
@@ -93,19 +95,17 @@ class Channel(asyncio.Protocol):
         self._timer = self._loop.call_later(seconds, self.release)
 
     def release(self) -> None:
-        """Go on after a hold."""
+        """Go on after a hold; what waited may hold again."""
         self._held = False
-        self.flush()
-        if self._after:
-            act, self._after = self._after, None
-            act()
+        while self._after and not self._held:
+            self._after.pop(0)()
         if not self._held:
             self._advance()
 
     def when_free(self, act: Callable[[], None]) -> None:
-        """Act now, or when the present hold is over."""
+        """Act now, or when the present hold and what waits for its end are over."""
         if self._held:
-            self._after = act
+            self._after.append(act)
         else:
             act()
 
@@ -138,7 +138,12 @@ class Channel(asyncio.Protocol):
     async def _handshake(self, context: ssl.SSLContext) -> None:
         try:
             transport = await self._loop.start_tls(
-                self.transport, self, context, server_side=True, ssl_handshake_timeout=30
+                self.transport,
+                self,
+                context,
+                server_side=True,
+                ssl_handshake_timeout=HANDSHAKE_WITHIN,
+                ssl_shutdown_timeout=FAREWELL_WITHIN,
             )
         except OSError as error:  # a TLS error is one, too
             self.transport.abort()

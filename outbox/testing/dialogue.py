@@ -42,7 +42,8 @@ class Transaction:
     chunks: int = 0  # BDAT commands
     source: bytes = b""  # un-stuffed, byte for byte
     dot: bool = False  # the dot or the last chunk arrived
-    reply: str = ""  # what counted as the answer to it; "" where nothing was said
+    reply: str = ""  # the answer to the dot by which the server acts
+    said: str = ""  # the answer that was let out; "" where none was, or not yet
 
     @property
     def message_id(self) -> str:

@@ -1,65 +1,123 @@
-"""What a server took, as JSON lines on disk: one per transaction, before the client hears of it.
+"""What happened at the fault lab, kept in memory: sessions, dialogues, transactions, wrongs.
 
-A line survives any kill of the server's process (it is one write to the kernel), not a power cut.
+Written by the lab's thread, read by the test's; a test waits here for what it expects.
 """
 
-import hashlib
-import json
-import os
+import threading
 import time
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from outbox.testing.dialogue import Transaction
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """One transaction."""
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a dialogue."""
 
-    at: float  # seconds since 1970
-    session: int  # counted by the server's process
-    message_id: str
-    sender: str
-    accepted: list[str]  # recipients
-    refused: dict[str, str]  # recipient → reply
-    sha256: str  # of the bytes as received, un-stuffed; "" where none came
-    size: int
-    reply: str  # to the dot; "" where it never came
+    ms: float  # since the session began
+    who: str  # "C" client, "S" server, "-" a note
+    text: str
+
+
+@dataclass(slots=True)
+class Session:
+    """One connection."""
+
+    number: int  # 1 is the first the lab ever had
+    opened_at: float  # monotonic seconds
+    lines: list[Line] = field(default_factory=list)
+    transactions: list[Transaction] = field(default_factory=list)  # those that are over
+    wrongs: list[str] = field(default_factory=list)  # what no good client does
+    over: bool = False
+
+    @property
+    def commands(self) -> list[str]:
+        """The client's lines, bodies left out."""
+        return [line.text for line in self.lines if line.who == "C"]
+
+    def text(self) -> str:
+        """Return the dialogue for a person."""
+        head = f"session {self.number}{'' if self.over else ' (open)'}"
+        lines = (f"{line.ms:9.1f}  {line.who}  {line.text}" for line in self.lines)
+        return "\n".join([head, *lines, *(f"  WRONG: {wrong}" for wrong in self.wrongs)])
 
 
 class Ledger:
-    """An append-only file of entries."""
+    """All sessions of a lab."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    def __init__(self) -> None:
+        self.sessions: list[Session] = []
+        self.peak = 0  # most sessions that were open at once
+        self.listener: Callable[[Line], None] | None = None  # hears each line as it falls
+        self._changed = threading.Condition()
 
-    def note(self, session: int, transaction: Transaction) -> None:
-        """Append a transaction."""
-        source = transaction.source
-        entry = Entry(
-            at=time.time(),
-            session=session,
-            message_id=transaction.message_id,
-            sender=transaction.sender,
-            accepted=transaction.recipients,
-            refused=transaction.refused,
-            sha256=hashlib.sha256(source).hexdigest() if transaction.dot else "",
-            size=len(source),
-            reply=transaction.reply,
+    # What the lab writes
+
+    def open(self) -> Session:
+        """Begin a session."""
+        with self._changed:
+            session = Session(len(self.sessions) + 1, time.monotonic())
+            self.sessions.append(session)
+            self.peak = max(self.peak, sum(not session.over for session in self.sessions))
+            self._changed.notify_all()
+        return session
+
+    def note(self, session: Session, who: str, text: str) -> None:
+        """Add a line to a dialogue."""
+        line = Line(round((time.monotonic() - session.opened_at) * 1000, 1), who, text)
+        with self._changed:
+            session.lines.append(line)
+            self._changed.notify_all()
+        if self.listener:
+            self.listener(line)
+
+    def end(self, session: Session, transaction: Transaction | None = None) -> None:
+        """End a transaction, or else the session."""
+        with self._changed:
+            if transaction is None:
+                session.over = True
+            else:
+                session.transactions.append(transaction)
+            self._changed.notify_all()
+
+    # What a test reads
+
+    @property
+    def transactions(self) -> list[Transaction]:
+        """Every transaction that is over, in order of its session."""
+        return [found for session in self.sessions for found in session.transactions]
+
+    @property
+    def accepted(self) -> list[Transaction]:
+        """Those the server took charge of, whether or not the client heard so."""
+        return [transaction for transaction in self.transactions if transaction.accepted]
+
+    @property
+    def commands(self) -> list[str]:
+        """The client's lines in all sessions."""
+        return [command for session in self.sessions for command in session.commands]
+
+    @property
+    def wrongs(self) -> list[str]:
+        """What no good client does, and this one did."""
+        return [f"{session.number}: {w}" for session in self.sessions for w in session.wrongs]
+
+    def copies(self, message_id: str, recipient: str) -> int:
+        """Count how often a message was accepted for a recipient: the copies now in the world."""
+        return sum(
+            transaction.recipients.count(recipient)
+            for transaction in self.accepted
+            if transaction.message_id == message_id
         )
-        os.write(self._file, json.dumps(asdict(entry)).encode() + b"\n")
 
-    def close(self) -> None:
-        """Let go of the file."""
-        os.close(self._file)
+    def wait_for(self, condition: Callable[["Ledger"], bool], seconds: float = 5.0) -> None:
+        """Wait until a condition holds; raises TimeoutError that shows the dialogue."""
+        with self._changed:
+            if self._changed.wait_for(lambda: condition(self), seconds):
+                return
+        raise TimeoutError(f"not within {seconds} s:\n{self.text()}")
 
-
-def read_ledger(path: Path) -> list[Entry]:
-    """Return every whole entry of a ledger; one that is being written is left for the next time."""
-    if not path.exists():
-        return []
-    lines = path.read_bytes().split(b"\n")[:-1]
-    return [Entry(**json.loads(line)) for line in lines]
+    def text(self) -> str:
+        """Return all dialogues for a person."""
+        return "\n\n".join(session.text() for session in self.sessions)

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from outbox.testing.dialogue import Stage, Transaction
-from outbox.testing.ledger import Entry, Ledger, read_ledger
+from outbox.testing.ledger_file import Entry, LedgerFile, read_ledger
 from outbox.testing.mailboxes import Mailboxes
 from outbox.testing.offer import Offer
 from outbox.testing.receiver import Receiver
@@ -45,7 +45,7 @@ class MailServer:
         self.slow_after = slow_after
         self.host, self.port = "127.0.0.1", 0
         self.mailboxes = Mailboxes(directory)
-        self.ledger = Ledger(directory / "ledger.jsonl")
+        self.ledger = LedgerFile(directory / "ledger.jsonl")
         self._sessions = itertools.count(1)
         self._serving = serving_in_thread(self.receiver)
 

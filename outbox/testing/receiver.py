@@ -31,7 +31,8 @@ class Receiver(Channel):
         super().__init__()
         self.offer = offer
         self.user = ""
-        self.messages = 0  # transactions begun on this connection
+        self.messages = 0  # MAIL commands that deserved a yes
+        self.addressed = ""  # by the MAIL or RCPT that is being answered
         self.transaction: Transaction | None = None
         self._reader: Callable[[], bool] = self._read_command
         self._greeted_client = False
@@ -189,6 +190,7 @@ class Receiver(Channel):
         else:
             proposed = self._parameter_fault(path) or "250 2.1.0 Ok"
         self.messages += proposed.startswith("2")
+        self.addressed = path[1] if path else ""
         if self.answer(Stage.MAIL, 1, proposed).startswith("2") and path is not None:
             self._end_transaction()
             self.transaction = Transaction(path[1], path[2].strip())
@@ -219,7 +221,7 @@ class Receiver(Channel):
         if path is None or not path[1]:
             self.answer(Stage.RCPT, transaction.tried, "501 5.5.4 Say RCPT TO:<address>")
             return
-        address = path[1]
+        self.addressed = address = path[1]
         if not address.isascii() and "SMTPUTF8" not in transaction.parameters.upper():
             proposed = "553 5.6.7 That address needs SMTPUTF8"
         elif path[2].strip() and not self.offers("DSN"):

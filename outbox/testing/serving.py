@@ -74,11 +74,16 @@ def loop_in_thread() -> Iterator[asyncio.AbstractEventLoop]:
 def _run(loop: asyncio.AbstractEventLoop) -> None:
     asyncio.set_event_loop(loop)
     loop.run_forever()
-    tasks = asyncio.all_tasks(loop)
+    loop.run_until_complete(_settle())
+    loop.close()
+
+
+async def _settle() -> None:
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
     for task in tasks:
         task.cancel()
-    loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
-    loop.close()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await asyncio.sleep(0)  # the last callbacks of transports that were dropped
 
 
 def _end(server: asyncio.Server, receivers: set[Receiver]) -> None:

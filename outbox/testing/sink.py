@@ -1,0 +1,152 @@
+"""A very fast mail server for measurements: it counts, and throws the mail away.
+
+    python -m outbox.testing.sink --port 0 --delay-ms 20 --chunking --ledger FILE
+
+It prints the port, then runs until SIGTERM or SIGINT. The ledger has a JSON line
+{"message_id", "recipients", "session"} per message, written before the client hears 250, so that no
+message is counted that the file does not name. The command XSTATS answers 250 and the counts.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from outbox.testing.dialogue import Stage, Transaction, wire
+from outbox.testing.offer import MAX_SIZE, Offer
+from outbox.testing.receiver import Receiver
+from outbox.testing.serving import serve_until_signalled, write_port
+
+
+@dataclass(slots=True)
+class Counts:
+    """What a sink saw so far."""
+
+    messages: int = 0  # accepted transactions
+    recipients: int = 0  # accepted in them
+    octets: int = 0
+    distinct: int = 0  # Message-IDs
+    connections: int = 0
+    open: int = 0
+    peak: int = 0  # most connections at once
+
+
+class Sink:
+    """What all connections of a sink share."""
+
+    def __init__(self, offer: Offer, *, delay: float = 0.0, ledger: Path | None = None) -> None:
+        self.offer = offer
+        self.delay = delay  # seconds before each group of replies: one round trip of the network
+        self.counts = Counts()
+        self._message_ids: set[str] = set()
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+        self._ledger = None if ledger is None else os.open(ledger, flags, 0o600)
+
+    def receiver(self) -> Receiver:
+        """Make the receiver of one connection."""
+        return SinkReceiver(self)
+
+    def take(self, session: int, transaction: Transaction) -> None:
+        """Count a message."""
+        counts, message_id = self.counts, transaction.message_id
+        counts.messages += 1
+        counts.recipients += len(transaction.recipients)
+        counts.octets += len(transaction.source)
+        self._message_ids.add(message_id)
+        counts.distinct = len(self._message_ids)
+        if self._ledger is not None:
+            line = {
+                "message_id": message_id,
+                "recipients": transaction.recipients,
+                "session": session,
+            }
+            os.write(self._ledger, json.dumps(line).encode() + b"\n")
+
+    def close(self) -> None:
+        """Let go of the ledger."""
+        if self._ledger is not None:
+            os.close(self._ledger)
+
+
+class SinkReceiver(Receiver):
+    """One client of a sink."""
+
+    def __init__(self, sink: Sink) -> None:
+        super().__init__(sink.offer)
+        self._sink = sink
+        self._session = 0
+        self._heard = ""
+
+    def opened(self) -> None:
+        counts = self._sink.counts
+        counts.connections += 1
+        counts.open += 1
+        counts.peak = max(counts.peak, counts.open)
+        self._session = counts.connections
+
+    def closed(self, exc: Exception | None) -> None:
+        self._sink.counts.open -= 1
+
+    def judge_message(self, transaction: Transaction) -> str:
+        self._sink.take(self._session, transaction)
+        return "250 2.0.0 Ok"
+
+    def answer(self, stage: Stage, index: int, reply: str) -> str:
+        if stage is Stage.OTHER and self._heard == "XSTATS":
+            reply = f"250 {json.dumps(asdict(self._sink.counts))}"
+        self._out.append(wire(reply))
+        return reply
+
+    def heard(self, line: str) -> None:
+        self._heard = line
+
+    def flush(self) -> None:
+        if self._out and self._sink.delay:
+            group = b"".join(self._out)
+            self._out.clear()
+            self._loop.call_later(self._sink.delay, self._write_late, group)
+        else:
+            super().flush()
+
+    def hang_up(self) -> None:
+        self.flush()
+        self._held = True
+        self._loop.call_later(self._sink.delay, self.transport.close)
+
+    def _write_late(self, group: bytes) -> None:
+        if self._open:
+            self.transport.write(group)
+
+
+def main(arguments: list[str]) -> None:
+    """Run a sink until it is told to stop."""
+    parser = argparse.ArgumentParser(prog="python -m outbox.testing.sink", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--delay-ms", type=float, default=0.0, help="before each group of replies")
+    parser.add_argument("--no-pipelining", action="store_true")
+    parser.add_argument("--chunking", action="store_true")
+    parser.add_argument("--ledger", type=Path)
+    parser.add_argument("--ready-file", type=Path, help="file that gets the port when it is open")
+    options = parser.parse_args(arguments)
+    extensions = [f"SIZE {MAX_SIZE}", "8BITMIME", "SMTPUTF8"]
+    extensions += [] if options.no_pipelining else ["PIPELINING"]
+    extensions += ["CHUNKING"] if options.chunking else []
+    offer = Offer(name="sink.localhost", extensions=tuple(extensions))
+    sink = Sink(offer, delay=options.delay_ms / 1000, ledger=options.ledger)
+
+    def ready(port: int) -> None:
+        if options.ready_file:
+            write_port(options.ready_file, port)
+        print(port, flush=True)
+
+    asyncio.run(serve_until_signalled(sink.receiver, options.host, options.port, ready))
+    sink.close()
+    print(json.dumps(asdict(sink.counts)), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
