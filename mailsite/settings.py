@@ -8,6 +8,7 @@ import secrets
 from pathlib import Path
 from typing import Any
 
+import django
 import environ
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
@@ -149,7 +150,10 @@ CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"
 
 # Mail.
 
-EMAIL_BACKEND = "outbox.backend.EmailBackend"
+if django.VERSION >= (6, 1):  # which warns of the older setting
+    MAILERS = {"default": {"BACKEND": "outbox.backend.EmailBackend"}}
+else:
+    EMAIL_BACKEND = "outbox.backend.EmailBackend"
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", "outbox@localhost")
 SERVER_EMAIL = DEFAULT_FROM_EMAIL
 OUTBOX = {

@@ -23,6 +23,7 @@ from outbox import api
 from outbox.conf import get_conf
 from outbox.exceptions import InvalidMailError, NoAccountError
 from outbox.mail.addresses import Address, AddressError, parse_address, parse_address_list
+from outbox.mail.headers import HeaderError, check_name
 from outbox.mail.source import SourceError, normalise, strip_bcc
 from outbox.mail.words import decode_words
 from outbox.models import Account, Origin, Role
@@ -171,8 +172,10 @@ def _holds_mime(attachment: Any) -> bool:
 
 def _source(rendered: email.message.Message) -> bytes:
     try:
+        for name in rendered.keys():  # noqa: SIM118  # a message is no mapping: names may repeat
+            check_name(name)  # a line break in one would begin another header
         source = normalise(rendered.as_bytes())
-    except SourceError as error:
+    except (HeaderError, SourceError) as error:
         raise InvalidMailError("source", f"The message cannot be sent: {error}.") from error
     return strip_bcc(source)
 

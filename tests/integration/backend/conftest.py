@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from email.utils import parseaddr
 from typing import Any
 
+import django
 import pytest
 from django.conf import LazySettings
 from django.core.mail import EmailMessage
@@ -13,11 +14,16 @@ from django.core.mail.backends.smtp import EmailBackend as DjangoBackend
 
 from outbox.models import Account, Recipient, Source
 
+BACKEND = "outbox.backend.EmailBackend"
+
 
 @pytest.fixture(autouse=True)
 def _outbox_as_backend(settings: LazySettings) -> None:
     """A test run puts its own backend in place of the site's."""
-    settings.EMAIL_BACKEND = "outbox.backend.EmailBackend"
+    if django.VERSION >= (6, 1):
+        settings.MAILERS = {"default": {"BACKEND": BACKEND}}
+    else:
+        settings.EMAIL_BACKEND = BACKEND
 
 
 @pytest.fixture
