@@ -1,0 +1,45 @@
+// Keeps a page calm while htmx refreshes parts of it: what is open stays open, a selection is not
+// torn away, a hidden tab does not ask, and screen readers hear what changed in one sentence.
+
+const POLLED = "#live, #rows";
+
+let opened = new Map();
+
+document.addEventListener("htmx:beforeRequest", (event) => {
+  if (event.target.matches(POLLED) && document.hidden) event.preventDefault();
+});
+
+document.addEventListener("htmx:beforeSwap", (event) => {
+  if (!event.target.matches(POLLED)) return;
+  const selection = document.getSelection();
+  // The next look asks for the same again, so nothing is missed by leaving this one out.
+  if (!selection.isCollapsed && selection.containsNode(event.target, true)) event.detail.shouldSwap = false;
+  opened = new Map(Array.from(document.querySelectorAll("details[id]"), (one) => [one.id, one.open]));
+});
+
+document.addEventListener("htmx:afterSwap", () => {
+  for (const [id, open] of opened) {
+    const details = document.getElementById(id);
+    if (details) details.open = open;
+  }
+  announce();
+});
+
+let said = document.getElementById("now")?.textContent;
+
+function announce() {
+  const sentence = document.getElementById("now")?.textContent;
+  const voice = document.getElementById("announce");
+  if (voice && sentence && sentence !== said) voice.textContent = said = sentence;
+}
+
+// The folder in sight: on a narrow screen the strip of folders scrolls.
+document.querySelector(".folders [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+
+// A link to an attempt opens it.
+function openTarget() {
+  const target = location.hash && document.getElementById(location.hash.slice(1));
+  if (target instanceof HTMLDetailsElement) target.open = true;
+}
+addEventListener("hashchange", openTarget);
+openTarget();

@@ -1,0 +1,86 @@
+"""Facts in templates: states, moments, sizes, replies. The wording is `web.wording`'s."""
+
+import datetime as dt
+from typing import Any
+
+from django import template
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from outbox.templatetags.outbox_icons import icon
+from outbox.web import wording
+from outbox.web.wording import COMMANDS
+
+register = template.Library()
+
+register.filter("inert", wording.inert)
+register.filter("size", wording.size)
+register.filter("duration", wording.duration)
+
+
+@register.simple_tag
+def chip(state: str) -> SafeString:
+    """Show a state: sign and word, in its tone."""
+    sign = wording.SIGNS[state]
+    return format_html(
+        '<span class="chip {}">{}{}</span>', sign.tone, icon(sign.icon), wording.LABELS[state]
+    )
+
+
+@register.filter
+def tone(state: str) -> str:
+    """Return the CSS class of the state's tone."""
+    return wording.SIGNS[state].tone
+
+
+@register.filter
+def word(state: str) -> str:
+    """Return the state's name."""
+    return str(wording.LABELS[state])
+
+
+@register.filter
+def command_name(command: str) -> str:
+    """Put the command a reply answered in words: DOT is no command one types."""
+    return str(COMMANDS.get(command, command))
+
+
+@register.filter
+def absolute(moment: dt.datetime) -> str:
+    """Put a moment with date, seconds and zone."""
+    local = timezone.localtime(moment)
+    return f"{date_format(local, 'DATE_FORMAT')}, {local:%H:%M:%S %Z}"
+
+
+@register.simple_tag
+def moment(when: dt.datetime | None) -> SafeString | str:
+    """Show a moment relative to now; the title has it in full."""
+    if when is None:
+        return ""
+    return format_html(
+        '<time datetime="{}" title="{}" data-relative>{}</time>',
+        when.isoformat(),
+        absolute(when),
+        wording.ago(when),
+    )
+
+
+@register.simple_tag
+def clock(when: dt.datetime | None) -> SafeString | str:
+    """Show a moment in full."""
+    if when is None:
+        return ""
+    return format_html('<time datetime="{}">{}</time>', when.isoformat(), absolute(when))
+
+
+@register.inclusion_tag("outbox/_reply.html")
+def reply(row: Any) -> dict[str, object]:
+    """Show a server's reply word for word; `row` is a recipient or an attempt."""
+    return {
+        "code": row.reply_code,
+        "enhanced": row.reply_enhanced,
+        "text": row.reply_text,
+        "command": getattr(row, "reply_command", ""),
+    }

@@ -1,0 +1,65 @@
+"""The navigation: the folders, and how many of the user's mails wait in those that ask for care."""
+
+from dataclasses import dataclass
+
+from django import template
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.functional import Promise
+
+from outbox.models import Folder, Message
+
+register = template.Library()
+
+ICONS = {
+    Folder.OUTBOX: "outbox",
+    Folder.SCHEDULED: "clock",
+    Folder.SENT: "sent",
+    Folder.DRAFTS: "draft",
+    Folder.FAILED: "alert",
+    Folder.CANCELLED: "ban",
+}
+COUNTED = (Folder.OUTBOX, Folder.SCHEDULED, Folder.DRAFTS)
+COUNT_MAX = 99  # beyond it the page says "99+", so that no list has to be counted to its end
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the navigation."""
+
+    url: str
+    icon: str
+    label: str | Promise
+    count: str
+    current: bool
+
+
+def _count(request: HttpRequest, folder: Folder) -> str:
+    waiting = Message.objects.visible_to(request.user).filter(folder=folder)
+    count = waiting.order_by()[: COUNT_MAX + 1].count()
+    if count > COUNT_MAX:
+        return f"{COUNT_MAX}+"
+    return str(count) if count else ""
+
+
+@register.simple_tag(takes_context=True)
+def folder_entries(context: template.Context) -> list[Entry]:
+    """Return the folders; the one of the present page is marked."""
+    request: HttpRequest = context["request"]
+    return [
+        Entry(
+            url=folder_url(folder),
+            icon=sign,
+            label=folder.label,
+            count=_count(request, folder) if folder in COUNTED else "",
+            current=folder == context.get("folder"),
+        )
+        for folder, sign in ICONS.items()
+    ]
+
+
+def folder_url(folder: Folder) -> str:
+    """Return the address of the folder's list."""
+    if folder == Folder.OUTBOX:
+        return reverse("outbox:list")
+    return reverse("outbox:folder", args=[folder.value])

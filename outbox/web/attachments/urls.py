@@ -1,0 +1,11 @@
+"""Where mails and their parts are downloaded."""
+
+from django.urls import path
+
+from outbox.web.attachments import views
+
+urlpatterns = [
+    path("messages/<int:pk>/source/", views.source, name="source"),
+    path("messages/<int:pk>/parts/<str:path>/", views.part, name="part"),
+    path("messages/<int:pk>/attachments/<int:attachment>/", views.attachment, name="attachment"),
+]

@@ -1,0 +1,152 @@
+"""What a person typed into a draft. Lenient: everything can be saved, whatever it says.
+
+Whether it can be sent is decided by `api.send_draft`, which names the field it objects to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django import forms
+from django.contrib.auth.models import User
+from django.core.files.uploadedfile import UploadedFile
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, pgettext_lazy
+
+from outbox import api
+from outbox.conf import get_conf
+from outbox.models import Account, Message
+from outbox.web.wording import size
+
+PRIORITIES = (
+    (1, pgettext_lazy("priority", "Highest")),
+    (2, pgettext_lazy("priority", "High")),
+    (3, pgettext_lazy("priority", "Normal")),
+    (4, pgettext_lazy("priority", "Low")),
+    (5, pgettext_lazy("priority", "Lowest")),
+)
+NORMAL = 3
+
+
+class ManyFilesInput(forms.ClearableFileInput):
+    allow_multiple_selected = True
+
+
+class ManyFilesField(forms.FileField):
+    """Any number of files, none of them larger than a whole mail may be."""
+
+    widget = ManyFilesInput
+
+    def clean(self, data: Any, initial: Any = None) -> list[UploadedFile[Any]]:
+        uploads = [super(ManyFilesField, self).clean(upload, initial) for upload in data or ()]
+        return [self._bounded(upload) for upload in uploads]
+
+    def _bounded(self, upload: UploadedFile[Any]) -> UploadedFile[Any]:
+        limit = get_conf().max_message_bytes
+        if (upload.size or 0) > limit:
+            raise forms.ValidationError(
+                _("“%(name)s” is %(size)s; a whole mail may be %(limit)s at most.")
+                % {"name": upload.name, "size": size(upload.size or 0), "limit": size(limit)}
+            )
+        return upload
+
+
+def _recipients(label: Any) -> forms.CharField:
+    """Build an address field: it grows with its text, and keeps line breaks as separators."""
+    attrs = {
+        "rows": 1,
+        "autocomplete": "off",
+        "autocapitalize": "off",
+        "spellcheck": "false",
+        "inputmode": "email",
+        "class": "grows",
+    }
+    return forms.CharField(label=label, required=False, widget=forms.Textarea(attrs=attrs))
+
+
+class DraftForm(forms.Form):
+    """The fields of a draft, kept as typed; spaces and line ends belong to what was typed."""
+
+    account = forms.ModelChoiceField(
+        label=gettext_lazy("From"),
+        queryset=Account.objects.none(),
+        required=False,
+        empty_label=gettext_lazy("Choose an account"),
+        error_messages={
+            "invalid_choice": gettext_lazy("You have no such account; choose another.")
+        },
+    )
+    to = _recipients(gettext_lazy("To"))
+    cc = _recipients(gettext_lazy("Cc"))
+    bcc = _recipients(gettext_lazy("Bcc"))
+    reply_to = _recipients(gettext_lazy("Reply to"))
+    subject = forms.CharField(
+        label=gettext_lazy("Subject"),
+        required=False,
+        strip=False,
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+    priority = forms.TypedChoiceField(
+        label=gettext_lazy("Priority"),
+        choices=PRIORITIES,
+        coerce=int,
+        required=False,
+    )
+    text = forms.CharField(
+        label=gettext_lazy("Text"),
+        required=False,
+        strip=False,
+        widget=forms.Textarea(attrs={"rows": 14}),
+    )
+    attachments = ManyFilesField(label=gettext_lazy("Attachments"), required=False)
+
+    def __init__(self, person: User, *args: Any, draft: Message | None = None, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        accounts = Account.objects.usable_by(person)
+        self.fields["account"].queryset = accounts  # type: ignore[attr-defined]  # ModelChoiceField's
+        self.initial = _typed(draft) if draft else {"account": accounts.first(), **self.initial}
+        self.has_accounts = accounts.exists()
+
+    @property
+    def uploads(self) -> Iterable[UploadedFile[Any]]:
+        """The files that came with it."""
+        return self.cleaned_data.get("attachments") or ()
+
+    def as_fields(self) -> api.DraftFields:
+        """Hand over what was typed; what is no valid choice is left out."""
+        data = self.cleaned_data
+        return api.DraftFields(
+            account=data.get("account"),
+            priority=data.get("priority") or NORMAL,
+            **{name: data.get(name, "") for name in _TEXTS},
+        )
+
+    def object(self, field: str, text: str) -> None:
+        """Put what `api` objects to at its field."""
+        self.add_error(field if field in self.fields else None, text)
+
+    @property
+    def has_more(self) -> bool:
+        """Tell whether the seldom used fields say something, so that they are not folded away."""
+        names = ("cc", "bcc", "reply_to")
+        typed = any(self[name].value() or self[name].errors for name in names)
+        return typed or str(self["priority"].value() or NORMAL) != str(NORMAL)
+
+
+_TEXTS = ("to", "cc", "bcc", "reply_to", "subject", "text")
+
+
+def _typed(draft: Message) -> dict[str, Any]:
+    """Return the initial values: the draft as it was left."""
+    kept = draft.draft
+    return {
+        "account": draft.account_id,
+        "to": kept.to,
+        "cc": kept.cc,
+        "bcc": kept.bcc,
+        "reply_to": kept.reply_to,
+        "subject": draft.subject,
+        "priority": draft.priority,
+        "text": kept.text,
+    }

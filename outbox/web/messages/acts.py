@@ -1,0 +1,235 @@
+"""What a person may do to a mail that is under way: cancel, retry, settle, release.
+
+Asked first, with what it will concern; answered afterwards with what it did, which may be less:
+workers go on meanwhile.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from django import forms
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.cache import patch_vary_headers
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+from django.views.decorators.http import require_http_methods
+
+from outbox import api
+from outbox.models import Message, Recipient
+from outbox.web.messages.forms import ActForm, CancelForm
+from outbox.web.messages.page import MessagePage
+from outbox.web.person import PersonRequest, signed_in
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """How an act is asked about before it is done."""
+
+    act: str  # name of its address
+    title: str | Promise
+    text: str
+    buttons: tuple[tuple[str, str | Promise, str], ...]  # value, label, CSS class
+    back: str | Promise  # how to leave it alone
+
+    @property
+    def address(self) -> str:
+        """Name where it is decided."""
+        return f"outbox:{self.act}"
+
+
+@signed_in
+@require_http_methods(["GET", "POST"])
+def cancel(request: PersonRequest, pk: int) -> HttpResponse:
+    """Stop every recipient whose mail has not left."""
+    message = _own(request, pk)
+    form = CancelForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        result = api.cancel(message, actor=request.user, why=form.cleaned_data["why"])
+        _tell_cancelled(request, result)
+        return redirect("outbox:message", pk)
+    return _ask(request, message, form, _cancel_question(MessagePage(message)))
+
+
+def _tell_cancelled(request: PersonRequest, result: api.CancelResult) -> None:
+    if result.stopped:
+        text = ngettext(
+            "Stopped for %(count)d recipient.", "Stopped for %(count)d recipients.", result.stopped
+        )
+        messages.success(request, text % {"count": result.stopped})
+    if result.too_late:
+        text = ngettext(
+            "Too late for %(count)d recipient: the mail was already leaving.",
+            "Too late for %(count)d recipients: the mail was already leaving.",
+            result.too_late,
+        )
+        messages.warning(request, text % {"count": result.too_late})
+    if not result.stopped and not result.too_late:
+        messages.warning(request, _("Nothing was waiting any more, so nothing was stopped."))
+
+
+def _cancel_question(page: MessagePage) -> Question:
+    count = len(page.cancellable)
+    text = ngettext(
+        "The mail will not leave for %(count)d recipient who has not been sent it yet. Where a"
+        " worker is sending it this very moment, it may be too late; you will be told.",
+        "The mail will not leave for %(count)d recipients who have not been sent it yet. Where a"
+        " worker is sending it this very moment, it may be too late; you will be told.",
+        count,
+    )
+    return Question(
+        act="cancel",
+        title=gettext_lazy("Cancel this mail?"),
+        text=text % {"count": count},
+        buttons=(("cancel", gettext_lazy("Cancel the mail"), "danger"),),
+        back=gettext_lazy("Keep it"),
+    )
+
+
+@signed_in
+@require_http_methods(["GET", "POST"])
+def retry(request: PersonRequest, pk: int) -> HttpResponse:
+    """Queue failed recipients again, or have waiting ones tried now."""
+    question = Question(
+        act="retry",
+        title=gettext_lazy("Try again now?"),
+        text=_(
+            "Exactly the same mail is offered to the server again for the recipients you choose."
+        ),
+        buttons=(("retry", gettext_lazy("Try again"), "primary"),),
+        back=gettext_lazy("Back"),
+    )
+    return _decide(request, pk, lambda page: page.retryable, question, _retry)
+
+
+def _retry(request: PersonRequest, message: Message, form: ActForm) -> None:
+    changed = api.retry(
+        message,
+        recipients=form.cleaned_data["recipients"],
+        actor=request.user,
+        why=form.cleaned_data["why"],
+    )
+    _tell(
+        request,
+        changed,
+        ngettext(
+            "Queued again for %(count)d recipient.",
+            "Queued again for %(count)d recipients.",
+            changed,
+        ),
+    )
+
+
+@signed_in
+@require_http_methods(["GET", "POST"])
+def settle(request: PersonRequest, pk: int) -> HttpResponse:
+    """Let a person who knows say whether an uncertain recipient got the mail."""
+    question = Question(
+        act="settle",
+        title=gettext_lazy("Did it arrive?"),
+        text=_(
+            "The whole mail was sent, but the server's answer was lost. If you know that it"
+            " arrived, mark it as sent. If it is sent again, a recipient may get it twice."
+        ),
+        buttons=(
+            ("sent", gettext_lazy("It arrived: mark as sent"), "primary"),
+            ("unsent", gettext_lazy("Send it again"), ""),
+        ),
+        back=gettext_lazy("Not sure yet"),
+    )
+    return _decide(request, pk, lambda page: page.uncertain, question, _settle)
+
+
+def _settle(request: PersonRequest, message: Message, form: ActForm) -> None:
+    arrived = request.POST.get("do") == "sent"
+    settle_as = api.settle_as_sent if arrived else api.settle_as_unsent
+    changed = settle_as(
+        message,
+        recipients=form.cleaned_data["recipients"],
+        actor=request.user,
+        why=form.cleaned_data["why"],
+    )
+    if arrived:
+        text = ngettext(
+            "Marked as sent for %(count)d recipient.",
+            "Marked as sent for %(count)d recipients.",
+            changed,
+        )
+    else:
+        text = ngettext(
+            "Will be sent again to %(count)d recipient.",
+            "Will be sent again to %(count)d recipients.",
+            changed,
+        )
+    _tell(request, changed, text)
+
+
+@signed_in
+@require_http_methods(["GET", "POST"])
+def release(request: PersonRequest, pk: int) -> HttpResponse:
+    """Let held mail go."""
+    message = _own(request, pk)
+    form = forms.Form(request.POST or None)
+    if request.method == "POST":
+        changed = api.release(message, actor=request.user)
+        text = ngettext(
+            "Released for %(count)d recipient.", "Released for %(count)d recipients.", changed
+        )
+        _tell(request, changed, text)
+        return redirect("outbox:message", pk)
+    count = len(MessagePage(message).held)
+    text = ngettext(
+        "The mail goes back into the queue for %(count)d held recipient.",
+        "The mail goes back into the queue for %(count)d held recipients.",
+        count,
+    )
+    question = Question(
+        act="release",
+        title=gettext_lazy("Release this mail?"),
+        text=text % {"count": count},
+        buttons=(("release", gettext_lazy("Release"), "primary"),),
+        back=gettext_lazy("Back"),
+    )
+    return _ask(request, message, form, question)
+
+
+def _own(request: PersonRequest, pk: int) -> Message:
+    queued = Message.objects.visible_to(request.user).exclude(status="draft")
+    return get_object_or_404(queued, pk=pk)
+
+
+def _decide(
+    request: PersonRequest,
+    pk: int,
+    offer: Callable[[MessagePage], list[Recipient]],
+    question: Question,
+    act: Callable[[PersonRequest, Message, ActForm], None],
+) -> HttpResponse:
+    """Ask for whom, then act on the chosen recipients."""
+    message = _own(request, pk)
+    offered = offer(MessagePage(message))
+    form = ActForm(message, offered, request.POST if request.method == "POST" else None)
+    if request.method == "POST" and form.is_valid():
+        act(request, message, form)
+        return redirect("outbox:message", pk)
+    return _ask(request, message, form, question)
+
+
+def _ask(
+    request: PersonRequest, message: Message, form: forms.Form, question: Question
+) -> HttpResponse:
+    template = "outbox/_question.html" if request.htmx else "outbox/question.html"
+    context = {"message": message, "form": form, "question": question, "folder": message.folder}
+    status = 422 if form.errors else 200
+    response = render(request, template, context, status=status)
+    patch_vary_headers(response, ["HX-Request"])
+    return response
+
+
+def _tell(request: PersonRequest, changed: int, text: str) -> None:
+    if changed:
+        messages.success(request, text % {"count": changed})
+    else:
+        messages.warning(request, _("Its state had changed meanwhile; nothing was done."))

@@ -1,0 +1,106 @@
+"""What a message consists of: its text, headers, exact bytes and parts, each bounded for a page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy, pgettext_lazy
+
+from outbox.mail.parts import Part, decoded_headers, outline, text_and_html
+from outbox.models import Message, Source
+
+TABS: dict[str, str | Promise] = {
+    "text": gettext_lazy("Text"),
+    "headers": gettext_lazy("Headers"),
+    "raw": gettext_lazy("Source"),
+    "parts": pgettext_lazy("of a mail", "Attachments"),
+}
+TEXT_SHOWN = 100_000  # characters
+RAW_SHOWN = 64_000  # bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A header field beside what it means; raw is empty where it says the same."""
+
+    name: str
+    value: str
+    raw: str
+
+
+class Content:
+    """One tab of a message. The source is read once, and only if something of it is shown."""
+
+    def __init__(self, message: Message, tab: str) -> None:
+        self.message = message
+        self.tab = tab if tab in TABS else "text"
+        self.tabs = TABS
+
+    @cached_property
+    def source(self) -> bytes | None:
+        """The exact bytes; None before the mail is queued, or when its stored file is gone."""
+        try:
+            return self.message.source.read()
+        except (Source.DoesNotExist, OSError):
+            return None
+
+    @cached_property
+    def text(self) -> str:
+        """The readable text, as far as a page shows it."""
+        return self._bodies[0][:TEXT_SHOWN]
+
+    @property
+    def text_is_cut(self) -> bool:
+        """Tell whether there is more text than shown."""
+        return len(self._bodies[0]) > TEXT_SHOWN
+
+    @property
+    def is_html_only(self) -> bool:
+        """Tell whether the mail came without a text part."""
+        return not self._bodies[0] and bool(self._bodies[1])
+
+    @cached_property
+    def _bodies(self) -> tuple[str, str]:
+        return text_and_html(self.source or b"")
+
+    @property
+    def headers(self) -> list[Field]:
+        """The header fields in their order."""
+        return [
+            Field(name, decoded, raw if raw != decoded else "")
+            for name, raw, decoded in decoded_headers(self.source or b"")
+        ]
+
+    @cached_property
+    def raw(self) -> str:
+        """The beginning of the exact bytes; what is no UTF-8 is shown as its number."""
+        shown = (self.source or b"")[:RAW_SHOWN]
+        return shown.decode("utf-8", "backslashreplace")
+
+    @property
+    def raw_is_cut(self) -> bool:
+        """Tell whether the source is longer than shown."""
+        return len(self.source or b"") > RAW_SHOWN
+
+    @property
+    def raw_shown(self) -> int:
+        """How many bytes of the source a page shows."""
+        return RAW_SHOWN
+
+    @cached_property
+    def parts(self) -> list[Part]:
+        """Every part that is not the readable text itself."""
+        if self.source is None:
+            return []
+        return [part for part in outline(self.source).walk() if is_attachment(part)]
+
+
+def is_attachment(part: Part) -> bool:
+    """Tell whether a part is offered by itself: a file, a picture, an enclosed mail."""
+    if part.content_type.startswith("multipart/"):
+        return False
+    return bool(part.disposition == "attachment" or part.name or part.content_id) or (
+        not part.content_type.startswith("text/")
+    )

@@ -1,0 +1,174 @@
+"""The message page: everything the system knows of one mail, and what a person may do about it.
+
+The part that follows the delivery has a fingerprint of small columns; transcripts are loaded only
+when it changed.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import cached_property
+
+from django.utils import timezone
+
+from outbox import api
+from outbox.models import (
+    CANCELLABLE,
+    DUE,
+    OPEN,
+    RETRYABLE,
+    Event,
+    Message,
+    Recipient,
+    State,
+)
+from outbox.web.messages.conversation import Conversation, read_conversation
+
+ATTEMPTS_SHOWN = 10  # the latest; older ones are asked for
+FAST, SLOW = 1, 5  # seconds between looks: while something happens, while all waits
+SOON = dt.timedelta(seconds=20)
+CLOSING_FOR = dt.timedelta(minutes=2)  # how long a settled mail's open connection is watched
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One entry of the timeline: an event, or an attempt."""
+
+    at: dt.datetime
+    event: Event | None = None
+    conversation: Conversation | None = None
+
+
+class MessagePage:
+    """Reads lazily: a look that finds nothing new costs three small queries."""
+
+    def __init__(self, message: Message, *, every_attempt: bool = False) -> None:
+        self.message = message
+        self.every_attempt = every_attempt
+
+    @cached_property
+    def explanation(self) -> api.Explanation:
+        """One sentence on what is happening and what comes next."""
+        return api.explain(self.message)
+
+    @cached_property
+    def recipients(self) -> list[Recipient]:
+        """All of them, in the order they were named."""
+        return list(self.message.recipients.all())
+
+    @cached_property
+    def _marks(self) -> list[tuple[object, ...]]:
+        """What there is of attempts, without what they said."""
+        return list(
+            self.message.attempts.values_list(
+                "pk", "outcome", "dot_marked_at", "ended_at", "session__ended_at", "session"
+            )
+        )
+
+    @cached_property
+    def conversations(self) -> list[Conversation]:
+        """The attempts, newest first."""
+        attempts = self.message.attempts.select_related("session", "worker").order_by("-pk")
+        if not self.every_attempt:
+            attempts = attempts[:ATTEMPTS_SHOWN]
+        count = len(self._marks)
+        return [read_conversation(attempt, count - n) for n, attempt in enumerate(attempts)]
+
+    @property
+    def attempts_hidden(self) -> int:
+        """How many older attempts are not shown."""
+        return len(self._marks) - len(self.conversations)
+
+    @cached_property
+    def timeline(self) -> list[Moment]:
+        """Events and attempts, newest first."""
+        events = self.message.events.select_related("actor", "recipient")
+        moments = [Moment(event.at, event=event) for event in events]
+        moments += [
+            Moment(talk.attempt.started_at, conversation=talk) for talk in self.conversations
+        ]
+        return sorted(moments, key=lambda moment: moment.at, reverse=True)
+
+    @property
+    def states(self) -> list[tuple[str, int]]:
+        """How many recipients are in which state, in the order states are reached."""
+        counted = Counter(recipient.state for recipient in self.recipients)
+        return [(state.value, counted[state]) for state in State if counted[state]]
+
+    @property
+    def waiting_states(self) -> tuple[State, ...]:
+        """The states in which a next attempt is due some time."""
+        return (*DUE, State.UNCERTAIN)
+
+    def _among(self, states: Collection[str]) -> list[Recipient]:
+        return [recipient for recipient in self.recipients if recipient.state in states]
+
+    @property
+    def cancellable(self) -> list[Recipient]:
+        """Whom a cancel may still stop; one being sent may be too late."""
+        return self._among((*CANCELLABLE, State.SENDING))
+
+    @property
+    def retryable(self) -> list[Recipient]:
+        """Whom a person may have tried again, or tried sooner."""
+        return self._among((*RETRYABLE, State.DEFERRED))
+
+    @property
+    def uncertain(self) -> list[Recipient]:
+        """Of whom a person may say whether they got it."""
+        return self._among((State.UNCERTAIN,))
+
+    @property
+    def held(self) -> list[Recipient]:
+        """Who waits for a release."""
+        return self._among((State.HELD,))
+
+    @property
+    def fingerprint(self) -> str:
+        """Name what is shown, so that an unchanged page is not sent again."""
+        shown = (
+            self.message.status,
+            [
+                (row.pk, row.state, row.attempts, row.next_attempt_at, row.attempt_id)
+                for row in self.recipients
+            ],
+            self._marks,
+            self.message.events.values_list("pk", flat=True).last(),
+            self.explanation.sentence,
+        )
+        return hashlib.sha256(repr(shown).encode()).hexdigest()[:16]
+
+    @property
+    def look_again_after(self) -> int | None:
+        """Seconds until the page should look again; None when nothing can change by itself."""
+        if any(recipient.state in OPEN for recipient in self.recipients):
+            return FAST if self._is_busy else SLOW
+        return FAST if self._awaits_closing else None
+
+    @property
+    def _is_busy(self) -> bool:
+        soon = timezone.now() + SOON
+        return any(
+            recipient.state == State.SENDING
+            or (
+                recipient.state in DUE
+                and (recipient.next_attempt_at is None or recipient.next_attempt_at <= soon)
+            )
+            for recipient in self.recipients
+        )
+
+    @property
+    def _awaits_closing(self) -> bool:
+        """The QUIT of a warm connection comes after the outcome."""
+        latest = timezone.now() - CLOSING_FOR
+        return any(
+            session is not None
+            and closed is None
+            and isinstance(ended, dt.datetime)
+            and ended > latest
+            for _pk, _outcome, _dot, ended, closed, session in self._marks
+        )

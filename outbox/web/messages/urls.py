@@ -1,0 +1,18 @@
+"""Where mails are read and decided about."""
+
+from django.urls import path
+
+from outbox.web.messages import acts, views
+
+urlpatterns = [
+    path("", views.folder, name="list"),
+    path("messages/<int:pk>/", views.message, name="message"),
+    path("messages/<int:pk>/live/", views.live, name="live"),
+    path("messages/<int:pk>/content/<slug:tab>/", views.content, name="content"),
+    path("messages/<int:pk>/cancel/", acts.cancel, name="cancel"),
+    path("messages/<int:pk>/retry/", acts.retry, name="retry"),
+    path("messages/<int:pk>/settle/", acts.settle, name="settle"),
+    path("messages/<int:pk>/release/", acts.release, name="release"),
+    path("folders/<slug:folder>/", views.folder, name="folder"),
+    path("folders/<slug:folder>/rows/", views.rows, name="rows"),
+]

@@ -1,0 +1,82 @@
+"""Read mail that is queued, under way or done. Nothing here changes anything."""
+
+from django.http import Http404, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_safe
+
+from outbox.models import Folder, Message
+from outbox.models.message import MessageQuerySet
+from outbox.web.messages.content import Content
+from outbox.web.messages.folders import read_page
+from outbox.web.messages.page import MessagePage
+from outbox.web.person import PersonRequest, signed_in
+
+NOTHING_NEW = 204  # htmx leaves the page as it is
+
+
+@signed_in
+@require_safe
+def folder(request: PersonRequest, folder: str = Folder.OUTBOX) -> HttpResponse:
+    """List one folder, newest first."""
+    page = read_page(request.user, _folder(folder), request.GET)
+    return render(request, "outbox/folder.html", {"list": page, "folder": page.folder})
+
+
+@signed_in
+@require_safe
+def rows(request: PersonRequest, folder: str) -> HttpResponse:
+    """Answer with the rows of the folder's first page, if they changed since `seen`."""
+    page = read_page(request.user, _folder(folder), request.GET)
+    if request.GET.get("seen") == page.fingerprint:
+        return HttpResponse(status=NOTHING_NEW)
+    return render(request, "outbox/_rows.html", {"list": page, "folder": page.folder})
+
+
+@signed_in
+@require_safe
+def message(request: PersonRequest, pk: int) -> HttpResponse:
+    """Show one mail, from what is happening to it down to its bytes."""
+    mail = get_object_or_404(_readable(request), pk=pk)
+    if mail.is_draft:
+        return redirect("outbox:draft", pk)
+    context = {
+        "message": mail,
+        "page": _page(request, mail),
+        "content": Content(mail, request.GET.get("show", "")),
+        "folder": mail.folder,
+    }
+    return render(request, "outbox/message.html", context)
+
+
+@signed_in
+@require_safe
+def live(request: PersonRequest, pk: int) -> HttpResponse:
+    """Answer with the part of the page that follows the delivery, if it changed since `seen`."""
+    mail = get_object_or_404(_readable(request), pk=pk)
+    page = _page(request, mail)
+    if request.GET.get("seen") == page.fingerprint and page.look_again_after:
+        return HttpResponse(status=NOTHING_NEW)
+    return render(request, "outbox/_live.html", {"message": mail, "page": page, "oob": True})
+
+
+@signed_in
+@require_safe
+def content(request: PersonRequest, pk: int, tab: str) -> HttpResponse:
+    """Answer with one tab of what the mail consists of."""
+    mail = get_object_or_404(_readable(request), pk=pk)
+    return render(request, "outbox/_content.html", {"message": mail, "content": Content(mail, tab)})
+
+
+def _readable(request: PersonRequest) -> MessageQuerySet:
+    return Message.objects.visible_to(request.user).select_related("account", "owner", "draft")
+
+
+def _page(request: PersonRequest, mail: Message) -> MessagePage:
+    return MessagePage(mail, every_attempt=request.GET.get("attempts") == "all")
+
+
+def _folder(name: str) -> Folder:
+    try:
+        return Folder(name)
+    except ValueError as error:
+        raise Http404 from error
