@@ -42,19 +42,21 @@ def _password_mechanisms(server: Server) -> list[Mechanism]:
 def _token_mechanisms(server: Server) -> list[Mechanism]:
     user, token = server.username.encode(), server.secret.encode()
     gs2 = b"n,a=%s," % user.replace(b"=", b"=3D").replace(b",", b"=2C")
-    where = b"host=%s\x01port=%d" % (server.host.encode("idna"), server.port)
+    where = b"host=%s\x01port=%d" % (server.wire_host.encode(), server.port)
+    # A refused token comes as a challenge that holds the reason (RFC 7628 3.2.2); it has to be
+    # answered before the server gives its final reply.
     return [
-        # A refused token comes as a challenge that holds the reason (RFC 7628 3.2.2); it has to be
-        # answered before the final reply is given.
+        Mechanism("XOAUTH2", b"user=%s\x01auth=Bearer %s\x01\x01" % (user, token), (_nothing,)),
         Mechanism(
             "OAUTHBEARER",
             gs2 + b"\x01" + where + b"\x01auth=Bearer " + token + b"\x01\x01",
             (lambda _: b"\x01",),
         ),
-        Mechanism(
-            "XOAUTH2", b"user=%s\x01auth=Bearer %s\x01\x01" % (user, token), (lambda _: b"",)
-        ),
     ]
+
+
+def _nothing(_challenge: bytes) -> bytes:
+    return b""
 
 
 def _cram_md5(user: bytes, password: bytes, challenge: bytes) -> bytes:

@@ -11,15 +11,16 @@ import time
 from contextlib import suppress
 from typing import Self
 
+from outbox.smtp.course import choose_course
 from outbox.smtp.dialogue import Dialogue
 from outbox.smtp.envelope import Envelope
 from outbox.smtp.facts import SessionFacts
-from outbox.smtp.faults import Phase, SmtpFault
+from outbox.smtp.faults import FaultKind, Phase, SmtpFault
 from outbox.smtp.gate import BeforeDot, Gate
 from outbox.smtp.opening import Opening
 from outbox.smtp.plan import Plan, make_plan
 from outbox.smtp.protocol import Protocol, Verb
-from outbox.smtp.reaching import connect, ehlo_name, resolve, wire_host
+from outbox.smtp.reaching import connect, ehlo_name, resolve
 from outbox.smtp.server import Security, Server
 from outbox.smtp.steps import Act, Result, Script, Step, Stream, Write
 from outbox.smtp.tls import tls_cause, tls_context, tls_facts
@@ -41,6 +42,7 @@ class Session:
         self._protocol = wire.protocol
         self._gate: Gate | None = None
         self._needs_rset = False
+        self._is_proven = False
         self._body_shown = ""
         self._body_began = 0.0
 
@@ -65,7 +67,7 @@ class Session:
     def usable(self) -> bool:
         """Whether it may carry another transaction, as far as is known without asking."""
         limit = self._protocol.extensions.mails_limit
-        return self._protocol.quiet and not 0 < limit <= self.messages
+        return self._protocol.is_quiet and not 0 < limit <= self.messages
 
     async def send(
         self, envelope: Envelope, source: bytes, before_dot: BeforeDot, *, source_sha256: str = ""
@@ -83,12 +85,17 @@ class Session:
         if plan is None:
             return transaction
         if not self.usable:
-            transaction.fault = self._wire.fault()
+            transaction.fault = self._why_unusable()
             return transaction
         digest = transaction.sent_sha256 or source_sha256 or hashlib.sha256(source).hexdigest()
         self._body_shown = f"<{len(plan.content.source):,} bytes, sha256 {digest[:12]}…>"
         await self._converse(plan, transaction, Gate(before_dot))
         return transaction
+
+    def _why_unusable(self) -> SmtpFault:
+        if self._protocol.ended is not None:
+            return self._protocol.ended.fault()
+        return SmtpFault(Phase.IDLE, FaultKind.LOCAL, "this session may carry no more mail")
 
     async def check_idle(self) -> bool:
         """Look whether the server said or closed something meanwhile; False: not usable."""
@@ -103,12 +110,12 @@ class Session:
             with suppress(SmtpFault):
                 self._wire.write(self._protocol.command(Verb.QUIT))
                 await self._wire.answers()
-        self._wire.close()
+        self._wire.leave(FaultKind.LOCAL, "closed from this side")
         await self._wire.closed(self.server.timeouts.quit)
 
     def abort(self) -> None:
         """Drop the connection at once."""
-        self._wire.abort()
+        self._wire.drop(FaultKind.LOCAL, "dropped from this side")
 
     # --- opening --------------------------------------------------------------------------------
 
@@ -160,13 +167,12 @@ class Session:
         return Opening(self._protocol, self.server, self.facts, name)
 
     async def _secure(self) -> None:
-        host = wire_host(self.server.host)
         began = time.monotonic()
         try:
-            tls = await self._wire.secure(tls_context(self.server.ca_file), host)
+            tls = await self._wire.secure(tls_context(self.server.ca_file), self.server.wire_host)
         except (OSError, ssl.CertificateError) as error:
-            self._wire.abort()
             kind, detail = tls_cause(error)
+            self._wire.drop(kind, detail)
             raise SmtpFault(Phase.TLS, kind, detail) from error
         self.facts.phases_ms[Phase.TLS] = (time.monotonic() - began) * 1000
         self.facts.tls = facts = tls_facts(tls)
@@ -178,19 +184,18 @@ class Session:
             self._wire.write(self._protocol.command(Verb.QUIT))
             with suppress(SmtpFault):
                 self._wire.flush()
-        self._wire.close()
+        self._wire.leave(FaultKind.LOCAL, "closed from this side")
 
     # --- sending --------------------------------------------------------------------------------
 
     async def _converse(self, plan: Plan, transaction: Transaction, gate: Gate) -> None:
-        dialogue = Dialogue(
-            self._protocol,
-            plan,
-            transaction,
-            pipelining=self.server.pipelining,
-            chunking=self.server.chunking,
-            needs_rset=self._needs_rset,
+        course = choose_course(
+            self.server,
+            self._protocol.extensions,
+            len(plan.content.source),
+            proven=self._is_proven and not self._needs_rset,
         )
+        dialogue = Dialogue(self._protocol, plan, course, transaction, needs_rset=self._needs_rset)
         self._gate = gate
         self._wire.transcript = transaction.transcript
         self._wire.phases_ms = transaction.phases_ms
@@ -202,9 +207,10 @@ class Session:
             self.abort()
             gate.cancel()
             raise
+        self._is_proven = self._is_proven or dialogue.delivered
         self._needs_rset = not dialogue.delivered
         if transaction.fault is not None:
-            self._wire.close()
+            self._wire.leave(transaction.fault.kind, transaction.fault.detail)
         self._rest()
 
     def _rest(self) -> None:
@@ -267,12 +273,12 @@ class Session:
             self._wire.flush()
         try:
             await self._open_gate.consent()
-        except SmtpFault:
-            self._wire.check()
-            self._wire.abort()
+        except SmtpFault as fault:
+            self._protocol.check()
+            self._wire.drop(fault.kind, fault.detail)
             raise
         # Nothing may come between this look and the dot: see Dialogue.
-        self._wire.check()
+        self._protocol.check()
 
     @property
     def _open_gate(self) -> Gate:

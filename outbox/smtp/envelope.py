@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import idna
 
+PATH_MAX = 256  # octets with the brackets (RFC 5321 4.5.3.1.3)
+
 # A mailbox: no white space, brackets or control characters outside a quoted local part, so that
 # no address can carry a second command or parameter.
 _MAILBOX = re.compile(
@@ -36,7 +38,12 @@ def path(address: str, *, as_is: bool) -> bytes:
     if not address.isascii() and not as_is:
         local, _, domain = address.rpartition("@")
         address = f"{local}@{_a_labels(domain)}"
-    return b"<" + address.encode() + b">"
+    octets = b"<" + address.encode() + b">"
+    if len(octets) > PATH_MAX:
+        raise UnsendableError(
+            f"5.1.3 “{_shown(address)}…” is longer than the {PATH_MAX} octets of an SMTP path"
+        )
+    return octets
 
 
 def folded(address: str) -> str:

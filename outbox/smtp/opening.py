@@ -61,7 +61,10 @@ class Opening:
 
     def _secure(self) -> Script[None]:
         if not self._protocol.extensions.starttls:
-            detail = "the server does not offer STARTTLS, which this account requires"
+            detail = (
+                "the server does not offer STARTTLS, which this account requires;"
+                " something in between may have taken it out"
+            )
             raise _fault(Phase.STARTTLS, FaultKind.NO_STARTTLS, detail)
         reply = yield from self._ask(Verb.STARTTLS)
         if not reply.accepted:

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from outbox.smtp.extensions import Extensions
-from outbox.smtp.faults import FaultKind, Phase
+from outbox.smtp.faults import FaultKind, Phase, SmtpFault
 from outbox.smtp.reply import SHUTDOWN, ProtocolError, Reply, ReplyParser
 
 
@@ -162,6 +162,9 @@ class Ended:
     detail: str
     reply: Reply | None = None
 
+    def fault(self) -> SmtpFault:
+        return SmtpFault(self.phase, self.kind, self.detail, reply=self.reply)
+
 
 class Protocol:
     """The client's side of one session. Answers gather until `take`; `ended` stays."""
@@ -187,7 +190,7 @@ class Protocol:
         return _UNASKED_PHASE.get(self.state, Phase.IDLE)
 
     @property
-    def quiet(self) -> bool:
+    def is_quiet(self) -> bool:
         """Whether a new transaction may begin: nothing owed, nothing pending, not over."""
         return self.state in _RESTING and not self._awaited and not self._parser.pending
 
@@ -203,6 +206,10 @@ class Protocol:
             raise OutOfOrderError(f"{verb} in state {self.state}, awaiting {self.awaited}")
         if b"\r" in line or b"\n" in line:
             raise OutOfOrderError(f"a line break within {verb}")
+        if self._parser.pending and not self._awaited:
+            # Half a line lay there before the command: its end must not pass for the answer.
+            self._end([], FaultKind.PROTOCOL, "the server spoke out of turn")
+            return b""
         self.state = state
         self._awaited.append((verb, rcpt))
         return (line or verb.value.encode()) + b"\r\n"
@@ -240,6 +247,19 @@ class Protocol:
         except ProtocolError as error:
             self._end(events, FaultKind.PROTOCOL, self._masked(str(error)))
         return events
+
+    def check(self) -> None:
+        """Raise the SmtpFault that says why the session is over, if it is."""
+        if self.ended is not None:
+            raise self.ended.fault()
+
+    def check_answers(self) -> None:
+        """Raise as `check`, unless everything asked was answered before the end came."""
+        ended = self.ended
+        # What comes behind the last reply owed takes nothing from it, unless it shows that
+        # replies and commands do not match.
+        if ended and (ended.phase is not Phase.IDLE or ended.kind is FaultKind.PROTOCOL):
+            raise ended.fault()
 
     def end(self, kind: FaultKind, detail: str) -> Ended:
         """End the session for a reason from outside: closed, reset, out of time, …"""

@@ -5,8 +5,6 @@ import errno
 import socket
 from functools import lru_cache
 
-import idna
-
 from outbox.smtp.facts import SessionFacts
 from outbox.smtp.faults import FaultKind, Phase, SmtpFault
 from outbox.smtp.server import Server
@@ -21,20 +19,12 @@ _CAUSES = {
 }
 
 
-def wire_host(host: str) -> str:
-    """Give the name DNS and certificates know: A-labels, no dot at the end."""
-    host = host.removesuffix(".")
-    return host if host.isascii() else idna.encode(host, uts46=True).decode("ascii")
-
-
 async def resolve(server: Server) -> list[str]:
     """Give every address of the host, in the order the system prefers. Raises SmtpFault."""
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(server.timeouts.connect):
-            found = await loop.getaddrinfo(
-                wire_host(server.host), server.port, type=socket.SOCK_STREAM
-            )
+            found = await loop.getaddrinfo(server.wire_host, server.port, type=socket.SOCK_STREAM)
     except TimeoutError:
         raise _unresolved(server, "DNS gave no answer in time") from None
     except (OSError, UnicodeError) as error:

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+import idna
+
 
 class Security(StrEnum):
     """How the bytes are protected; there is no "if it happens to be offered"."""
@@ -49,3 +51,9 @@ class Server:
     ca_file: str | None = None  # authorities to trust in place of the system's
     pipelining: bool = True  # may be used where offered
     chunking: bool = True  # may be used where offered
+
+    @property
+    def wire_host(self) -> str:
+        """The name as DNS and certificates know it: A-labels. Raises UnicodeError."""
+        host = self.host.removesuffix(".")
+        return host if host.isascii() else idna.encode(host, uts46=True).decode("ascii")

@@ -30,7 +30,7 @@ class Act(Enum):
     """Steps that need no more than a name."""
 
     AWAIT = auto()  # until every reply owed has come
-    ASK = auto()  # start `before_dot`; the body may leave meanwhile
+    ASK = auto()  # start `before_dot`, unless it was; the body may leave meanwhile
     CONSENT = auto()  # wait for its yes; a no ends the session
     SECURE = auto()  # the TLS handshake
 

@@ -44,6 +44,8 @@ def tls_cause(error: BaseException) -> tuple[FaultKind, str]:
         kind = _CAUSES.get(error.verify_code, FaultKind.CERT_UNTRUSTED)
         return kind, f"the server's certificate was not accepted: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
+        if error.reason == "WRONG_VERSION_NUMBER":
+            return FaultKind.TLS, "the server does not speak TLS from the first byte on this port"
         reason = (error.reason or "unknown reason").replace("_", " ").lower()
         return FaultKind.TLS, f"the TLS handshake failed: {reason}"
     if isinstance(error, TimeoutError):

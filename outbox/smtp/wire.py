@@ -5,16 +5,21 @@ It knows no command and no recipient.
 """
 
 import asyncio
+import fcntl
 import socket
 import ssl
+import struct
+import termios
 from collections.abc import Mapping
 
-from outbox.smtp.faults import FaultKind, Phase, SmtpFault
+from outbox.smtp.faults import FaultKind, Phase
 from outbox.smtp.protocol import PHASE_OF, Ended, Protocol
 from outbox.smtp.server import Timeouts
 from outbox.smtp.transcript import Transcript
 
 BLOCK = 65_536  # bytes of a body written before looking whether the network keeps up
+
+_NEVER = float("inf")
 
 
 class Wire(asyncio.Protocol):
@@ -33,9 +38,11 @@ class Wire(asyncio.Protocol):
         self._waiter: asyncio.Future[None] | None = None
         self._writable: asyncio.Future[None] | None = None
         self._paused = False
+        self._has_let_go = False
         self._since = self._loop.time()  # when the phase under way began
-        self._deadline = float("inf")
+        self._deadline = _NEVER
         self._timer: asyncio.TimerHandle | None = None
+        self._unsent = 0  # bytes, when the deadline was last looked at
 
     # --- called by asyncio ----------------------------------------------------------------------
 
@@ -48,7 +55,7 @@ class Wire(asyncio.Protocol):
         now = self._loop.time()
         for event in events:
             if isinstance(event, Ended):
-                self._hear_end(event)
+                self._let_go(event)
             else:
                 self.transcript.server(event.reply)
                 phase = PHASE_OF[event.verb]
@@ -58,23 +65,20 @@ class Wire(asyncio.Protocol):
         if awaited is None or self.protocol.ended is not None:
             self._wake()
         elif events:
-            self._arm(self._limits[PHASE_OF[awaited]])
+            self._arm(PHASE_OF[awaited])
 
     def eof_received(self) -> None:
-        self._break_off(FaultKind.CLOSED, "the server closed the connection")
+        self.leave(FaultKind.CLOSED, "the server closed the connection")
 
     def connection_lost(self, exc: Exception | None) -> None:
         if exc is not None and self.protocol.ended is None:
             self._read_last_words()
         if isinstance(exc, ssl.SSLError):
-            self._break_off(FaultKind.TLS, f"TLS failed: {exc.reason}")
+            self.leave(FaultKind.TLS, f"TLS failed: {exc.reason}")
         elif exc is None:
-            self._break_off(FaultKind.CLOSED, "the connection was closed")
+            self.leave(FaultKind.CLOSED, "the connection was closed")
         else:
-            self._break_off(FaultKind.RESET, f"the connection broke: {exc}")
-        if self._timer is not None:
-            self._timer.cancel()
-        self.resume_writing()
+            self.leave(FaultKind.RESET, f"the connection broke: {exc}")
         if not self._closed.done():
             self._closed.set_result(None)
 
@@ -99,7 +103,7 @@ class Wire(asyncio.Protocol):
 
     def flush(self) -> None:
         """Write what was gathered, as one piece. Raises SmtpFault once the session is over."""
-        self.check()
+        self.protocol.check()
         if self._held:
             data = b"".join(self._held) if len(self._held) > 1 else self._held[0]
             self._held.clear()
@@ -109,10 +113,15 @@ class Wire(asyncio.Protocol):
         """Write a long stretch of body; some of it has to leave within each block's time."""
         self.flush()
         view = memoryview(data)
+        transport = self._transport_now()
         for start in range(0, len(data), BLOCK):
-            self._transport_now().write(view[start : start + BLOCK])
+            transport.write(view[start : start + BLOCK])
             await self._drained()
-            self.check()
+        if transport.get_write_buffer_size():
+            # Whoever waits for all to have left can tell a lost body from a lost dot.
+            transport.set_write_buffer_limits(0)
+            await self._drained()
+            transport.set_write_buffer_limits()
 
     async def answers(self) -> None:
         """Wait until the server owes nothing. Raises SmtpFault when the session ends before."""
@@ -120,28 +129,11 @@ class Wire(asyncio.Protocol):
         awaited = self.protocol.awaited
         if awaited is not None:
             self._since = self._loop.time()
-            self._arm(self._limits[PHASE_OF[awaited]])
+            self._arm(PHASE_OF[awaited])
             self._waiter = self._loop.create_future()
             await self._waiter
-            self._deadline = float("inf")
-        ended = self.protocol.ended
-        # What comes after the last reply owed takes nothing from it, unless it shows that replies
-        # and commands do not match.
-        if ended and (ended.phase is not Phase.IDLE or ended.kind is FaultKind.PROTOCOL):
-            self.check()
-
-    def check(self) -> None:
-        """Raise the SmtpFault that says why the session is over, if it is."""
-        if self.protocol.ended is not None:
-            raise self.fault()
-
-    def fault(self) -> SmtpFault:
-        """Say why the session is over, or else that it is not to be used any more."""
-        ended = self.protocol.ended
-        if ended is None:
-            detail = "this session has carried all it may"
-            return SmtpFault(Phase.IDLE, FaultKind.LOCAL, detail)
-        return SmtpFault(ended.phase, ended.kind, ended.detail, reply=ended.reply)
+            self._deadline = _NEVER
+        self.protocol.check_answers()
 
     async def secure(self, context: ssl.SSLContext, host: str) -> ssl.SSLObject:
         """Go over to TLS. Raises what asyncio raises; `tls_cause` explains it."""
@@ -159,73 +151,91 @@ class Wire(asyncio.Protocol):
         tls: ssl.SSLObject = transport.get_extra_info("ssl_object")
         return tls
 
-    def close(self) -> None:
-        """Let go politely: what was written still leaves."""
-        self.protocol.end(FaultKind.CLOSED, "this side closed the connection")
-        if self._transport is not None:
-            self._transport.close()
+    def leave(self, kind: FaultKind, detail: str) -> None:
+        """End the session, unless it has ended, and let go; what was written still leaves."""
+        self._let_go(self.protocol.end(kind, detail))
 
-    def abort(self) -> None:
-        """Let go at once."""
-        self.protocol.end(FaultKind.ABANDONED, "this side dropped the connection")
-        self._wake()
-        if self._transport is not None:
-            self._transport.abort()
+    def drop(self, kind: FaultKind, detail: str) -> None:
+        """As `leave`, at once."""
+        self.leave(kind, detail)
+        self._transport_now().abort()
 
     async def closed(self, seconds: float) -> None:
         """Wait until the connection is gone; drop it when that takes longer."""
         done, _ = await asyncio.wait([self._closed], timeout=seconds)
         if not done:
-            self.abort()
+            self._transport_now().abort()
 
     # --- deadlines ------------------------------------------------------------------------------
 
-    def _arm(self, seconds: float) -> None:
+    def _arm(self, phase: Phase) -> None:
         """Set the deadline. The timer moves only when it would be late: most never fire."""
-        self._deadline = self._loop.time() + seconds
+        self._deadline = self._loop.time() + self._limits[phase]
+        self._unsent = 0
         if self._timer is None or self._timer.when() > self._deadline:
-            if self._timer is not None:
-                self._timer.cancel()
+            self._stop_timer()
             self._timer = self._loop.call_at(self._deadline, self._tick)
 
     def _tick(self) -> None:
         self._timer = None
-        if self._deadline == float("inf"):
+        if self._deadline == _NEVER:
             return
-        if self._loop.time() < self._deadline:
+        if self._loop.time() < self._deadline or self._is_moving():
             self._timer = self._loop.call_at(self._deadline, self._tick)
             return
-        phase = self.protocol.phase
-        self._break_off(FaultKind.TIMEOUT, f"no answer within {self._limits[phase]:g} seconds")
-        self._transport_now().abort()
+        seconds = self._limits[self.protocol.phase]
+        self.drop(FaultKind.TIMEOUT, f"the server took longer than {seconds:g} seconds")
+
+    def _is_moving(self) -> bool:
+        """Whether a body still leaves, however slowly; then its phase has more time."""
+        if self.protocol.phase not in {Phase.BODY, Phase.DOT}:
+            return False
+        before, self._unsent = self._unsent, self._bytes_unsent()
+        if not self._unsent or 0 < before <= self._unsent:
+            return False
+        self._deadline = self._loop.time() + self._timeouts.block
+        return True
+
+    def _bytes_unsent(self) -> int:
+        """Count what waits here and in the kernel, which takes megabytes at once."""
+        transport = self._transport_now()
+        queued = bytearray(4)
+        sock: socket.socket = transport.get_extra_info("socket")
+        fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, queued)
+        return transport.get_write_buffer_size() + int(struct.unpack("i", queued)[0])
 
     async def _drained(self) -> None:
         if not self._paused:
             return
-        self._arm(self._timeouts.block)
+        self._arm(Phase.BODY)
+        self._unsent = self._bytes_unsent()
         self._writable = self._loop.create_future()
-        try:
-            await self._writable
-        finally:
-            self._writable = None
-            self._deadline = float("inf")
+        await self._writable
+        self._writable = None
+        self._deadline = _NEVER
+        self.protocol.check()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
 
     # --- ends -----------------------------------------------------------------------------------
 
-    def _hear_end(self, ended: Ended) -> None:
-        if ended.reply is not None:
-            self.transcript.server(ended.reply)
-        self._let_go(ended)
-
-    def _break_off(self, kind: FaultKind, detail: str) -> None:
-        if self.protocol.ended is None:
-            self._let_go(self.protocol.end(kind, detail))
-
     def _let_go(self, ended: Ended) -> None:
+        if self._has_let_go:
+            return
+        self._has_let_go = True
+        if ended.reply is not None and ended.kind is not FaultKind.SHUTDOWN:
+            self.transcript.server(ended.reply)
         self.transcript.note(ended.detail)
+        self._stop_timer()
         self._wake()
         self.resume_writing()
-        self._transport_now().close()
+        transport = self._transport_now()
+        if transport.get_write_buffer_size():
+            transport.abort()  # close() would wait for a server that reads no more
+        else:
+            transport.close()
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
