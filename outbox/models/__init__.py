@@ -1,0 +1,55 @@
+"""The rows. Models own state and queries; the sequence of a delivery is `delivery`'s."""
+
+from outbox.models.account import Account, OnUncertain, Route, Security
+from outbox.models.attempt import Attempt, Outcome, Session
+from outbox.models.destination import SMARTHOST_KEY, Circuit, Destination, Slot
+from outbox.models.event import Event, EventKind
+from outbox.models.message import Attachment, Draft, Message, Origin, Source
+from outbox.models.recipient import Recipient, Role
+from outbox.models.states import (
+    CANCELLABLE,
+    CHANGES,
+    DUE,
+    FINAL,
+    FOLDER_OF,
+    OPEN,
+    RETRYABLE,
+    Folder,
+    State,
+    Status,
+)
+from outbox.models.worker import Worker
+
+__all__ = [
+    "CANCELLABLE",
+    "CHANGES",
+    "DUE",
+    "FINAL",
+    "FOLDER_OF",
+    "OPEN",
+    "RETRYABLE",
+    "SMARTHOST_KEY",
+    "Account",
+    "Attachment",
+    "Attempt",
+    "Circuit",
+    "Destination",
+    "Draft",
+    "Event",
+    "EventKind",
+    "Folder",
+    "Message",
+    "OnUncertain",
+    "Origin",
+    "Outcome",
+    "Recipient",
+    "Role",
+    "Route",
+    "Security",
+    "Session",
+    "Slot",
+    "Source",
+    "State",
+    "Status",
+    "Worker",
+]

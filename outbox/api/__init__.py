@@ -1,0 +1,56 @@
+"""The verbs everybody calls: views, admin, commands, the mail backend and other apps."""
+
+from outbox.api.acts import (
+    CancelResult,
+    cancel,
+    hold,
+    release,
+    retry,
+    settle_as_sent,
+    settle_as_unsent,
+)
+from outbox.api.drafts import (
+    DraftFields,
+    discard_draft,
+    save_draft,
+    send,
+    send_draft,
+)
+from outbox.api.drafts import attach_file as attach
+from outbox.api.drafts import detach_file as detach
+from outbox.api.explain import Explanation, explain
+from outbox.api.queueing import Outgoing, OutgoingRecipient, queue_sources
+from outbox.api.routes import close_circuit, default_account
+from outbox.api.status import RouteHeld, StatusReport, WorkerSeen, status
+from outbox.delivery.probe import ProbeReport, ProbeStep, probe
+
+__all__ = [
+    "CancelResult",
+    "DraftFields",
+    "Explanation",
+    "Outgoing",
+    "OutgoingRecipient",
+    "ProbeReport",
+    "ProbeStep",
+    "RouteHeld",
+    "StatusReport",
+    "WorkerSeen",
+    "attach",
+    "cancel",
+    "close_circuit",
+    "default_account",
+    "detach",
+    "discard_draft",
+    "explain",
+    "hold",
+    "probe",
+    "queue_sources",
+    "release",
+    "retry",
+    "save_draft",
+    "send",
+    "send_draft",
+    "settle_as_sent",
+    "settle_as_unsent",
+    "status",
+]

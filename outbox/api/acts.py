@@ -1,0 +1,241 @@
+"""What a person may do to a queued mail: cancel, retry, hold, release, settle.
+
+Each is a guarded update in a short transaction that leaves an event for every recipient it changed,
+and answers with what really happened. Rows are locked in one order everywhere: attempts,
+recipients, messages.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import transaction
+from django.db.models.functions import Now
+
+from outbox import bell
+from outbox.conf import get_conf
+from outbox.models import (
+    CANCELLABLE,
+    DUE,
+    RETRYABLE,
+    Attempt,
+    Event,
+    EventKind,
+    Message,
+    Outcome,
+    Recipient,
+    State,
+)
+from outbox.models.clock import database_now
+from outbox.models.rollup import roll_up
+from outbox.signals import Change, tell_on_commit
+
+_ROUNDS = 3  # a claim may slip in between two looks
+
+
+@dataclass(frozen=True, slots=True)
+class CancelResult:
+    """Recipients stopped for certain, and those for whom it came too late."""
+
+    stopped: int
+    too_late: int
+
+
+def cancel(
+    message: Message, *, actor: AbstractBaseUser | None = None, why: str = ""
+) -> CancelResult:
+    """Stop what can still be stopped; what a worker already gave its dot is too late.
+
+    A recipient that is being sent is stopped when "the dot is about to leave" was not yet
+    committed: the same row decides both, so exactly one of them wins.
+    """
+    stopped = 0
+    for _ in range(_ROUNDS):
+        count = _cancel_round(message, actor, why)
+        stopped += count
+        if count == 0:
+            break
+    using = get_conf().database
+    late = Recipient.objects.using(using).filter(message=message, state=State.SENDING).count()
+    if late or not stopped:
+        _tell_too_late(message, actor, why)
+    return CancelResult(stopped, late)
+
+
+def _cancel_round(message: Message, actor: AbstractBaseUser | None, why: str) -> int:
+    using = get_conf().database
+    with transaction.atomic(using=using):
+        now = database_now(using)
+        unmarked = Attempt.objects.using(using).filter(
+            message=message, ended_at=None, dot_marked_at=None
+        )
+        locked = unmarked.order_by("pk").select_for_update(no_key=True)
+        attempt_ids = list(locked.values_list("pk", flat=True))
+        unmarked.filter(pk__in=attempt_ids).update(
+            cancel_requested_at=now, ended_at=now, outcome=Outcome.CANCELLED
+        )
+        recipients = Recipient.objects.using(using).filter(message=message)
+        waiting = _change(recipients.filter(state__in=CANCELLABLE), State.CANCELLED)
+        held = _change(
+            recipients.filter(state=State.SENDING, attempt_id__in=attempt_ids), State.CANCELLED
+        )
+        _tell(waiting + held, EventKind.CANCELLED, State.CANCELLED, actor, why)
+        roll_up([message.pk], now, using)
+    return len(waiting) + len(held)
+
+
+def _tell_too_late(message: Message, actor: AbstractBaseUser | None, why: str) -> None:
+    using = get_conf().database
+    Event.objects.using(using).create(
+        message=message,
+        kind=EventKind.CANCEL_TOO_LATE,
+        actor_id=actor.pk if actor else None,
+        why=why,
+        at=database_now(using),
+    )
+
+
+def retry(
+    message: Message,
+    *,
+    recipients: Iterable[Recipient] | None = None,
+    actor: AbstractBaseUser | None = None,
+    why: str = "",
+) -> int:
+    """Try again now: what ended without being taken is queued anew, what waits becomes due."""
+    using = get_conf().database
+    with transaction.atomic(using=using):
+        now = database_now(using)
+        chosen = _chosen(message, recipients)
+        lifetime = None
+        if message.expires_at is not None and message.queued_at is not None:
+            lifetime = now + (message.expires_at - (message.send_at or message.queued_at))
+        again = _change(
+            chosen.filter(state__in=RETRYABLE),
+            State.QUEUED,
+            next_attempt_at=Now(),
+            expires_at=lifetime,
+            attempts=0,
+            settled_at=None,
+        )
+        sooner = _change(chosen.filter(state=State.DEFERRED), State.DEFERRED, next_attempt_at=Now())
+        _tell(again, EventKind.RETRIED, State.QUEUED, actor, why)
+        _tell(sooner, EventKind.RETRIED, State.DEFERRED, actor, why)
+        roll_up([message.pk], now, using)
+        bell.ring(using)
+    return len(again) + len(sooner)
+
+
+def hold(message: Message, *, actor: AbstractBaseUser | None = None, why: str = "") -> int:
+    """Keep back what waits, until a person releases it."""
+    return _act(message, None, DUE, State.HELD, EventKind.HELD, actor, why)
+
+
+def release(message: Message, *, actor: AbstractBaseUser | None = None, why: str = "") -> int:
+    """Put held recipients back in the queue."""
+    using = get_conf().database
+    changed = _act(
+        message, None, (State.HELD,), State.QUEUED, EventKind.RELEASED, actor, why,
+        next_attempt_at=Now(),
+    )  # fmt: skip
+    bell.ring(using)
+    return changed
+
+
+def settle_as_sent(
+    message: Message,
+    *,
+    recipients: Iterable[Recipient] | None = None,
+    actor: AbstractBaseUser | None = None,
+    why: str = "",
+) -> int:
+    """A person found out that the uncertain mail arrived."""
+    return _act(
+        message, recipients, (State.UNCERTAIN,), State.SENT, EventKind.SETTLED, actor, why,
+        next_attempt_at=None, settled_at=Now(),
+    )  # fmt: skip
+
+
+def settle_as_unsent(
+    message: Message,
+    *,
+    recipients: Iterable[Recipient] | None = None,
+    actor: AbstractBaseUser | None = None,
+    why: str = "",
+) -> int:
+    """A person found out that the uncertain mail did not arrive: it is sent again, now."""
+    using = get_conf().database
+    changed = _act(
+        message, recipients, (State.UNCERTAIN,), State.DEFERRED, EventKind.SETTLED, actor, why,
+        next_attempt_at=Now(),
+    )  # fmt: skip
+    bell.ring(using)
+    return changed
+
+
+def _act(
+    message: Message,
+    recipients: Iterable[Recipient] | None,
+    expected: Sequence[State],
+    to: State,
+    kind: EventKind,
+    actor: AbstractBaseUser | None,
+    why: str,
+    **values: Any,
+) -> int:
+    using = get_conf().database
+    with transaction.atomic(using=using):
+        changed = _change(_chosen(message, recipients).filter(state__in=expected), to, **values)
+        _tell(changed, kind, to, actor, why)
+        roll_up([message.pk], database_now(using), using)
+    return len(changed)
+
+
+def _chosen(message: Message, recipients: Iterable[Recipient] | None) -> Any:
+    chosen = Recipient.objects.using(get_conf().database).filter(message=message)
+    if recipients is not None:
+        chosen = chosen.filter(pk__in=[recipient.pk for recipient in recipients])
+    return chosen
+
+
+def _change(recipients: Any, to: State, **values: Any) -> list[Recipient]:
+    """Lock, then change; return the rows as they were before."""
+    rows: list[Recipient] = list(recipients.order_by("pk").select_for_update(no_key=True))
+    recipients.filter(pk__in=[row.pk for row in rows]).update(state=to, **values)
+    return rows
+
+
+def _tell(
+    rows: Sequence[Recipient],
+    kind: EventKind,
+    to: State,
+    actor: AbstractBaseUser | None,
+    why: str,
+) -> None:
+    using = get_conf().database
+    now = database_now(using)
+    Event.objects.using(using).bulk_create(
+        Event(
+            message_id=row.message_id,
+            recipient_id=row.pk,
+            kind=kind,
+            from_state=row.state,
+            to_state=to,
+            actor_id=actor.pk if actor else None,
+            why=why,
+            at=now,
+        )
+        for row in rows
+    )
+    tell_on_commit(
+        [
+            Change(
+                message_id=row.message_id, recipient_id=row.pk, address=row.address, state=to,
+                reason=why,
+            )
+            for row in rows
+            if row.state != to
+        ],
+        using,
+    )  # fmt: skip

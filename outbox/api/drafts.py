@@ -1,0 +1,356 @@
+"""Drafts and what is composed here: typed text in, a queued mail out.
+
+A draft keeps whatever was typed, right or wrong. Only sending judges it, and then all at once:
+either everything is queued or nothing changed.
+"""
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import transaction
+from django.utils import timezone
+
+from outbox import bell
+from outbox.api.queueing import Outgoing, OutgoingRecipient, attach, fill, queue_sources
+from outbox.api.routes import route_of
+from outbox.conf import get_conf
+from outbox.exceptions import DraftConflictError, InvalidMailError, NotADraftError
+from outbox.mail.addresses import Address, AddressError, parse_address_list, unique
+from outbox.mail.html import html_to_text
+from outbox.mail.mime import (
+    AttachmentPart,
+    Composition,
+    HeaderError,
+    make_message_id,
+    render,
+)
+from outbox.mail.source import validate_source
+from outbox.mail.text import snippet
+from outbox.models import (
+    Account,
+    Attachment,
+    Draft,
+    Event,
+    EventKind,
+    Message,
+    Origin,
+    Role,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DraftFields:
+    """What a person typed, as typed."""
+
+    account: Account | None = None
+    to: str = ""
+    cc: str = ""
+    bcc: str = ""
+    reply_to: str = ""
+    subject: str = ""
+    priority: int = 3
+    text: str = ""
+    html: str = ""
+    send_at: dt.datetime | None = None
+
+
+def save_draft(
+    owner: AbstractBaseUser,
+    fields: DraftFields,
+    *,
+    draft: Message | None = None,
+    version: int | None = None,
+) -> Message:
+    """Save what was typed. Raises DraftConflictError when `version` is not the saved one."""
+    using = get_conf().database
+    with transaction.atomic(using=using):
+        if draft is None:
+            message = Message.objects.using(using).create(owner_id=owner.pk, origin=Origin.COMPOSE)
+            content = Draft(message=message, version=0)
+        else:
+            message, content = _locked(draft)
+            if version is not None and version != content.version:
+                raise DraftConflictError("This draft was changed in another window.")
+        _put(message, content, fields)
+        message.save(using=using)
+        content.save(using=using)
+    message.draft = content
+    return message
+
+
+def _locked(draft: Message) -> tuple[Message, Draft]:
+    """Lock the draft's rows. Raises NotADraftError when it was sent or discarded meanwhile."""
+    using = get_conf().database
+    message = (
+        Message.objects.using(using).select_for_update(no_key=True).filter(pk=draft.pk).first()
+    )
+    if message is None or not message.is_draft:
+        raise NotADraftError("It was sent or discarded meanwhile.")
+    content, _ = Draft.objects.using(using).get_or_create(message=message)
+    return message, content
+
+
+def _put(message: Message, content: Draft, fields: DraftFields) -> None:
+    message.account = fields.account
+    message.subject = fields.subject
+    message.priority = fields.priority
+    message.send_at = fields.send_at
+    message.to_summary = fields.to[:200]
+    message.snippet = snippet(fields.text or html_to_text(fields.html), 120)
+    content.to, content.cc, content.bcc = fields.to, fields.cc, fields.bcc
+    content.reply_to = fields.reply_to
+    content.text, content.html = fields.text, fields.html
+    content.version += 1
+
+
+def attach_file(
+    draft: Message, name: str, content_type: str, data: bytes, *, content_id: str = ""
+) -> Attachment:
+    """Add a file to a draft. Raises InvalidMailError when the mail would grow over the limit."""
+    using = get_conf().database
+    with transaction.atomic(using=using):
+        message, _ = _locked(draft)
+        size = len(data) + sum(message.attachments.values_list("size", flat=True))
+        _check_size(size)
+        row = Attachment.of(message, name, content_type, data)
+        row.content_id = content_id
+        row.save(using=using)
+        _count_attachments(message)
+    return row
+
+
+def detach_file(draft: Message, attachment_id: int) -> None:
+    """Take a file off a draft; one that is not there is no error."""
+    using = get_conf().database
+    with transaction.atomic(using=using):
+        message, _ = _locked(draft)
+        for row in message.attachments.filter(pk=attachment_id):
+            stored = row.file
+            row.delete()
+            transaction.on_commit(lambda stored=stored: stored.delete(save=False), using=using)  # type: ignore[misc]  # a default argument binds the loop's value
+        _count_attachments(message)
+
+
+def _count_attachments(message: Message) -> None:
+    message.attachment_count = message.attachments.count()
+    message.save(update_fields=["attachment_count"])
+
+
+def _check_size(size: int) -> None:
+    limit = get_conf().max_message_bytes
+    if size > limit:
+        raise InvalidMailError(
+            "attachments",
+            f"The mail would have {size / 1e6:.1f} MB; the limit is {limit / 1e6:.0f} MB in all.",
+        )
+
+
+def discard_draft(draft: Message) -> None:
+    """Delete a draft and its files. Raises NotADraftError when it was sent meanwhile."""
+    using = get_conf().database
+    with transaction.atomic(using=using):
+        message, _ = _locked(draft)
+        files = [row.file for row in message.attachments.all()]
+        message.delete()
+        for stored in files:
+            transaction.on_commit(lambda stored=stored: stored.delete(save=False), using=using)  # type: ignore[misc]  # as above
+
+
+def send_draft(draft: Message, *, actor: AbstractBaseUser) -> Message:
+    """Queue a draft: check all of it, render it once, change its state, ring after the commit.
+
+    Raises InvalidMailError naming the field to mend, with nothing changed, and NotADraftError.
+    """
+    using = get_conf().database
+    with transaction.atomic(using=using):
+        message, content = _locked(draft)
+        item = _finish(message, content)
+        facts = validate_source(item.source)
+        route = route_of(item.account)
+        fill(message, item, facts, route)
+        message.save(using=using)
+        attach([(message, (item, facts, route))], timezone.now())
+        Event.objects.using(using).create(
+            message=message, kind=EventKind.QUEUED, actor_id=actor.pk, at=timezone.now()
+        )
+        bell.ring(using)
+    return message
+
+
+def _finish(message: Message, content: Draft) -> Outgoing:
+    if message.account is None:
+        raise InvalidMailError("account", "Choose the account to send with.")
+    files = [
+        AttachmentPart(
+            name=row.name,
+            content_type=row.content_type,
+            data=row.read(),
+            content_id=row.content_id,
+        )
+        for row in message.attachments.all()
+    ]
+    return finish(
+        account=message.account,
+        owner=message.owner,
+        to=read_addresses("to", content.to),
+        cc=read_addresses("cc", content.cc),
+        bcc=read_addresses("bcc", content.bcc),
+        reply_to=read_addresses("reply_to", content.reply_to or message.account.reply_to),
+        subject=message.subject,
+        priority=message.priority,
+        text=content.text,
+        html=content.html,
+        files=files,
+        send_at=_leave_at(message.send_at),
+        in_reply_to=message.in_reply_to,
+        references=content.references.split(),
+        origin=Origin.COMPOSE,
+    )
+
+
+def _leave_at(send_at: dt.datetime | None) -> dt.datetime | None:
+    """A composed mail waits for the undo window at least."""
+    undo_for = get_conf().undo_for
+    if not undo_for:
+        return send_at
+    earliest = timezone.now() + dt.timedelta(seconds=undo_for)
+    return max(send_at, earliest) if send_at else earliest
+
+
+def read_addresses(field: str, typed: str) -> list[Address]:
+    """Read what a person typed in an address field. Raises InvalidMailError for that field."""
+    try:
+        return parse_address_list(typed)
+    except AddressError as error:
+        raise InvalidMailError(field, str(error)) from error
+
+
+def finish(
+    *,
+    account: Account,
+    to: Sequence[Address],
+    cc: Sequence[Address] = (),
+    bcc: Sequence[Address] = (),
+    reply_to: Sequence[Address] = (),
+    subject: str,
+    text: str,
+    html: str = "",
+    files: Sequence[AttachmentPart] = (),
+    priority: int = 3,
+    owner: AbstractBaseUser | None = None,
+    send_at: dt.datetime | None = None,
+    in_reply_to: str = "",
+    references: Sequence[str] = (),
+    origin: str = Origin.API,
+    idempotency_key: str | None = None,
+) -> Outgoing:
+    """Render a mail once. Raises InvalidMailError naming the field to mend."""
+    if not (to or cc or bcc):
+        raise InvalidMailError("to", "Name at least one recipient.")
+    _check_size(sum(len(part.data) for part in files) + len(text) + len(html))
+    identity = _identity(account)
+    message_id = make_message_id(get_conf().message_id_domain or identity.wire.rpartition("@")[2])
+    try:
+        source = render(
+            Composition(
+                from_=identity,
+                to=to,
+                cc=cc,
+                reply_to=reply_to,
+                subject=subject,
+                date=send_at or timezone.now(),
+                message_id=message_id,
+                in_reply_to=in_reply_to,
+                references=references,
+                priority=priority,
+                text=text or html_to_text(html),
+                html=html,
+                attachments=files,
+            )
+        )
+    except HeaderError as error:
+        raise InvalidMailError(error.field, str(error)) from error
+    return Outgoing(
+        source=source,
+        envelope_sender=identity.spec,
+        recipients=_envelope(to, cc, bcc),
+        account=account,
+        owner=owner,
+        origin=origin,
+        priority=priority,
+        send_at=send_at,
+        idempotency_key=idempotency_key,
+        subject=subject,
+        from_header=str(identity),
+        message_id=message_id,
+        in_reply_to=in_reply_to,
+        text=text or html_to_text(html),
+        attachment_count=len(files),
+    )
+
+
+def _identity(account: Account) -> Address:
+    try:
+        return account.identity
+    except AddressError as error:
+        raise InvalidMailError("account", f"The account's own address: {error}") from error
+
+
+def _envelope(
+    to: Sequence[Address], cc: Sequence[Address], bcc: Sequence[Address]
+) -> list[OutgoingRecipient]:
+    """One RCPT each: an address named twice keeps its first role."""
+    role_of: dict[str, Role] = {}
+    for role, addresses in ((Role.TO, to), (Role.CC, cc), (Role.BCC, bcc)):
+        for address in addresses:
+            role_of.setdefault(address.key, role)
+    return [
+        OutgoingRecipient(address=address.spec, role=role_of[address.key], name=address.name)
+        for address in unique([*to, *cc, *bcc])
+    ]
+
+
+def send(
+    *,
+    account: Account | None = None,
+    to: str | Sequence[str],
+    cc: str | Sequence[str] = (),
+    bcc: str | Sequence[str] = (),
+    reply_to: str | Sequence[str] = (),
+    subject: str,
+    text: str = "",
+    html: str = "",
+    attachments: Sequence[AttachmentPart] = (),
+    priority: int = 3,
+    owner: AbstractBaseUser | None = None,
+    send_at: dt.datetime | None = None,
+    idempotency_key: str | None = None,
+) -> Message:
+    """Render and queue one mail; return its message, whose state can be asked any time.
+
+    Raises InvalidMailError naming the field to mend, and NoAccountError.
+    """
+    chosen = account or route_of(None).account
+    item = finish(
+        account=chosen,
+        to=_addresses("to", to),
+        cc=_addresses("cc", cc),
+        bcc=_addresses("bcc", bcc),
+        reply_to=_addresses("reply_to", reply_to),
+        subject=subject,
+        text=text,
+        html=html,
+        files=attachments,
+        priority=priority,
+        owner=owner,
+        send_at=send_at,
+        idempotency_key=idempotency_key,
+    )
+    return queue_sources([item])[0]
+
+
+def _addresses(field: str, given: str | Sequence[str]) -> list[Address]:
+    texts = [given] if isinstance(given, str) else list(given)
+    return [address for text in texts for address in read_addresses(field, text)]

@@ -1,0 +1,90 @@
+"""The outbox's own settings: the `OUTBOX` dict of Django's settings, read once and typed.
+
+Each setting is a field below with its default and its meaning; an unknown key is refused, so that a
+misspelt name cannot be silently ignored.
+"""
+
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from typing import Any
+
+from django.conf import settings as django_settings
+from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conf:
+    """Durations are seconds, sizes are bytes."""
+
+    database: str = "default"  # alias of the database that holds the outbox's rows
+    on_other_database: str = ""  # mail sent in a transaction of another one: "queue" it at once
+    # (also what "" does), or "wait" for that commit and lose it if killed between the two
+    storage: str = "default"  # alias of the storage that holds large sources and attachments
+    secret_keys: tuple[str, ...] = ()  # Fernet keys; the first encrypts, every one decrypts
+    allow_private_hosts: bool = False  # may users' accounts name loopback and private hosts
+    redis_url: str = ""  # where the bell keeps its mark; empty: Celery's broker
+    celery_queue: str = "outbox"  # the Celery queue its tasks travel on
+
+    ehlo_name: str = ""  # name given in EHLO; empty: this host's
+    message_id_domain: str = ""  # right side of Message-ID; empty: the sender's domain
+    ca_file: str = ""  # further certificate authorities for SMTP over TLS (PEM)
+    pipelining: bool = True  # use PIPELINING where it is offered
+    chunking: bool = True  # use CHUNKING where it is offered
+
+    max_message_bytes: int = 25_000_000  # attachments and text of one mail, as uploaded
+    inline_source_bytes: int = 256_000  # larger sources go to storage
+    undo_for: float = 0  # how long a composed mail waits before it may leave
+
+    lease_for: float = 30  # a worker that is silent for so long has lost its mail
+    heartbeat_every: float = 5
+    sweep_every: float = 5
+    poll_every: float = 1  # how often a worker's engine looks for due mail unrung
+    claim_size: int = 100  # recipients taken in one claim, at most
+    recipients_per_transaction: int = 50  # RCPT commands in one transaction, at most
+
+    queue_lifetime: float = 5 * 86_400  # age at which we give up
+    attempts_max: int = 60  # tries after which we give up, whatever the age
+    backoff_first: float = 60
+    backoff_factor: float = 2
+    backoff_max: float = 4 * 3600
+    backoff_jitter: float = 0.2  # random share added to and taken from each wait
+    retry_after_max: float = 6 * 3600  # bound on a server's "try again in"
+
+    circuit_opens_after: int = 3  # connection faults in a row that open a route's circuit
+    circuit_first: float = 10  # first pause of an open circuit; doubles
+    circuit_max: float = 900
+
+    session_max_messages: int = 500
+    session_max_age: float = 300
+    session_max_idle: float = 8
+
+    connect_timeout: float = 30
+    greeting_timeout: float = 300
+    command_timeout: float = 300
+    data_timeout: float = 120
+    block_timeout: float = 180
+    dot_timeout: float = 600
+    shutdown_for: float = 20  # how long a stopping worker lets conversations end
+
+
+@lru_cache(maxsize=1)
+def get_conf() -> Conf:
+    """Return the settings in force. Raises ImproperlyConfigured on an unknown key."""
+    given: dict[str, Any] = getattr(django_settings, "OUTBOX", {})
+    known = {field.name.upper(): field.name for field in fields(Conf)}
+    unknown = sorted(set(given) - set(known))
+    if unknown:
+        raise ImproperlyConfigured(f"OUTBOX has no setting named {', '.join(unknown)}.")
+    values = {known[key]: value for key, value in given.items()}
+    if "secret_keys" in values:
+        values["secret_keys"] = tuple(values["secret_keys"])
+    return Conf(**values)
+
+
+def _forget(*, setting: str, **_: object) -> None:
+    if setting == "OUTBOX":
+        get_conf.cache_clear()
+
+
+setting_changed.connect(_forget, dispatch_uid="outbox.conf")

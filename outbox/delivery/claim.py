@@ -1,0 +1,200 @@
+"""Claim: take due recipients of one destination, senders in turn, under one short transaction.
+
+The sender's turn is a skip scan: the distinct (sender, priority) groups of the due index are
+walked from index entry to index entry, so ten thousand mails of one sender cost no more to pass
+than one.
+"""
+
+import datetime as dt
+import math
+from collections.abc import Iterable, Sequence
+
+from django.db import connections, transaction
+
+from outbox.conf import get_conf
+from outbox.delivery.job import Job, JobRecipient
+from outbox.models import DUE, Account, Attempt, Message, OnUncertain, Recipient, Source, State
+from outbox.models.bulk import Column, update_rows
+from outbox.models.clock import database_now
+from outbox.models.rollup import roll_up
+
+_DUE = "state IN ('queued', 'deferred')"
+_SENDERS_MAX = 50  # senders that one claim serves; the rest have their turn at the next
+_URGENT_SHARE = 0.75  # of a claim, while less urgent mail waits too
+
+_GROUPS = f"""
+WITH RECURSIVE walk(sender_key, priority) AS (
+    SELECT * FROM (
+        SELECT sender_key, priority FROM outbox_recipient
+        WHERE destination_id = %s AND {_DUE} ORDER BY sender_key, priority LIMIT 1) AS first
+    UNION ALL
+    SELECT
+        (SELECT r.sender_key FROM outbox_recipient r
+         WHERE r.destination_id = %s AND {_DUE}
+           AND (r.sender_key, r.priority) > (w.sender_key, w.priority)
+         ORDER BY r.sender_key, r.priority LIMIT 1),
+        (SELECT r.priority FROM outbox_recipient r
+         WHERE r.destination_id = %s AND {_DUE}
+           AND (r.sender_key, r.priority) > (w.sender_key, w.priority)
+         ORDER BY r.sender_key, r.priority LIMIT 1)
+    FROM walk w WHERE w.sender_key IS NOT NULL
+)
+SELECT sender_key, priority FROM walk WHERE sender_key IS NOT NULL
+"""  # noqa: S608  # constants only
+
+_FIELDS = ("id", "message_id", "address", "attempts", "expires_at", "sender_key")
+_Row = tuple[int, int, str, int, dt.datetime | None, int]
+
+
+def claim(
+    *, destination_id: int, worker_id: int, limit: int, after_sender: int, using: str
+) -> list[Job]:
+    """Take up to `limit` due recipients; return them as jobs, each a message, source included.
+
+    `after_sender` is the sender served last: the next one in order has the first turn.
+    """
+    with transaction.atomic(using=using):
+        now = database_now(using)
+        rows = _take(destination_id, limit, after_sender, now, using)
+        if not rows:
+            return []
+        jobs = _open_attempts(rows, destination_id, worker_id, now, using)
+        roll_up([job.message_id for job in jobs], now, using)
+    _load_sources(jobs, using)
+    return jobs
+
+
+def _take(
+    destination_id: int, limit: int, after_sender: int, now: dt.datetime, using: str
+) -> list[_Row]:
+    """Serve the most urgent first; none takes all while less urgent mail waits."""
+    with connections[using].cursor() as cursor:
+        cursor.execute(_GROUPS, [destination_id] * 3)
+        levels = _levels(cursor.fetchall(), after_sender)
+    rows: list[_Row] = []
+    for number, (priority, senders) in enumerate(levels, start=1):
+        left = limit - len(rows)
+        room = left if number == len(levels) else math.ceil(left * _URGENT_SHARE)
+        for position, sender_key in enumerate(senders):
+            share = math.ceil(room / (len(senders) - position))
+            if share <= 0:
+                break
+            taken = _lock_due(destination_id, sender_key, priority, now, share, using)
+            room -= len(taken)
+            rows += taken
+    return rows
+
+
+def _levels(groups: Iterable[tuple[int, int]], after_sender: int) -> list[tuple[int, list[int]]]:
+    """Order by urgency; within one urgency the sender behind `after_sender` comes first."""
+    senders: dict[int, list[int]] = {}
+    for sender_key, priority in groups:
+        senders.setdefault(priority, []).append(sender_key)
+    return [
+        (priority, sorted(keys, key=lambda key: (key <= after_sender, key))[:_SENDERS_MAX])
+        for priority, keys in sorted(senders.items())
+    ]
+
+
+def _lock_due(
+    destination_id: int, sender_key: int, priority: int, now: dt.datetime, most: int, using: str
+) -> list[_Row]:
+    due = Recipient.objects.using(using).filter(
+        destination_id=destination_id,
+        sender_key=sender_key,
+        priority=priority,
+        next_attempt_at__lte=now,
+        state__in=DUE,
+    )
+    ordered = due.order_by("next_attempt_at", "id").select_for_update(skip_locked=True)
+    return list(ordered.values_list(*_FIELDS)[:most])
+
+
+def _open_attempts(
+    rows: Sequence[_Row],
+    destination_id: int,
+    worker_id: int,
+    now: dt.datetime,
+    using: str,
+) -> list[Job]:
+    conf = get_conf()
+    batches = _batches(rows, conf.recipients_per_transaction)
+    messages = {
+        message.pk: message
+        for message in Message.objects.using(using)
+        .filter(pk__in={batch[0][1] for batch in batches})
+        .select_related("account")
+        .only("envelope_sender", "on_uncertain", "account__on_uncertain", "account__resend_after")
+    }
+    attempts = Attempt.objects.using(using).bulk_create(
+        [Attempt(message_id=batch[0][1], worker_id=worker_id, started_at=now) for batch in batches]
+    )
+    update_rows(
+        using,
+        "outbox_recipient",
+        [Column("attempt_id", "bigint"), Column("last_attempt_at", "timestamptz")],
+        [
+            (row[0], attempt.pk, now)
+            for attempt, batch in zip(attempts, batches, strict=True)
+            for row in batch
+        ],
+        set_also=f"state = '{State.SENDING}', first_attempt_at = "
+        "COALESCE(t.first_attempt_at, v.last_attempt_at)",
+    )
+    return [
+        _job(attempt, messages[batch[0][1]], batch, destination_id)
+        for attempt, batch in zip(attempts, batches, strict=True)
+    ]
+
+
+def _batches(rows: Sequence[_Row], most: int) -> list[list[_Row]]:
+    """Group by message in order of the first row, no batch larger than one transaction takes."""
+    by_message: dict[int, list[_Row]] = {}
+    for row in rows:
+        by_message.setdefault(row[1], []).append(row)
+    return [
+        group[start : start + most]
+        for group in by_message.values()
+        for start in range(0, len(group), most)
+    ]
+
+
+def _job(attempt: Attempt, message: Message, batch: Sequence[_Row], destination_id: int) -> Job:
+    return Job(
+        attempt_id=attempt.pk,
+        message_id=message.pk,
+        destination_id=destination_id,
+        sender_key=batch[0][5],
+        envelope_sender=message.envelope_sender,
+        sha256="",
+        source=None,
+        resend_after=_resend_after(message, message.account),
+        recipients=[
+            JobRecipient(id=row[0], address=row[2], attempts=row[3], expires_at=row[4])
+            for row in batch
+        ],
+    )
+
+
+def _resend_after(message: Message, account: Account | None) -> dt.timedelta | None:
+    policy = message.on_uncertain or (account.on_uncertain if account else OnUncertain.HOLD)
+    if policy == OnUncertain.HOLD or account is None:
+        return None
+    return account.resend_after
+
+
+def _load_sources(jobs: Sequence[Job], using: str) -> None:
+    """Read the small sources in one query; a large one is read when its turn comes."""
+    found = {
+        pk: (bytes(data) if data is not None else None, sha256)
+        for pk, data, sha256 in Source.objects.using(using)
+        .filter(pk__in={job.message_id for job in jobs})
+        .values_list("pk", "data", "sha256")
+    }
+    for job in jobs:
+        job.source, job.sha256 = found.get(job.message_id, (None, ""))
+
+
+def read_source(message_id: int, using: str) -> bytes:
+    """Read one source, wherever it is kept. Raises Source.DoesNotExist or OSError."""
+    return Source.objects.using(using).get(pk=message_id).read()

@@ -1,0 +1,206 @@
+"""Engine: the one loop of a worker process. It serves every due destination side by side.
+
+It lives in a thread of its own, so that the task that starts it returns at once; database work is
+done in three further threads (claimer, recorder, heartbeat), each with its own connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from django.db import DatabaseError, InterfaceError, connections
+
+from outbox import signals
+from outbox.conf import get_conf
+from outbox.delivery import due, lease
+from outbox.delivery.lane import Lane
+from outbox.delivery.record import Result
+from outbox.delivery.recorder import Recorder
+from outbox.delivery.route import RouteTrouble
+from outbox.models import Destination
+from outbox.models.clock import database_now
+
+logger = logging.getLogger(__name__)
+VERSION = "0.1.0"
+T = TypeVar("T")
+
+
+class Engine:
+    """Delivers what is due in one database until it is stopped."""
+
+    def __init__(self, *, until_empty: bool = False) -> None:
+        self.conf = get_conf()
+        self.using = self.conf.database
+        self.lease: lease.Lease
+        self.recorder: Recorder
+        self._until_empty = until_empty
+        self._lanes: dict[int, Lane] = {}
+        self._background: set[asyncio.Task[Any]] = set()
+        self._claimer = ThreadPoolExecutor(1, thread_name_prefix="outbox-claimer")
+        self._pulse = ThreadPoolExecutor(1, thread_name_prefix="outbox-heartbeat")
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._wake: asyncio.Event
+        self._stopping = threading.Event()
+        self._defect: Exception | None = None
+
+    @property
+    def may_claim(self) -> bool:
+        """Claiming stops while outcomes cannot be written, the lease is gone or the end is near."""
+        return self.recorder.healthy and self.lease.held and not self._stopping.is_set()
+
+    async def in_claimer(self, work: Callable[[], T]) -> T:
+        """Run database work in the claimer's thread."""
+        return await self._in(self._claimer, work)
+
+    async def _in(self, executor: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(
+            executor, _closing_broken, work, self.using
+        )
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run beside the rest; what it raises is logged."""
+        task = asyncio.get_running_loop().create_task(self._survive(work))
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    async def _survive(self, work: Coroutine[Any, Any, None]) -> None:
+        """A worker outlives a failed step and tries again; a run "until empty" ends on it."""
+        try:
+            await work
+        except Exception as error:
+            logger.exception("A step of the engine failed.")
+            if self._until_empty:
+                self._defect = error
+                self.stop()
+
+    def run(self) -> None:
+        """Deliver until stopped; with `until_empty`, until nothing is due or in hand."""
+        asyncio.run(self._main())
+        if self._defect is not None:
+            raise self._defect
+
+    def wake(self) -> None:
+        """Look for due mail now. Callable from any thread."""
+        if self._loop is not None:
+            with suppress(RuntimeError):  # the loop just ended
+                self._loop.call_soon_threadsafe(self._wake.set)
+
+    def stop(self) -> None:
+        """Begin no more conversations and end. Callable from any thread."""
+        self._stopping.set()
+        self.wake()
+
+    async def _main(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._wake = asyncio.Event()
+        self.lease = await self._in(self._pulse, lambda: lease.register(VERSION, self.using))
+        self.recorder = Recorder(self.using, self._loop, on_recorded=self._recorded)
+        heartbeat = asyncio.create_task(self._beat())
+        try:
+            await self._deliver()
+        finally:
+            await self._close()
+            heartbeat.cancel()
+            await self._in(self._pulse, lambda: lease.end(self.lease, self.using))
+            for executor in (self._claimer, self._pulse):
+                executor.submit(connections.close_all).result()
+                executor.shutdown()
+
+    async def _deliver(self) -> None:
+        while not self._stopping.is_set() and not self.lease.lost:
+            self._wake.clear()
+            idle = self._until_empty and self._is_idle()
+            try:
+                anything = await self._feed_lanes()
+            except (DatabaseError, InterfaceError) as error:
+                logger.warning("The database does not answer: %s", error)
+                anything = True
+            if idle and not anything:
+                return
+            with suppress(TimeoutError):
+                async with asyncio.timeout(0.05 if self._until_empty else self.conf.poll_every):
+                    await self._wake.wait()
+
+    async def _feed_lanes(self) -> bool:
+        """Hand every destination with due mail to its lane; tell whether there was any."""
+        if not self.may_claim:
+            return True
+        destinations = await self.in_claimer(self._due)
+        for destination in destinations:
+            lane = self._lanes.get(destination.pk)
+            if lane is None:
+                lane = self._lanes[destination.pk] = Lane(self, destination)
+            self.spawn(lane.feed(destination))
+        for pk in [pk for pk, lane in self._lanes.items() if not lane.busy]:
+            if pk not in {destination.pk for destination in destinations}:
+                del self._lanes[pk]
+        return bool(destinations)
+
+    def _due(self) -> list[Destination]:
+        """Runs in the claimer's thread."""
+        earliest = due.waiting(self.using)
+        if not earliest:
+            return []
+        now = database_now(self.using)
+        ids = [pk for pk, moment in earliest.items() if moment <= now]
+        found = Destination.objects.using(self.using).filter(pk__in=ids).select_related("account")
+        return [row for row in found if not _shut(row, now)]
+
+    def _is_idle(self) -> bool:
+        if self._background or any(lane.in_hand for lane in self._lanes.values()):
+            return False
+        return self.recorder.idle
+
+    async def _beat(self) -> None:
+        """Renew the lease and sweep. Both go on while conversations last."""
+        while not self.lease.lost:
+            await asyncio.sleep(min(self.conf.heartbeat_every, self.conf.lease_for / 3))
+            try:
+                await self._in(self._pulse, lambda: lease.renew(self.lease, self.using))
+            except (DatabaseError, InterfaceError) as error:
+                logger.warning("The lease could not be renewed: %s", error)
+        logger.error("The lease was lost; this engine ends and leaves its mail to others.")
+        self.wake()
+
+    async def _close(self) -> None:
+        patience = 0.0 if self.lease.lost else self.conf.shutdown_for
+        await asyncio.gather(*(lane.close(patience) for lane in self._lanes.values()))
+        if self._background:
+            await asyncio.wait(self._background, timeout=5)
+        await asyncio.to_thread(self.recorder.stop, 30)
+
+    def _recorded(self, results: Sequence[Result]) -> None:
+        """Runs in the recorder's thread, after the commit."""
+        signals.tell(
+            change
+            for result in results
+            for change in result.changes()
+            if signals.is_heard(change.state)
+        )
+
+    def tell_circuit(self, destination: Destination, reason: str, trouble: RouteTrouble) -> None:
+        """A circuit opened: say so once, where people look."""
+        logger.warning("%s: no mail is tried until %s: %s", destination, trouble.retry_at, reason)
+
+
+def _shut(destination: Destination, now: Any) -> bool:
+    """Tell whether the circuit or a limit keeps this destination closed at the moment."""
+    return any(
+        moment is not None and moment > now
+        for moment in (destination.circuit_until, destination.paused_until)
+    )
+
+
+def _closing_broken(work: Callable[[], T], using: str) -> T:
+    """A connection that broke is closed here, or its thread would never get another."""
+    try:
+        return work()
+    except (DatabaseError, InterfaceError):
+        connections[using].close()
+        raise

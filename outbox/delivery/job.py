@@ -1,0 +1,29 @@
+"""Job: what one claim hands to one transaction."""
+
+import datetime as dt
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True, kw_only=True)
+class JobRecipient:
+    """A claimed recipient, as it stood at the claim."""
+
+    id: int
+    address: str
+    attempts: int
+    expires_at: dt.datetime | None
+
+
+@dataclass(slots=True, kw_only=True)
+class Job:
+    """One message for some of its recipients, held under the fencing token `attempt_id`."""
+
+    attempt_id: int
+    message_id: int
+    destination_id: int
+    sender_key: int  # whose turn this is
+    envelope_sender: str
+    sha256: str
+    source: bytes | None  # None: large, read when its turn comes
+    resend_after: dt.timedelta | None  # None: an uncertain recipient waits for a person
+    recipients: list[JobRecipient] = field(default_factory=list)

@@ -1,0 +1,363 @@
+"""Lane: all that one worker does for one destination. Its jobs in hand, its warm sessions.
+
+A lane opens one connection first and more only when that one stands, so a dead server costs one
+try at a time; it never holds more connections than it has slots.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from outbox import smtp
+from outbox.delivery import claim, converse, record, route
+from outbox.delivery.job import Job
+from outbox.delivery.record import Closed, Opened
+from outbox.delivery.verdict import RouteEffect, judge_route
+from outbox.models import Circuit, Destination, Session
+from outbox.models.secrets import SecretUnreadableError
+
+if TYPE_CHECKING:
+    from outbox.delivery.engine import Engine
+
+logger = logging.getLogger(__name__)
+_JOBS_A_SESSION = 6  # claimed ahead for each session, so that none waits for a claim
+_RECORDER_FULL = 2_000  # units; beyond it no new transaction begins
+
+
+class Lane:
+    """Serves one destination until nothing is due, then keeps its sessions warm for a while."""
+
+    def __init__(self, engine: Engine, destination: Destination) -> None:
+        self.destination = destination
+        self._engine = engine
+        self._jobs: deque[Job] = deque()
+        self._more = asyncio.Condition()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._allowed = 1  # sessions at once; grows with each that stands
+        self._feeding = asyncio.Lock()
+        self._dry = False  # the last claim found less than it asked for
+        self._idle = 0  # session tasks that wait for a job
+        self._last_sender = 0
+        self._closing = False
+
+    @property
+    def busy(self) -> bool:
+        """Tell whether anything is in hand or connected."""
+        return bool(self._jobs or self._tasks)
+
+    @property
+    def in_hand(self) -> bool:
+        """Tell whether a job waits here or is being handed over."""
+        return bool(self._jobs) or len(self._tasks) > self._idle
+
+    async def feed(self, destination: Destination | None = None) -> None:
+        """Claim what there is room for and see that sessions serve it."""
+        if destination is not None:
+            self.destination = destination
+            self._dry = False
+        if self._feeding.locked() or self._closing:
+            return
+        async with self._feeding:
+            slots = [] if self._tasks else await self._take_slots(1)
+            if self._tasks or slots:
+                await self._claim()
+                slots += await self._take_slots(self._sessions_wanted() - len(slots))
+            for slot in slots[: max(self._sessions_wanted(), 0)]:
+                self._start(slot)
+                slots.remove(slot)
+            if slots:
+                await self._free(slots)
+
+    def _sessions_wanted(self) -> int:
+        """How many more would have a job to begin with, within what is allowed."""
+        return min(self._allowed - len(self._tasks), len(self._jobs) - self._idle)
+
+    async def _take_slots(self, wanted: int) -> list[int]:
+        if wanted <= 0 or self._closing:
+            return []
+        return await self._engine.in_claimer(
+            partial(
+                route.take_slots,
+                self.destination.pk,
+                self._engine.lease.worker_id,
+                wanted=wanted,
+                limit=self.destination.account.max_connections,
+                using=self._engine.using,
+            )
+        )
+
+    async def _claim(self) -> None:
+        room = min(self._allowed * _JOBS_A_SESSION, self._engine.conf.claim_size) - len(self._jobs)
+        if room <= 0 or self._dry or not self._engine.may_claim:
+            return
+        jobs = await self._engine.in_claimer(partial(self._claim_with_leave, room))
+        self._dry = sum(len(job.recipients) for job in jobs) < room
+        self._jobs.extend(jobs)
+        async with self._more:
+            self._more.notify_all()
+
+    def _claim_with_leave(self, room: int) -> list[Job]:
+        """Runs in the claimer's thread."""
+        using, pk = self._engine.using, self.destination.pk
+        granted = room
+        asked = route.has_limits(self.destination)
+        if asked:
+            granted = route.ask_leave(pk, room, using).recipients
+        if granted <= 0:
+            return []
+        jobs = claim.claim(
+            destination_id=pk,
+            worker_id=self._engine.lease.worker_id,
+            limit=granted,
+            after_sender=self._last_sender,
+            using=using,
+        )
+        unused = granted - sum(len(job.recipients) for job in jobs)
+        if asked and unused:
+            route.give_back_leave(pk, unused, using)
+        if jobs:
+            self._last_sender = jobs[-1].sender_key
+        return jobs
+
+    def _start(self, slot: int) -> None:
+        task = asyncio.create_task(self._serve(slot))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _free(self, slots: list[int]) -> None:
+        await self._engine.in_claimer(
+            partial(
+                route.free_slots,
+                self.destination.pk,
+                self._engine.lease.worker_id,
+                slots,
+                self._engine.using,
+            )
+        )
+
+    async def _serve(self, slot: int) -> None:
+        """Hold one slot: open a session when a job waits, serve jobs over it, close, repeat."""
+        try:
+            while job := await self._next_job():
+                warm = await self._open_for(job)
+                if warm is None:
+                    break
+                await self._serve_over(warm, job)
+        except Exception:
+            logger.exception("A session task for %s ended on a defect.", self.destination)
+        finally:
+            await self._free([slot])
+
+    async def _next_job(self) -> Job | None:
+        """Wait for a job for as long as a session may stay idle; None when none came."""
+        if not self._jobs and not await self._wait_for_more():
+            return None
+        if not self._jobs or self._closing:
+            return None
+        job = self._jobs.popleft()
+        if not self._dry and len(self._jobs) < self._allowed * _JOBS_A_SESSION // 2:
+            self._engine.spawn(self.feed())
+        return job
+
+    async def _wait_for_more(self) -> bool:
+        self._idle += 1
+        try:
+            if not self._dry:
+                self._engine.spawn(self.feed())
+            async with asyncio.timeout(self._engine.conf.session_max_idle), self._more:
+                await self._more.wait_for(lambda: bool(self._jobs) or self._closing)
+        except TimeoutError:
+            return False
+        finally:
+            self._idle -= 1
+        return True
+
+    async def _open_for(self, job: Job) -> _Warm | None:
+        try:
+            return await self._open(job)
+        except Exception as error:  # noqa: BLE001  # whatever it is, the job must not be lost
+            self._engine.recorder.put(converse.quarantined(job, f"{type(error).__name__}: {error}"))
+            return None
+
+    async def _open(self, job: Job) -> _Warm | None:
+        """Open a session for this job; when that fails, the job waits for the route."""
+        account = self.destination.account
+        try:
+            server = converse.server_for(account)
+        except SecretUnreadableError as error:
+            fault = smtp.SmtpFault(smtp.Phase.AUTH, smtp.FaultKind.AUTH_UNAVAILABLE, str(error))
+            await self._fail_open(job, None, fault)
+            return None
+        try:
+            session = await smtp.Session.open(server)
+        except smtp.SmtpFault as fault:
+            await self._fail_open(job, server, fault)
+            return None
+        row = converse.session_row(
+            self.destination.pk,
+            self._engine.lease.worker_id,
+            server,
+            session.facts,
+            session.transcript,
+        )
+        self._engine.recorder.put(Opened(session=row))
+        await self._stands()
+        return _Warm(session, row, _identity(self.destination))
+
+    async def _stands(self) -> None:
+        """A connection stands: the circuit closes, and more may be opened."""
+        if self.destination.circuit != Circuit.CLOSED or self.destination.circuit_faults:
+            self.destination.circuit, self.destination.circuit_faults = Circuit.CLOSED, 0
+            await self._engine.in_claimer(
+                partial(route.report_success, self.destination.pk, self._engine.using)
+            )
+            self._dry = False
+        share = route.fair_share(
+            self.destination.account.max_connections, self._engine.lease.workers_alive
+        )
+        if self._allowed < share:
+            self._allowed = min(self._allowed * 2, share)
+        self._allowed = min(self._allowed, share)
+        self._engine.spawn(self.feed())
+
+    async def _fail_open(self, job: Job, server: smtp.Server | None, fault: smtp.SmtpFault) -> None:
+        account = self.destination.account
+        self._allowed = 1
+        trouble = await self._report(judge_route(fault), fault.detail)
+        row = converse.session_row(
+            self.destination.pk,
+            self._engine.lease.worker_id,
+            server
+            or smtp.Server(host=account.host, port=account.port, security=smtp.Security.NONE),
+            fault.facts,
+            fault.transcript,
+        )
+        self._engine.recorder.put(Opened(session=row))
+        self._engine.recorder.put(Closed(session=row, closing=""))
+        self._engine.recorder.put(converse.unopened(job, row, fault, trouble.retry_at))
+        await self._give_back()
+
+    async def _report(self, effect: RouteEffect, reason: str) -> route.RouteTrouble:
+        trouble = await self._engine.in_claimer(
+            partial(
+                route.report_fault,
+                self.destination.pk,
+                effect,
+                reason,
+                random.random(),  # noqa: S311  # jitter
+                self._engine.using,
+            )
+        )
+        if trouble.opened:
+            self._engine.tell_circuit(self.destination, reason, trouble)
+        self.destination.circuit_faults += 1
+        return trouble
+
+    async def _give_back(self) -> None:
+        """Return what was claimed ahead: another worker, or a later time, may serve it."""
+        jobs = list(self._jobs)
+        self._jobs.clear()
+        self._dry = True
+        if jobs:
+            await self._engine.in_claimer(partial(record.give_back, jobs, self._engine.using))
+
+    async def _serve_over(self, warm: _Warm, job: Job | None) -> None:
+        """Serve jobs over one session until it has to be left."""
+        try:
+            while job is not None:
+                await self._one(warm, job)
+                if not warm.session.usable or self._spent(warm):
+                    return
+                job = await self._next_job()
+                if job is not None and not await warm.session.check_idle():
+                    self._jobs.appendleft(job)
+                    return
+        finally:
+            await warm.session.quit()
+            closing = warm.session.transcript.close
+            self._engine.recorder.put(
+                Closed(
+                    session=warm.row,
+                    closing=converse.transcript_json(closing) if closing else "",
+                )
+            )
+
+    def _spent(self, warm: _Warm) -> bool:
+        conf = self._engine.conf
+        return (
+            warm.session.messages >= conf.session_max_messages
+            or time.monotonic() - warm.session.opened_at > conf.session_max_age
+            or warm.identity != _identity(self.destination)
+        )
+
+    async def _one(self, warm: _Warm, job: Job) -> None:
+        """One transaction. What our own code fails on is quarantined and stops nobody else."""
+        engine = self._engine
+        while engine.recorder.backlog > _RECORDER_FULL:  # noqa: ASYNC110  # it is a thread
+            await asyncio.sleep(0.01)
+        try:
+            source = job.source
+            if source is None:
+                source = await engine.in_claimer(
+                    partial(claim.read_source, job.message_id, engine.using)
+                )
+            job.source = None  # a waiting outcome need not hold the body
+            result, effect = await converse.converse(
+                warm.session, warm.row, job, source, self._before_dot(job)
+            )
+        except Exception as error:  # noqa: BLE001  # whatever it is, it concerns this mail alone
+            engine.recorder.put(converse.quarantined(job, f"{type(error).__name__}: {error}"))
+            warm.session.abort()
+            return
+        if effect != RouteEffect.NONE:
+            await self._report(effect, result.verdicts[0].reason)
+        engine.recorder.put(result)
+
+    def _before_dot(self, job: Job) -> Callable[[], Any]:
+        async def allowed() -> bool:
+            lease = self._engine.lease
+            return lease.held and await self._engine.recorder.mark(job.attempt_id) and lease.held
+
+        return allowed
+
+    async def close(self, patience: float) -> None:
+        """Begin nothing more, let conversations end, cut what does not end in time."""
+        self._closing = True
+        async with self._more:
+            self._more.notify_all()
+        await self._give_back()
+        if self._tasks:
+            _, left = await asyncio.wait(self._tasks, timeout=patience)
+            for task in left:
+                task.cancel()
+            if left:
+                await asyncio.wait(left, timeout=2)
+
+
+class _Warm:
+    """An open session, its row, and the settings it was opened with."""
+
+    __slots__ = ("identity", "row", "session")
+
+    def __init__(self, session: smtp.Session, row: Session, identity: tuple[object, ...]) -> None:
+        self.session = session
+        self.row = row
+        self.identity = identity
+
+
+def _identity(destination: Destination) -> tuple[object, ...]:
+    account = destination.account
+    return (
+        account.host,
+        account.port,
+        account.security,
+        account.username,
+        account.secret_encrypted,
+    )

@@ -1,0 +1,70 @@
+"""The lease of one worker process: registered, renewed, given up. Judged by the database's clock;
+a local copy on the monotonic clock lets the worker stop before the database says so."""
+
+import datetime as dt
+import os
+import socket
+import time
+from dataclasses import dataclass
+
+from django.db import transaction
+
+from outbox.conf import get_conf
+from outbox.models import Slot, Worker
+from outbox.models.clock import database_now
+
+
+@dataclass(slots=True)
+class Lease:
+    """Held while `time.monotonic()` is before `until`; `lost` is for good."""
+
+    worker_id: int
+    until: float
+    lost: bool = False
+    workers_alive: int = 1
+
+    @property
+    def held(self) -> bool:
+        """Tell whether a dot may still leave under it."""
+        return not self.lost and time.monotonic() < self.until
+
+
+def register(version: str, using: str) -> Lease:
+    """Make this process known as a worker."""
+    conf = get_conf()
+    asked_at = time.monotonic()
+    now = database_now(using)
+    worker = Worker.objects.using(using).create(
+        host=socket.gethostname()[:255],
+        pid=os.getpid(),
+        version=version,
+        started_at=now,
+        heartbeat_at=now,
+        lease_until=now + dt.timedelta(seconds=conf.lease_for),
+    )
+    return Lease(worker.pk, asked_at + conf.lease_for)
+
+
+def renew(lease: Lease, using: str) -> None:
+    """Renew; once the database let it run out or swept it, it stays lost."""
+    conf = get_conf()
+    asked_at = time.monotonic()
+    now = database_now(using)
+    alive = Worker.objects.using(using).filter(ended_at=None, lease_until__gt=now)
+    renewed = alive.filter(pk=lease.worker_id).update(
+        heartbeat_at=now, lease_until=now + dt.timedelta(seconds=conf.lease_for)
+    )
+    if renewed:
+        lease.until = asked_at + conf.lease_for
+        lease.workers_alive = alive.count()
+    else:
+        lease.lost = True
+
+
+def end(lease: Lease, using: str) -> None:
+    """Say goodbye: the slots are free at once."""
+    with transaction.atomic(using=using):
+        Slot.objects.using(using).filter(worker_id=lease.worker_id).delete()
+        Worker.objects.using(using).filter(pk=lease.worker_id, ended_at=None).update(
+            ended_at=database_now(using)
+        )

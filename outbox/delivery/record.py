@@ -1,0 +1,307 @@
+"""Record: what one group commit writes. Attempts, then recipients, then messages: always in that
+order and by id, so that two of them never wait for each other in a ring.
+
+Nothing here talks to a network or decides an outcome; it writes verdicts, guarded by the fencing
+token, and tells what the guard refused.
+"""
+
+import datetime as dt
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import transaction
+
+from outbox.delivery.job import Job
+from outbox.delivery.verdict import Verdict
+from outbox.models import Attempt, Event, EventKind, Outcome, Recipient, Session, State
+from outbox.models.bulk import Column, update_rows
+from outbox.models.clock import database_now
+from outbox.models.rollup import roll_up
+from outbox.signals import Change
+
+
+@dataclass(slots=True, kw_only=True)
+class Mark:
+    """Ask that "the dot is about to leave" be committed for this attempt."""
+
+    attempt_id: int
+    granted: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class Opened:
+    """A connection stands (or failed to): its row, saved with the next commit."""
+
+    session: Session
+
+
+@dataclass(slots=True, kw_only=True)
+class Closed:
+    """A connection ended."""
+
+    session: Session
+    closing: str
+
+
+@dataclass(slots=True, kw_only=True)
+class Result:
+    """What one attempt came to."""
+
+    job: Job
+    verdicts: list[Verdict]  # one per recipient of the job, in order
+    outcome: Outcome
+    session: Session | None = None
+    number_in_session: int = 0
+    phase: str = ""
+    fault: str = ""
+    detail: str = ""
+    transfer: str = ""
+    phases_ms: str = ""
+    sent_sha256: str = ""
+    remote_queue_id: str = ""
+    traceback: str = ""
+    fenced: bool = False  # set by the record: another had taken over
+
+    def changes(self) -> Iterable[Change]:
+        """Tell what became of each recipient, in the words of the signals."""
+        for recipient, verdict in zip(self.job.recipients, self.verdicts, strict=True):
+            yield Change(
+                message_id=self.job.message_id,
+                recipient_id=recipient.id,
+                address=recipient.address,
+                state=verdict.state,
+                reply_code=verdict.reply.code if verdict.reply else None,
+                reply_enhanced=verdict.reply.enhanced if verdict.reply else "",
+                reply_text=verdict.reply.text if verdict.reply else "",
+                reason=verdict.reason,
+            )
+
+
+Unit = Mark | Opened | Closed | Result
+
+_ATTEMPT = (
+    Column("session_id", "bigint"),
+    Column("number_in_session", "integer"),
+    Column("ended_at", "timestamptz"),
+    Column("outcome", "text"),
+    Column("phase", "text"),
+    Column("fault", "text"),
+    Column("detail", "text"),
+    Column("reply_code", "smallint"),
+    Column("reply_enhanced", "text"),
+    Column("reply_text", "text"),
+    Column("results", "text"),
+    Column("phases_ms", "text"),
+    Column("transfer", "text"),
+    Column("sent_sha256", "text"),
+    Column("traceback", "text"),
+)
+_RECIPIENT = (
+    Column("attempt_id", "bigint"),
+    Column("state", "text"),
+    Column("next_attempt_at", "timestamptz"),
+    Column("attempts", "integer"),
+    Column("settled_at", "timestamptz"),
+    Column("reply_code", "smallint"),
+    Column("reply_enhanced", "text"),
+    Column("reply_text", "text"),
+    Column("reply_command", "text"),
+    Column("remote_host", "text"),
+    Column("remote_queue_id", "text"),
+    Column("reason", "text"),
+)
+_SETTLED = frozenset({State.SENT, State.FAILED, State.EXPIRED, State.CANCELLED})
+
+
+def write(units: Sequence[Unit], using: str) -> None:
+    """Write all units in one transaction. Raises what the database raises; then nothing is kept."""
+    with transaction.atomic(using=using):
+        now = database_now(using)
+        _write_sessions([unit.session for unit in units if isinstance(unit, Opened)], using)
+        _write_closings([unit for unit in units if isinstance(unit, Closed)], now, using)
+        _write_marks([unit for unit in units if isinstance(unit, Mark)], now, using)
+        _write_results([unit for unit in units if isinstance(unit, Result)], now, using)
+
+
+def _write_sessions(sessions: Sequence[Session], using: str) -> None:
+    if sessions:
+        Session.objects.using(using).bulk_create(sessions)
+
+
+def _write_closings(closed: Sequence[Closed], now: dt.datetime, using: str) -> None:
+    update_rows(
+        using,
+        "outbox_session",
+        (Column("ended_at", "timestamptz"), Column("closing", "text")),
+        [(unit.session.pk, now, clean(unit.closing)) for unit in closed],
+    )
+
+
+def _write_marks(marks: Sequence[Mark], now: dt.datetime, using: str) -> None:
+    """Refused when the attempt was cancelled or taken over: then the dot must not leave."""
+    granted = set(
+        update_rows(
+            using,
+            "outbox_attempt",
+            (Column("dot_marked_at", "timestamptz"),),
+            [(mark.attempt_id, now) for mark in sorted(marks, key=lambda mark: mark.attempt_id)],
+            guard="t.ended_at IS NULL AND t.cancel_requested_at IS NULL",
+        )
+    )
+    for mark in marks:
+        mark.granted = mark.attempt_id in granted
+
+
+def _write_results(results: Sequence[Result], now: dt.datetime, using: str) -> None:
+    results = sorted(results, key=lambda result: result.job.attempt_id)
+    kept = set(
+        update_rows(
+            using,
+            "outbox_attempt",
+            _ATTEMPT,
+            [_attempt_row(result, now) for result in results],
+            guard="t.ended_at IS NULL",
+        )
+    )
+    for result in results:
+        result.fenced = result.job.attempt_id not in kept
+    owned = [result for result in results if not result.fenced]
+    _change_recipients(owned, State.SENDING, now, using)
+    late = [result for result in results if result.fenced]
+    if late:
+        _write_late(late, now, using)
+    roll_up([result.job.message_id for result in results], now, using)
+
+
+def _change_recipients(
+    results: Iterable[Result], expected: State, now: dt.datetime, using: str
+) -> set[int]:
+    """Move recipients out of `expected`, where the fencing token still fits; return whose did."""
+    rows = [row for result in results for row in _recipient_rows(result, now)]
+    changed = update_rows(
+        using,
+        "outbox_recipient",
+        _RECIPIENT,
+        sorted(rows, key=lambda row: int(row[0])),
+        guard=f"t.state = '{expected}' AND t.attempt_id = v.attempt_id",
+    )
+    return set(changed)
+
+
+def _write_late(results: Sequence[Result], now: dt.datetime, using: str) -> None:
+    """Keep a reply that came after the lease was lost, and settle the uncertainty it caused."""
+    for result in results:
+        reply = next((verdict.reply for verdict in result.verdicts if verdict.reply), None)
+        text = f"{reply.code} {reply.text}" if reply else result.detail
+        Attempt.objects.using(using).filter(pk=result.job.attempt_id).update(
+            late_reply=clean(text), transfer=clean(result.transfer)
+        )
+    settling = [
+        result for result in results if any(v.state != State.UNCERTAIN for v in result.verdicts)
+    ]
+    changed = _change_recipients(settling, State.UNCERTAIN, now, using)
+    Event.objects.using(using).bulk_create(
+        Event(
+            message_id=result.job.message_id,
+            recipient_id=recipient.id,
+            kind=EventKind.LATE_REPLY,
+            from_state=State.UNCERTAIN,
+            to_state=verdict.state,
+            why="The server's answer arrived after the worker had lost its lease.",
+            at=now,
+        )
+        for result in settling
+        for recipient, verdict in zip(result.job.recipients, result.verdicts, strict=True)
+        if recipient.id in changed
+    )
+
+
+def _attempt_row(result: Result, now: dt.datetime) -> tuple[Any, ...]:
+    reply = next((verdict.reply for verdict in reversed(result.verdicts) if verdict.reply), None)
+    return (
+        result.job.attempt_id,
+        result.session.pk if result.session else None,
+        result.number_in_session,
+        now,
+        result.outcome.value,
+        result.phase,
+        result.fault,
+        clean(result.detail),
+        reply.code if reply else None,
+        reply.enhanced if reply else "",
+        clean(reply.text) if reply else "",
+        _results_json(result),
+        result.phases_ms,
+        clean(result.transfer),
+        result.sent_sha256,
+        clean(result.traceback),
+    )
+
+
+def _results_json(result: Result) -> str:
+    return clean(
+        json.dumps(
+            [
+                {
+                    "recipient": recipient.id,
+                    "address": recipient.address,
+                    "state": verdict.state.value,
+                    "command": verdict.command,
+                    "code": verdict.reply.code if verdict.reply else None,
+                    "enhanced": verdict.reply.enhanced if verdict.reply else "",
+                    "text": verdict.reply.text if verdict.reply else "",
+                }
+                for recipient, verdict in zip(result.job.recipients, result.verdicts, strict=True)
+            ],
+            ensure_ascii=False,
+        )
+    )
+
+
+def _recipient_rows(result: Result, now: dt.datetime) -> Iterable[tuple[Any, ...]]:
+    host = result.session.host if result.session else ""
+    for recipient, verdict in zip(result.job.recipients, result.verdicts, strict=True):
+        reply = verdict.reply
+        yield (
+            recipient.id,
+            result.job.attempt_id,
+            verdict.state.value,
+            verdict.next_attempt_at,
+            recipient.attempts + 1 if verdict.counts else recipient.attempts,
+            now if verdict.state in _SETTLED else None,
+            reply.code if reply else None,
+            reply.enhanced[:12] if reply else "",
+            clean(reply.text) if reply else "",
+            verdict.command[:8],
+            host[:255],
+            result.remote_queue_id[:100] if verdict.state == State.SENT else "",
+            clean(verdict.reason),
+        )
+
+
+def clean(text: str) -> str:
+    """Make text storable: PostgreSQL refuses NUL, UTF-8 refuses lone surrogates."""
+    if text.isascii() and "\0" not in text:
+        return text
+    return text.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode()
+
+
+def give_back(jobs: Sequence[Job], using: str) -> None:
+    """Return jobs that were claimed and never begun, as if they had not been claimed."""
+    with transaction.atomic(using=using):
+        now = database_now(using)
+        attempt_ids = sorted(job.attempt_id for job in jobs)
+        open_ones = Attempt.objects.using(using).filter(
+            pk__in=attempt_ids, ended_at=None, dot_marked_at=None
+        )
+        locked = list(open_ones.order_by("pk").select_for_update(no_key=True).values_list("pk"))
+        ours = {row[0] for row in locked}
+        tried = Recipient.objects.using(using).filter(attempt_id__in=ours, state=State.SENDING)
+        tried.filter(attempts=0).update(state=State.QUEUED, attempt=None)
+        tried.filter(attempts__gt=0).update(state=State.DEFERRED, attempt=None)
+        Attempt.objects.using(using).filter(pk__in=ours)._raw_delete(
+            using
+        )  # rows nothing points to
+        roll_up([job.message_id for job in jobs], now, using)

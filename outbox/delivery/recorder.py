@@ -1,0 +1,168 @@
+"""Recorder: one thread, one database connection, group commits.
+
+While one commit runs, the next units gather; so the busier it is, the more share a commit. It is
+first in, first out: a mark never overtakes the outcome before it. While the database is away units
+are kept and tried again; a unit that the database refuses is found by bisection and set aside.
+"""
+
+import asyncio
+import logging
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+
+from django.db import DatabaseError, InterfaceError, OperationalError, connections
+
+from outbox.delivery import record
+from outbox.delivery.record import Mark, Result, Unit
+from outbox.delivery.verdict import Verdict
+
+logger = logging.getLogger(__name__)
+_GROUP = 400  # units in one commit, at most
+_SQLITE_PAUSE = 0.004  # seconds between commits, so that Send finds the database unlocked
+_RETRY_LONGEST = 5.0
+
+
+class Recorder:
+    """Takes units from the engine's loop, writes them from its own thread."""
+
+    def __init__(
+        self,
+        using: str,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        on_recorded: Callable[[Sequence[Result]], None] = lambda results: None,
+    ) -> None:
+        self._using = using
+        self._loop = loop
+        self._on_recorded = on_recorded
+        self._units: deque[tuple[Unit, asyncio.Future[bool] | None]] = deque()
+        self._ready = threading.Condition()
+        self._stopping = False
+        self._writing = False
+        self.healthy = True
+        self._thread = threading.Thread(target=self._run, name="outbox-recorder", daemon=True)
+        self._thread.start()
+
+    @property
+    def backlog(self) -> int:
+        """Units that wait for a commit."""
+        return len(self._units)
+
+    @property
+    def idle(self) -> bool:
+        """Tell whether all is written."""
+        return not self._units and not self._writing
+
+    def put(self, unit: Unit) -> None:
+        """Have it written; order is kept."""
+        self._add(unit, None)
+
+    async def mark(self, attempt_id: int) -> bool:
+        """Commit "the dot is about to leave"; False when it must not."""
+        future: asyncio.Future[bool] = self._loop.create_future()
+        self._add(Mark(attempt_id=attempt_id), future)
+        return await future
+
+    def _add(self, unit: Unit, future: asyncio.Future[bool] | None) -> None:
+        with self._ready:
+            self._units.append((unit, future))
+            self._ready.notify()
+
+    def stop(self, patience: float) -> None:
+        """Write what is left, then end; gives up after `patience` seconds."""
+        with self._ready:
+            self._stopping = True
+            self._ready.notify()
+        self._thread.join(patience)
+
+    def _run(self) -> None:
+        try:
+            while group := self._gather():
+                self._write([unit for unit, _ in group])
+                self._answer(group)
+                if connections[self._using].vendor == "sqlite":
+                    time.sleep(_SQLITE_PAUSE)
+        finally:
+            connections[self._using].close()
+
+    def _gather(self) -> list[tuple[Unit, asyncio.Future[bool] | None]]:
+        with self._ready:
+            self._writing = False
+            while not self._units and not self._stopping:
+                self._ready.wait()
+            count = min(len(self._units), _GROUP)
+            self._writing = count > 0
+            return [self._units.popleft() for _ in range(count)]
+
+    def _write(self, units: Sequence[Unit]) -> None:
+        """Write them all, halving a group the database refuses until the culprit stands alone."""
+        try:
+            self._write_patiently(units)
+        except DatabaseError:
+            if len(units) == 1:
+                self._set_aside(units[0])
+                return
+            middle = len(units) // 2
+            self._write(units[:middle])
+            self._write(units[middle:])
+
+    def _write_patiently(self, units: Sequence[Unit]) -> None:
+        delay = 0.05
+        while True:
+            try:
+                record.write(units, self._using)
+            except (OperationalError, InterfaceError) as error:
+                self.healthy = False
+                logger.warning("The database does not answer; outcomes are kept: %s", error)
+                with suppress(DatabaseError, InterfaceError):
+                    connections[self._using].close()
+                time.sleep(delay)
+                delay = min(delay * 2, _RETRY_LONGEST)
+            else:
+                self.healthy = True
+                return
+
+    def _set_aside(self, unit: Unit) -> None:
+        """Keep the state a refused result came to, less the texts it may have been refused for."""
+        logger.error("The database refused %s: %s", type(unit).__name__, traceback.format_exc())
+        if not isinstance(unit, Result):
+            return
+        plain = replace(
+            unit,
+            verdicts=[_without_texts(verdict) for verdict in unit.verdicts],
+            outcome=unit.outcome,
+            detail="The database refused the full record of this attempt.",
+            transfer="",
+            session=None,
+            remote_queue_id="",
+            traceback=traceback.format_exc(),
+        )
+        try:
+            self._write_patiently([plain])
+        except DatabaseError:
+            logger.exception("Not even the bare outcome could be written.")
+
+    def _answer(self, group: Sequence[tuple[Unit, asyncio.Future[bool] | None]]) -> None:
+        marks = [(unit.granted, f) for unit, f in group if isinstance(unit, Mark) and f is not None]
+        if marks:
+            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                self._loop.call_soon_threadsafe(_resolve, marks)
+        results = [unit for unit, _ in group if isinstance(unit, Result) and not unit.fenced]
+        if results:
+            self._on_recorded(results)
+
+
+def _resolve(marks: Sequence[tuple[bool, asyncio.Future[bool]]]) -> None:
+    for granted, future in marks:
+        if not future.done():
+            future.set_result(granted)
+
+
+def _without_texts(verdict: Verdict) -> Verdict:
+    reply = replace(verdict.reply, text="", enhanced="") if verdict.reply else None
+    return replace(verdict, reason="", reply=reply)

@@ -1,0 +1,182 @@
+"""Message: one mail, its roll-up status, and the rows that belong to it alone."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from django.core.files.base import ContentFile
+from django.core.files.storage import Storage, storages
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from outbox.conf import get_conf
+from outbox.models.account import Account
+from outbox.models.states import Folder, Status
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+
+
+def file_storage() -> Storage:
+    """Return the storage that holds large sources and attachments."""
+    return storages[get_conf().storage]
+
+
+class Origin(models.TextChoices):
+    COMPOSE = "compose", _("composed here")
+    BACKEND = "backend", _("sent by an app through Django's mail API")
+    API = "api", _("queued by an app")
+
+
+class MessageQuerySet(models.QuerySet["Message"]):
+    def visible_to(self, user: AbstractBaseUser | AnonymousUser) -> MessageQuerySet:
+        """Limit to the user's own mail."""
+        return self.filter(owner=user.pk) if user.is_authenticated else self.none()
+
+
+class Message(models.Model):
+    """One mail. Its bytes are in Source, its fate is in its recipients."""
+
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    account = models.ForeignKey(
+        Account, null=True, blank=True, on_delete=models.SET_NULL, related_name="messages"
+    )
+    origin = models.CharField(max_length=8, choices=Origin, default=Origin.COMPOSE)
+    status = models.CharField(max_length=10, choices=Status, default=Status.DRAFT)
+    folder = models.CharField(max_length=10, choices=Folder, default=Folder.DRAFTS)
+
+    subject = models.TextField(blank=True)
+    from_header = models.TextField(blank=True)
+    envelope_sender = models.CharField(max_length=320, blank=True)  # empty: the null sender
+    to_summary = models.CharField(max_length=200, blank=True)  # first visible recipients, for lists
+    snippet = models.CharField(max_length=160, blank=True)
+    message_id = models.CharField(max_length=255, blank=True)  # the header, without brackets
+    in_reply_to = models.CharField(max_length=255, blank=True)
+    priority = models.PositiveSmallIntegerField(default=3)  # X-Priority: 1 highest … 5 lowest
+    tags = models.JSONField(default=list, blank=True)
+    metadata = models.JSONField(default=dict, blank=True)
+    idempotency_key = models.CharField(max_length=255, null=True, blank=True, default=None)  # noqa: DJ001  # NULL: many mails have none, and a key is unique
+
+    size = models.PositiveIntegerField(default=0)  # bytes on the wire, before dot-stuffing
+    recipient_count = models.PositiveIntegerField(default=0)
+    attachment_count = models.PositiveIntegerField(default=0)
+    needs_8bit = models.BooleanField(default=False)
+    needs_smtputf8 = models.BooleanField(default=False)
+    on_uncertain = models.CharField(max_length=8, blank=True)  # empty: the account's policy
+
+    created_at = models.DateTimeField(auto_now_add=True)
+    queued_at = models.DateTimeField(null=True, blank=True)
+    send_at = models.DateTimeField(null=True, blank=True)
+    expires_at = models.DateTimeField(null=True, blank=True)
+
+    objects = MessageQuerySet.as_manager()
+
+    class Meta:
+        indexes = [
+            # Each list page of one user, newest first.
+            models.Index(fields=["owner", "folder", "-id"], name="outbox_message_list"),
+            # The admin's list by state, over all owners.
+            models.Index(fields=["folder", "-id"], name="outbox_message_folder"),
+            # A bounce or reply is matched by the id it quotes.
+            models.Index(fields=["message_id"], name="outbox_message_msgid"),
+        ]
+        constraints = [
+            # The same request queued twice must find the first mail, also under a race.
+            models.UniqueConstraint(fields=["idempotency_key"], name="outbox_message_idempotency")
+        ]
+
+    def __str__(self) -> str:
+        return self.subject or str(_("(no subject)"))
+
+    @property
+    def is_draft(self) -> bool:
+        """Tell whether it can still be edited."""
+        return self.status == Status.DRAFT
+
+
+class Source(models.Model):
+    """The rendered bytes, never altered: inline when small, else in storage."""
+
+    message = models.OneToOneField(
+        Message, on_delete=models.CASCADE, primary_key=True, related_name="source"
+    )
+    data = models.BinaryField(null=True)
+    file = models.FileField(storage=file_storage, upload_to="sources/%Y/%m/%d", blank=True)
+    sha256 = models.CharField(max_length=64)
+
+    def __str__(self) -> str:
+        return f"source of message {self.pk}"
+
+    def read(self) -> bytes:
+        """Return the bytes. Raises OSError when the stored file is gone."""
+        if self.data is not None:
+            return bytes(self.data)
+        with self.file.open("rb") as stored:
+            return bytes(stored.read())
+
+    @classmethod
+    def of(cls, message_id: int, source: bytes, sha256: str) -> Source:
+        """Build the unsaved row; a large source is written to storage at once."""
+        row = cls(message_id=message_id, sha256=sha256)
+        if len(source) <= get_conf().inline_source_bytes:
+            row.data = source
+        else:
+            row.file.save(f"{message_id}-{sha256[:12]}.eml", ContentFile(source), save=False)
+        return row
+
+
+class Draft(models.Model):
+    """What a person typed, kept as typed; after sending it tells what the source was made of."""
+
+    message = models.OneToOneField(
+        Message, on_delete=models.CASCADE, primary_key=True, related_name="draft"
+    )
+    to = models.TextField(blank=True)
+    cc = models.TextField(blank=True)
+    bcc = models.TextField(blank=True)
+    reply_to = models.TextField(blank=True)
+    text = models.TextField(blank=True)
+    html = models.TextField(blank=True)
+    references = models.TextField(blank=True)  # of a reply: the ids it answers, oldest first
+    version = models.PositiveIntegerField(default=1)  # counts saves; two tabs cannot both win
+    updated_at = models.DateTimeField(auto_now=True)
+
+    def __str__(self) -> str:
+        return f"draft of message {self.pk}"
+
+
+class Attachment(models.Model):
+    """A file of a draft, kept in storage under a name of ours, never the user's."""
+
+    message = models.ForeignKey(Message, on_delete=models.CASCADE, related_name="attachments")
+    name = models.CharField(max_length=255)
+    content_type = models.CharField(max_length=127, default="application/octet-stream")
+    size = models.PositiveIntegerField()
+    sha256 = models.CharField(max_length=64)
+    content_id = models.CharField(max_length=255, blank=True)  # set: shown inside the HTML
+    file = models.FileField(storage=file_storage, upload_to="attachments/%Y/%m/%d")
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def read(self) -> bytes:
+        """Return the bytes. Raises OSError when the stored file is gone."""
+        with self.file.open("rb") as stored:
+            return bytes(stored.read())
+
+    @classmethod
+    def of(cls, message: Message, name: str, content_type: str, data: bytes) -> Attachment:
+        """Build the unsaved row and write the file."""
+        digest = hashlib.sha256(data).hexdigest()
+        row = cls(
+            message=message, name=name, content_type=content_type, size=len(data), sha256=digest
+        )
+        row.file.save(f"{message.pk}-{digest[:12]}", ContentFile(data), save=False)
+        return row

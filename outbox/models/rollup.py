@@ -1,0 +1,59 @@
+"""The roll-up of recipients' states into their message's status: one function, one statement."""
+
+import datetime as dt
+from collections.abc import Collection
+from typing import Any
+
+from django.db import connections
+
+from outbox.models.message import Message
+from outbox.models.states import FOLDER_OF, State, Status
+
+_ANY = "SUM(CASE WHEN r.state = '{}' THEN 1 ELSE 0 END) > 0"
+_ALL = "SUM(CASE WHEN r.state = '{}' THEN 1 ELSE 0 END) = COUNT(*)"
+_UNTRIED = "SUM(r.attempts) = 0"
+
+_STATUS = f"""CASE
+    WHEN {_ANY.format(State.UNCERTAIN)} THEN '{Status.UNCERTAIN}'
+    WHEN {_ANY.format(State.SENDING)} THEN '{Status.SENDING}'
+    WHEN {_ANY.format(State.QUEUED)} AND {_UNTRIED} AND m.send_at > %s THEN '{Status.SCHEDULED}'
+    WHEN {_ANY.format(State.QUEUED)} THEN '{Status.QUEUED}'
+    WHEN {_ANY.format(State.DEFERRED)} THEN '{Status.DEFERRED}'
+    WHEN {_ANY.format(State.HELD)} THEN '{Status.HELD}'
+    WHEN {_ALL.format(State.SENT)} THEN '{Status.SENT}'
+    WHEN {_ALL.format(State.CANCELLED)} THEN '{Status.CANCELLED}'
+    WHEN {_ANY.format(State.SENT)} THEN '{Status.PARTIAL}'
+    ELSE '{Status.FAILED}' END"""
+
+_FOLDER = "CASE {} END".format(
+    " ".join(f"WHEN s.status = '{status}' THEN '{folder}'" for status, folder in FOLDER_OF.items())
+)
+
+
+def roll_up(message_ids: Collection[int], now: dt.datetime, using: str) -> None:
+    """Write the status of these messages from their recipients, inside the caller's transaction.
+
+    Two transactions may change different recipients of one message; the second waits for the
+    message's row and only then counts, in a statement of its own that sees the first's commit.
+    """
+    ids = sorted(set(message_ids))
+    if not ids:
+        return
+    shared = Message.objects.using(using).filter(pk__in=ids, recipient_count__gt=1)
+    list(shared.order_by("pk").select_for_update(no_key=True).values_list("pk"))
+    connection = connections[using]
+    params: list[Any]
+    if connection.vendor == "postgresql":
+        among, params = "= ANY(%s)", [now, ids]
+    else:
+        among = f"IN ({', '.join(['%s'] * len(ids))})"
+        params = [connection.ops.adapt_datetimefield_value(now), *ids]
+    sql = f"""
+        UPDATE outbox_message AS t SET status = s.status, folder = {_FOLDER}
+        FROM (
+            SELECT m.id, {_STATUS} AS status
+            FROM outbox_message m JOIN outbox_recipient r ON r.message_id = m.id
+            WHERE m.id {among} GROUP BY m.id, m.send_at
+        ) AS s WHERE t.id = s.id AND t.status <> s.status"""  # noqa: S608  # states are ours
+    with connection.cursor() as cursor:
+        cursor.execute(sql, params)

@@ -1,0 +1,90 @@
+"""The closed lists of states, and which change is lawful. Every screen uses these words."""
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class State(models.TextChoices):
+    """State of one recipient."""
+
+    QUEUED = "queued", _("queued")  # waits for its first attempt
+    SENDING = "sending", _("sending")  # a worker holds it
+    SENT = "sent", _("sent")  # the server took it
+    DEFERRED = "deferred", _("deferred")  # will be tried again
+    FAILED = "failed", _("failed")  # refused for good
+    UNCERTAIN = "uncertain", _("uncertain")  # the dot left and the answer was lost
+    CANCELLED = "cancelled", _("cancelled")  # stopped by a person
+    EXPIRED = "expired", _("expired")  # given up: too old
+    HELD = "held", _("held")  # kept back until a person releases it
+    BOUNCED = "bounced", _("bounced")  # taken, then reported undeliverable
+
+
+class Status(models.TextChoices):
+    """Roll-up over the recipients of a message."""
+
+    DRAFT = "draft", _("draft")
+    SCHEDULED = "scheduled", _("scheduled")
+    QUEUED = "queued", _("queued")
+    SENDING = "sending", _("sending")
+    DEFERRED = "deferred", _("deferred")
+    HELD = "held", _("held")
+    UNCERTAIN = "uncertain", _("uncertain")
+    SENT = "sent", _("sent")
+    PARTIAL = "partial", _("partly sent")
+    FAILED = "failed", _("failed")
+    CANCELLED = "cancelled", _("cancelled")
+
+
+class Folder(models.TextChoices):
+    """Where a message is listed. Coarser than the status, so that its index changes rarely."""
+
+    DRAFTS = "drafts", _("Drafts")
+    SCHEDULED = "scheduled", _("Scheduled")
+    OUTBOX = "outbox", _("Outbox")
+    SENT = "sent", _("Sent")
+    FAILED = "failed", _("Failed")
+    CANCELLED = "cancelled", _("Cancelled")
+
+
+FOLDER_OF = {
+    Status.DRAFT: Folder.DRAFTS,
+    Status.SCHEDULED: Folder.SCHEDULED,
+    Status.QUEUED: Folder.OUTBOX,
+    Status.SENDING: Folder.OUTBOX,
+    Status.DEFERRED: Folder.OUTBOX,
+    Status.HELD: Folder.OUTBOX,
+    Status.UNCERTAIN: Folder.OUTBOX,
+    Status.SENT: Folder.SENT,
+    Status.PARTIAL: Folder.FAILED,
+    Status.FAILED: Folder.FAILED,
+    Status.CANCELLED: Folder.CANCELLED,
+}
+
+DUE = (State.QUEUED, State.DEFERRED)  # what a claim may take
+OPEN = (State.QUEUED, State.DEFERRED, State.SENDING, State.UNCERTAIN, State.HELD)
+FINAL = (State.SENT, State.FAILED, State.CANCELLED, State.EXPIRED, State.BOUNCED)
+CANCELLABLE = (State.QUEUED, State.DEFERRED, State.HELD)
+RETRYABLE = (State.FAILED, State.EXPIRED, State.CANCELLED, State.BOUNCED)
+
+# from → to; whoever changes a state names both, and the database checks the first.
+CHANGES: dict[State, tuple[State, ...]] = {
+    State.QUEUED: (State.SENDING, State.CANCELLED, State.EXPIRED, State.HELD),
+    State.SENDING: (
+        State.SENT,
+        State.DEFERRED,
+        State.FAILED,
+        State.UNCERTAIN,
+        State.QUEUED,  # given back untried
+        State.CANCELLED,  # stopped before the dot
+        State.EXPIRED,
+        State.HELD,  # quarantined
+    ),
+    State.DEFERRED: (State.SENDING, State.QUEUED, State.CANCELLED, State.EXPIRED, State.HELD),
+    State.UNCERTAIN: (State.SENT, State.DEFERRED, State.FAILED),
+    State.HELD: (State.QUEUED, State.CANCELLED, State.EXPIRED),
+    State.SENT: (State.BOUNCED,),
+    State.FAILED: (State.QUEUED,),
+    State.EXPIRED: (State.QUEUED,),
+    State.CANCELLED: (State.QUEUED,),
+    State.BOUNCED: (State.QUEUED,),
+}
