@@ -8,12 +8,12 @@ It does not rely on the page's CSP or on the frame's sandbox; those come on top.
 import base64
 import re
 from collections.abc import Mapping
-from html.parser import HTMLParser
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import nh3
 
-MAX_HTML = 2_000_000  # characters; what is longer is cut before it is parsed
+from outbox.mail.html_text import read_text
+from outbox.mail.markup import MAX_HTML, well_nested
 
 _TAGS = {
     "a", "abbr", "address", "b", "blockquote", "br", "caption", "center", "cite", "code", "col",
@@ -22,8 +22,6 @@ _TAGS = {
     "samp", "small", "span", "strike", "strong", "sub", "sup", "table", "tbody", "td", "tfoot",
     "th", "thead", "tr", "u", "ul", "var",
 }  # fmt: skip
-_GONE_WITH_CONTENT = {"script", "style", "title", "template", "noscript", "svg", "math", "iframe",
-                      "object", "select", "textarea", "xmp", "noembed", "noframes"}  # fmt: skip
 _ATTRIBUTES = {
     "*": {"style", "dir", "lang", "title", "align", "valign", "bgcolor", "width", "height"},
     "a": {"href"},
@@ -47,35 +45,61 @@ _STYLES = {
     "text-align", "text-decoration", "text-indent", "text-transform", "vertical-align",
     "white-space", "width", "word-break",
 }  # fmt: skip
-_FETCHING_STYLE = re.compile(r"[(\\@]|/\*")  # url(), image-set(), escapes: none is needed
+_FUNCTIONS = re.compile(r"\b(?:rgba?|hsla?|calc)\([^()]*\)", re.IGNORECASE)
 _PICTURE_TYPES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
-_DATA_PICTURE = re.compile(r"data:image/(?:png|jpeg|gif|webp);base64,[A-Za-z0-9+/=\s]*")
-_CSS_URL = re.compile(r"url\(\s*[\"']?\s*((?:https?:)?//[^\s\"')]+)", re.IGNORECASE)
+_DATA_PICTURE = re.compile(r"data:image/(?:png|jpeg|gif|webp);base64,[A-Za-z0-9+/=\s]*+")
+_MAX_PICTURES = 10_000_000  # bytes of all pictures put into one preview
+# Where else than in a kept attribute a mail would fetch from: what becomes of it is only named.
+_REMOTE = re.compile(
+    r"""(?:\b(?:src|srcset|background|poster)\s*+=|\burl\(|\@import\b)
+        \s*+["']?\s*+ ((?:https?:)?//[^\s"'>)]++)""",
+    re.IGNORECASE | re.VERBOSE,
+)
+
+
+class HtmlTooLongError(ValueError):
+    """A composed mail has more HTML than is cleaned; nothing of it is cut silently."""
 
 
 def clean_html(html: str) -> str:
-    """Keep what a composed mail may hold: no script, no form, links of known schemes."""
+    """Keep what a composed mail may hold: no script, no form, links of known schemes.
 
-    def keep(tag: str, attribute: str, value: str) -> str | None:
-        if attribute == "style" and _FETCHING_STYLE.search(value):
-            return None
-        scheme = value.strip().partition(":")[0].lower()
-        if attribute == "src":
-            return value if scheme in {"cid", "https", "http"} else None
-        if attribute == "href":
-            return value if scheme in {"https", "http", "mailto", "tel"} else None
-        return value
+    Raises HtmlTooLongError over MAX_HTML characters.
+    """
+    if len(html) > MAX_HTML:
+        raise HtmlTooLongError(f"the HTML has more than {MAX_HTML:,} characters")
+    return _composed(html)
 
+
+def _composed(html: str) -> str:
     return nh3.clean(
-        html[:MAX_HTML],
+        well_nested(html, _TAGS),
         tags=_TAGS,
-        clean_content_tags=_GONE_WITH_CONTENT,
         attributes=_ATTRIBUTES,
-        attribute_filter=keep,
+        attribute_filter=_keep_composed,
         filter_style_properties=_STYLES,
         url_schemes={"cid", "https", "http", "mailto", "tel"},
         url_relative="deny",
     )
+
+
+def _keep_composed(_tag: str, attribute: str, value: str) -> str | None:
+    scheme = value.partition(":")[0].lower()
+    match attribute:
+        case "style":
+            return _harmless_style(value)
+        case "src":
+            return value if scheme in {"cid", "https", "http"} else None
+        case "href":
+            return value if scheme in {"https", "http", "mailto", "tel"} else None
+    return value
+
+
+def _harmless_style(style: str) -> str | None:
+    """Leave out every declaration with a function but those of colours and sums: url(), …"""
+    if "\\" in style or "/*" in style:  # escapes and comments hide names, and mails need neither
+        return None
+    return ";".join(part for part in style.split(";") if "(" not in _FUNCTIONS.sub("", part))
 
 
 def clean_for_preview(html: str, cid_map: Mapping[str, tuple[str, bytes]]) -> tuple[str, list[str]]:
@@ -83,155 +107,66 @@ def clean_for_preview(html: str, cid_map: Mapping[str, tuple[str, bytes]]) -> tu
 
     `cid_map` goes from content id, bare, to content type and bytes.
     """
-    blocked: set[str] = set()
-
-    def keep(tag: str, attribute: str, value: str) -> str | None:
-        if attribute == "style":
-            return None if _FETCHING_STYLE.search(value) else value
-        if attribute in {"src", "background"}:
-            return _picture(value, cid_map, blocked)
-        return value
-
-    for match in _CSS_URL.finditer(html[:MAX_HTML]):
-        _note_host(match[1], blocked)
+    preview = _Preview(cid_map)
+    for remote in _REMOTE.findall(html[:MAX_HTML]):
+        preview.note_host(remote)
     cleaned = nh3.clean(
-        html[:MAX_HTML],
+        well_nested(html, _TAGS),
         tags=_TAGS,
-        clean_content_tags=_GONE_WITH_CONTENT,
-        attributes=_ATTRIBUTES | {"*": _ATTRIBUTES["*"] | {"background"}},
-        attribute_filter=keep,
+        attributes=_ATTRIBUTES,
+        attribute_filter=preview.keep,
         filter_style_properties=_STYLES,
         url_schemes={"cid", "data", "https", "http", "mailto"},
         url_relative="deny",
         set_tag_attribute_values={"a": {"target": "_blank"}},
         link_rel="noopener noreferrer nofollow",
     )
-    return cleaned, sorted(blocked)
+    return cleaned, sorted(preview.hosts)
 
 
-def _picture(url: str, cid_map: Mapping[str, tuple[str, bytes]], blocked: set[str]) -> str | None:
-    url = url.strip()
-    if url.lower().startswith("cid:"):
-        content_type, data = cid_map.get(url[4:], ("", b""))
-        if content_type.lower() not in _PICTURE_TYPES:
+class _Preview:
+    """What one preview puts in, and what it leaves out."""
+
+    def __init__(self, cid_map: Mapping[str, tuple[str, bytes]]) -> None:
+        self.hosts: set[str] = set()
+        self._cid_map = cid_map
+        self._room = _MAX_PICTURES
+
+    def keep(self, _tag: str, attribute: str, value: str) -> str | None:
+        match attribute:
+            case "style":
+                return _harmless_style(value)
+            case "src":
+                return self._picture(value.strip())
+            case "href":
+                return None if value.lower().startswith(("cid:", "data:")) else value
+        return value
+
+    def note_host(self, url: str) -> None:
+        try:
+            host = urlsplit(url).hostname
+        except ValueError:
+            return
+        if host:
+            self.hosts.add(host)
+
+    def _picture(self, url: str) -> str | None:
+        if not url.lower().startswith(("cid:", "data:")):
+            self.note_host(url)
             return None
-        return f"data:{content_type.lower()};base64,{base64.b64encode(data).decode('ascii')}"
-    if _DATA_PICTURE.fullmatch(url):
-        return url
-    _note_host(url, blocked)
-    return None
-
-
-def _note_host(url: str, blocked: set[str]) -> None:
-    try:
-        host = urlsplit(url).hostname
-    except ValueError:
-        host = None
-    if host:
-        blocked.add(host)
-
-
-# --- text of HTML --------------------------------------------------------------------------------
-
-_SPACED = {"blockquote", "dl", "h1", "h2", "h3", "h4", "h5", "h6", "ol", "p", "pre", "table", "ul"}
-_BLOCKS = _SPACED | {
-    "address", "caption", "center", "dd", "div", "dt", "figcaption", "figure", "hr", "li", "tr",
-}  # fmt: skip
+        if _DATA_PICTURE.fullmatch(url):
+            return url
+        content_type, data = self._cid_map.get(unquote(url[len("cid:") :]), ("", b""))
+        self._room -= len(data)
+        if content_type not in _PICTURE_TYPES or self._room < 0:
+            return None
+        return f"data:{content_type};base64,{base64.b64encode(data).decode('ascii')}"
 
 
 def html_to_text(html: str) -> str:
-    """Write the readable text: paragraphs, list marks, quotes, and links as `text <url>`."""
-    # nh3 first: it leaves well-formed HTML, on which HTMLParser takes linear time.
-    reader = _TextReader()
-    reader.feed(clean_html(html))
-    reader.close()
-    return reader.text()
+    """Write the readable text: paragraphs, list marks, quotes, and links as `text <url>`.
 
-
-class _TextReader(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self._lines: list[str] = []
-        self._line = ""
-        self._lists: list[int] = []  # 0 for bullets, else the last number given
-        self._links: list[tuple[str, int]] = []
-        self._quotes = 0
-        self._pre = 0
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        values = {name: value or "" for name, value in attrs}
-        if tag in _BLOCKS:
-            self._break(spaced=tag in _SPACED and not self._lists)
-        if tag == "br":
-            self._end_line()
-        elif tag == "hr":
-            self._line = "-" * 20
-            self._break(spaced=False)
-        elif tag == "img" and values.get("alt"):
-            self._line += f"[{values['alt']}]"
-        elif tag == "a":
-            self._links.append((values.get("href", ""), len(self._line)))
-        elif tag in {"ol", "ul"}:
-            self._lists.append(1 if tag == "ol" else 0)
-        elif tag == "li":
-            self._item()
-        elif tag in {"td", "th"} and self._line.strip():
-            self._line += "  "
-        self._quotes += tag == "blockquote"
-        self._pre += tag == "pre"
-
-    def _item(self) -> None:
-        if not self._lists:
-            self._lists.append(0)
-        mark = "-"
-        if self._lists[-1]:
-            mark = f"{self._lists[-1]}."
-            self._lists[-1] += 1
-        self._line = "  " * (len(self._lists) - 1) + mark + " "
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag == "a" and self._links:
-            self._close_link(*self._links.pop())
-        if tag in _BLOCKS:
-            self._break(spaced=False)
-        if tag in {"ol", "ul"} and self._lists:
-            self._lists.pop()
-        if tag in _SPACED and not self._lists:
-            self._break(spaced=True)
-        self._quotes -= tag == "blockquote"
-        self._pre -= tag == "pre"
-
-    def _close_link(self, href: str, start: int) -> None:
-        shown = self._line[start:].strip()
-        if not href or href.removeprefix("mailto:") == shown:
-            return
-        self._line = f"{self._line.rstrip()} <{href}>" if shown else f"{self._line}<{href}>"
-
-    def handle_data(self, data: str) -> None:
-        if self._pre:
-            first, *others = data.split("\n")
-            self._line += first
-            for line in others:
-                self._end_line()
-                self._line = line
-            return
-        text = re.sub(r"[ \t\r\n\f]+", " ", data)
-        if not self._line or self._line.endswith(" "):
-            text = text.lstrip(" ")
-        self._line += text
-
-    def _break(self, *, spaced: bool) -> None:
-        if self._line.strip():
-            self._end_line()
-        self._line = ""
-        if spaced and self._lines and self._lines[-1].strip("> "):
-            self._lines.append("> " * self._quotes)
-
-    def _end_line(self) -> None:
-        self._lines.append(("> " * self._quotes + self._line).rstrip())
-        self._line = ""
-
-    def text(self) -> str:
-        self._break(spaced=False)
-        text = "\n".join(line.rstrip() for line in self._lines)
-        return re.sub(r"\n{3,}", "\n\n", text).strip("\n") + "\n"
+    What is past MAX_HTML characters is left out.
+    """
+    # Cleaned first: on well-formed HTML HTMLParser takes linear time.
+    return read_text(_composed(html))

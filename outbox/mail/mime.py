@@ -6,19 +6,21 @@ It does not judge whether the mail is wise to send.
 """
 
 import hashlib
+import itertools
 import re
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from email.utils import format_datetime
+from datetime import datetime
 
 from outbox.mail.addresses import Address
-from outbox.mail.encodings import encode_attachment, encode_body
+from outbox.mail.encodings import encode_body, encode_file
 from outbox.mail.headers import (
+    MAX_PLAIN_WORD,
     HeaderError,
     address_field,
     check_text,
+    date_field,
     ids_field,
     parameter,
     parameter_field,
@@ -85,7 +87,7 @@ def render(composition: Composition) -> bytes:
 
 
 def _head(c: Composition) -> Iterable[bytes]:
-    yield plain_field("Date", _date(c.date))
+    yield date_field("Date", c.date, "date")
     yield address_field("From", [c.from_])
     if c.sender and c.sender.key != c.from_.key:
         yield address_field("Sender", [c.sender])
@@ -109,22 +111,15 @@ def _head(c: Composition) -> Iterable[bytes]:
     yield from _extra(c.headers)
 
 
-def _date(date: datetime) -> str:
-    offset = date.utcoffset()
-    if offset is None:
-        raise HeaderError("date", "has no time zone")
-    if offset.total_seconds() % 60:
-        date = date.astimezone(UTC)  # zones before 1900 had seconds, which a header cannot say
-    return format_datetime(date)
-
-
 def _extra(headers: Mapping[str, str]) -> Iterable[bytes]:
-    seen: set[str] = set()
+    seen = set(_OWN_FIELDS)
     for name, value in headers.items():
-        folded = name.lower()
-        if folded in _OWN_FIELDS or folded in seen:
-            raise HeaderError(name, "is written by the outbox itself or given twice")
-        seen.add(folded)
+        if name.lower() in seen:
+            raise HeaderError(name, "is written by the outbox itself, or given twice")
+        if max(map(len, value.split(" "))) > MAX_PLAIN_WORD:
+            # Encoded words would take it, but break what is no prose, such as a long URL.
+            raise HeaderError(name, f"has a word of more than {MAX_PLAIN_WORD} characters in it")
+        seen.add(name.lower())
         yield text_field(name, value)
 
 
@@ -133,7 +128,6 @@ def _extra(headers: Mapping[str, str]) -> Iterable[bytes]:
 
 def _body(c: Composition) -> bytes:
     """Nest mixed(alternative(text, related(html, images)), files), leaving out what is empty."""
-    boundaries = _boundaries(c.message_id)
     inline = [a for a in c.attachments if a.content_id and c.html]
     files = [a for a in c.attachments if not (a.content_id and c.html)]
     body = _text_entity("plain", c.text)
@@ -141,12 +135,12 @@ def _body(c: Composition) -> bytes:
         html = _text_entity("html", c.html)
         if inline:
             parts = [html, *(_attachment_entity(a, "inline") for a in inline)]
-            html = _multipart("related", parts, boundaries, ['type="text/html"'])
+            html = _multipart("related", parts, c.message_id, ['type="text/html"'])
         text = body if c.text.strip() else _text_entity("plain", html_to_text(c.html))
-        body = _multipart("alternative", [text, html], boundaries)
+        body = _multipart("alternative", [text, html], c.message_id)
     if files:
         parts = [body, *(_attachment_entity(a, "attachment") for a in files)]
-        body = _multipart("mixed", parts, boundaries)
+        body = _multipart("mixed", parts, c.message_id)
     return body
 
 
@@ -163,7 +157,7 @@ def _text_entity(subtype: str, text: str) -> bytes:
 def _attachment_entity(attachment: AttachmentPart, disposition: str) -> bytes:
     check_text("attachments", attachment.name)
     content_type, parameters = _content_type(attachment)
-    encoding, data = encode_attachment(content_type, attachment.data)
+    encoding, data = encode_file(content_type, attachment.data)
     if encoding == "base64" and content_type.startswith(("message/", "multipart/")):
         content_type, parameters = "application/octet-stream", []  # RFC 2046 5.2.1
     name = parameter("filename", attachment.name) if attachment.name else []
@@ -193,30 +187,20 @@ def _content_type(attachment: AttachmentPart) -> tuple[str, list[str]]:
     return match[1].lower(), parameters
 
 
-Boundaries = Callable[[Sequence[bytes]], str]
-
-
-def _boundaries(seed: str) -> Boundaries:
-    """Answer a maker of boundaries that depend on nothing but the Message-ID."""
-    made = 0
-
-    def boundary(parts: Sequence[bytes]) -> str:
-        nonlocal made
-        while True:
-            made += 1
-            # "=_" can stand in no quoted-printable or base64 text (RFC 2045 6.7).
-            digest = hashlib.sha256(f"{made} {seed}".encode()).hexdigest()
-            text = f"=_{digest[:32]}"
-            if not any(text.encode() in part for part in parts):
-                return text
-
-    return boundary
+def _boundary(seed: str, parts: Sequence[bytes]) -> str:
+    """Make a boundary that stands in no part, of nothing but what is given: `render` is pure."""
+    for number in itertools.count():
+        digest = hashlib.sha256(f"{seed} {number}".encode()).hexdigest()
+        text = f"=_{digest[:32]}"  # no quoted-printable or base64 line holds "=_" (RFC 2045 6.7)
+        if not any(text.encode() in part for part in parts):
+            return text
+    raise AssertionError  # itertools.count has no end
 
 
 def _multipart(
-    subtype: str, parts: Sequence[bytes], boundaries: Boundaries, parameters: Sequence[str] = ()
+    subtype: str, parts: Sequence[bytes], seed: str, parameters: Sequence[str] = ()
 ) -> bytes:
-    boundary = boundaries(parts)
+    boundary = _boundary(f"{subtype} {seed}", parts)
     head = parameter_field(
         "Content-Type", f"multipart/{subtype}", [*parameters, f'boundary="{boundary}"']
     )

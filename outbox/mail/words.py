@@ -1,7 +1,8 @@
 """Encoded words of RFC 2047: text outside ASCII in headers, both ways.
 
 Writing keeps each word to 75 characters and never splits a character. Reading takes what real
-senders write, unknown charsets and broken base64 included, and never raises.
+senders write, unknown charsets and broken base64 included; it never raises, and no line break
+or control character comes out of a word.
 """
 
 import binascii
@@ -22,6 +23,8 @@ _Q = [chr(b) if b in _BARE else f"={b:02X}" for b in range(256)]
 _Q[ord(" ")] = "_"
 
 _WORD = re.compile(r"=\?([^?\s]{1,60})\?([bq])\?([^?\r\n]*)\?=", re.IGNORECASE)
+
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 def encode_words(text: str, first_room: int) -> list[str]:
@@ -81,7 +84,7 @@ def decode_words(text: str) -> str:
         run.append(_word_bytes(match[2], match[3]))
         plain_from = match.end()
     decoded.append(decode_text(b"".join(run), charset))
-    return "".join(decoded) + text[plain_from:]
+    return _CONTROL.sub("\ufffd", "".join(decoded) + text[plain_from:])
 
 
 def _word_bytes(encoding: str, payload: str) -> bytes:
