@@ -39,6 +39,7 @@ def production(scratch: Path) -> dict[str, str]:
     """Return an environment as production has it, with secrets nobody knows."""
     return os.environ | {
         "DJANGO_SETTINGS_MODULE": "mailsite.settings",
+        "ENV_FILE": "",
         "DEBUG": "off",
         "HTTPS": "on",
         "SECRET_KEY": Fernet.generate_key().decode() * 2,

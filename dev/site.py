@@ -39,6 +39,7 @@ def environment(redis_url: str) -> dict[str, str]:
         "OUTBOX_ALLOW_PRIVATE_HOSTS": "on",  # the local mail server is one
     }
     fixed = {
+        "ENV_FILE": "",  # `.env` is production's
         "DJANGO_SETTINGS_MODULE": "mailsite.settings",
         "WEB_HOST": "127.0.0.1",
         "PYTHONUNBUFFERED": "1",

@@ -21,6 +21,7 @@ if len(bytes(SCRATCH / "redis" / "redis.sock")) > PATH_MAX:
 REDIS_DIRECTORY = SCRATCH / "redis"
 
 os.environ |= {
+    "ENV_FILE": "",
     "DEBUG": "off",
     "HTTPS": "off",
     "SECRET_KEY": "only for tests " * 4,
