@@ -26,7 +26,7 @@ class Channel(asyncio.Protocol):
         self._out: list[bytes] = []  # to leave with the next flush
         self._held = False
         self._timer: asyncio.TimerHandle | None = None
-        self._after: list[Callable[[], None]] = []  # to be done when the hold is over
+        self._waiting: list[Callable[[], None]] = []  # to be done in this order
         self._at_end: list[Callable[[], None]] = []
         self._task: asyncio.Task[None] | None = None
 
@@ -68,10 +68,16 @@ class Channel(asyncio.Protocol):
     # What a subclass uses
 
     def _advance(self) -> None:
+        self._do_what_waits()
         while not self._held and self._buffer and self._read():
-            pass
+            self._do_what_waits()
+        self._do_what_waits()
         if not self._held:
             self.flush()
+
+    def _do_what_waits(self) -> None:
+        while self._waiting and not self._held:
+            self._waiting.pop(0)()
 
     def _line(self) -> str | None:
         """Take a line out of the buffer; None where it is not whole yet."""
@@ -95,19 +101,20 @@ class Channel(asyncio.Protocol):
         self._timer = self._loop.call_later(seconds, self.release)
 
     def release(self) -> None:
-        """Go on after a hold; what waited may hold again."""
+        """Go on after a hold; what waited for its end may hold again."""
         self._held = False
-        while self._after and not self._held:
-            self._after.pop(0)()
-        if not self._held:
-            self._advance()
+        self._advance()
 
     def when_free(self, act: Callable[[], None]) -> None:
-        """Act now, or when the present hold and what waits for its end are over."""
-        if self._held:
-            self._after.append(act)
+        """Act now, or after what waits already."""
+        if self._held or self._waiting:
+            self._waiting.append(act)
         else:
             act()
+
+    def after_this(self, act: Callable[[], None]) -> None:
+        """Act when the line at hand is dealt with, and before the next one is."""
+        self._waiting.append(act)
 
     def when_closed(self, act: Callable[[], None]) -> None:
         """Act when the connection is over."""

@@ -116,6 +116,8 @@ class LabReceiver(Receiver):
     def answer(self, stage: Stage, index: int, reply: str) -> str:
         if self._early and stage in {Stage.DOT, Stage.BDAT}:
             early, self._early = self._early, ""
+            if self.transaction:
+                self.transaction.said = early
             return early
         if self._mute:
             return "" if stage in _ACTS_ONCE_SAID else reply
@@ -123,9 +125,10 @@ class LabReceiver(Receiver):
         transaction = self.transaction if stage in {Stage.DOT, Stage.BDAT} else None
         if action.wait:
             self.hold(action.wait)
-        self.when_free(partial(self._perform, action, reply, transaction))
+        # Only when the ledger has it may the client hear of it.
+        self.after_this(partial(self._perform, action, reply, transaction))
         if stage is Stage.GREETING:
-            self.when_free(self._greeted)
+            self.after_this(self._greeted)
         if action.manner is Manner.NEVER_ANSWER and stage in _ACTS_ONCE_SAID:
             return ""
         return action.counted(reply)
@@ -143,7 +146,7 @@ class LabReceiver(Receiver):
             self.when_free(partial(self._perform, action, "250 2.0.0 Already", self.transaction))
         if action.manner is Manner.REPLY:
             self._early = action.reply
-        return not self._held
+        return not self._held and not self._void
 
     def tls_begins(self) -> bool:
         action = self._action_at(Stage.TLS, 1)
@@ -151,7 +154,8 @@ class LabReceiver(Receiver):
             return True
         self.hold(action.wait)
         if action == replace(_RIGHT, wait=action.wait) and self.offer.tls:
-            self.when_free(partial(self.start_tls, self.offer.tls))  # merely late
+            self.transport.pause_reading()  # what comes now is TLS already
+            self.when_free(partial(self.start_tls, self.offer.tls))
         else:
             self.when_free(partial(self._perform, action, "220 2.0.0 This is not TLS", None))
         return False
@@ -159,8 +163,12 @@ class LabReceiver(Receiver):
     def _idle(self) -> None:
         action = self._action_at(Stage.IDLE, 1)
         if action is not None:
-            perform = partial(self._perform, action, "250 2.0.0 Still here", None)
-            self._loop.call_later(action.wait, perform)
+            self._loop.call_later(action.wait, self._perform_idle, action)
+
+    def _perform_idle(self, action: Action) -> None:
+        self._perform(action, "250 2.0.0 Still here", None)
+        if not self._held:
+            self.flush()
 
     def _action_at(self, stage: Stage, index: int) -> Action | None:
         addressed = self.addressed if stage in {Stage.MAIL, Stage.RCPT} else ""
@@ -180,12 +188,10 @@ class LabReceiver(Receiver):
             return
         reply = right if action.manner is Manner.EXTRA else action.reply or right
         perform(self, action, reply)
-        if action.then is not None:
-            self.when_free(partial(perform, self, Action(manner=action.then), ""))
         if transaction and transaction.dot and action.manner in DELIVERED:
             self.when_free(partial(setattr, transaction, "said", reply))
-        if not self._held:
-            self.flush()
+        if action.then is not None:
+            self.when_free(partial(perform, self, Action(manner=action.then), ""))
 
     def _greeted(self) -> None:
         self._greeting_said = True

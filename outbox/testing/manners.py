@@ -12,7 +12,7 @@ from outbox.testing.dialogue import wire
 
 _HUGE = 1_000_000  # octets
 _GARBAGE = b"\x00\xff\xfe?!\x1b[31m this is not SMTP \x9b\r\n"
-_ENDLESS = b"250-and another line\r\n" * 500
+_ENDLESS = b"250-and another line\r\n" * 3000
 _ROOM = 65_536  # octets that may wait for a client that does not read
 _BREATH = 0.005  # seconds between two looks whether there is room
 
