@@ -31,17 +31,17 @@ def needs_smtputf8(address: str) -> bool:
     return not address.isascii() and not address.rpartition("@")[0].isascii()
 
 
-def path(address: str, *, as_is: bool) -> bytes:
+def path(address: str, *, as_is: bool, status: str = "5.1.3") -> bytes:
     """Give the address in angle brackets; the domain in A-labels unless `as_is` (SMTPUTF8)."""
     if not _MAILBOX.fullmatch(address):
-        raise UnsendableError(f"5.1.3 “{_shown(address)}” is not an address SMTP can carry")
+        raise UnsendableError(f"{status} “{_shown(address)}” is not an address SMTP can carry")
     if not address.isascii() and not as_is:
         local, _, domain = address.rpartition("@")
         address = f"{local}@{_a_labels(domain)}"
     octets = b"<" + address.encode() + b">"
     if len(octets) > PATH_MAX:
         raise UnsendableError(
-            f"5.1.3 “{_shown(address)}…” is longer than the {PATH_MAX} octets of an SMTP path"
+            f"{status} “{_shown(address)}…” is longer than the {PATH_MAX} octets of an SMTP path"
         )
     return octets
 

@@ -133,7 +133,7 @@ class Opening:
         self._protocol.hide(encoded.decode())
         return encoded
 
-    def _ask(self, verb: Verb, line: bytes = b"", shown: str = "") -> Script[Reply]:
+    def _ask(self, verb: Verb, line: bytes | None = None, shown: str = "") -> Script[Reply]:
         yield Write(self._protocol.command(verb, line), shown)
         yield Act.AWAIT
         return self._protocol.take()[-1].reply

@@ -78,7 +78,7 @@ def _wants_smtputf8(envelope: Envelope, content: Content, extensions: Extensions
 
 
 def _mail_line(sender: str, content: Content, extensions: Extensions, *, as_is: bool) -> bytes:
-    line = b"MAIL FROM:" + (path(sender, as_is=as_is) if sender else b"<>")
+    line = b"MAIL FROM:" + (path(sender, as_is=as_is, status="5.1.7") if sender else b"<>")
     if extensions.size:
         line += b" SIZE=%d" % len(content.source)
     if not content.ascii and extensions.eight_bit:

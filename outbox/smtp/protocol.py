@@ -198,12 +198,13 @@ class Protocol:
         """Tell whether the command may be given now, alone."""
         return (self.state, verb) in _GIVEN and not self._awaited
 
-    def command(self, verb: Verb, line: bytes = b"", rcpt: int = -1) -> bytes:
+    def command(self, verb: Verb, line: bytes | None = None, rcpt: int = -1) -> bytes:
         """Give a command: returns the bytes to write and expects its reply from now on."""
         state = _GIVEN.get((self.state, verb))
         grouped = self.extensions.pipelining and verb in _GROUPED
         if state is None or (self._awaited and not grouped):
             raise OutOfOrderError(f"{verb} in state {self.state}, awaiting {self.awaited}")
+        line = verb.value.encode() if line is None else line
         if b"\r" in line or b"\n" in line:
             raise OutOfOrderError(f"a line break within {verb}")
         if self._parser.pending and not self._awaited:
@@ -212,7 +213,7 @@ class Protocol:
             return b""
         self.state = state
         self._awaited.append((verb, rcpt))
-        return (line or verb.value.encode()) + b"\r\n"
+        return line + b"\r\n"
 
     def secured(self) -> None:
         """Begin anew within TLS: what was offered in plain text is forgotten (RFC 3207 4.2)."""

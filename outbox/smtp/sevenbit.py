@@ -45,15 +45,15 @@ def _is_signed(message: Message) -> bool:
 
 
 def _encode_part(part: Message) -> None:
-    payload = part.get_payload()
-    if not isinstance(payload, str):
+    if part.is_multipart():
         # A container is as wide as what it holds, so its own encoding has to say so.
         if "Content-Transfer-Encoding" in part:
             part.replace_header("Content-Transfer-Encoding", "7bit")
         return
-    raw = payload.encode("ascii", "surrogateescape")
-    if raw.isascii():
+    if str(part.get_payload()).isascii():
         return
+    raw = part.get_payload(decode=True)
+    assert isinstance(raw, bytes)
     is_text = part.get_content_maintype() == "text"
     name = "quoted-printable" if is_text else "base64"
     encoded = binascii.b2a_qp(raw, istext=True) if is_text else _base64(raw)

@@ -43,9 +43,9 @@ class OnPaper:
             assert self.lines.pop(0) == "C: -"
 
     def _match_said(self) -> None:
-        while self.lines and self.lines[0].startswith("C: ") and self.said:
+        while self.lines and self.lines[0].startswith("C:") and self.said:
             line, _, self.said = self.said.partition(b"\r\n")
-            assert f"C: {line.decode()}" == self.lines.pop(0)
+            assert f"C: {line.decode()}".strip() == self.lines.pop(0)
 
     def _hear(self) -> None:
         heard = b""
