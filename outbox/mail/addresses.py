@@ -101,12 +101,12 @@ def _check_domain(spec: str, domain: str) -> None:
         if not _is_literal(domain):
             raise _error(spec, "has no valid IP address in its brackets")
         return
+    if len(domain) > MAX_DOMAIN:  # A-labels are longer still, and cost time to find
+        raise _error(spec, f"has a domain of more than {MAX_DOMAIN} bytes")
     try:
         wire = _wire_domain(domain)
     except UnicodeError:
-        raise _error(spec, "has no valid domain") from None
-    if len(wire) > MAX_DOMAIN:
-        raise _error(spec, f"has a domain of more than {MAX_DOMAIN} bytes")
+        wire = ""
     if not _HOST.fullmatch(wire):
         raise _error(spec, "has no valid domain")
 

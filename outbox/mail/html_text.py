@@ -25,6 +25,7 @@ class _TextReader(HTMLParser):
         super().__init__(convert_charrefs=True)
         self._lines: list[str] = []
         self._line: list[str] = []
+        self._mark = ""  # of a list item, until its first line
         self._wants_gap = False  # an empty line before the next
         self._lists: list[int | None] = []  # the next number, or None for bullets
         self._links: list[tuple[str, int]] = []  # where in the line an open link starts
@@ -59,7 +60,7 @@ class _TextReader(HTMLParser):
             case "ol" | "ul":
                 self._lists.append(1 if tag == "ol" else None)
             case "li":
-                self._line = [self._list_mark()]
+                self._mark = self._list_mark()
             case "blockquote":
                 self._quotes += 1
             case "pre":
@@ -80,6 +81,8 @@ class _TextReader(HTMLParser):
             return
         self._end_block()
         match tag:
+            case "li" if self._mark:
+                self._end_line()
             case "ol" | "ul" if self._lists:
                 self._lists.pop()
             case "blockquote":
@@ -115,8 +118,10 @@ class _TextReader(HTMLParser):
     def _end_line(self) -> None:
         if self._wants_gap and self._lines:
             self._lines.append(_quote_mark(min(self._last_quotes, self._quotes)).rstrip())
-        self._lines.append((_quote_mark(self._quotes) + "".join(self._line)).rstrip())
+        line = _quote_mark(self._quotes) + self._mark + "".join(self._line)
+        self._lines.append(line.rstrip())
         self._line = []
+        self._mark = ""
         self._wants_gap = False
         self._last_quotes = self._quotes
 

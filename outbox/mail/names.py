@@ -3,6 +3,8 @@
 import re
 import unicodedata
 
+from outbox.mail.text import visible
+
 MAX_CHARACTERS = 150
 MAX_BYTES = 240  # file systems take 255; some room for what storage appends
 _MAX_EXTENSION = 16
@@ -18,8 +20,8 @@ def safe_filename(name: str) -> str:
     At most 150 characters, the extension kept; "attachment" when nothing is left.
     """
     last = re.split(r"[/\\]", unicodedata.normalize("NFC", name))[-1]
-    seen = "".join(char if _is_visible(char) else "" for char in re.sub(r"\s", " ", last))
-    tidy = _RESERVED.sub("_", " ".join(seen.split())).lstrip(".").strip(". ")
+    kept = visible(re.sub(r"\s", " ", last))
+    tidy = _RESERVED.sub("_", " ".join(kept.split())).strip(". \u200c\u200d")
     if not tidy:
         return _NOBODY
     if _DEVICE.match(tidy):
@@ -27,16 +29,11 @@ def safe_filename(name: str) -> str:
     return _shortened(tidy)
 
 
-def _is_visible(char: str) -> bool:
-    return unicodedata.category(char) not in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
-
-
 def _shortened(name: str) -> str:
     stem, dot, extension = name.rpartition(".")
     if not stem or len(extension) > _MAX_EXTENSION:
         stem, dot, extension = name, "", ""
     tail = dot + extension
-    stem = stem[: MAX_CHARACTERS - len(tail)]
     room = MAX_BYTES - len(tail.encode())
-    stem = stem.encode()[:room].decode("utf-8", "ignore").rstrip(". ")
-    return stem + tail
+    stem = stem[: MAX_CHARACTERS - len(tail)].encode()[:room].decode("utf-8", "ignore")
+    return stem.rstrip(". ") + tail

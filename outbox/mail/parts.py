@@ -5,6 +5,7 @@ itself are bounded. Past a bound a part is shown as a leaf; nothing a mail conta
 """
 
 import hashlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -17,6 +18,7 @@ MAX_DEPTH = 100
 MAX_PARTS = 1_000
 MAX_TEXT = 1_000_000  # characters of all plain, and of all HTML text
 MAX_PICTURES = 10_000_000  # bytes of all pictures for a preview
+_HEAD_START = re.compile(rb"[!-9;-~]++[ \t]*+:|From ")  # the latter from mailbox files
 _MAX_BOUNDARY = 200  # RFC 2046 5.1.1 allows 70
 _MAX_MARKS = 10 * MAX_PARTS  # lines looked at because they start like a boundary
 _MAX_PASSES = 16  # how often all bytes may be searched: the levels of a sane mail, twice over
@@ -156,6 +158,8 @@ def _body_start(source: bytes, start: int, end: int) -> int:
     limit = min(end, start + MAX_HEAD)
     if source.startswith((b"\n", b"\r\n"), start, end):
         return source.index(b"\n", start) + 1
+    if not _HEAD_START.match(source, start, limit):
+        return start  # all of it is body
     found = [
         at + len(blank)
         for blank in (b"\n\n", b"\n\r\n")

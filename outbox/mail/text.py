@@ -1,31 +1,32 @@
-"""Plain text of a mail, for a list row."""
+"""Plain text of a mail: what is visible of it, and what a list row shows."""
 
 import re
 import unicodedata
 
 _QUOTED_LINE = re.compile(r"^\s*>.*$", re.MULTILINE)
 _SIGNATURE = re.compile(r"^-- $.*", re.MULTILINE | re.DOTALL)
+_JOINERS = "\u200c\u200d"  # emoji and Persian are written with them
 
 
-def snippet(text: str, length: int = 120) -> str:
-    """Say in one line of at most `length` characters what the mail opens with."""
-    opening = text[: length * 50]  # bounded, and far enough to pass a quoted block
-    own = _SIGNATURE.sub("", _QUOTED_LINE.sub("", opening.replace("\r\n", "\n")))
-    line = " ".join(_visible(own if own.strip() else opening).split())
-    if len(line) <= length:
-        return line
-    cut = line[: length - 1]
-    if " " in cut[length // 2 :]:
-        cut = cut.rpartition(" ")[0]
-    return cut.rstrip() + "…"
-
-
-def _visible(text: str) -> str:
-    """Drop control and direction characters; keep the joiners that emoji are made of."""
+def visible(text: str) -> str:
+    """Drop controls, bidi marks and other characters nobody sees; blanks and line ends stay."""
     return "".join(
         char
         for char in text
         if char.isspace()
-        or char == "\u200d"
+        or char in _JOINERS
         or unicodedata.category(char) not in {"Cc", "Cf", "Cs"}
     )
+
+
+def snippet(text: str, length: int = 120) -> str:
+    """Say in one line of at most `length` characters what the mail opens with."""
+    opening = text[: length * 50].replace("\r\n", "\n")  # enough to get past a quoted block
+    own = _SIGNATURE.sub("", _QUOTED_LINE.sub("", opening))
+    line = " ".join(visible(own if own.strip() else opening).split())
+    if len(line) <= length:
+        return line
+    cut, following = line[: length - 1], line[length - 1]
+    if following != " " and " " in cut[length // 2 :]:
+        cut = cut.rpartition(" ")[0]
+    return cut.rstrip() + "…"

@@ -1,6 +1,10 @@
 """Reading one address or many, as people type them."""
 
+import time
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from outbox.mail.addresses import Address, AddressError, parse_address, parse_address_list, unique
 
@@ -102,3 +106,87 @@ def test_doubles_fold_the_case_of_the_domain_only() -> None:
     kept = unique(parse_address_list(typed))
 
     assert [address.spec for address in kept] == ["bob@Exämple.org", "Bob@exämple.org"]
+
+
+names = st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size=40)
+locals_ = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=12)
+domains = st.sampled_from(["example.org", "exämple.org", "[192.0.2.1]", "localhost", "a_b.x.org"])
+
+
+@given(st.lists(st.builds(Address, names, locals_, domains), max_size=5))
+def test_what_is_written_reads_back_equal(addresses: list[Address]) -> None:
+    """Protocol item 17."""
+    assert parse_address_list(", ".join(map(str, addresses))) == addresses
+
+
+@given(st.text(alphabet='ab@.,;:<>()[]"\\ \n\té\u200b', max_size=40) | st.text())
+def test_any_text_is_read_or_refused(text: str) -> None:
+    try:
+        addresses = parse_address_list(text)
+    except AddressError:
+        return
+    assert parse_address_list(";".join(address.spec for address in addresses)) == [
+        Address("", address.local, address.domain) for address in addresses
+    ]
+
+
+LIMITS = {
+    "64 before the at": (f"{'a' * 64}@x.org", ""),
+    "65 before the at": (f"{'a' * 65}@x.org", "more than 64 bytes before the @"),
+    "bytes count, not characters": (f"{'é' * 33}@x.org", "more than 64 bytes before the @"),
+    "quotes count": (f'"{"a" * 62} "@x.org', "more than 64 bytes before the @"),
+    "63 in a label": (f"a@{'b' * 63}.org", ""),
+    "64 in a label": (f"a@{'b' * 64}.org", "no valid domain"),
+    "254 in all": (f"a@{'b.' * 125}bb", ""),
+    "255 in all": (f"a@{'b.' * 126}b", "more than 254 bytes"),
+    "256 in the domain": (f"a@{'b.' * 127}bb", "a domain of more than 255 bytes"),
+    "A-labels count": (f"a@{'ü.' * 40}de", "no valid domain"),
+    "a domain of a book": (f"a@{'ü' * 100_000}", "a domain of more than 255 bytes"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "problem"), LIMITS.values(), ids=LIMITS)
+def test_limits_are_told_clearly(text: str, problem: str) -> None:
+    """Protocol item 18."""
+    if not problem:
+        assert parse_address(text).spec == text
+        return
+    with pytest.raises(AddressError, match=problem) as raised:
+        parse_address(text)
+    assert len(str(raised.value)) < 130
+
+
+@pytest.mark.parametrize(
+    ("domain", "wire"),
+    [
+        ("example.org", "example.org"),
+        ("Example.ORG", "Example.ORG"),
+        ("exämple.org", "xn--exmple-cua.org"),
+        ("EXÄMPLE.org", "xn--exmple-cua.org"),
+        ("faß.de", "xn--fa-hia.de"),
+        ("例え.テスト", "xn--r8jz45g.xn--zckzah"),
+        ("例え。テスト", "xn--r8jz45g.xn--zckzah"),
+    ],
+)
+def test_the_wire_has_a_labels_and_people_have_unicode(domain: str, wire: str) -> None:
+    """Protocol item 16."""
+    address = parse_address(f"Bob <bob@{domain}>")
+
+    assert (address.spec, address.wire) == (f"bob@{domain}", f"bob@{wire}")
+    assert str(address) == f"Bob <bob@{domain}>"
+
+
+def test_only_a_local_part_outside_ascii_needs_smtputf8() -> None:
+    """Protocol items 16 and 52."""
+    assert not parse_address("Zoë <zoe@exämple.org>").needs_smtputf8
+    assert parse_address("zoë@example.org").needs_smtputf8
+
+
+@pytest.mark.parametrize("text", ["(" * 100_000, '"\\' * 50_000, "<" * 100_000, ":" * 100_000])
+def test_a_hostile_text_takes_no_time(text: str) -> None:
+    started = time.process_time()
+
+    with pytest.raises(AddressError):
+        parse_address_list(text)
+
+    assert time.process_time() - started < 1

@@ -1,6 +1,7 @@
 """Text outside ASCII in headers: RFC 2047, both ways."""
 
 import email.header
+import email.utils
 import re
 
 import pytest
@@ -46,19 +47,23 @@ def test_no_line_with_an_encoded_word_is_over_76(name: str) -> None:
     assert all(len(found) <= 76 for found in head_of(source) if b"=?" in found)
 
 
+@given(texts)
+def test_a_name_comes_back_from_the_classic_parser(name: str) -> None:
+    value = classic(from_=Address(name, "ann", "example.net"))["From"]
+
+    read, spec = email.utils.parseaddr(value)
+
+    assert (decoded_by_the_classic_parser(read), spec) == (name, "ann@example.net")
+
+
 @pytest.mark.parametrize(
     "name", ["Zoë", "Lee, Ann", 'Ann "A" Lee', "日本語 📬", "a\\b", "=?utf-8?q?x?=", "J. Doe", "@"]
 )
-def test_a_name_comes_back_from_two_parsers(name: str) -> None:
-    from_ = Address(name, "ann", "example.net")
+def test_a_name_comes_back_from_the_modern_parser(name: str) -> None:
+    """Of one word each: until Python 3.13 this parser put a blank between the words of a name."""
+    found = modern(from_=Address(name, "ann", "example.net"))["From"].addresses[0]
 
-    found = modern(from_=from_)["From"].addresses[0]
     assert (found.display_name, found.addr_spec) == (name, "ann@example.net")
-
-    assert email.utils.parseaddr(decoded_by_the_classic_parser(classic(from_=from_)["From"])) in {
-        (name, "ann@example.net"),
-        (name.replace("\\", ""), "ann@example.net"),
-    }
 
 
 @given(texts)

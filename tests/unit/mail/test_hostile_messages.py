@@ -1,0 +1,104 @@
+"""Messages made to cost much: all end soon, and without an exception (protocol item 134)."""
+
+import time
+import tracemalloc
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from outbox.mail.parts import (
+    MAX_DEPTH,
+    MAX_PARTS,
+    MAX_TEXT,
+    decoded_headers,
+    outline,
+    pictures,
+    text_and_html,
+)
+
+
+def nested_multiparts(levels: int) -> bytes:
+    heads = (
+        f"Content-Type: multipart/mixed; boundary=b{level}\n\n--b{level}\n"
+        for level in range(levels)
+    )
+    return "".join(heads).encode() + b"\ninnermost"
+
+
+BOMBS: dict[str, Callable[[], bytes]] = {
+    "multiparts in multiparts": lambda: nested_multiparts(3_000),
+    "multiparts around a large part": lambda: nested_multiparts(300) + b"x\n" * 500_000,
+    "messages in messages": lambda: b"Content-Type: message/rfc822\n\n" * 50_000,
+    "parts without end": lambda: (
+        b"Content-Type: multipart/mixed; boundary=b\n\n" + b"--b\n\n" * 250_000
+    ),
+    "lines like boundaries": lambda: (
+        b"Content-Type: multipart/mixed; boundary=b\n\n" + b"--bb\n" * 250_000
+    ),
+    "the same boundary at every level": lambda: (
+        b"Content-Type: multipart/mixed; boundary=b\n\n--b\n" * 50_000
+    ),
+    "one long header": lambda: b"Subject: " + b"a" * 1_000_000 + b"\n\n",
+    "many headers": lambda: b"A: b\n" * 250_000 + b"\n",
+    "a header of one word": lambda: b"a" * 1_000_000,
+    "folds without end": lambda: b"Subject: a" + b"\n " * 250_000 + b"\n\n",
+    "encoded words without end": lambda: b"Subject: " + b"=?utf-8?q?a?= " * 100_000 + b"\n\n",
+    "starts of encoded words": lambda: b"Subject: " + b"=?utf-8?q?" * 100_000 + b"\n\n",
+    "parameters without end": lambda: b"Content-Type: a/b" + b';a="' * 100_000 + b"\n\n",
+    "sections without end": lambda: (
+        b"Content-Type: a/b" + b"".join(b";name*%d*=%%41" % n for n in range(50_000)) + b"\n\n"
+    ),
+    "semicolons": lambda: b"Content-Type: a/b" + b";" * 250_000 + b"\n\n",
+    "blanks in a parameter": lambda: b"Content-Type: a/b; a" + b" " * 250_000 + b"\n\n",
+    "quoted pairs": lambda: b'Content-Type: a/b; a="' + b"\\" * 250_000 + b"\n\n",
+    "a large base64 body": lambda: b"Content-Transfer-Encoding: base64\n\n" + b"QUFB\n" * 500_000,
+    "a large text": lambda: b"\n" + "é".encode() * 1_000_000,
+    "a slow charset": lambda: b"Content-Type: text/plain; charset=punycode\n\n" + b"a-" * 250_000,
+}
+
+
+@pytest.mark.parametrize("bomb", BOMBS.values(), ids=BOMBS)
+def test_it_ends_in_bounded_time_and_memory(bomb: Callable[[], bytes]) -> None:
+    source = bomb()
+    tracemalloc.start()
+    started = time.process_time()
+
+    tree = outline(source)
+    headers = decoded_headers(source)
+    texts = text_and_html(source)
+
+    took, (_, peak) = time.process_time() - started, tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert took < 1.5  # tracing makes up most of it
+    assert peak < 12 * len(source) + 10_000_000
+    assert len(list(tree.walk())) <= MAX_PARTS
+    assert len(headers) <= 2_000
+    assert all(len(text) <= MAX_TEXT for text in texts)
+
+
+def test_a_hundred_levels_are_shown() -> None:
+    paths = [part.path for part in outline(nested_multiparts(500)).walk()]
+
+    assert len(paths) == MAX_DEPTH == 100
+
+
+def test_pictures_of_a_preview_are_bounded() -> None:
+    part = "--b\nContent-Type: image/png\nContent-ID: <{}>\n\n" + "x" * 3_000_000 + "\n"
+    source = "Content-Type: multipart/related; boundary=b\n\n" + "".join(
+        part.format(number) for number in range(5)
+    )
+
+    assert list(pictures(source.encode())) == ["0", "1", "2"]
+
+
+@given(st.binary(max_size=500) | st.lists(st.sampled_from([
+    b"Content-Type: ", b"multipart/mixed;", b"message/rfc822", b" boundary=b", b"\n", b"\r\n",
+    b"--b", b"--b--", b"--", b";", b'"', b" ", b"Content-Transfer-Encoding: base64", b"\xff",
+]), max_size=40).map(b"".join))  # fmt: skip
+def test_no_bytes_raise(source: bytes) -> None:
+    assert all(part.size >= 0 for part in outline(source).walk())
+    assert isinstance(text_and_html(source), tuple)
+    assert isinstance(decoded_headers(source), list)
+    assert isinstance(pictures(source), dict)
