@@ -74,8 +74,9 @@ class Session:
     ) -> Transaction:
         """Carry one mail; whatever the server does is told by the Transaction.
 
-        `before_dot` is started when the envelope has left and awaited before the end of the body
-        does; a no or an exception drops the connection. `source_sha256` spares a hash.
+        `before_dot` is started beside the body, on a proven session beside the envelope, and
+        awaited before the end leaves; a no or an exception drops the connection. `source_sha256`
+        spares a hash.
         """
         transaction = Transaction(
             [RecipientOutcome(address) for address in envelope.recipients],

@@ -142,7 +142,7 @@ class Dialogue:
 
     def _group(self, group: list[_Command]) -> Script[None]:
         yield Write(b"".join([self._protocol.command(*command) for command in group]))
-        if self._course.grouped and group[-1][0] is Verb.DATA:
+        if self._course.asks_early and group[-1][0] is Verb.DATA:
             yield Act.ASK
         yield from self._answers()
 
