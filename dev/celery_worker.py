@@ -19,6 +19,7 @@ class CeleryWorker:
         self.log = log
         command = [sys.executable, "-m", "celery", "--app", "mailsite", "worker"]
         options = ["--concurrency", "1", "--hostname", self.name, "--without-gossip"]
+        options += ["--loglevel", "info"]  # "ready" is said at this level
         with log.open("ab") as output:
             self.process = Process(
                 [*command, *options], environment=environment, output=output, cwd=ROOT

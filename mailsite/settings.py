@@ -4,6 +4,7 @@ Without DEBUG it refuses to start when a secret or a server is not named: nothin
 password, a key or a database to fall back on. `.env.example` explains every variable.
 """
 
+import os
 import secrets
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ import django
 import environ
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
+
+from outbox.conf import from_environment
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -144,7 +147,10 @@ CELERY_TASK_ACKS_LATE = False  # a task is only a wake-up; what is due stands in
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
-CELERY_BEAT_SCHEDULE = {"sweep": {"task": "outbox.sweep", "schedule": 5.0}}
+# A sweep that no worker took soon is stale: the next one does the same.
+CELERY_BEAT_SCHEDULE = {
+    "sweep": {"task": "outbox.sweep", "schedule": 5.0, "options": {"expires": 15.0}}
+}
 CELERY_BEAT_ENABLE_REMOTE_CONTROL = True  # so that a health check can ask it
 # Kept in memory: the only entry is due every few seconds, so there is nothing to remember.
 CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"
@@ -157,13 +163,12 @@ else:
     EMAIL_BACKEND = "outbox.backend.EmailBackend"
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", "outbox@localhost")
 SERVER_EMAIL = DEFAULT_FROM_EMAIL
-OUTBOX = {
+OUTBOX = from_environment(os.environ) | {
     "SECRET_KEYS": [
         key
         for key in required("OUTBOX_SECRET_KEYS", in_debug="").replace(" ", "").split(",")
         if key
     ],
-    "ALLOW_PRIVATE_HOSTS": env.bool("OUTBOX_ALLOW_PRIVATE_HOSTS", False),
     "REDIS_URL": REDIS_URL,
 }
 

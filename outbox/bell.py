@@ -52,6 +52,11 @@ def heard() -> None:
             logger.debug("The bell's mark could not be taken away: %s", error)
 
 
+def forget() -> None:
+    """Forget that the broker did not answer: the next ring tries it again."""
+    _state.left_alone_until = 0.0
+
+
 def broker_seen() -> bool:
     """Tell whether the broker answers right now."""
     client = _redis()

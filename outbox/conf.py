@@ -4,6 +4,7 @@ Each setting is a field below with its default and its meaning; an unknown key i
 misspelt name cannot be silently ignored.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import Any
@@ -66,6 +67,33 @@ class Conf:
     block_timeout: float = 180
     dot_timeout: float = 600
     shutdown_for: float = 20  # how long a stopping worker lets conversations end
+
+
+def from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    """Return the settings given as OUTBOX_<NAME>, for a site that is configured by its environment.
+
+    Raises ImproperlyConfigured naming a variable whose value does not fit its type.
+    """
+    found: dict[str, Any] = {}
+    for field in fields(Conf):
+        variable = f"OUTBOX_{field.name.upper()}"
+        text = environ.get(variable, "")
+        if text and isinstance(field.default, (bool, int, float, str)):
+            try:
+                found[field.name.upper()] = _read(type(field.default), text)
+            except ValueError as error:
+                raise ImproperlyConfigured(f"{variable} is {text!r}: {error}.") from error
+    return found
+
+
+def _read(kind: type, text: str) -> Any:
+    if kind is bool:
+        words = {"on": True, "true": True, "1": True, "yes": True}
+        words |= {"off": False, "false": False, "0": False, "no": False}
+        if text.lower() not in words:
+            raise ValueError("not one of on, off")
+        return words[text.lower()]
+    return kind(text)
 
 
 @lru_cache(maxsize=1)
