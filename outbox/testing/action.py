@@ -40,6 +40,8 @@ class Manner(StrEnum):
 _CARRIED_OUT = frozenset(
     {Manner.DRIP, Manner.SPLIT, Manner.EXTRA, Manner.MISSING, Manner.NEVER_ANSWER, Manner.HUGE}
 )
+_APART = 0.001  # seconds that keep two bytes from sharing a packet
+
 _ENDING = re.compile(r"(.+?) then (close|reset|black-hole)")
 _CODE = re.compile(r"[2-5]\d\d(?:[ -]|$)")
 _QUOTED = re.compile(r'"(.*)"')
@@ -94,7 +96,7 @@ def _drip(rest: str) -> Action:
 
 
 def _split(rest: str) -> Action:
-    return Action(manner=Manner.SPLIT, reply=_reply_text(rest))
+    return Action(manner=Manner.SPLIT, interval=_APART, reply=_reply_text(rest))
 
 
 def _extra(rest: str) -> Action:

@@ -131,7 +131,7 @@ _PERFORMERS: dict[Manner, Callable[[Speaker, Action, str], None]] = {
     Manner.REPLY: _reply,
     Manner.SEND: _send,
     Manner.DRIP: _drip,
-    Manner.SPLIT: _drip,  # with no pause between the bytes
+    Manner.SPLIT: _drip,  # with hardly a pause
     Manner.EXTRA: _extra,
     Manner.MISSING: _missing,
     Manner.NEVER_ANSWER: _never_answer,

@@ -35,6 +35,11 @@ class Talk:
         self.send("".join(f"{line}\r\n" for line in lines).encode())
         return self.reply()
 
+    def say_bare(self, line: str) -> str:
+        """Write a command; a chunk behind it takes no line end. Return the reply."""
+        self.send(f"{line}\r\n".encode() if "\r\n" not in line else line.encode())
+        return self.reply()
+
     def reply(self) -> str:
         """Return the next reply, its lines joined by "|"; "" where the server closed."""
         lines: list[str] = []

@@ -114,7 +114,7 @@ def test_an_idle_connection_is_ended(fault_lab: StartLab) -> None:
 
 def test_an_answer_can_come_half_a_minute_late(fault_lab: StartLab) -> None:
     lab = fault_lab("answer-late")
-    with smtplib.SMTP("127.0.0.1", lab.port, timeout=0.3) as client:
-        with pytest.raises(smtplib.SMTPServerDisconnected, match="timed out"):
-            client.sendmail("alice@example.org", PEOPLE[0], SOURCE)
+    gone = pytest.raises(smtplib.SMTPServerDisconnected, match="timed out")
+    with smtplib.SMTP("127.0.0.1", lab.port, timeout=0.3) as client, gone:
+        client.sendmail("alice@example.org", PEOPLE[0], SOURCE)
     assert lab.ledger.copies("<1@example.org>", PEOPLE[0]) == 1

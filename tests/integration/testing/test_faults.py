@@ -47,6 +47,19 @@ def test_without_a_rule_it_is_a_correct_server(fault_lab: StartLab, talk: OpenTa
     ]
 
 
+def test_the_ledger_has_a_message_before_the_client_hears(
+    fault_lab: StartLab, talk: OpenTalk
+) -> None:
+    lab = fault_lab("at dot of message 2: 451 4.3.0 later then close")
+    client = talk(lab.port).greeted()
+    known: list[tuple[str, int]] = []
+    lab.ledger.listener = lambda line: known.append((line.text, len(lab.ledger.transactions)))
+    client.message(SOURCE)
+    client.message(SOURCE)
+    assert ("250 2.0.0 Ok", 1) in known
+    assert ("451 4.3.0 later", 2) in known
+
+
 def test_another_reply_is_what_the_server_acts_by(fault_lab: StartLab, talk: OpenTalk) -> None:
     lab = fault_lab("at rcpt 2: 550 5.1.1 no\nat dot of message 2: 451 4.3.0 later")
     client = talk(lab.port).greeted()

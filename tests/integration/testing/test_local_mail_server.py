@@ -41,6 +41,37 @@ def test_it_ends_a_message_at_a_dot_between_crlfs_only(
     assert message.source == source
 
 
+def test_a_dot_that_begins_a_line_goes_though_it_was_not_doubled(
+    mail_server: MailServer, talk: OpenTalk
+) -> None:
+    client = talk(mail_server.port).greeted()
+    client.begin("bob@example.net")
+    client.say("DATA")
+    assert client.say(".a", ".b", ".").startswith("250")  # RFC 5321 4.5.2
+    [message] = mail_server.mailboxes.messages("bob@example.net")
+    assert message.source == b"a\r\nb\r\n"
+
+
+@pytest.mark.parametrize(
+    ("commands", "codes"),
+    [
+        (["MAIL FROM:<a@b.org>", "RCPT TO:<c@d.org>", "BDAT 2 LAST\r\nhi"], ["250"] * 3),
+        (["MAIL FROM:<a@b.org>", "RCPT TO:<reject@d.org>", "BDAT 0 LAST"], ["250", "550", "554"]),
+        (["BDAT 0 LAST", "NOOP"], ["503", "250"]),
+        (
+            ["MAIL FROM:<a@b.org>", "RCPT TO:<c@d.org>", "BDAT 0", "DATA", "BDAT 0 LAST"],
+            ["250", "250", "250", "503", "250"],  # RFC 3030 3: DATA and BDAT are not mixed
+        ),
+    ],
+)
+def test_it_takes_chunks_where_they_are_offered(
+    tmp_path: Path, talk: OpenTalk, commands: list[str], codes: list[str]
+) -> None:
+    with MailServer(tmp_path, offer=Offer(extensions=("CHUNKING", "PIPELINING"))) as server:
+        client = talk(server.port).greeted()
+        assert [client.say_bare(command)[:3] for command in commands] == codes
+
+
 @pytest.mark.parametrize("source", [b"", b".\r\n", b"x\r\n" * 50_000], ids=["empty", "dot", "long"])
 def test_it_reads_a_message_however_it_is_cut(
     mail_server: MailServer, talk: OpenTalk, source: bytes
@@ -100,6 +131,8 @@ def test_its_ledger_names_each_transaction_once(mail_server: MailServer, talk: O
     client.message(SOURCE, "bob@example.net", "reject@example.net")
     client.message(SOURCE, "refuse-data@example.net")
     client.begin("busy@example.net")
+    client.say("RSET")
+    client.begin()  # names nobody, and so is no transaction yet
     client.say("RSET")
     taken, refused, unfinished = mail_server.entries()
     assert (taken.message_id, taken.sender) == ("<1@example.org>", "alice@example.org")

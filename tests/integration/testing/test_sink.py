@@ -58,8 +58,10 @@ def test_it_counts_the_peak_of_connections() -> None:
         clients = [stack.enter_context(Talk(port)).greeted() for _ in range(5)]
         for client in clients[1:]:
             client.say("QUIT")
+            assert client.receive() == b""
+        stack.enter_context(Talk(port)).greeted()
         found = counts(clients[0])
-        assert (found["connections"], found["peak"]) == (5, 5)
+        assert (found["connections"], found["peak"], found["open"]) == (6, 5, 2)
 
 
 def test_its_ledger_names_a_message_before_the_client_hears(tmp_path: Path) -> None:

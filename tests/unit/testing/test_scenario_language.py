@@ -30,7 +30,7 @@ from outbox.testing.scenario import (
         ("late .5 close", Action(manner=Manner.CLOSE, wait=0.5)),
         ("late 1 451 x", Action(manner=Manner.REPLY, reply="451 x", wait=1)),
         ("late 1 drip 0.1 250 x", Action(manner=Manner.DRIP, reply="250 x", wait=1, interval=0.1)),
-        ("split", Action(manner=Manner.SPLIT)),
+        ("split", Action(manner=Manner.SPLIT, interval=0.001)),
         ("extra", Action(manner=Manner.EXTRA, reply="250 2.0.0 Nobody asked")),
         ("extra 451 x", Action(manner=Manner.EXTRA, reply="451 x")),
         ("missing then reset", Action(manner=Manner.MISSING, then=Manner.RESET)),
