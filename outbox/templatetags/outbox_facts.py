@@ -42,6 +42,19 @@ def word(state: str) -> str:
 
 
 @register.filter
+def priority_name(priority: int) -> str:
+    """Put an X-Priority in a word."""
+    return str(wording.PRIORITIES.get(priority, priority))
+
+
+@register.simple_tag
+def address(spec: str) -> SafeString:
+    """Show an address; where it has to be broken, it breaks before its domain."""
+    local, at, domain = wording.inert(spec).rpartition("@")
+    return format_html('<bdi class="address">{}<wbr>{}{}</bdi>', local, at, domain)
+
+
+@register.filter
 def command_name(command: str) -> str:
     """Put the command a reply answered in words: DOT is no command one types."""
     return str(COMMANDS.get(command, command))

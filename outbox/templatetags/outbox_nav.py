@@ -27,6 +27,7 @@ COUNT_MAX = 99  # beyond it the page says "99+", so that no list has to be count
 class Entry:
     """One line of the navigation."""
 
+    folder: str
     url: str
     icon: str
     label: str | Promise
@@ -48,6 +49,7 @@ def folder_entries(context: template.Context) -> list[Entry]:
     request: HttpRequest = context["request"]
     return [
         Entry(
+            folder=folder.value,
             url=folder_url(folder),
             icon=sign,
             label=folder.label,

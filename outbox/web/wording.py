@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.formats import localize
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, gettext_noop
+from django.utils.translation import gettext_lazy, gettext_noop, pgettext_lazy
 
 from outbox.models import Outcome, State, Status
 
@@ -46,6 +46,15 @@ SIGNS: dict[str, Sign] = {
 LABELS: dict[str, str | Promise] = {
     str(value): label for choices in (State, Status, Outcome) for value, label in choices.choices
 }
+
+PRIORITIES: dict[int, str | Promise] = {  # X-Priority
+    1: pgettext_lazy("priority", "Highest"),
+    2: pgettext_lazy("priority", "High"),
+    3: pgettext_lazy("priority", "Normal"),
+    4: pgettext_lazy("priority", "Low"),
+    5: pgettext_lazy("priority", "Lowest"),
+}
+NORMAL = 3
 
 # What a reply may answer that is no command one types.
 COMMANDS: dict[str, str | Promise] = {
@@ -98,7 +107,7 @@ def duration(milliseconds: float) -> str:
 
 
 def _decimal(value: float, decimals: int) -> str:
-    return str(localize(round(value, decimals) if decimals else round(value)))
+    return str(localize(round(float(value), decimals) if decimals else round(value)))
 
 
 def ago(moment: dt.datetime) -> str:

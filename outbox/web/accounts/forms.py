@@ -64,8 +64,9 @@ class AccountForm(AccountModelForm):
             "host": forms.TextInput(attrs={"spellcheck": "false", "autocapitalize": "off"}),
             "username": forms.TextInput(attrs={"autocomplete": "off", "autocapitalize": "off"}),
         }
+        labels: ClassVar = {"name": gettext_lazy("Name of this account")}
         help_texts: ClassVar = {
-            "name": gettext_lazy("What it is called in lists, such as “Work”."),
+            "name": gettext_lazy("Such as “Work”."),
             "host": gettext_lazy("Your provider calls it the SMTP or outgoing server."),
             "reply_to": gettext_lazy("Only if answers should go elsewhere."),
             "port": gettext_lazy("587 with STARTTLS, 465 with TLS."),

@@ -12,21 +12,12 @@ from django import forms
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import UploadedFile
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, pgettext_lazy
+from django.utils.translation import gettext_lazy
 
 from outbox import api
 from outbox.conf import get_conf
 from outbox.models import Account, Message
-from outbox.web.wording import size
-
-PRIORITIES = (
-    (1, pgettext_lazy("priority", "Highest")),
-    (2, pgettext_lazy("priority", "High")),
-    (3, pgettext_lazy("priority", "Normal")),
-    (4, pgettext_lazy("priority", "Low")),
-    (5, pgettext_lazy("priority", "Lowest")),
-)
-NORMAL = 3
+from outbox.web.wording import NORMAL, PRIORITIES, size
 
 
 class ManyFilesInput(forms.ClearableFileInput):
@@ -89,7 +80,7 @@ class DraftForm(forms.Form):
     )
     priority = forms.TypedChoiceField(
         label=gettext_lazy("Priority"),
-        choices=PRIORITIES,
+        choices=list(PRIORITIES.items()),
         coerce=int,
         required=False,
     )

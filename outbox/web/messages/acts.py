@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from django import forms
 from django.contrib import messages
+from django.core.exceptions import BadRequest
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.cache import patch_vary_headers
@@ -105,12 +106,7 @@ def retry(request: PersonRequest, pk: int) -> HttpResponse:
 
 
 def _retry(request: PersonRequest, message: Message, form: ActForm) -> None:
-    changed = api.retry(
-        message,
-        recipients=form.cleaned_data["recipients"],
-        actor=request.user,
-        why=form.cleaned_data["why"],
-    )
+    changed = api.retry(message, actor=request.user, **form.cleaned_data)
     _tell(
         request,
         changed,
@@ -143,27 +139,24 @@ def settle(request: PersonRequest, pk: int) -> HttpResponse:
 
 
 def _settle(request: PersonRequest, message: Message, form: ActForm) -> None:
-    arrived = request.POST.get("do") == "sent"
-    settle_as = api.settle_as_sent if arrived else api.settle_as_unsent
-    changed = settle_as(
-        message,
-        recipients=form.cleaned_data["recipients"],
-        actor=request.user,
-        why=form.cleaned_data["why"],
-    )
-    if arrived:
-        text = ngettext(
-            "Marked as sent for %(count)d recipient.",
-            "Marked as sent for %(count)d recipients.",
-            changed,
-        )
-    else:
-        text = ngettext(
-            "Will be sent again to %(count)d recipient.",
-            "Will be sent again to %(count)d recipients.",
-            changed,
-        )
-    _tell(request, changed, text)
+    match request.POST.get("do"):
+        case "sent":
+            settled = api.settle_as_sent(message, actor=request.user, **form.cleaned_data)
+            text = ngettext(
+                "Marked as sent for %(count)d recipient.",
+                "Marked as sent for %(count)d recipients.",
+                settled,
+            )
+        case "unsent":
+            settled = api.settle_as_unsent(message, actor=request.user, **form.cleaned_data)
+            text = ngettext(
+                "Will be sent again to %(count)d recipient.",
+                "Will be sent again to %(count)d recipients.",
+                settled,
+            )
+        case _:  # no button of ours says so, and guessing could send a second copy
+            raise BadRequest
+    _tell(request, settled, text)
 
 
 @signed_in

@@ -18,8 +18,10 @@ from django.http import QueryDict
 
 from outbox.models import DUE, Folder, Message, Recipient, State, Status
 from outbox.web.numbers import number
+from outbox.web.wording import NORMAL
 
 PAGE_SIZE = 50
+SUMMARISED = 3  # as many names stand in a queued mail's `to_summary`
 LIVE_FOLDERS = (Folder.OUTBOX, Folder.SCHEDULED)
 _LISTED = (
     "id",
@@ -50,6 +52,11 @@ class Row:
         return len(self.states) > 1
 
     @property
+    def more_people(self) -> int:
+        """How many recipients the summary leaves out."""
+        return max(0, self.message.recipient_count - SUMMARISED)
+
+    @property
     def at(self) -> dt.datetime:
         """When it came to this folder, as far as a list needs to know."""
         return self.message.queued_at or self.message.created_at
@@ -57,7 +64,7 @@ class Row:
     @property
     def is_urgent(self) -> bool:
         """Tell whether it goes before others."""
-        return self.message.priority < 3  # noqa: PLR2004  # X-Priority: 3 is normal
+        return self.message.priority < NORMAL
 
 
 @dataclass(slots=True)
@@ -92,32 +99,40 @@ WATCHED = (Status.QUEUED, Status.SENDING, Status.DEFERRED, Status.UNCERTAIN)
 
 def read_page(person: User, folder: Folder, query: QueryDict) -> Page:
     """Read the page of the folder that `before` or `after` (ids of messages) leads to."""
-    before, after = number(query.get("before")), number(query.get("after"))
     listed = Message.objects.visible_to(person).filter(folder=folder).only(*_LISTED)
+    before, after = number(query.get("before")), number(query.get("after"))
     if after is not None:
-        found = list(listed.filter(pk__gt=after).order_by("pk")[: PAGE_SIZE + 1])
-        more_above, more_below = len(found) > PAGE_SIZE, True
-        found = found[:PAGE_SIZE][::-1]
-        if not more_above:  # the very top: show a whole page of it
-            return read_page(person, folder, QueryDict())
-    else:
-        if before is not None:
-            listed = listed.filter(pk__lt=before)
-        found = list(listed.order_by("-pk")[: PAGE_SIZE + 1])
-        more_above, more_below = before is not None, len(found) > PAGE_SIZE
-        found = found[:PAGE_SIZE]
+        above = list(listed.filter(pk__gt=after).order_by("pk")[: PAGE_SIZE + 1])
+        if len(above) > PAGE_SIZE:
+            return _page(folder, above[PAGE_SIZE - 1 :: -1], query, older=True, newer=True)
+        before = None  # the very top is near: show a whole page of it
+    if before is not None:
+        listed = listed.filter(pk__lt=before)
+    found = list(listed.order_by("-pk")[: PAGE_SIZE + 1])
+    return _page(
+        folder,
+        found[:PAGE_SIZE],
+        query if before is not None else QueryDict(),
+        older=len(found) > PAGE_SIZE,
+        newer=before is not None,
+    )
+
+
+def _page(
+    folder: Folder, found: list[Message], query: QueryDict, *, older: bool, newer: bool
+) -> Page:
     return Page(
         folder=folder,
         rows=_rows(found),
-        older=found[-1].pk if found and more_below else None,
-        newer=found[0].pk if found and more_above else None,
-        query=query.urlencode() if before is not None or after is not None else "",
+        older=found[-1].pk if found and older else None,
+        newer=found[0].pk if found and newer else None,
+        query=query.urlencode(),
     )
 
 
 def _rows(found: list[Message]) -> list[Row]:
     states, due = _states([message.pk for message in found])
-    return [Row(message, states[message.pk], due.get(message.pk)) for message in found]
+    return [Row(message, states.get(message.pk, {}), due.get(message.pk)) for message in found]
 
 
 def _states(
@@ -136,4 +151,9 @@ def _states(
         states[key][state] = count
         if next_attempt_at and State(state) in DUE:
             due[key] = min(next_attempt_at, due.get(key, next_attempt_at))
-    return states, due
+    return {key: _ordered(counts) for key, counts in states.items()}, due
+
+
+def _ordered(counts: dict[str, int]) -> dict[str, int]:
+    """Put states in the order in which they are reached."""
+    return {state.value: counts[state] for state in State if state in counts}

@@ -29,7 +29,7 @@ def rows(request: PersonRequest, folder: str) -> HttpResponse:
     page = read_page(request.user, _folder(folder), request.GET)
     if request.GET.get("seen") == page.fingerprint:
         return HttpResponse(status=NOTHING_NEW)
-    return render(request, "outbox/_rows.html", {"list": page, "folder": page.folder})
+    return render(request, "outbox/_rows.html", {"list": page, "folder": page.folder, "oob": True})
 
 
 @signed_in
@@ -56,7 +56,8 @@ def live(request: PersonRequest, pk: int) -> HttpResponse:
     page = _page(request, mail)
     if request.GET.get("seen") == page.fingerprint and page.look_again_after:
         return HttpResponse(status=NOTHING_NEW)
-    return render(request, "outbox/_live.html", {"message": mail, "page": page, "oob": True})
+    context = {"message": mail, "page": page, "folder": mail.folder, "oob": True}
+    return render(request, "outbox/_live.html", context)
 
 
 @signed_in

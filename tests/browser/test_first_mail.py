@@ -1,0 +1,189 @@
+"""From signing in to both servers' replies: what the whole system is for, in a real browser.
+
+Everything is real: the site, Redis, a Celery worker, a mail server on loopback. The page is never
+loaded again by the test; it follows the delivery by itself.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from django.contrib.auth.models import User
+
+from outbox.models import Account, Security
+from outbox.testing.mailserver import MailServer
+from tests.conftest import StartWorker
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+PASSWORD = "correct horse"
+DELIVERED = 30_000  # milliseconds a delivery may take on a busy machine
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[MailServer]:
+    with MailServer(tmp_path / "mail", slow_after=2) as server:
+        yield server
+
+
+@pytest.fixture
+def anna(transactional_db: None, server: MailServer) -> User:
+    """Somebody with an account on the local mail server."""
+    anna = User.objects.create_user("anna", password=PASSWORD)
+    Account.objects.create(
+        owner=anna,
+        name="Work",
+        from_name="Anna",
+        from_address="anna@example.com",
+        host=server.host,
+        port=server.port,
+        security=Security.NONE,
+    )
+    return anna
+
+
+def sign_in(page: "Page") -> None:
+    page.goto("/")
+    page.get_by_label("Username").fill("anna")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("heading", name="Outbox").wait_for()
+
+
+def test_a_mail_goes_out_and_its_page_follows_it_to_the_end(
+    page: "Page", anna: User, server: MailServer, start_worker: StartWorker
+) -> None:
+    start_worker()
+    sign_in(page)
+    page.get_by_role("link", name="Compose").click()
+    page.get_by_label("To", exact=True).fill("jane@example.com, reject-me@example.org")
+    page.get_by_label("Subject").fill("Figures for Octöber")
+    page.get_by_label("Text").fill("Hello,\n.\nthe figures are attached.")
+    page.get_by_label("Attach files").set_input_files(
+        {"name": "figures.csv", "mimeType": "text/csv", "buffer": b"1;2;3\r\n"}
+    )
+    page.get_by_text("figures.csv").wait_for()
+    page.get_by_role("button", name="Send").click()
+
+    jane = page.get_by_role("row").filter(has_text="jane@example.com")
+    other = page.get_by_role("row").filter(has_text="reject-me@example.org")
+    jane.get_by_text("sent", exact=True).wait_for(timeout=DELIVERED)
+    assert "250" in jane.inner_text()
+    assert "550 5.1.1 There is no such mailbox here" in other.inner_text()
+    assert "answer to RCPT" in other.inner_text()
+    talk = page.locator(".attempt").first.inner_text()
+    assert "RCPT TO:<reject-me@example.org>" in talk
+    assert "TO:<jane@example.com>" in talk
+
+    page.get_by_role("link", name="Attachments").click()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="figures.csv").click()
+    assert download.value.path().read_bytes() == b"1;2;3\r\n"
+
+    (mail,) = server.mailboxes.messages("jane@example.com")
+    assert b"reject-me@example.org" in mail.source
+    assert len(server.entries()) == 1
+
+
+def test_a_mistake_is_shown_at_its_field_and_costs_no_word(page: "Page", anna: User) -> None:
+    sign_in(page)
+    page.get_by_role("link", name="Compose").click()
+    page.get_by_label("To", exact=True).fill("jane@")
+    page.get_by_label("Text").fill("A long letter")
+    page.get_by_label("Attach files").set_input_files(
+        {"name": "figures.csv", "mimeType": "text/csv", "buffer": b"1;2;3"}
+    )
+    page.get_by_role("button", name="Send").click()
+    to = page.get_by_label("To", exact=True)
+    to.and_(page.locator("[aria-invalid=true]")).wait_for()
+    assert "jane@" in page.locator("#id_to_error").inner_text()
+    assert to.evaluate("field => field === document.activeElement")
+    assert page.get_by_label("Text").input_value() == "A long letter"
+    assert page.get_by_role("link", name="figures.csv").is_visible()
+    # Loading the page again shows the draft, instead of sending the form a second time.
+    page.once("dialog", lambda dialog: dialog.accept())
+    page.reload()
+    assert page.get_by_label("Text").input_value() == "A long letter"
+    page.get_by_label("To", exact=True).fill("jane@example.com")
+    page.get_by_role("button", name="Send").click()
+    page.get_by_role("heading", name="(no subject)").wait_for()
+
+
+def test_cancel_is_asked_about_in_a_dialog_and_answered(page: "Page", anna: User) -> None:
+    sign_in(page)
+    page.goto("/compose/?to=jane@example.com&subject=Too+soon")
+    page.keyboard.press("Tab")
+    page.get_by_label("Text").press("Control+Enter")
+    page.get_by_role("heading", name="Too soon").wait_for()
+    page.get_by_role("link", name="Cancel", exact=True).click()
+    dialog = page.get_by_role("dialog", name="Cancel this mail?")
+    dialog.wait_for()
+    dialog.get_by_role("link", name="Keep it").click()
+    dialog.wait_for(state="hidden")
+    page.get_by_role("link", name="Cancel", exact=True).click()
+    dialog.get_by_role("button", name="Cancel the mail").click()
+    page.get_by_text("Stopped for 1 recipient.").wait_for()
+    assert page.locator(".now").get_by_text("cancelled", exact=True).is_visible()
+
+
+def test_what_is_open_stays_open_while_the_page_refreshes_itself(
+    page: "Page", anna: User, start_worker: StartWorker
+) -> None:
+    sign_in(page)
+    page.goto("/compose/?to=slow-one@example.com&subject=Patience")
+    page.get_by_role("button", name="Send").click()
+    page.get_by_role("heading", name="Patience").wait_for()
+    cancel = page.get_by_role("link", name="Cancel", exact=True)
+    cancel.focus()
+    start_worker()
+    page.locator(".now").get_by_text("sending", exact=True).wait_for(timeout=DELIVERED)
+    assert cancel.evaluate("link => link === document.activeElement")
+    attempt = page.locator("details.attempt").first
+    attempt.locator("summary").click()
+    assert not attempt.evaluate("details => details.open")
+    page.locator(".now").get_by_text("sent", exact=True).wait_for(timeout=DELIVERED)
+    assert not attempt.evaluate("details => details.open")
+
+
+def test_the_outbox_empties_before_one_s_eyes(
+    page: "Page", anna: User, start_worker: StartWorker
+) -> None:
+    sign_in(page)
+    page.goto("/compose/?to=jane@example.com&subject=On+its+way")
+    page.get_by_role("button", name="Send").click()
+    page.get_by_role("heading", name="On its way").wait_for()
+    page.get_by_role("link", name="Outbox 1 messages").click()
+    page.get_by_role("link", name="On its way").wait_for()
+    start_worker()
+    page.get_by_role("heading", name="Nothing is on its way").wait_for(timeout=DELIVERED)
+    page.get_by_role("link", name="Sent").click()
+    page.get_by_role("link", name="On its way").wait_for()
+
+
+def test_a_connection_is_tested_without_losing_what_was_typed(
+    page: "Page", anna: User, server: MailServer
+) -> None:
+    sign_in(page)
+    page.get_by_role("link", name="Accounts").click()
+    page.get_by_role("link", name="Add an account").click()
+    page.get_by_label("Sender's address").fill("anna@example.org")
+    page.get_by_label("Server", exact=True).fill(server.host)
+    page.get_by_label("Port").fill(str(server.port))
+    page.get_by_label("none (plain text)").check()
+    page.get_by_role("button", name="Test connection").click()
+    page.get_by_text("It works.").wait_for()
+    assert page.get_by_label("Sender's address").input_value() == "anna@example.org"
+    page.get_by_label("Name of this account").fill("Home")
+    page.get_by_role("button", name="Save account").click()
+    page.get_by_text("Account saved.").wait_for()
+
+
+def test_signing_out_ends_the_session(page: "Page", anna: User) -> None:
+    sign_in(page)
+    page.get_by_role("button", name="Menu of anna").click()
+    page.get_by_role("button", name="Sign out").click()
+    page.get_by_role("heading", name="Sign in").wait_for()
+    page.goto("/")
+    page.get_by_role("heading", name="Sign in").wait_for()

@@ -1,0 +1,97 @@
+"""Anna owns an account, Ben was given it, Carl has nothing to do with either."""
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from outbox import api
+from outbox.models import Account, Message
+
+
+@pytest.fixture
+def anna(db: None) -> User:
+    return User.objects.create_user("anna")
+
+
+@pytest.fixture
+def ben(db: None) -> User:
+    return User.objects.create_user("ben")
+
+
+@pytest.fixture
+def carl(db: None) -> User:
+    return User.objects.create_user("carl")
+
+
+@pytest.fixture
+def account(anna: User, ben: User) -> Account:
+    """Anna's, shared with Ben."""
+    account = Account(
+        owner=anna,
+        name="Work",
+        from_name="Anna",
+        from_address="anna@example.com",
+        host="mail.example.com",
+        username="anna",
+    )
+    account.secret = "swordfish"
+    account.save()
+    account.users.add(ben)
+    return account
+
+
+def signed_in(user: User) -> Client:
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+@pytest.fixture
+def as_anna(anna: User) -> Client:
+    return signed_in(anna)
+
+
+@pytest.fixture
+def as_ben(ben: User) -> Client:
+    return signed_in(ben)
+
+
+def typed(account: Account | None, **fields: str) -> dict[str, str]:
+    """What a browser sends for a filled composer."""
+    return {
+        "account": str(account.pk) if account else "",
+        "to": "jane@example.com",
+        "cc": "",
+        "bcc": "",
+        "reply_to": "",
+        "subject": "Figures",
+        "priority": "3",
+        "text": "Hello",
+    } | fields
+
+
+@pytest.fixture
+def draft(anna: User, account: Account) -> Message:
+    """A draft of Anna's with an attachment."""
+    draft = api.save_draft(
+        anna,
+        api.DraftFields(account=account, to="jane@example.com", subject="Figures", text="Hello"),
+    )
+    api.attach(draft, "figures.csv", "text/csv", b"1;2;3")
+    return draft
+
+
+@pytest.fixture
+def mail(anna: User, account: Account) -> Message:
+    """A queued mail of Anna's to two recipients, with an attachment."""
+    draft = api.save_draft(
+        anna,
+        api.DraftFields(
+            account=account,
+            to="jane@example.com, joe@example.org",
+            subject="Figures",
+            text="Hello",
+        ),
+    )
+    api.attach(draft, "figures.csv", "text/csv", b"1;2;3")
+    return api.send_draft(draft, actor=anna)

@@ -1,0 +1,149 @@
+"""Who may open what: every address of the pages, for owner, sharer, stranger and nobody.
+
+A mail belongs to its writer alone; an account may be shared, but only its owner changes it. What is
+not one's own is not there: 404, never 403.
+"""
+
+from dataclasses import dataclass
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
+from django.utils.html import escape
+
+from outbox.models import Account, Message
+from tests.integration.web.conftest import signed_in
+
+
+@dataclass(frozen=True)
+class Address:
+    """An address by name, and what a GET of it answers to owner, sharer and stranger."""
+
+    name: str
+    of: tuple[str, ...] = ()
+    owner: int = 200
+    others: int = 404
+
+
+ADDRESSES = [
+    Address("list", others=200),
+    Address("folder", ("folder",), others=200),
+    Address("rows", ("folder",), others=200),
+    Address("compose", others=200),
+    Address("draft", ("draft",)),
+    Address("discard", ("draft",)),
+    Address("message", ("mail",)),
+    Address("live", ("mail",)),
+    Address("content", ("mail", "tab")),
+    Address("cancel", ("mail",)),
+    Address("retry", ("mail",)),
+    Address("settle", ("mail",)),
+    Address("release", ("mail",)),
+    Address("source", ("mail",)),
+    Address("part", ("mail", "part")),
+    Address("attachment", ("draft", "attachment")),
+    Address("accounts", others=200),
+    Address("account-add", others=200),
+    Address("account-add-test", owner=405, others=405),
+    Address("account", ("account",)),
+    Address("account-test", ("account",), owner=405, others=405),
+]
+
+
+@pytest.fixture
+def known(mail: Message, draft: Message, account: Account) -> dict[str, object]:
+    attachment = draft.attachments.get()
+    return {
+        "mail": mail.pk,
+        "draft": draft.pk,
+        "account": account.pk,
+        "attachment": attachment.pk,
+        "folder": "sent",
+        "tab": "headers",
+        "part": "1.2",
+    }
+
+
+def _reverse(address: Address, known: dict[str, object]) -> str:
+    return reverse(f"outbox:{address.name}", args=[known[key] for key in address.of])
+
+
+@pytest.mark.parametrize("address", ADDRESSES, ids=lambda address: address.name)
+def test_each_address_answers_whom_it_should(
+    address: Address, known: dict[str, object], anna: User, ben: User, carl: User
+) -> None:
+    url = _reverse(address, known)
+    assert signed_in(anna).get(url).status_code == address.owner
+    assert signed_in(ben).get(url).status_code == address.others
+    assert signed_in(carl).get(url).status_code == address.others
+
+
+@pytest.mark.parametrize("address", ADDRESSES, ids=lambda address: address.name)
+def test_nobody_sees_anything_before_signing_in(address: Address, known: dict[str, object]) -> None:
+    url = _reverse(address, known)
+    answer = Client().get(url)
+    assert answer.status_code == 302
+    assert answer["Location"] == f"{reverse('login')}?next={url}"
+
+
+POSTED = ("draft", "discard", "cancel", "retry", "settle", "release", "account", "account-test")
+
+
+@pytest.mark.parametrize("name", POSTED)
+def test_a_post_from_others_changes_nothing(
+    name: str, known: dict[str, object], ben: User, carl: User
+) -> None:
+    before = (list(Message.objects.values()), list(Account.objects.values()))
+    address = next(address for address in ADDRESSES if address.name == name)
+    for other in (ben, carl):
+        assert signed_in(other).post(_reverse(address, known)).status_code == 404
+    assert (list(Message.objects.values()), list(Account.objects.values())) == before
+
+
+def test_the_table_above_knows_every_address() -> None:
+    assert {address.name for address in ADDRESSES} == _names("outbox")
+
+
+def _names(namespace: str) -> set[str]:
+    found = next(
+        resolver
+        for resolver in get_resolver().url_patterns
+        if isinstance(resolver, URLResolver) and resolver.namespace == namespace
+    )
+    return set(_below(found))
+
+
+def _below(resolver: URLResolver) -> list[str]:
+    names: list[str] = []
+    for entry in resolver.url_patterns:
+        if isinstance(entry, URLPattern):
+            names.append(entry.name or "")
+        else:
+            names += _below(entry)
+    return names
+
+
+def test_a_sharer_may_choose_the_account_and_a_stranger_may_not(
+    account: Account, ben: User, carl: User
+) -> None:
+    option = escape(str(account))
+    assert option in signed_in(ben).get(reverse("outbox:compose")).content.decode()
+    assert option not in signed_in(carl).get(reverse("outbox:compose")).content.decode()
+
+
+def test_lists_show_ones_own_mail_only(mail: Message, anna: User, ben: User) -> None:
+    assert b"Figures" in signed_in(anna).get(reverse("outbox:list")).content
+    assert b"Figures" not in signed_in(ben).get(reverse("outbox:list")).content
+
+
+def test_a_poll_of_a_lost_session_loads_the_whole_page_again(mail: Message) -> None:
+    answer = Client().get(reverse("outbox:live", args=[mail.pk]), HTTP_HX_REQUEST="true")
+    assert answer["HX-Refresh"] == "true"
+    assert answer.content == b""
+
+
+def test_signing_out_is_a_post(as_anna: Client) -> None:
+    assert as_anna.get(reverse("logout")).status_code == 405
+    assert as_anna.post(reverse("logout")).status_code == 302
+    assert as_anna.get(reverse("outbox:list")).status_code == 302

@@ -1,0 +1,79 @@
+"""Test connection, against a real server on loopback: each step is shown, nothing is stored."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from outbox.models import Account
+from outbox.testing.mailserver import MailServer
+from outbox.testing.offer import Offer
+from tests.integration.web.test_accounts import described
+
+TEST = reverse("outbox:account-add-test")
+OFFER = Offer(
+    extensions=("PIPELINING", "8BITMIME", "AUTH PLAIN LOGIN"),
+    login=("anna", "pale fire"),
+    login_required=True,
+)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[MailServer]:
+    """Takes any mail after a login."""
+    with MailServer(tmp_path, offer=OFFER) as server:
+        yield server
+
+
+def reached(server: MailServer, **fields: str) -> dict[str, str]:
+    return described(host=server.host, port=str(server.port), security="none") | fields
+
+
+def test_it_shows_greeting_extensions_and_login(as_anna: Client, server: MailServer) -> None:
+    page = as_anna.post(TEST, reached(server), HTTP_HX_REQUEST="true").content.decode()
+    assert "It works." in page
+    assert "220" in page
+    assert "PIPELINING" in page
+    assert "AUTH" in page
+    assert "<html" not in page
+
+
+def test_it_stores_nothing_and_shows_no_password(as_anna: Client, server: MailServer) -> None:
+    page = as_anna.post(TEST, reached(server)).content.decode()
+    assert not Account.objects.exists()
+    assert "pale fire" not in page
+    assert "cGFsZSBmaXJl" not in page
+
+
+def test_a_wrong_password_is_told_with_the_server_s_words(
+    as_anna: Client, server: MailServer
+) -> None:
+    page = as_anna.post(TEST, reached(server, password="red herring")).content.decode()
+    assert "It does not work yet." in page
+    assert "535" in page
+    assert "red herring" not in page
+
+
+def test_a_stored_password_is_used_when_none_is_typed(
+    as_anna: Client, account: Account, server: MailServer
+) -> None:
+    account.secret = "pale fire"
+    account.save()
+    url = reverse("outbox:account-test", args=[account.pk])
+    assert b"It works." in as_anna.post(url, reached(server, password="")).content
+    account.refresh_from_db()
+    assert account.host == "mail.example.com"
+
+
+def test_it_needs_the_server_s_fields_only(as_anna: Client, server: MailServer) -> None:
+    fields = reached(server, name="", from_address="")
+    assert b"It works." in as_anna.post(TEST, fields).content
+
+
+def test_a_closed_port_is_told(as_anna: Client, server: MailServer) -> None:
+    fields = reached(server, port="1")
+    page = as_anna.post(TEST, fields).content.decode()
+    assert "It does not work yet." in page
+    assert "refused" in page

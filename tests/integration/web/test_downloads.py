@@ -1,0 +1,82 @@
+"""Downloads carry the exact bytes, a safe name, and no power over the site."""
+
+import pytest
+from django.contrib.auth.models import User
+from django.http.response import HttpResponseBase
+from django.test import Client
+from django.urls import reverse
+
+from outbox import api
+from outbox.models import Account, Message
+
+
+def assert_harmless(answer: HttpResponseBase) -> None:
+    assert answer["Content-Disposition"].startswith("attachment")
+    assert answer["X-Content-Type-Options"] == "nosniff"
+    assert answer["Content-Type"] in {"application/octet-stream", "message/rfc822"}
+    assert "sandbox" in answer["Content-Security-Policy"]
+    assert "\n" not in answer["Content-Disposition"]
+
+
+def sent_with(anna: User, account: Account, name: str, kind: str, data: bytes) -> Message:
+    draft = api.save_draft(
+        anna, api.DraftFields(account=account, to="jane@example.com", subject="x", text="x")
+    )
+    api.attach(draft, name, kind, data)
+    return api.send_draft(draft, actor=anna)
+
+
+HOSTILE_NAMES = [
+    # as it arrived, how it is offered
+    ("../../etc/passwd", 'filename="passwd"'),
+    ("..\\..\\boot.ini", 'filename="boot.ini"'),
+    ("evil\u202etxt.exe", 'filename="eviltxt.exe"'),
+    ("n" * 300 + ".pdf", ".pdf"),
+    ('quo"te.txt', "quo_te.txt"),
+    ("Grüße 東京.pdf", "filename*=utf-8''Gr%C3%BC%C3%9Fe%20"),
+    ("...", 'filename="attachment"'),
+]
+
+
+@pytest.mark.parametrize(("name", "offered"), HOSTILE_NAMES)
+def test_a_file_is_offered_under_a_safe_name(
+    anna: User, as_anna: Client, account: Account, name: str, offered: str
+) -> None:
+    """Protocol item 154."""
+    mail = sent_with(anna, account, name, "text/html", b"<script>alert(1)</script>")
+    answer = as_anna.get(reverse("outbox:part", args=[mail.pk, "1.2"]))
+    assert answer.content == b"<script>alert(1)</script>"
+    assert offered in answer["Content-Disposition"]
+    assert_harmless(answer)
+
+
+def test_a_draft_s_file_comes_back_as_it_was_put_in(as_anna: Client, draft: Message) -> None:
+    file = draft.attachments.get()
+    answer = as_anna.get(reverse("outbox:attachment", args=[draft.pk, file.pk]))
+    assert answer.content == b"1;2;3"
+    assert_harmless(answer)
+
+
+def test_the_source_is_a_download_too(as_anna: Client, mail: Message) -> None:
+    assert_harmless(as_anna.get(reverse("outbox:source", args=[mail.pk])))
+
+
+def test_a_subject_names_the_file_and_cannot_leave_the_header(
+    as_anna: Client, mail: Message
+) -> None:
+    Message.objects.filter(pk=mail.pk).update(subject='a"b\r\nSet-Cookie: x=1/../z')
+    answer = as_anna.get(reverse("outbox:source", args=[mail.pk]))
+    assert_harmless(answer)
+    assert "Set-Cookie" not in answer.headers
+
+
+@pytest.mark.parametrize("path", ["9", "1.9", "x", "1.2.3.4", "1" * 500])
+def test_a_part_that_is_not_there_is_404(as_anna: Client, mail: Message, path: str) -> None:
+    assert as_anna.get(reverse("outbox:part", args=[mail.pk, path])).status_code == 404
+
+
+def test_a_file_of_another_mail_is_not_reached_through_ones_own(
+    as_anna: Client, mail: Message, draft: Message
+) -> None:
+    file = draft.attachments.get()
+    assert as_anna.get(reverse("outbox:attachment", args=[mail.pk, file.pk])).status_code == 404

@@ -1,0 +1,75 @@
+"""How sizes, durations, ages and hostile characters are put."""
+
+import datetime as dt
+
+import pytest
+from django.utils import timezone, translation
+
+from outbox.models import Outcome, State, Status
+from outbox.templatetags.outbox_icons import PATHS
+from outbox.web import wording
+
+
+@pytest.mark.parametrize(
+    ("count", "put"),
+    [
+        (0, "0 bytes"),
+        (999, "999 bytes"),
+        (1_000, "1.0 kB"),
+        (9_949, "9.9 kB"),
+        (48_200, "48 kB"),
+        (25_000_000, "25 MB"),
+        (3_000_000_000, "3.0 GB"),
+    ],
+)
+def test_sizes(count: int, put: str) -> None:
+    assert wording.size(count) == put
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "put"),
+    [(0, "0.0 ms"), (0.44, "0.4 ms"), (12.6, "13 ms"), (1_240, "1.24 s"), (200_000, "3 min")],
+)
+def test_durations(milliseconds: float, put: str) -> None:
+    assert wording.duration(milliseconds) == put
+
+
+@pytest.mark.parametrize(
+    ("seconds", "put"),
+    [
+        (0, "now"),
+        (-12.5, "12s ago"),
+        (-200, "3m ago"),
+        (-7_300, "2h ago"),
+        (-200_000, "2d ago"),
+        (61, "in 1m"),
+        (90_000, "in 1d"),
+    ],
+)
+def test_ages(seconds: float, put: str) -> None:
+    assert wording.ago(timezone.now() + dt.timedelta(seconds=seconds + 0.01)) == put
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("plain text, Grüße, 你好, שלום", "plain text, Grüße, 你好, שלום"),
+        ("two\r\nlines\tand a tab", "two\nlines\tand a tab"),
+        ("bell\x07", "bell⟨07⟩"),
+        ("exe.\u202etxt", "exe.⟨202E⟩txt"),
+        ("\u2066isolated\u2069", "⟨2066⟩isolated⟨2069⟩"),
+        ("a\x00b\x1b[31m", "a⟨00⟩b⟨1B⟩[31m"),
+        ("\x85 next line", "⟨85⟩ next line"),
+        ("family: 👨\u200d👩\u200d👧", "family: 👨\u200d👩\u200d👧"),
+    ],
+)
+def test_misleading_characters_are_shown_as_their_number(given: str, shown: str) -> None:
+    """Protocol item 155."""
+    assert wording.inert(given) == shown
+
+
+@pytest.mark.parametrize("state", {*State.values, *Status.values, *Outcome.values})
+def test_every_state_has_a_sign_and_a_word(state: str) -> None:
+    assert wording.SIGNS[state].icon in PATHS
+    with translation.override("en"):
+        assert str(wording.LABELS[state])
