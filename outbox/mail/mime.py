@@ -183,18 +183,28 @@ def _content_type(attachment: AttachmentPart) -> tuple[str, list[str]]:
     match = _CONTENT_TYPE.fullmatch(attachment.content_type.strip())
     if not match or len(attachment.content_type) > _MAX_CONTENT_TYPE:
         return "application/octet-stream", []
+    content_type = match[1].lower()
     parameters = [piece.strip() for piece in match[2].split(";") if piece.strip()]
-    return match[1].lower(), parameters
+    if content_type.startswith("text/") and "charset=" not in match[2].lower():
+        parameters += _charset_of(attachment.data)
+    return content_type, parameters
+
+
+def _charset_of(data: bytes) -> list[str]:
+    """Say UTF-8 only where it is true; readers guess the rest better than a wrong claim does."""
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return []
+    return ["charset=utf-8"]
 
 
 def _boundary(seed: str, parts: Sequence[bytes]) -> str:
     """Make a boundary that stands in no part, of nothing but what is given: `render` is pure."""
-    for number in itertools.count():
-        digest = hashlib.sha256(f"{seed} {number}".encode()).hexdigest()
-        text = f"=_{digest[:32]}"  # no quoted-printable or base64 line holds "=_" (RFC 2045 6.7)
-        if not any(text.encode() in part for part in parts):
-            return text
-    raise AssertionError  # itertools.count has no end
+    digests = (hashlib.sha256(f"{seed} {n}".encode()).hexdigest() for n in itertools.count())
+    # No quoted-printable or base64 line holds "=_" (RFC 2045 6.7); an enclosed message might.
+    texts = (f"=_{digest[:32]}" for digest in digests)
+    return next(text for text in texts if not any(text.encode() in part for part in parts))
 
 
 def _multipart(

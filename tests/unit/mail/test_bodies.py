@@ -93,6 +93,19 @@ def test_a_text_file_keeps_its_line_ends_and_charset() -> None:
     assert found["Content-Type"].params == {"method": "REQUEST", "charset": "utf-8"}
 
 
+@pytest.mark.parametrize(
+    ("data", "charset"), [("é".encode(), "utf-8"), (b"a", "utf-8"), (b"\xe9", None)]
+)
+def test_a_text_file_declares_its_charset_where_it_is_sure(data: bytes, charset: str) -> None:
+    """Protocol item 14."""
+    part = AttachmentPart(name="a.txt", content_type="text/plain", data=data)
+
+    found = next(modern(attachments=[part]).iter_attachments())
+
+    assert found.get_content_charset() == charset
+    assert found.get_payload(decode=True) == data
+
+
 def test_an_enclosed_message_stays_a_message() -> None:
     enclosed = render(compose(subject="Inside"))
     part = AttachmentPart(name="a.eml", content_type="message/rfc822", data=enclosed)
