@@ -4,12 +4,15 @@ import datetime as dt
 import re
 from dataclasses import dataclass
 
-# "try again in 300 seconds", "retry after 5 minutes", "wait for 1 hour"
+# "try again in 300 seconds", "retry after 5 min", "wait for 1 h". A unit is read as a whole word:
+# "after 3 messages" does not ask for three minutes.
 _HINT = re.compile(
-    r"(?:again|retry|wait|after|delayed?)\D{0,20}?(\d{1,5})\s*(s|sec|m|min|h|hour)\w*\b",
-    re.IGNORECASE,
+    r"\b(?:again|retry|wait|after|delayed)\b[^\d.;]{0,20}?\b(\d{1,9})\s?"
+    r"(s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?)\b",
+    re.IGNORECASE | re.ASCII,
 )
 _UNIT = {"s": 1, "m": 60, "h": 3600}
+_FOR_EVER = dt.datetime(9999, 1, 1, tzinfo=dt.UTC)  # room for any time zone behind it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +37,11 @@ class Backoff:
         if not found:
             return 0
         return min(int(found[1]) * _UNIT[found[2][0].lower()], self.hint_max)
+
+
+def moment_after(now: dt.datetime, wait: dt.timedelta) -> dt.datetime:
+    """Return `now + wait`; a wait beyond the calendar ends near its end."""
+    return now + wait if wait < _FOR_EVER - now else _FOR_EVER
 
 
 def next_try(

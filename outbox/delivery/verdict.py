@@ -8,14 +8,15 @@ STARTTLS that is missing will not mend itself: the circuit opens at once and a p
 Session. A connection that breaks after MAIL and before the dot leaves every recipient certainly
 unsent. On a reused connection whose first command failed that is the old connection's fault: try
 again at once, uncounted. Otherwise it counts as an attempt, so that a mail that kills a server
-backs off. 421 is such a break. 530 or 535 to MAIL speaks of our login: the route's fault.
+backs off. 421 is such a break. 530 or 535 to MAIL speaks of our login: the route's fault, so the
+recipient waits uncounted. What we withdrew ourselves before the dot goes back uncounted, too.
 
 Message. A refusal of MAIL, DATA or the dot speaks for every recipient it concerned: 5yz fails
 them, 4yz defers them. A mail that cannot be put to this server at all (too large, needs SMTPUTF8)
 fails with a reason of ours.
 
 Recipient. A refusal of RCPT speaks for that recipient alone. 452 behind accepted ones means "too
-many at once": it goes in a further transaction, uncounted.
+many at once", and so does a limit the server stated: they go in a further transaction, uncounted.
 
 The dot. A final reply decides. Without one the recipient is uncertain: nobody knows, and nothing is
 sent again but by the account's policy or a person.
@@ -30,7 +31,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from outbox.delivery.schedule import Backoff, next_try
+from outbox.delivery.schedule import Backoff, moment_after, next_try
 from outbox.models.states import State
 from outbox.smtp import (
     Disposition,
@@ -107,7 +108,7 @@ def judge_route(fault: SmtpFault) -> RouteEffect:
 
 def judge_transaction(transaction: Transaction) -> RouteEffect:
     """Tell what a transaction means for its route: a login asked for at MAIL is no mail's fault."""
-    if any(_speaks_of_login(outcome) for outcome in transaction.recipients):
+    if any(_speaks_of_login(outcome, transaction.fault) for outcome in transaction.recipients):
         return RouteEffect.OPEN_FOR_PERSON
     return RouteEffect.NONE
 
@@ -146,35 +147,46 @@ def _judge(
     *,
     some_accepted: bool,
 ) -> Verdict:
+    if _speaks_of_login(outcome, fault):
+        return _not_logged_in(outcome, fault, case, policy)
     match outcome.disposition:
-        case Disposition.ACCEPTED:
-            return _with(outcome, State.SENT)
+        case Disposition.ACCEPTED | Disposition.PERMANENT:
+            return _final(outcome)
         case Disposition.UNCERTAIN:
             return _uncertain(outcome, fault, policy)
         case Disposition.NOT_TRIED:
             return _untried(outcome, fault, case, policy)
-        case Disposition.OVERFLOW if some_accepted:
-            return Verdict(
-                state=State.QUEUED,
-                reason="The server takes fewer recipients at once; the rest follow.",
-                next_attempt_at=policy.now,
-                counts=False,
-                reply=outcome.reply,
-                command=outcome.command,
-            )
-        case Disposition.PERMANENT if not _speaks_of_login(outcome):
-            return _with(outcome, State.FAILED)
+        case Disposition.OVERFLOW if some_accepted or outcome.reply is None:
+            reason = "The server takes fewer recipients at once; the rest follow."
+            return _again_at_once(policy, reason, outcome)
         case _:
             return _later(outcome, case, policy, _reply_text(outcome))
 
 
-def _with(outcome: RecipientOutcome, state: State) -> Verdict:
+def _final(outcome: RecipientOutcome) -> Verdict:
+    state = State.SENT if outcome.disposition == Disposition.ACCEPTED else State.FAILED
     return Verdict(state=state, reason=outcome.reason, reply=outcome.reply, command=outcome.command)
+
+
+def _not_logged_in(
+    outcome: RecipientOutcome, fault: SmtpFault | None, case: Case, policy: Policy
+) -> Verdict:
+    """The recipient is due again as soon as its route is; the circuit keeps it until then."""
+    return Verdict(
+        state=State.DEFERRED,
+        reason=fault.detail if fault else _reply_text(outcome),
+        next_attempt_at=_before_expiry(policy.now, case),
+        counts=False,
+        reply=outcome.reply or (fault.reply if fault else None),
+        command=outcome.command or (fault.phase.value.upper() if fault else ""),
+    )
 
 
 def _uncertain(outcome: RecipientOutcome, fault: SmtpFault | None, policy: Policy) -> Verdict:
     why = fault.detail if fault else "the connection ended"
-    resend_at = policy.now + policy.resend_after if policy.resend_after is not None else None
+    resend_at = None
+    if policy.resend_after is not None:
+        resend_at = moment_after(policy.now, policy.resend_after)
     return Verdict(
         state=State.UNCERTAIN,
         reason=f"The whole mail was sent, but its answer was lost: {why}",
@@ -187,17 +199,23 @@ def _untried(
     outcome: RecipientOutcome, fault: SmtpFault | None, case: Case, policy: Policy
 ) -> Verdict:
     if fault is None:  # e.g. another recipient's refusal ended the transaction early
-        return Verdict(
-            state=State.QUEUED, next_attempt_at=policy.now, counts=False, command=outcome.command
-        )
+        return _again_at_once(policy, "", outcome)
+    if fault.kind == FaultKind.ABANDONED:
+        return _again_at_once(policy, fault.detail, outcome)
     if not case.is_first_on_connection and fault.phase in {Phase.IDLE, Phase.RSET, Phase.MAIL}:
-        return Verdict(
-            state=State.QUEUED,
-            reason=f"The reused connection had ended: {fault.detail}",
-            next_attempt_at=policy.now,
-            counts=False,
-        )
+        return _again_at_once(policy, f"The reused connection had ended: {fault.detail}", outcome)
     return _later(outcome, case, policy, fault.detail, fault.reply)
+
+
+def _again_at_once(policy: Policy, reason: str, outcome: RecipientOutcome) -> Verdict:
+    return Verdict(
+        state=State.QUEUED,
+        reason=reason,
+        next_attempt_at=policy.now,
+        counts=False,
+        reply=outcome.reply,
+        command=outcome.command,
+    )
 
 
 def _later(
@@ -239,7 +257,9 @@ def _before_expiry(moment: dt.datetime, case: Case) -> dt.datetime:
     return moment if case.expires_at is None else min(moment, case.expires_at)
 
 
-def _speaks_of_login(outcome: RecipientOutcome) -> bool:
+def _speaks_of_login(outcome: RecipientOutcome, fault: SmtpFault | None) -> bool:
+    if fault is not None and fault.kind == FaultKind.AUTH_UNAVAILABLE:
+        return outcome.disposition == Disposition.NOT_TRIED
     return (
         outcome.command == "MAIL"
         and outcome.reply is not None

@@ -1,0 +1,81 @@
+"""A recipient is given up by its age or after too many attempts; protocol item 105."""
+
+import datetime as dt
+from dataclasses import replace
+
+import pytest
+
+from outbox.delivery.verdict import Case
+from outbox.models import State
+from outbox.smtp import Disposition, FaultKind, Phase
+from tests.unit.delivery.judging import NOW, POLICY, after, fault, judge, outcome
+
+LATER = outcome(Disposition.TRANSIENT, "451 4.7.1 greylisted")
+
+
+@pytest.mark.parametrize(
+    ("attempts", "expires_in", "state"),
+    [
+        (0, 1, State.DEFERRED),
+        (57, 1, State.DEFERRED),
+        (58, 1, State.DEFERRED),  # the 59th of at most 60
+        (59, 1, State.EXPIRED),  # the 60th
+        (500, 1, State.EXPIRED),  # the setting was lowered meanwhile
+        (0, 0, State.EXPIRED),  # to the second
+        (0, -86_400, State.EXPIRED),
+        (0, None, State.DEFERRED),  # nothing expires
+    ],
+)
+def test_it_ends_by_age_and_by_attempts(
+    attempts: int, expires_in: float | None, state: State
+) -> None:
+    expires_at = None if expires_in is None else after(expires_in)
+    [verdict] = judge(LATER, case=Case(attempts=attempts, expires_at=expires_at))
+    assert verdict.state == state
+    assert verdict.reply == LATER.reply  # the last real reply is kept
+
+
+def test_expiry_is_told_apart_from_a_refusal() -> None:
+    [verdict] = judge(LATER, case=Case(attempts=59, expires_at=None))
+    assert verdict.reason == (
+        "Given up after 60 attempts; the last answer was: 451 4.7.1 greylisted"
+    )
+    assert verdict.next_attempt_at is None
+
+
+def test_a_lost_session_ends_it_as_well() -> None:
+    broke = fault(Phase.DATA, FaultKind.SHUTDOWN, "421 4.3.2 going down")
+    [verdict] = judge(
+        outcome(Disposition.NOT_TRIED), broke=broke, case=Case(attempts=59, expires_at=None)
+    )
+    assert (verdict.state, verdict.reply) == (State.EXPIRED, broke.reply)
+
+
+@pytest.mark.parametrize(
+    ("disposition", "text", "state"),
+    [
+        (Disposition.ACCEPTED, "250 ok", State.SENT),
+        (Disposition.PERMANENT, "550 no", State.FAILED),
+        (Disposition.UNCERTAIN, "", State.UNCERTAIN),
+    ],
+)
+def test_a_final_answer_is_never_overruled_by_age(
+    disposition: Disposition, text: str, state: State
+) -> None:
+    old = Case(attempts=99, expires_at=NOW - dt.timedelta(days=9))
+    [verdict] = judge(outcome(disposition, text, at="DOT"), case=old)
+    assert verdict.state == state
+
+
+def test_the_last_try_is_put_no_later_than_the_end() -> None:
+    """So that the sweep gives it up on time instead of at the next backoff."""
+    [verdict] = judge(LATER, case=Case(attempts=20, expires_at=after(100)))
+    assert verdict.next_attempt_at == after(100)
+
+
+@pytest.mark.parametrize("zone", [dt.UTC, dt.timezone(dt.timedelta(hours=-9)), dt.timezone.max])
+def test_moments_are_the_same_in_every_time_zone(zone: dt.timezone) -> None:
+    """Protocol item 104: also across a change to summer time, which UTC does not know."""
+    policy = replace(POLICY, now=NOW.astimezone(zone))
+    [verdict] = judge(LATER, policy=policy)
+    assert verdict.next_attempt_at == after(60)
