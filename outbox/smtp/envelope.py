@@ -8,10 +8,12 @@ import idna
 PATH_MAX = 256  # octets with the brackets (RFC 5321 4.5.3.1.3)
 
 # A mailbox: no white space, brackets or control characters outside a quoted local part, so that
-# no address can carry a second command or parameter.
+# no address can carry a second command or parameter. A bare name, such as "root", is for the
+# server that is asked: it knows its users, or refuses.
 _MAILBOX = re.compile(
     r"""(?:[^\x00-\x20\x7f<>()\[\],:;@\\"]+|"(?:[^\x00-\x1f\x7f"\\]|\\[^\x00-\x1f\x7f])*")
-        @(?:[^\x00-\x20\x7f<>()\[\],:;@\\"]+|\[[^\x00-\x20\x7f<>\[\]@\\"]+\])""",
+        @(?:[^\x00-\x20\x7f<>()\[\],:;@\\"]+|\[[^\x00-\x20\x7f<>\[\]@\\"]+\])
+        |[^\x00-\x20\x7f-\U0010ffff<>()\[\],:;@\\"]+""",
     re.VERBOSE,
 )
 

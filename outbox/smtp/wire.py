@@ -137,14 +137,16 @@ class Wire(asyncio.Protocol):
 
     async def secure(self, context: ssl.SSLContext, host: str) -> ssl.SSLObject:
         """Go over to TLS. Raises what asyncio raises; `tls_cause` explains it."""
-        transport = await self._loop.start_tls(
-            self._transport_now(),
-            self,
-            context,
-            server_hostname=host,
-            ssl_handshake_timeout=self._timeouts.tls,
-            ssl_shutdown_timeout=self._timeouts.quit,
-        )
+        # asyncio's own limit for the handshake raises as if the server had hung up.
+        async with asyncio.timeout(self._timeouts.tls):
+            transport = await self._loop.start_tls(
+                self._transport_now(),
+                self,
+                context,
+                server_hostname=host,
+                ssl_handshake_timeout=2 * self._timeouts.tls,
+                ssl_shutdown_timeout=self._timeouts.quit,
+            )
         if transport is None:
             raise ConnectionResetError("closed during the handshake")
         self._transport = transport

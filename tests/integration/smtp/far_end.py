@@ -6,11 +6,11 @@ received is in `commands` and `mails`.
 """
 
 import asyncio
+import contextlib
 import socket
 import ssl
 import struct
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
@@ -22,23 +22,24 @@ class Act(Enum):
 
     CLOSE = auto()
     RESET = auto()
-    SILENCE = auto()  # keep the connection and say nothing, to this command
+    IGNORE = auto()  # give no answer to this command
+    SILENCE = auto()  # keep the connection, say and read no more
 
 
 @dataclass(frozen=True)
 class Drip:
     """Say it one byte at a time."""
 
-    text: str
-    seconds: float
+    data: bytes
+    seconds: float  # between two bytes
 
 
 @dataclass(frozen=True)
 class Raw:
-    """Say exactly these bytes, and close behind them if so wished."""
+    """Say exactly these bytes, then perhaps act."""
 
     data: bytes
-    close: bool = False
+    then: Act | None = None
 
 
 Entry = str | Act | Drip | Raw
@@ -79,8 +80,9 @@ class FarEnd:
     port: int = 0
     sni: list[str | None] = field(default_factory=list)
     _used: dict[str, int] = field(default_factory=dict)
+    _conversations: set[asyncio.Task[None]] = field(default_factory=set)
 
-    @asynccontextmanager
+    @contextlib.asynccontextmanager
     async def serving(self, host: str = "127.0.0.1") -> AsyncIterator["FarEnd"]:
         if self.tls is not None:
             self.tls.sni_callback = lambda _tls, name, _context: self.sni.append(name)
@@ -92,6 +94,10 @@ class FarEnd:
             yield self
         finally:
             server.close()
+            for task in self._conversations:
+                task.cancel()
+            await asyncio.gather(*self._conversations, return_exceptions=True)
+            await asyncio.sleep(0)  # aborted transports close in the next pass of the loop
 
     def server(self, **changes: object) -> Server:
         """How to reach it."""
@@ -113,12 +119,16 @@ class FarEnd:
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        try:
-            await _Conversation(self, reader, writer).run()
-        except (_OverError, OSError, asyncio.IncompleteReadError):
-            pass
-        finally:
-            writer.close()
+        task = asyncio.current_task()
+        assert task is not None
+        self._conversations.add(task)
+        over = (_OverError, OSError, asyncio.IncompleteReadError, asyncio.CancelledError)
+        with contextlib.suppress(*over):
+            try:
+                await _Conversation(self, reader, writer).run()
+            finally:
+                # Past an end of its own it still flushes; past ours there is nobody left to read.
+                writer.close() if task.cancelling() == 0 else writer.transport.abort()
 
 
 @dataclass
@@ -165,8 +175,8 @@ class _Conversation:
         return "\r\n".join([*(f"250-{line}" for line in lines[:-1]), f"250 {lines[-1]}"])
 
     async def start_tls(self) -> None:
-        said = await self.say("STARTTLS")
-        if said.startswith("2"):
+        await self.say("STARTTLS")
+        if "STARTTLS" not in self.far_end.replies:
             assert self.far_end.tls is not None
             await self.writer.start_tls(self.far_end.tls)
             self.secured = True
@@ -203,23 +213,29 @@ class _Conversation:
             await self.write(entry)
             return entry
         if isinstance(entry, Drip):
-            for byte in entry.text.encode() + b"\r\n":
+            for byte in entry.data:
                 self.writer.write(bytes([byte]))
                 await asyncio.sleep(entry.seconds)
-            return entry.text
+            return entry.data.decode("latin-1")
         if isinstance(entry, Raw):
             self.writer.write(entry.data)
             await self.writer.drain()
-            if entry.close:
-                raise _OverError
+            if entry.then is not None:
+                await self.act(entry.then)
             return entry.data.decode("latin-1")
-        if entry is Act.RESET:
+        await self.act(entry)
+        return ""
+
+    async def act(self, act: Act) -> None:
+        if act is Act.IGNORE:
+            return
+        if act is Act.SILENCE:
+            await asyncio.sleep(3600)
+        if act is Act.RESET:
             sock: socket.socket = self.writer.get_extra_info("socket")
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.writer.transport.abort()
-        if entry is not Act.SILENCE:
-            raise _OverError
-        return ""
+        raise _OverError
 
     async def write(self, text: str) -> None:
         self.writer.write(text.encode() + b"\r\n")

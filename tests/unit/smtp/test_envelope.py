@@ -14,6 +14,7 @@ from outbox.smtp.envelope import PATH_MAX, UnsendableError, folded, needs_smtput
         ('"a\\"b>c"@far.test', b'<"a\\"b>c"@far.test>'),
         ("bob@[192.0.2.1]", b"<bob@[192.0.2.1]>"),
         ("bob@[IPv6:2001:db8::1]", b"<bob@[IPv6:2001:db8::1]>"),
+        ("root", b"<root>"),  # a user of the server that is asked
         ("bob@bücher.test", b"<bob@xn--bcher-kva.test>"),
         ("bob@BÜCHER.test", b"<bob@xn--bcher-kva.test>"),
         ("bob@faß.test", b"<bob@xn--fa-hia.test>"),
@@ -32,7 +33,7 @@ def test_it_writes_it_as_it_is_under_smtputf8() -> None:
     "address",
     [
         "",
-        "bob",
+        "jörg",
         "@far.test",
         "bob@",
         "bob@far.test\r\nDATA",

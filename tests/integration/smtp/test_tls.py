@@ -1,0 +1,275 @@
+"""TLS from the first byte and by STARTTLS, and each way it can fail."""
+
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from outbox.smtp import (
+    Disposition,
+    Envelope,
+    FaultKind,
+    Phase,
+    Security,
+    Session,
+    SmtpFault,
+    Timeouts,
+)
+from tests.integration.smtp.certificates import Authority
+from tests.integration.smtp.far_end import OFFERS, Act, Drip, FarEnd, Raw
+
+SOURCE = b"Subject: hello\r\n\r\n.one\r\n"
+ENVELOPE = Envelope(sender="a@x.test", recipients=("b@y.test",))
+BOTH = pytest.mark.parametrize("security", [Security.TLS, Security.STARTTLS])
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path)
+
+
+async def yes() -> bool:
+    return True
+
+
+def far_end(security: Security, context: ssl.SSLContext, **more: object) -> FarEnd:
+    offers = ("STARTTLS", *OFFERS) if security is Security.STARTTLS else OFFERS
+    return FarEnd(
+        offers=offers,
+        tls=context,
+        implicit_tls=security is Security.TLS,
+        **more,  # type: ignore[arg-type]  # a test's own choice
+    )
+
+
+async def fault_of(far: FarEnd, security: Security, ca_file: Path, **more: object) -> SmtpFault:
+    async with far.serving():
+        server = far.server(host="localhost", security=security, ca_file=str(ca_file), **more)
+        with pytest.raises(SmtpFault) as caught:
+            await Session.open(server)
+    assert not [command for command in far.commands if command.startswith(("MAIL", "AUTH"))]
+    return caught.value
+
+
+@BOTH
+async def test_it_carries_mail_over_tls(security: Security, authority: Authority) -> None:
+    """Protocol items 30 and 35: SNI is sent; version, cipher and certificate are known."""
+    far = far_end(security, authority.context("localhost"))
+    async with far.serving():
+        server = far.server(host="localhost", security=security, ca_file=str(authority.file))
+        session = await Session.open(server)
+        transaction = await session.send(ENVELOPE, SOURCE, yes)
+        await session.quit()
+    assert transaction.recipients[0].disposition is Disposition.ACCEPTED
+    assert far.mails == [SOURCE]
+    assert far.sni == ["localhost"]
+    tls = session.facts.tls
+    assert tls is not None
+    assert tls.version == "TLSv1.3"
+    assert tls.cipher
+    assert tls.subject == "commonName=localhost"
+    assert tls.issuer == "commonName=Test Authority"
+    assert tls.not_after
+    assert tls.verified
+    assert session.facts.phases_ms["tls"] > 0
+    assert "TLSv1.3" in session.transcript.as_text()
+
+
+async def test_it_asks_anew_within_tls(authority: Authority) -> None:
+    """Protocol item 33."""
+    far = FarEnd(
+        offers=("STARTTLS", "X-PLAIN"),
+        offers_in_tls=("X-SECURE",),
+        tls=authority.context("localhost"),
+    )
+    async with far.serving():
+        server = far.server(
+            host="localhost", security=Security.STARTTLS, ca_file=str(authority.file)
+        )
+        session = await Session.open(server)
+        await session.quit()
+    assert far.commands == ["EHLO client.test", "STARTTLS", "EHLO client.test", "QUIT"]
+    assert session.facts.extensions == {"X-SECURE": ""}
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [
+        pytest.param(
+            lambda own, _: own.context("localhost", days=(-9, -1)),
+            FaultKind.CERT_EXPIRED,
+            id="expired",
+        ),
+        pytest.param(
+            lambda own, _: own.context("localhost", days=(2, 9)),
+            FaultKind.CERT_EXPIRED,
+            id="not valid yet",
+        ),
+        pytest.param(
+            lambda own, _: own.context("other.test"), FaultKind.CERT_NAME, id="another name"
+        ),
+        pytest.param(
+            lambda _, foreign: foreign.context("localhost"),
+            FaultKind.CERT_UNTRUSTED,
+            id="unknown authority",
+        ),
+    ],
+)
+async def test_it_refuses_a_certificate_and_says_why(
+    security: Security,
+    make: Callable[[Authority, Authority], ssl.SSLContext],
+    kind: FaultKind,
+    authority: Authority,
+    tmp_path: Path,
+) -> None:
+    """Protocol items 31 and 34."""
+    context = make(authority, Authority(tmp_path, "Foreign Authority"))
+    fault = await fault_of(far_end(security, context), security, authority.file)
+    assert (fault.phase, fault.kind) == (Phase.TLS, kind)
+    assert "certificate" in fault.detail
+
+
+@BOTH
+async def test_it_refuses_a_certificate_that_vouches_for_itself(
+    security: Security, authority: Authority, tmp_path: Path
+) -> None:
+    """Protocol item 34: self-signed."""
+    selfmade = Authority(tmp_path, "localhost")
+    context = selfmade.context("localhost")
+    fault = await fault_of(far_end(security, context), security, authority.file)
+    assert fault.kind is FaultKind.CERT_UNTRUSTED
+
+
+async def test_it_matches_an_address_against_the_certificate(authority: Authority) -> None:
+    """Protocol item 34: a host configured as an IP address."""
+    far = far_end(Security.TLS, authority.context("127.0.0.1"))
+    async with far.serving():
+        session = await Session.open(far.server(security=Security.TLS, ca_file=str(authority.file)))
+        await session.quit()
+    fault = await fault_of_address(far_end(Security.TLS, authority.context("x.test")), authority)
+    assert fault.kind is FaultKind.CERT_NAME
+
+
+async def fault_of_address(far: FarEnd, authority: Authority) -> SmtpFault:
+    async with far.serving():
+        with pytest.raises(SmtpFault) as caught:
+            await Session.open(far.server(security=Security.TLS, ca_file=str(authority.file)))
+    return caught.value
+
+
+@BOTH
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1 is deprecated:DeprecationWarning")
+async def test_it_refuses_old_tls(security: Security, authority: Authority) -> None:
+    """Protocol item 35: TLS ≥ 1.2."""
+    context = authority.context("localhost", newest=ssl.TLSVersion.TLSv1_1)
+    fault = await fault_of(far_end(security, context), security, authority.file)
+    assert (fault.phase, fault.kind) == (Phase.TLS, FaultKind.TLS)
+
+
+async def test_it_takes_tls_1_2(authority: Authority) -> None:
+    """Protocol item 35."""
+    context = authority.context("localhost")
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    far = far_end(Security.TLS, context)
+    async with far.serving():
+        session = await Session.open(
+            far.server(host="localhost", security=Security.TLS, ca_file=str(authority.file))
+        )
+        await session.quit()
+    assert session.facts.tls is not None
+    assert session.facts.tls.version == "TLSv1.2"
+
+
+async def test_it_says_when_the_port_does_not_speak_tls(authority: Authority) -> None:
+    far = FarEnd()
+    fault = await fault_of(far, Security.TLS, authority.file)
+    assert (fault.phase, fault.kind) == (Phase.TLS, FaultKind.TLS)
+    assert "first byte" in fault.detail
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"220 go ahead\r\n250 far.test\r\n",
+        b"220 go ahead\r\n250-far.test\r\n250-AUTH PLAIN\r\n",
+        b"220 go ahead\r\n\x16\x03",
+    ],
+)
+async def test_it_refuses_bytes_injected_behind_starttls(said: bytes, authority: Authority) -> None:
+    """Protocol item 32."""
+    far = far_end(
+        Security.STARTTLS, authority.context("localhost"), replies={"STARTTLS": Raw(said)}
+    )
+    fault = await fault_of(far, Security.STARTTLS, authority.file)
+    assert (fault.phase, fault.kind) == (Phase.STARTTLS, FaultKind.INJECTION)
+
+
+@pytest.mark.parametrize(
+    ("behind", "kinds"),
+    [
+        (Raw(b"220 go ahead\r\n", Act.CLOSE), {FaultKind.TLS, FaultKind.CLOSED}),
+        (Raw(b"220 go ahead\r\n", Act.SILENCE), {FaultKind.TIMEOUT}),
+    ],
+    ids=["closes", "falls silent"],
+)
+async def test_it_ends_when_the_handshake_does_not_come_about(
+    behind: Raw, kinds: set[FaultKind], authority: Authority
+) -> None:
+    """Protocol item 31."""
+    far = far_end(Security.STARTTLS, authority.context("localhost"), replies={"STARTTLS": behind})
+    fault = await fault_of(
+        far, Security.STARTTLS, authority.file, timeouts=Timeouts(tls=0.3, command=2.0)
+    )
+    assert fault.kind in kinds
+    assert fault.phase in {Phase.TLS, Phase.STARTTLS}
+
+
+async def test_it_ends_when_the_handshake_drips(authority: Authority) -> None:
+    """Protocol items 31 and 88."""
+    server_hello = b"\x16\x03\x03\x00\x7a\x02\x00\x00\x76\x03\x03" + bytes(100)
+    far = FarEnd(replies={"GREETING": Drip(server_hello, 0.05)})
+    fault = await fault_of(far, Security.TLS, authority.file, timeouts=Timeouts(tls=0.3))
+    assert (fault.phase, fault.kind) == (Phase.TLS, FaultKind.TIMEOUT)
+
+
+@BOTH
+async def test_it_parts_well_from_a_server_that_just_hangs_up(
+    security: Security, authority: Authority
+) -> None:
+    """Protocol item 39: a missing close_notify after our QUIT is not an error."""
+    far = far_end(security, authority.context("localhost"), replies={"QUIT": Act.RESET})
+    async with far.serving():
+        server = far.server(host="localhost", security=security, ca_file=str(authority.file))
+        session = await Session.open(server)
+        transaction = await session.send(ENVELOPE, SOURCE, yes)
+        await session.quit()
+    assert transaction.recipients[0].disposition is Disposition.ACCEPTED
+    assert transaction.fault is None
+
+
+async def test_it_logs_in_only_within_tls(authority: Authority) -> None:
+    """Protocol items 40, 41 and 45."""
+    far = FarEnd(
+        offers=("STARTTLS",),
+        offers_in_tls=("AUTH PLAIN",),
+        tls=authority.context("localhost"),
+    )
+    async with far.serving():
+        session = await Session.open(
+            far.server(
+                host="localhost",
+                security=Security.STARTTLS,
+                ca_file=str(authority.file),
+                username="ann",
+                secret="s3cret-word",
+            )
+        )
+        await session.quit()
+    assert session.facts.auth_mechanism == "PLAIN"
+    assert far.commands[3] == "AUTH PLAIN AGFubgBzM2NyZXQtd29yZA=="
+    shown = session.transcript.as_text() + repr(session.transcript.dump()) + repr(session.facts)
+    assert "AUTH PLAIN ***" in shown
+    assert "s3cret" not in shown
+    assert "AGFubgBz" not in shown
