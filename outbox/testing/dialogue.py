@@ -18,11 +18,11 @@ class Stage(StrEnum):
     TLS = "tls"  # the handshake, after the 220 of STARTTLS
     AUTH = "auth"  # counted per line of the client in one exchange
     MAIL = "mail"
-    RCPT = "rcpt"  # counted per transaction
+    RCPT = "rcpt"  # counted per transaction; 0 outside of one
     DATA = "data"
     BODY = "body"  # the index is the number of octets that arrived
     DOT = "dot"
-    BDAT = "bdat"  # counted per chunk of the transaction
+    BDAT = "bdat"  # counted per transaction; 0 outside of one
     RSET = "rset"
     NOOP = "noop"
     QUIT = "quit"

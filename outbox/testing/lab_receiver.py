@@ -85,7 +85,7 @@ class LabReceiver(Receiver):
     def _judge_source(self, transaction: Transaction) -> None:
         source = transaction.source
         self.note("C", f"<{len(source):,} octets>")
-        if self._buffer:
+        if self._buffer and not self._early:
             self._wrong("it sent more behind the message before the reply")
         if _LONE.search(source):
             self._wrong("its message has a bare CR or LF")
@@ -152,13 +152,21 @@ class LabReceiver(Receiver):
         action = self._action_at(Stage.TLS, 1)
         if action is None:
             return True
-        self.hold(action.wait)
         if action == replace(_RIGHT, wait=action.wait) and self.offer.tls:
             self.transport.pause_reading()  # what comes now is TLS already
+            self.hold(action.wait)
             self.when_free(partial(self.start_tls, self.offer.tls))
         else:
-            self.when_free(partial(self._perform, action, "220 2.0.0 This is not TLS", None))
+            self._reader = partial(self._meet_hello, action)
         return False
+
+    def _meet_hello(self, action: Action) -> bool:
+        self._buffer.clear()
+        self._reader = self._read_command
+        if action.wait:
+            self.hold(action.wait)
+        self.after_this(partial(self._perform, action, "220 2.0.0 This is not TLS", None))
+        return True
 
     def _idle(self) -> None:
         action = self._action_at(Stage.IDLE, 1)

@@ -215,7 +215,7 @@ class Receiver(Channel):
         path = _PATH.fullmatch(argument[3:]) if argument[:3].upper() == "TO:" else None
         transaction = self.transaction
         if transaction is None:
-            self.answer(Stage.RCPT, 1, "503 5.5.1 MAIL comes first")
+            self.answer(Stage.RCPT, 0, "503 5.5.1 MAIL comes first")
             return
         transaction.tried += 1
         if path is None or not path[1]:
@@ -267,14 +267,15 @@ class Receiver(Channel):
         if not self.offers("CHUNKING"):
             self.answer(Stage.BDAT, 1, "502 5.5.1 BDAT is not offered")
         elif transaction is None:
-            self.answer(Stage.BDAT, 1, "503 5.5.1 MAIL comes first")
+            self.answer(Stage.BDAT, 0, "503 5.5.1 MAIL comes first")
         elif not transaction.recipients:
             self.answer(Stage.BDAT, transaction.chunks, "554 5.5.1 No valid recipients")
         elif self._last_chunk:
             self._finish(Stage.BDAT, bytes(self._body))
         else:
             reply = f"250 2.0.0 {len(self._body)} octets so far"
-            self.answer(Stage.BDAT, transaction.chunks, reply)
+            if not self.answer(Stage.BDAT, transaction.chunks, reply).startswith("2"):
+                self._end_transaction()  # RFC 3030 2: no chunk is taken behind a refused one
 
     def _begin_body(self) -> None:
         self._body.clear()

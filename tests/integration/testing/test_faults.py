@@ -288,6 +288,15 @@ def test_a_black_hole_in_a_body_stalls_the_writing(fault_lab: StartLab, talk: Op
         client.send(body)
 
 
+def test_no_chunk_is_taken_behind_a_refused_one(fault_lab: StartLab, talk: OpenTalk) -> None:
+    lab = fault_lab("offer CHUNKING, PIPELINING\nat bdat 1: 452 4.3.1 no room")
+    client = talk(lab.port).greeted()
+    client.begin(BOB)
+    client.send(b"BDAT 2\r\nhiBDAT 2 LAST\r\nhi")
+    assert [client.reply()[:3] for _ in range(2)] == ["452", "503"]
+    assert lab.ledger.accepted == []
+
+
 # After the message
 
 

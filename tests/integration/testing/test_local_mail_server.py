@@ -57,6 +57,7 @@ def test_a_dot_that_begins_a_line_goes_though_it_was_not_doubled(
     [
         (["MAIL FROM:<a@b.org>", "RCPT TO:<c@d.org>", "BDAT 2 LAST\r\nhi"], ["250"] * 3),
         (["MAIL FROM:<a@b.org>", "RCPT TO:<reject@d.org>", "BDAT 0 LAST"], ["250", "550", "554"]),
+        (["MAIL FROM:<a@b.org>", "RCPT TO:<reject@d.org>", "BDAT 0"], ["250", "550", "554"]),
         (["BDAT 0 LAST", "NOOP"], ["503", "250"]),
         (
             ["MAIL FROM:<a@b.org>", "RCPT TO:<c@d.org>", "BDAT 0", "DATA", "BDAT 0 LAST"],

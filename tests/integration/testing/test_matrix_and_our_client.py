@@ -1,0 +1,171 @@
+"""Our client meets every scenario of the matrix; what it says must be what the server did.
+
+Protocol items 80 and 96. The time-outs are shorter than any late answer, so that a slow machine
+changes which fault is met, never whether the two agree.
+"""
+
+import asyncio
+from dataclasses import dataclass, field
+
+import pytest
+
+from outbox.smtp import (
+    Disposition,
+    Envelope,
+    Security,
+    Server,
+    Session,
+    SmtpFault,
+    Timeouts,
+    Transaction,
+)
+from outbox.testing.faultlab import FaultLab
+from outbox.testing.matrix import matrix
+from outbox.testing.scenario import Scenario
+
+AT_ONCE = 64  # labs; they mostly wait
+LATE = 1.2
+SHORT = Timeouts(
+    connect=0.5,
+    greeting=0.5,
+    command=0.5,
+    tls=0.5,
+    auth=0.5,
+    data=0.5,
+    block=0.5,
+    dot=0.5,
+    quit=0.3,
+)
+BODY = b"Subject: x\r\n\r\n" + b"0123456789abcdef\r\n" * 100
+
+
+@dataclass(slots=True)
+class Run:
+    """Three messages of two recipients each, sent through one lab."""
+
+    lab: FaultLab
+    opened: list[str] = field(default_factory=list)  # faults of opening
+    sent: dict[str, Transaction] = field(default_factory=dict)  # by Message-ID
+
+    def told(self, message: int) -> list[str]:
+        """What the client told of the recipients of a message, or of opening in vain."""
+        transaction = self.sent.get(f"<{message}@example.org>")
+        if transaction is None:
+            return self.opened
+        return [str(outcome.disposition) for outcome in transaction.recipients]
+
+
+async def proceed() -> bool:
+    return True
+
+
+def server_for(lab: FaultLab, scenario: Scenario) -> Server:
+    secured, login = scenario.offers("STARTTLS"), scenario.offers("AUTH")
+    return Server(
+        host="localhost",
+        port=lab.port,
+        security=Security.STARTTLS if secured else Security.NONE,
+        username="me" if login else "",
+        secret="secret" if login else "",
+        allow_plaintext_auth=True,
+        ehlo_name="client.example",
+        allow_address=lambda address: address == lab.host,
+        timeouts=SHORT,
+        ca_file=lab.ca_file if secured else None,
+    )
+
+
+async def run(scenario: Scenario) -> Run:
+    with FaultLab(scenario) as lab:
+        found, session = Run(lab), None
+        server = server_for(lab, scenario)
+        for number in (1, 2, 3):
+            try:
+                if session is None or not session.usable:
+                    session = await Session.open(server)
+            except SmtpFault as fault:
+                found.opened.append(str(fault.kind))
+                continue
+            message_id = f"<{number}@example.org>"
+            source = f"Message-ID: {message_id}\r\n".encode() + BODY
+            recipients = (f"ann{number}@example.net", f"bob{number}@example.net")
+            envelope = Envelope(sender="alice@example.org", recipients=recipients)
+            found.sent[message_id] = await session.send(envelope, source, proceed)
+            if not session.usable:
+                await session.quit()
+        if session is not None:
+            await session.quit()
+    return found
+
+
+@pytest.fixture(scope="module")
+def runs() -> dict[str, Run]:
+    async def run_all() -> dict[str, Run]:
+        places = asyncio.Semaphore(AT_ONCE)
+
+        async def one(scenario: Scenario) -> tuple[str, Run]:
+            async with places:
+                return scenario.name, await run(scenario)
+
+        return dict(await asyncio.gather(*map(one, matrix(late=LATE))))
+
+    return asyncio.run(run_all())
+
+
+def contradictions(found: Run) -> list[str]:
+    """Return where the client and the server's ledger disagree."""
+    wrong = list(found.lab.ledger.wrongs)
+    for message_id, transaction in found.sent.items():
+        for outcome in transaction.recipients:
+            told = outcome.disposition
+            copies = found.lab.ledger.copies(message_id, outcome.address)
+            if told is Disposition.ACCEPTED:
+                agree = copies == 1
+            elif told is Disposition.UNCERTAIN:
+                agree = transaction.dot_sent and copies <= 1
+            else:
+                agree = copies == 0
+            if not agree:
+                wrong.append(f"{message_id} {outcome.address}: {told}, but {copies} copies")
+    return wrong
+
+
+def test_what_the_client_tells_is_what_the_server_did(runs: dict[str, Run]) -> None:
+    wrong = {name: bad for name, found in runs.items() if (bad := contradictions(found))}
+    dialogues = "\n\n".join(f"{name}\n{runs[name].lab.ledger.text()}" for name in list(wrong)[:3])
+    assert not wrong, dialogues
+
+
+def test_every_message_is_kept_byte_for_byte(runs: dict[str, Run]) -> None:
+    kept = [taken for found in runs.values() for taken in found.lab.ledger.accepted]
+    assert len(kept) > 1000
+    for taken in kept:
+        assert taken.source == f"Message-ID: {taken.message_id}\r\n".encode() + BODY
+
+
+@pytest.mark.parametrize(
+    ("name", "message", "told"),
+    [
+        ("mail/4xx/pipelined/first", 1, ["transient", "transient"]),
+        ("mail/5xx/stepwise/third", 3, ["permanent", "permanent"]),
+        ("rcpt-1/5xx/pipelined/first", 1, ["permanent", "accepted"]),
+        ("rcpt-2/4xx/chunking/third", 3, ["accepted", "transient"]),
+        ("data/close/pipelined/third", 3, ["not_tried", "not_tried"]),
+        ("dot/4xx/stepwise/first", 1, ["transient", "transient"]),
+        ("dot/close/pipelined/first", 1, ["uncertain", "uncertain"]),
+        ("dot/reset/pipelined/third", 3, ["uncertain", "uncertain"]),
+        ("dot/black-hole/stepwise/first", 1, ["uncertain", "uncertain"]),
+        ("dot/never-answer/pipelined/third", 3, ["uncertain", "uncertain"]),
+        ("bdat/late/chunking/first", 1, ["uncertain", "uncertain"]),
+        ("bdat/5xx/chunking/third", 3, ["permanent", "permanent"]),
+        ("quit/reset/pipelined/first", 3, ["accepted", "accepted"]),  # protocol item 92
+        ("idle/421-close/pipelined/first", 2, ["accepted", "accepted"]),  # protocol item 90
+        ("greeting/black-hole/pipelined/first", 1, ["timeout"] * 3),
+        ("tls/garbage/pipelined/first", 1, ["tls"] * 3),
+        ("auth/5xx/pipelined/first", 1, ["auth_rejected"] * 3),
+    ],
+)
+def test_each_fault_is_told_as_what_it_is(
+    runs: dict[str, Run], name: str, message: int, told: list[str]
+) -> None:
+    assert runs[name].told(message) == told, runs[name].lab.ledger.text()
