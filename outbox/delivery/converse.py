@@ -24,7 +24,7 @@ from outbox.delivery.verdict import (
     judge_transaction,
     judge_unopened,
 )
-from outbox.models import Account, Outcome, Session, State
+from outbox.models import Account, Destination, Outcome, Session, State
 
 
 def server_for(account: Account, secret: str | None = None) -> smtp.Server:
@@ -156,9 +156,13 @@ def unopened(job: Job, row: Session, fault: smtp.SmtpFault, retry_at: dt.datetim
 
 
 def quarantined(job: Job, why: str) -> Result:
-    """Describe a job on which our own code failed: held with its traceback, in nobody's way."""
+    """Describe a job on which our own code failed: kept with its traceback, in nobody's way.
+
+    A person decides what becomes of it; whether it may have been sent is told by its state.
+    """
     verdict = Verdict(
-        state=State.HELD, reason=f"This mail could not be processed: {why}", counts=True
+        state=State.UNCERTAIN if job.is_marked else State.HELD,
+        reason=f"This mail could not be processed: {why}",
     )
     return Result(
         job=job,
@@ -170,16 +174,16 @@ def quarantined(job: Job, why: str) -> Result:
 
 
 def session_row(
-    destination_id: int,
+    destination: Destination,
     worker_id: int,
-    server: smtp.Server,
     facts: smtp.SessionFacts | None,
     opening: smtp.Transcript | None,
 ) -> Session:
     """Describe a connection, or the failure to get one, as its row."""
-    facts = facts or smtp.SessionFacts(host=server.host, port=server.port)
+    account = destination.account
+    facts = facts or smtp.SessionFacts(host=account.host, port=account.port)
     return Session(
-        destination_id=destination_id,
+        destination_id=destination.pk,
         worker_id=worker_id,
         host=facts.host,
         address=facts.address,

@@ -24,6 +24,8 @@ class Job:
     sender_key: int  # whose turn this is
     envelope_sender: str
     sha256: str
+    is_whole: bool  # no other recipient of the message exists
     source: bytes | None  # None: large, read when its turn comes
     resend_after: dt.timedelta | None  # None: an uncertain recipient waits for a person
     recipients: list[JobRecipient] = field(default_factory=list)
+    is_marked: bool = False  # "the dot is about to leave" was committed

@@ -7,18 +7,23 @@ try at a time; it never holds more connections than it has slots.
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import logging
 import random
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from django.core.exceptions import ImproperlyConfigured
+
 from outbox import smtp
-from outbox.delivery import claim, converse, record, route
+from outbox.delivery import claim, converse, route
 from outbox.delivery.job import Job
-from outbox.delivery.record import Closed, Opened
+from outbox.delivery.record import Closed, Freed, GivenBack, Opened
+from outbox.delivery.recorder import DATABASE_AWAY
 from outbox.delivery.verdict import RouteEffect, judge_route
 from outbox.models import Circuit, Destination, Session
 from outbox.models.secrets import SecretUnreadableError
@@ -66,14 +71,16 @@ class Lane:
             return
         async with self._feeding:
             slots = [] if self._tasks else await self._take_slots(1)
-            if self._tasks or slots:
-                await self._claim()
-                slots += await self._take_slots(self._sessions_wanted() - len(slots))
-            for slot in slots[: max(self._sessions_wanted(), 0)]:
-                self._start(slot)
-                slots.remove(slot)
-            if slots:
-                await self._free(slots)
+            try:
+                if self._tasks or slots:
+                    await self._claim()
+                    slots += await self._take_slots(self._sessions_wanted() - len(slots))
+                for slot in slots[: max(self._sessions_wanted(), 0)]:
+                    self._start(slot)
+                    slots.remove(slot)
+            finally:
+                self._free(slots)
+                self._leave_nothing_unserved()
 
     def _sessions_wanted(self) -> int:
         """How many more would have a job to begin with, within what is allowed."""
@@ -106,22 +113,23 @@ class Lane:
     def _claim_with_leave(self, room: int) -> list[Job]:
         """Runs in the claimer's thread."""
         using, pk = self._engine.using, self.destination.pk
-        granted = room
+        leave = route.Leave(room)
         asked = route.has_limits(self.destination)
         if asked:
-            granted = route.ask_leave(pk, room, using).recipients
-        if granted <= 0:
+            leave = route.ask_leave(pk, room, using)
+        if leave.recipients <= 0:
             return []
         jobs = claim.claim(
             destination_id=pk,
             worker_id=self._engine.lease.worker_id,
-            limit=granted,
+            limit=leave.recipients,
             after_sender=self._last_sender,
             using=using,
         )
-        unused = granted - sum(len(job.recipients) for job in jobs)
+        unused = leave.recipients - sum(len(job.recipients) for job in jobs)
         if asked and unused:
-            route.give_back_leave(pk, unused, using)
+            with suppress(*DATABASE_AWAY):  # what was claimed must not be lost for a count
+                route.give_back_leave(pk, leave, unused, using)
         if jobs:
             self._last_sender = jobs[-1].sender_key
         return jobs
@@ -129,18 +137,28 @@ class Lane:
     def _start(self, slot: int) -> None:
         task = asyncio.create_task(self._serve(slot))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
 
-    async def _free(self, slots: list[int]) -> None:
-        await self._engine.in_claimer(
-            partial(
-                route.free_slots,
-                self.destination.pk,
-                self._engine.lease.worker_id,
-                slots,
-                self._engine.using,
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not self._feeding.locked():
+            self._leave_nothing_unserved()
+
+    def _leave_nothing_unserved(self) -> None:
+        """A job in hand that no session is going to take would never be tried."""
+        if self._jobs and not self._tasks:
+            self._give_back()
+
+    def _free(self, slots: list[int]) -> None:
+        """The recorder has the patience that a slot be freed even while the database is away."""
+        if slots:
+            self._engine.recorder.put(
+                Freed(
+                    destination_id=self.destination.pk,
+                    worker_id=self._engine.lease.worker_id,
+                    slots=tuple(slots),
+                )
             )
-        )
 
     async def _serve(self, slot: int) -> None:
         """Hold one slot: open a session when a job waits, serve jobs over it, close, repeat."""
@@ -153,7 +171,7 @@ class Lane:
         except Exception:
             logger.exception("A session task for %s ended on a defect.", self.destination)
         finally:
-            await self._free([slot])
+            self._free([slot])
 
     async def _next_job(self) -> Job | None:
         """Wait for a job for as long as a session may stay idle; None when none came."""
@@ -180,44 +198,56 @@ class Lane:
         return True
 
     async def _open_for(self, job: Job) -> _Warm | None:
-        try:
-            return await self._open(job)
-        except Exception as error:  # noqa: BLE001  # whatever it is, the job must not be lost
-            self._engine.recorder.put(converse.quarantined(job, f"{type(error).__name__}: {error}"))
-            return None
-
-    async def _open(self, job: Job) -> _Warm | None:
         """Open a session for this job; when that fails, the job waits for the route."""
-        account = self.destination.account
         try:
-            server = converse.server_for(account)
-        except SecretUnreadableError as error:
-            fault = smtp.SmtpFault(smtp.Phase.AUTH, smtp.FaultKind.AUTH_UNAVAILABLE, str(error))
-            await self._fail_open(job, None, fault)
-            return None
-        try:
-            session = await smtp.Session.open(server)
+            return await self._open()
         except smtp.SmtpFault as fault:
-            await self._fail_open(job, server, fault)
-            return None
-        row = converse.session_row(
-            self.destination.pk,
-            self._engine.lease.worker_id,
-            server,
-            session.facts,
-            session.transcript,
-        )
+            await self._fail_open(job, fault)
+        except asyncio.CancelledError:
+            self._give_back(job)
+            raise
+        except Exception as error:
+            logger.exception("A session for %s could not be opened.", self.destination)
+            why = f"{type(error).__name__}: {error}"
+            defect = smtp.SmtpFault(smtp.Phase.CONNECT, smtp.FaultKind.LOCAL, why)
+            await self._fail_open(job, defect)
+        return None
+
+    async def _open(self) -> _Warm:
+        """Raises SmtpFault, and whatever an account's own settings are wrong for."""
+        try:
+            server = converse.server_for(self.destination.account)
+        except (SecretUnreadableError, ImproperlyConfigured) as error:
+            kind = smtp.FaultKind.AUTH_UNAVAILABLE
+            raise smtp.SmtpFault(smtp.Phase.AUTH, kind, str(error)) from error
+        session = await smtp.Session.open(server)
+        row = self._session_row(session.facts, session.transcript)
         self._engine.recorder.put(Opened(session=row))
-        await self._stands()
+        if not self._is_suspect:
+            await self._stands()
         return _Warm(session, row, _identity(self.destination))
+
+    def _session_row(
+        self, facts: smtp.SessionFacts | None, opening: smtp.Transcript | None
+    ) -> Session:
+        return converse.session_row(self.destination, self._engine.lease.worker_id, facts, opening)
+
+    @property
+    def _is_suspect(self) -> bool:
+        """Tell whether the route has failed since it last carried a mail."""
+        return self.destination.circuit != Circuit.CLOSED or self.destination.circuit_faults > 0
 
     async def _stands(self) -> None:
         """A connection stands: the circuit closes, and more may be opened."""
-        if self.destination.circuit != Circuit.CLOSED or self.destination.circuit_faults:
+        if self._is_suspect:
+            try:
+                await self._engine.in_claimer(
+                    partial(route.report_success, self.destination.pk, self._engine.using)
+                )
+            except DATABASE_AWAY as error:
+                logger.warning("%s stands, which could not be written: %s", self.destination, error)
+                return
             self.destination.circuit, self.destination.circuit_faults = Circuit.CLOSED, 0
-            await self._engine.in_claimer(
-                partial(route.report_success, self.destination.pk, self._engine.using)
-            )
             self._dry = False
         share = route.fair_share(
             self.destination.account.max_connections, self._engine.lease.workers_alive
@@ -227,52 +257,52 @@ class Lane:
         self._allowed = min(self._allowed, share)
         self._engine.spawn(self.feed())
 
-    async def _fail_open(self, job: Job, server: smtp.Server | None, fault: smtp.SmtpFault) -> None:
-        account = self.destination.account
+    async def _fail_open(self, job: Job, fault: smtp.SmtpFault) -> None:
         self._allowed = 1
-        trouble = await self._report(judge_route(fault), fault.detail)
-        row = converse.session_row(
-            self.destination.pk,
-            self._engine.lease.worker_id,
-            server
-            or smtp.Server(host=account.host, port=account.port, security=smtp.Security.NONE),
-            fault.facts,
-            fault.transcript,
-        )
+        retry_at = await self._report(judge_route(fault), fault.detail)
+        row = self._session_row(fault.facts, fault.transcript)
         self._engine.recorder.put(Opened(session=row))
         self._engine.recorder.put(Closed(session=row, closing=""))
-        self._engine.recorder.put(converse.unopened(job, row, fault, trouble.retry_at))
-        await self._give_back()
+        self._engine.recorder.put(converse.unopened(job, row, fault, retry_at))
 
-    async def _report(self, effect: RouteEffect, reason: str) -> route.RouteTrouble:
-        trouble = await self._engine.in_claimer(
-            partial(
-                route.report_fault,
-                self.destination.pk,
-                effect,
-                reason,
-                random.random(),  # noqa: S311  # jitter
-                self._engine.using,
+    async def _report(self, effect: RouteEffect, reason: str) -> dt.datetime:
+        """Tell the route of a fault; return when it is tried again."""
+        self._give_back()
+        try:
+            trouble = await self._engine.in_claimer(
+                partial(
+                    route.report_fault,
+                    self.destination.pk,
+                    effect,
+                    reason,
+                    random.random(),  # noqa: S311  # jitter
+                    self._engine.using,
+                )
             )
-        )
+        except DATABASE_AWAY as error:
+            logger.warning("A fault of %s could not be written: %s", self.destination, error)
+            first = dt.timedelta(seconds=self._engine.conf.circuit_first)
+            return dt.datetime.now(dt.UTC) + first
         if trouble.opened:
             self._engine.tell_circuit(self.destination, reason, trouble)
         self.destination.circuit_faults += 1
-        return trouble
+        return trouble.retry_at
 
-    async def _give_back(self) -> None:
+    def _give_back(self, *begun: Job) -> None:
         """Return what was claimed ahead: another worker, or a later time, may serve it."""
-        jobs = list(self._jobs)
+        jobs = (*begun, *self._jobs)
         self._jobs.clear()
         self._dry = True
         if jobs:
-            await self._engine.in_claimer(partial(record.give_back, jobs, self._engine.using))
+            self._engine.recorder.put(GivenBack(jobs=jobs, worker_id=self._engine.lease.worker_id))
 
     async def _serve_over(self, warm: _Warm, job: Job | None) -> None:
         """Serve jobs over one session until it has to be left."""
         try:
             while job is not None:
-                await self._one(warm, job)
+                effect = await self._one(warm, job)
+                if effect == RouteEffect.NONE and self._is_suspect:
+                    await self._stands()
                 if not warm.session.usable or self._spent(warm):
                     return
                 job = await self._next_job()
@@ -297,33 +327,43 @@ class Lane:
             or warm.identity != _identity(self.destination)
         )
 
-    async def _one(self, warm: _Warm, job: Job) -> None:
+    async def _one(self, warm: _Warm, job: Job) -> RouteEffect:
         """One transaction. What our own code fails on is quarantined and stops nobody else."""
         engine = self._engine
         while engine.recorder.backlog > _RECORDER_FULL:  # noqa: ASYNC110  # it is a thread
             await asyncio.sleep(0.01)
         try:
-            source = job.source
-            if source is None:
-                source = await engine.in_claimer(
-                    partial(claim.read_source, job.message_id, engine.using)
-                )
-            job.source = None  # a waiting outcome need not hold the body
+            source = await self._source_of(job)
             result, effect = await converse.converse(
                 warm.session, warm.row, job, source, self._before_dot(job)
             )
+        except DATABASE_AWAY:
+            self._give_back(job)
+            return RouteEffect.NONE
         except Exception as error:  # noqa: BLE001  # whatever it is, it concerns this mail alone
             engine.recorder.put(converse.quarantined(job, f"{type(error).__name__}: {error}"))
             warm.session.abort()
-            return
+            return RouteEffect.NONE
+        engine.recorder.put(result)
         if effect != RouteEffect.NONE:
             await self._report(effect, result.verdicts[0].reason)
-        engine.recorder.put(result)
+        return effect
+
+    async def _source_of(self, job: Job) -> bytes:
+        """Take the source from the job, so that a waiting outcome need not hold the body."""
+        source, job.source = job.source, None
+        if source is not None:
+            return source
+        return await self._engine.in_claimer(
+            partial(claim.read_source, job.message_id, self._engine.using)
+        )
 
     def _before_dot(self, job: Job) -> Callable[[], Any]:
         async def allowed() -> bool:
             lease = self._engine.lease
-            return lease.held and await self._engine.recorder.mark(job.attempt_id) and lease.held
+            if lease.held:
+                job.is_marked = await self._engine.recorder.mark(job.attempt_id)
+            return job.is_marked and lease.held
 
         return allowed
 
@@ -332,7 +372,7 @@ class Lane:
         self._closing = True
         async with self._more:
             self._more.notify_all()
-        await self._give_back()
+        self._give_back()
         if self._tasks:
             _, left = await asyncio.wait(self._tasks, timeout=patience)
             for task in left:

@@ -13,12 +13,13 @@ from typing import Any
 
 from django.db import transaction
 
+from outbox.delivery import route
 from outbox.delivery.job import Job
 from outbox.delivery.verdict import Verdict
 from outbox.models import Attempt, Event, EventKind, Outcome, Recipient, Session, State
 from outbox.models.bulk import Column, update_rows
 from outbox.models.clock import database_now
-from outbox.models.rollup import roll_up
+from outbox.models.rollup import roll_up, roll_up_single
 from outbox.signals import Change
 
 
@@ -79,7 +80,24 @@ class Result:
             )
 
 
-Unit = Mark | Opened | Closed | Result
+@dataclass(slots=True, kw_only=True)
+class GivenBack:
+    """Jobs that were claimed and never begun: another worker, or a later time, may serve them."""
+
+    jobs: Sequence[Job]
+    worker_id: int
+
+
+@dataclass(slots=True, kw_only=True)
+class Freed:
+    """Connection slots that are not needed any more."""
+
+    destination_id: int
+    worker_id: int
+    slots: Sequence[int]
+
+
+Unit = Mark | Opened | Closed | Result | GivenBack | Freed
 
 _ATTEMPT = (
     Column("session_id", "bigint"),
@@ -122,7 +140,15 @@ def write(units: Sequence[Unit], using: str) -> None:
         _write_sessions([unit.session for unit in units if isinstance(unit, Opened)], using)
         _write_closings([unit for unit in units if isinstance(unit, Closed)], now, using)
         _write_marks([unit for unit in units if isinstance(unit, Mark)], now, using)
-        _write_results([unit for unit in units if isinstance(unit, Result)], now, using)
+        _write_ends(
+            [unit for unit in units if isinstance(unit, Result)],
+            [unit for unit in units if isinstance(unit, GivenBack)],
+            now,
+            using,
+        )
+        for unit in units:
+            if isinstance(unit, Freed):
+                route.free_slots(unit.destination_id, unit.worker_id, unit.slots, using)
 
 
 def _write_sessions(sessions: Sequence[Session], using: str) -> None:
@@ -154,7 +180,9 @@ def _write_marks(marks: Sequence[Mark], now: dt.datetime, using: str) -> None:
         mark.granted = mark.attempt_id in granted
 
 
-def _write_results(results: Sequence[Result], now: dt.datetime, using: str) -> None:
+def _write_ends(
+    results: Sequence[Result], returned: Sequence[GivenBack], now: dt.datetime, using: str
+) -> None:
     results = sorted(results, key=lambda result: result.job.attempt_id)
     kept = set(
         update_rows(
@@ -167,12 +195,46 @@ def _write_results(results: Sequence[Result], now: dt.datetime, using: str) -> N
     )
     for result in results:
         result.fenced = result.job.attempt_id not in kept
+    undone = _drop_attempts(returned, using)
     owned = [result for result in results if not result.fenced]
     _change_recipients(owned, State.SENDING, now, using)
+    _put_back(undone, using)
     late = [result for result in results if result.fenced]
     if late:
         _write_late(late, now, using)
-    roll_up([result.job.message_id for result in results], now, using)
+    single = {
+        result.job.message_id: result.verdicts[0].state for result in owned if result.job.is_whole
+    }
+    roll_up_single(single, using)
+    jobs = [result.job for result in results] + [job for unit in returned for job in unit.jobs]
+    roll_up({job.message_id for job in jobs} - single.keys(), now, using)
+
+
+def _drop_attempts(returned: Sequence[GivenBack], using: str) -> list[int]:
+    """Delete the attempts that never began; return whose recipients are free again."""
+    undone: list[int] = []
+    for unit in returned:
+        open_ones = Attempt.objects.using(using).filter(
+            pk__in=[job.attempt_id for job in unit.jobs],
+            worker_id=unit.worker_id,
+            ended_at=None,
+            dot_marked_at=None,
+        )
+        locked = open_ones.order_by("pk").select_for_update(no_key=True)
+        undone += locked.values_list("pk", flat=True)
+    if undone:
+        # Nothing points to them but the recipients that _put_back lets go of.
+        Attempt.objects.using(using).filter(pk__in=undone)._raw_delete(using)
+    return undone
+
+
+def _put_back(attempt_ids: Sequence[int], using: str) -> None:
+    """Let recipients wait as if they had not been claimed."""
+    if not attempt_ids:
+        return
+    held = Recipient.objects.using(using).filter(attempt_id__in=attempt_ids, state=State.SENDING)
+    held.filter(attempts=0).update(state=State.QUEUED, attempt=None)
+    held.filter(attempts__gt=0).update(state=State.DEFERRED, attempt=None)
 
 
 def _change_recipients(
@@ -286,22 +348,3 @@ def clean(text: str) -> str:
     if text.isascii() and "\0" not in text:
         return text
     return text.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode()
-
-
-def give_back(jobs: Sequence[Job], using: str) -> None:
-    """Return jobs that were claimed and never begun, as if they had not been claimed."""
-    with transaction.atomic(using=using):
-        now = database_now(using)
-        attempt_ids = sorted(job.attempt_id for job in jobs)
-        open_ones = Attempt.objects.using(using).filter(
-            pk__in=attempt_ids, ended_at=None, dot_marked_at=None
-        )
-        locked = list(open_ones.order_by("pk").select_for_update(no_key=True).values_list("pk"))
-        ours = {row[0] for row in locked}
-        tried = Recipient.objects.using(using).filter(attempt_id__in=ours, state=State.SENDING)
-        tried.filter(attempts=0).update(state=State.QUEUED, attempt=None)
-        tried.filter(attempts__gt=0).update(state=State.DEFERRED, attempt=None)
-        Attempt.objects.using(using).filter(pk__in=ours)._raw_delete(
-            using
-        )  # rows nothing points to
-        roll_up([job.message_id for job in jobs], now, using)

@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 _GROUP = 400  # units in one commit, at most
 _SQLITE_PAUSE = 0.004  # seconds between commits, so that Send finds the database unlocked
 _RETRY_LONGEST = 5.0
+DATABASE_AWAY = (OperationalError, InterfaceError)  # as opposed to a row it refuses
 
 
 class Recorder:
@@ -116,7 +117,7 @@ class Recorder:
         while True:
             try:
                 record.write(units, self._using)
-            except (OperationalError, InterfaceError) as error:
+            except DATABASE_AWAY as error:
                 self.healthy = False
                 logger.warning("The database does not answer; outcomes are kept: %s", error)
                 with suppress(DatabaseError, InterfaceError):

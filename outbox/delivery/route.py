@@ -6,10 +6,12 @@ keep the rate limits. Each is decided by the database in a short transaction.
 
 import datetime as dt
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.db import connections, transaction
 from django.db.models import F, Q
+from django.db.models.functions import Greatest
 
 from outbox.conf import get_conf
 from outbox.delivery.verdict import RouteEffect
@@ -82,13 +84,17 @@ def _within_limits(destination: Destination, wanted: int, now: dt.datetime) -> i
     return granted
 
 
-def give_back_leave(destination_id: int, unused: int, using: str) -> None:
+def give_back_leave(destination_id: int, leave: Leave, unused: int, using: str) -> None:
     """Return leave that found no due mail; a probe that found none leaves the circuit open."""
     destination = Destination.objects.using(using).filter(pk=destination_id)
-    destination.update(minute_count=F("minute_count") - unused, day_count=F("day_count") - unused)
-    destination.filter(circuit=Circuit.HALF_OPEN).update(
-        circuit=Circuit.OPEN, circuit_until=database_now(using)
+    destination.update(  # a new minute may have begun meanwhile, with less on its count
+        minute_count=Greatest(F("minute_count") - unused, 0),
+        day_count=Greatest(F("day_count") - unused, 0),
     )
+    if leave.is_probe:
+        destination.filter(circuit=Circuit.HALF_OPEN).update(
+            circuit=Circuit.OPEN, circuit_until=database_now(using)
+        )
 
 
 def take_slots(
@@ -114,7 +120,7 @@ def take_slots(
         return [row[0] for row in cursor.fetchall()]
 
 
-def free_slots(destination_id: int, worker_id: int, numbers: list[int], using: str) -> None:
+def free_slots(destination_id: int, worker_id: int, numbers: Sequence[int], using: str) -> None:
     """Give connection slots back."""
     Slot.objects.using(using).filter(
         destination_id=destination_id, worker_id=worker_id, number__in=numbers
@@ -150,6 +156,14 @@ class RouteTrouble:
     needs_person: bool
 
 
+def pause_for(trips: int, chance: float) -> float:
+    """Seconds an open circuit rests after so many openings in a row; jitter only adds to it."""
+    conf = get_conf()
+    steps = min(max(trips, 1) - 1, 32)  # a power beyond this overflows, long after the cap
+    plain: float = min(conf.circuit_first * 2**steps, conf.circuit_max)
+    return plain * (1 + conf.backoff_jitter * chance)
+
+
 def report_fault(
     destination_id: int, effect: RouteEffect, reason: str, chance: float, using: str
 ) -> RouteTrouble:
@@ -158,8 +172,13 @@ def report_fault(
     with transaction.atomic(using=using):
         now = database_now(using)
         route = (
-            Destination.objects.using(using).select_for_update(no_key=True).get(pk=destination_id)
+            Destination.objects.using(using)
+            .select_for_update(no_key=True)
+            .filter(pk=destination_id)
+            .first()
         )
+        if route is None:  # its account was deleted; the sweep holds the mail
+            return RouteTrouble(retry_at=now, opened=False, needs_person=False)
         was_open = route.circuit == Circuit.OPEN and (route.circuit_until or now) > now
         route.circuit_faults += 1
         route.circuit_reason = reason
@@ -170,9 +189,7 @@ def report_fault(
         )
         if opens and not was_open:
             route.circuit_trips += 1
-        steps = max(route.circuit_trips, 1) - 1
-        pause = min(conf.circuit_first * 2 ** min(steps, 32), conf.circuit_max)
-        retry_at = now + dt.timedelta(seconds=pause * (1 + conf.backoff_jitter * chance))
+        retry_at = now + dt.timedelta(seconds=pause_for(route.circuit_trips, chance))
         if was_open:
             retry_at = route.circuit_until or retry_at
         elif opens:
