@@ -22,7 +22,7 @@ _QUEUE_ID = re.compile(
     r"|InternalId=(\d+)"  # Exchange
     r"|queued \(([\w.-]+)\)"  # Haraka
     r"|^(?:2\.\d\.\d )?(\w{10,}) Message accepted"  # sendmail
-    r"|^(?:2\.\d\.\d )?ok:? +(?:\d{9,} +)?((?=\S*\d)[\w.:-]{8,})",  # Gmail, SES
+    r"|^(?:2\.\d\.\d )?ok:? +(?!\d+ qp )(?:\d{9,} +)?((?=\S*\d)[\w.:-]{8,})",  # Gmail, SES
     re.IGNORECASE,
 )
 

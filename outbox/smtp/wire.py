@@ -190,12 +190,16 @@ class Wire(asyncio.Protocol):
 
     def _is_moving(self) -> bool:
         """Whether a body still leaves, however slowly; then its phase has more time."""
-        if self.protocol.phase not in {Phase.BODY, Phase.DOT}:
+        phase = self.protocol.phase
+        if phase not in {Phase.BODY, Phase.DOT}:
             return False
         before, self._unsent = self._unsent, self._bytes_unsent()
-        if not self._unsent or 0 < before <= self._unsent:
+        has_moved = self._unsent < before if before else self._unsent > 0
+        if not has_moved:
             return False
-        self._deadline = self._loop.time() + self._timeouts.block
+        # Once all has left, the wait for the reply begins (RFC 5321 4.5.3.2.6).
+        limit = self._timeouts.block if self._unsent else self._limits[phase]
+        self._deadline = self._loop.time() + limit
         return True
 
     def _bytes_unsent(self) -> int:

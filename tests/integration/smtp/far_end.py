@@ -10,7 +10,7 @@ import contextlib
 import socket
 import ssl
 import struct
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
@@ -73,23 +73,31 @@ class FarEnd:
     offers_in_tls: Sequence[str] | None = None  # None: the same
     tls: ssl.SSLContext | None = None
     implicit_tls: bool = False
-    stops_reading_in_body: bool = False  # answers DATA, then reads no further
+    reads_body: bool = True
+    body_bytes_per_second: int = 0  # 0: as fast as it can
+    closes_after_body_bytes: int = 0  # 0: never
+    receive_buffer: int = 0  # of the kernel; small, so that a slow reader looks like a slow link
+    bytes_in_body: int = 0  # of the last body, before its end came
     commands: list[str] = field(default_factory=list)
     mails: list[bytes] = field(default_factory=list)
     connections: int = 0
     port: int = 0
     sni: list[str | None] = field(default_factory=list)
     _used: dict[str, int] = field(default_factory=dict)
+    _writers: list[asyncio.StreamWriter] = field(default_factory=list)
     _conversations: set[asyncio.Task[None]] = field(default_factory=set)
 
     @contextlib.asynccontextmanager
     async def serving(self, host: str = "127.0.0.1") -> AsyncIterator["FarEnd"]:
         if self.tls is not None:
             self.tls.sni_callback = lambda _tls, name, _context: self.sni.append(name)
+        listener = socket.create_server((host, 0))
+        if self.receive_buffer:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.receive_buffer)
         server = await asyncio.start_server(
-            self._converse, host, 0, ssl=self.tls if self.implicit_tls else None, limit=1 << 24
+            self._converse, sock=listener, ssl=self.tls if self.implicit_tls else None
         )
-        self.port = server.sockets[0].getsockname()[1]
+        self.port = listener.getsockname()[1]
         try:
             yield self
         finally:
@@ -117,11 +125,32 @@ class FarEnd:
         self._used[name] = used + 1
         return given[min(used, len(given) - 1)]
 
+    async def until(self, claim: Callable[[], bool]) -> None:
+        """Wait for what the server is to hear; a test's own limit bounds it."""
+        while not claim():  # noqa: ASYNC110 - one poller in a test, and nothing to be told by
+            await asyncio.sleep(0.002)
+
+    async def heard(self, command: str, times: int = 1) -> None:
+        """Wait until a command came so many times."""
+        await self.until(lambda: self.commands.count(command) >= times)
+
+    def say_unasked(self, data: bytes) -> None:
+        """Say something on every open connection."""
+        for writer in self._writers:
+            writer.write(data)
+
+    def hang_up(self, last_words: bytes = b"") -> None:
+        """Close every open connection, with last words."""
+        self.say_unasked(last_words)
+        for writer in self._writers:
+            writer.close()
+
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         task = asyncio.current_task()
         assert task is not None
         self._conversations.add(task)
+        self._writers.append(writer)
         over = (_OverError, OSError, asyncio.IncompleteReadError, asyncio.CancelledError)
         with contextlib.suppress(*over):
             try:
@@ -187,18 +216,18 @@ class _Conversation:
             return
         if not (await self.say("DATA")).startswith("354"):
             return
-        if self.far_end.stops_reading_in_body:
-            await asyncio.sleep(3600)
-        lines = []
-        while (line := await self.reader.readuntil(b"\n")) != b".\r\n":
-            lines.append(line[1:] if line.startswith(b".") else line)
-        self.far_end.mails.append(b"".join(lines))
+        body = b"\r\n"
+        while b"\r\n.\r\n" not in body[-5:]:
+            body += await self.some_of_body(65_536)
+        self.far_end.mails.append(body[2:-3].replace(b"\r\n.", b"\r\n").removeprefix(b"."))
         self.far_end.commands.append(".")
         await self.say("DOT")
 
     async def chunk(self, command: str) -> None:
         _, size, *last = command.split()
-        self.body += await self.reader.readexactly(int(size))
+        end = len(self.body) + int(size)
+        while len(self.body) < end:
+            self.body += await self.some_of_body(end - len(self.body))
         name = "DOT" if last else "BDAT"
         if not self.recipients and name not in self.far_end.replies:
             await self.write("503 5.5.1 no valid recipients")
@@ -206,6 +235,20 @@ class _Conversation:
         if last:
             self.far_end.mails.append(self.body)
         await self.say(name)
+
+    async def some_of_body(self, limit: int) -> bytes:
+        far_end = self.far_end
+        if not far_end.reads_body:
+            await self.act(Act.SILENCE)
+        piece = await self.reader.read(min(limit, 65_536))
+        if not piece:
+            raise _OverError
+        far_end.bytes_in_body += len(piece)
+        if 0 < far_end.closes_after_body_bytes < far_end.bytes_in_body:
+            raise _OverError
+        if far_end.body_bytes_per_second:
+            await asyncio.sleep(len(piece) / far_end.body_bytes_per_second)
+        return piece
 
     async def say(self, name: str, default: str = "") -> str:
         entry = self.far_end.entry(name) if name in self.far_end.replies or not default else default

@@ -1,0 +1,125 @@
+"""A server that hangs up, resets or talks nonsense, at every stage and in every course."""
+
+import pytest
+
+from outbox.smtp import Disposition, Envelope, FaultKind, Phase, Session, SmtpFault, Timeouts
+from tests.integration.smtp.far_end import Act, Entry, FarEnd, Raw
+from tests.integration.smtp.test_sending import AT_EACH_COMMAND, COURSES, IN_EACH_COURSE, SOURCE
+
+ENVELOPE = Envelope(sender="a@x.test", recipients=("b@y.test", "c@y.test"))
+WAYS: dict[str, Entry] = {
+    "closes": Act.CLOSE,
+    "resets": Act.RESET,
+    "half a reply, then closes": Raw(b"250-half a", Act.CLOSE),
+    "garbage": "what?",
+    "421": Raw(b"421 4.3.2 bye\r\n", Act.CLOSE),
+    "421 and goes on": "421 4.3.2 bye",
+    "wrong class": "150 wait",
+    "endless line": Raw(b"2" * 100_000),
+    "endless reply": Raw(b"250-more\r\n" * 2_000),
+    "binary": Raw(bytes(range(256)) * 4 + b"\r\n"),
+}
+SHUTDOWN = {"421", "421 and goes on"}
+
+
+async def yes() -> bool:
+    return True
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    ("command", "phase"), [("GREETING", Phase.GREETING), ("EHLO", Phase.EHLO), ("AUTH", Phase.AUTH)]
+)
+async def test_an_opening_ends_in_a_fault(command: str, phase: Phase, way: str) -> None:
+    """Protocol items 23, 82, 83 and 89; the fault carries transcript and facts."""
+    async with FarEnd({command: WAYS[way]}, offers=("AUTH PLAIN",)).serving() as far_end:
+        server = far_end.server(username="ann", secret="s3cret-word", allow_plaintext_auth=True)
+        with pytest.raises(SmtpFault) as caught:
+            await Session.open(server)
+    fault = caught.value
+    assert fault.phase is phase
+    assert fault.facts is not None
+    assert fault.facts.address == "127.0.0.1"
+    assert fault.transcript is not None
+    assert fault.detail in fault.transcript.as_text()
+    assert "s3cret" not in fault.transcript.as_text()
+    if way in SHUTDOWN:
+        assert fault.kind is FaultKind.SHUTDOWN
+        assert fault.reply is not None
+
+
+@AT_EACH_COMMAND
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_transaction_leaves_only_what_the_dot_left_uncertain(
+    command: str, course: str, way: str
+) -> None:
+    """Protocol items 71, 77, 82, 89 and 96."""
+    async with FarEnd({command: WAYS[way]}, offers=COURSES[course]).serving() as far_end:
+        session = await Session.open(far_end.server())
+        transaction = await session.send(ENVELOPE, SOURCE, yes)
+        assert not session.usable
+        await session.quit()
+    fault = transaction.fault
+    assert fault is not None
+    # A reset may overtake replies that were said before it.
+    assert fault.phase == command.lower() or way == "resets"
+    if command != "DOT":
+        expected = Disposition.NOT_TRIED
+    else:
+        expected = Disposition.TRANSIENT if way in SHUTDOWN else Disposition.UNCERTAIN
+    assert {outcome.disposition for outcome in transaction.recipients} == {expected}
+    assert transaction.dot_sent == (command == "DOT")
+
+
+@pytest.mark.parametrize("course", ["step by step", "pipelined"])
+@pytest.mark.parametrize("end", [Act.CLOSE, Act.RESET, Act.SILENCE])
+async def test_it_reads_why_the_server_gave_up_amid_a_large_body(course: str, end: Act) -> None:
+    """Protocol item 71: the reply in hand comes before the broken connection."""
+    replies = {"DATA": Raw(b"354 go ahead\r\n552 5.3.4 too big for me\r\n", end)}
+    async with FarEnd(replies, offers=COURSES[course]).serving() as far_end:
+        session = await Session.open(far_end.server())
+        transaction = await session.send(ENVELOPE, b"x" * 10_000_000 + b"\r\n", yes)
+    for outcome in transaction.recipients:
+        assert outcome.disposition is Disposition.PERMANENT
+        assert outcome.command == "DATA"
+        assert outcome.reply is not None
+        assert outcome.reply.code == 552
+    assert not transaction.dot_sent
+
+
+@pytest.mark.parametrize("course", COURSES)
+async def test_a_body_cut_short_is_certainly_not_accepted(course: str) -> None:
+    """Protocol item 71."""
+    far = FarEnd(offers=COURSES[course], closes_after_body_bytes=100_000)
+    async with far.serving() as far_end:
+        session = await Session.open(far_end.server())
+        transaction = await session.send(ENVELOPE, b"x" * 10_000_000 + b"\r\n", yes)
+    assert transaction.fault is not None
+    assert transaction.fault.kind in {FaultKind.CLOSED, FaultKind.RESET}
+    assert {outcome.disposition for outcome in transaction.recipients} == {Disposition.NOT_TRIED}
+    assert not transaction.dot_sent
+
+
+@IN_EACH_COURSE
+async def test_it_drops_a_connection_whose_replies_do_not_match(offers: tuple[str, ...]) -> None:
+    """Protocol item 77: nothing is marked as delivered."""
+    replies = {"MAIL": "250 ok\r\n250 ok"}
+    async with FarEnd(replies, offers=offers).serving() as far_end:
+        session = await Session.open(far_end.server())
+        transaction = await session.send(ENVELOPE, SOURCE, yes)
+        assert not session.usable
+    assert transaction.fault is not None
+    assert transaction.fault.kind is FaultKind.PROTOCOL
+    kinds = {outcome.disposition for outcome in transaction.recipients}
+    assert Disposition.ACCEPTED not in kinds
+
+
+async def test_a_server_that_answers_too_little_is_waited_for_and_left() -> None:
+    """Protocol item 77: one reply missing."""
+    replies: dict[str, list[Entry]] = {"RCPT": ["250 ok", Act.IGNORE]}
+    async with FarEnd(replies, offers=COURSES["pipelined"]).serving() as far_end:
+        session = await Session.open(far_end.server(timeouts=Timeouts(data=0.2, command=0.2)))
+        transaction = await session.send(ENVELOPE, SOURCE, yes)
+    assert transaction.fault is not None
+    assert {outcome.disposition for outcome in transaction.recipients} == {Disposition.NOT_TRIED}
+    assert not far_end.mails
