@@ -21,6 +21,7 @@ class Conf:
     database: str = "default"  # alias of the database that holds the outbox's rows
     on_other_database: str = ""  # mail sent in a transaction of another one: "queue" it at once
     # (also what "" does), or "wait" for that commit and lose it if killed between the two
+    prepare_statements: bool = True  # off behind a PostgreSQL pooler that cannot keep them
     storage: str = "default"  # alias of the storage that holds large sources and attachments
     secret_keys: tuple[str, ...] = ()  # Fernet keys; the first encrypts, every one decrypts
     allow_private_hosts: bool = False  # may users' accounts name loopback and private hosts

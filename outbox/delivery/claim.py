@@ -8,15 +8,16 @@ than one.
 import datetime as dt
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from django.db import connections, transaction
 
 from outbox.conf import get_conf
 from outbox.delivery.job import Job, JobRecipient
-from outbox.models import DUE, Account, Attempt, Message, OnUncertain, Recipient, Source, State
-from outbox.models.bulk import Column, update_rows
+from outbox.models import DUE, Attempt, OnUncertain, Outcome, Recipient, Source, State
+from outbox.models.bulk import Column, insert_rows, select_rows, update_rows
 from outbox.models.clock import database_now
-from outbox.models.rollup import roll_up
+from outbox.models.rollup import roll_up, roll_up_single
 
 _DUE = "state IN ('queued', 'deferred')"
 _SENDERS_MAX = 50  # senders that one claim serves; the rest have their turn at the next
@@ -45,6 +46,63 @@ SELECT sender_key, priority FROM walk WHERE sender_key IS NOT NULL
 _FIELDS = ("id", "message_id", "address", "attempts", "expires_at", "sender_key")
 _Row = tuple[int, int, str, int, dt.datetime | None, int]
 
+_ATTEMPT = (
+    Column("message_id", "bigint"),
+    Column("worker_id", "bigint"),
+    Column("started_at", "timestamptz"),
+    Column("number_in_session", "integer"),
+    Column("is_resend", "boolean"),
+    *(
+        Column(name, "text")
+        for name in (
+            "outcome",
+            "phase",
+            "fault",
+            "detail",
+            "reply_enhanced",
+            "reply_text",
+            "results",
+            "phases_ms",
+            "transfer",
+            "sent_sha256",
+            "late_reply",
+            "traceback",
+        )
+    ),
+)
+_NO_TEXTS = ("",) * 12
+
+
+_MAIL = """
+SELECT m.id, m.envelope_sender, m.recipient_count, m.on_uncertain, a.on_uncertain,
+    a.resend_after, s.data, s.sha256
+FROM {values}
+JOIN outbox_message m ON m.id = v.id
+LEFT JOIN outbox_account a ON a.id = m.account_id
+LEFT JOIN outbox_source s ON s.message_id = m.id"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Mail:
+    """What the jobs of one message have in common."""
+
+    envelope_sender: str
+    recipient_count: int
+    own_policy: str
+    account_policy: str | None
+    account_resend_after: dt.timedelta | int | None  # SQLite keeps microseconds
+    data: bytes | memoryview | None
+    sha256: str | None
+
+    @property
+    def resend_after(self) -> dt.timedelta | None:
+        """None: an uncertain recipient waits for a person."""
+        policy = self.own_policy or self.account_policy or OnUncertain.HOLD
+        after = self.account_resend_after
+        if policy == OnUncertain.HOLD or after is None:
+            return None
+        return dt.timedelta(microseconds=after) if isinstance(after, int) else after
+
 
 def claim(
     *, destination_id: int, worker_id: int, limit: int, after_sender: int, using: str
@@ -59,8 +117,8 @@ def claim(
         if not rows:
             return []
         jobs = _open_attempts(rows, destination_id, worker_id, now, using)
-        roll_up([job.message_id for job in jobs], now, using)
-    _load_sources(jobs, using)
+        roll_up_single({job.message_id: State.SENDING for job in jobs if job.is_whole}, using)
+        roll_up([job.message_id for job in jobs if not job.is_whole], now, using)
     return jobs
 
 
@@ -111,40 +169,45 @@ def _lock_due(
 
 
 def _open_attempts(
-    rows: Sequence[_Row],
-    destination_id: int,
-    worker_id: int,
-    now: dt.datetime,
-    using: str,
+    rows: Sequence[_Row], destination_id: int, worker_id: int, now: dt.datetime, using: str
 ) -> list[Job]:
-    conf = get_conf()
-    batches = _batches(rows, conf.recipients_per_transaction)
-    messages = {
-        message.pk: message
-        for message in Message.objects.using(using)
-        .filter(pk__in={batch[0][1] for batch in batches})
-        .select_related("account")
-        .only("envelope_sender", "on_uncertain", "account__on_uncertain", "account__resend_after")
-    }
-    attempts = Attempt.objects.using(using).bulk_create(
-        [Attempt(message_id=batch[0][1], worker_id=worker_id, started_at=now) for batch in batches]
+    batches = _batches(rows, get_conf().recipients_per_transaction)
+    mails = _mails([batch[0][1] for batch in batches], using)
+    repeated = _once_uncertain(rows, using)
+    attempt_ids = insert_rows(
+        using,
+        "outbox_attempt",
+        _ATTEMPT,
+        [
+            (batch[0][1], worker_id, now, 0, batch[0][1] in repeated, *_NO_TEXTS)
+            for batch in batches
+        ],
     )
     update_rows(
         using,
         "outbox_recipient",
-        [Column("attempt_id", "bigint"), Column("last_attempt_at", "timestamptz")],
+        (Column("attempt_id", "bigint"), Column("last_attempt_at", "timestamptz")),
         [
-            (row[0], attempt.pk, now)
-            for attempt, batch in zip(attempts, batches, strict=True)
+            (row[0], attempt_id, now)
+            for attempt_id, batch in zip(attempt_ids, batches, strict=True)
             for row in batch
         ],
         set_also=f"state = '{State.SENDING}', first_attempt_at = "
         "COALESCE(t.first_attempt_at, v.last_attempt_at)",
     )
     return [
-        _job(attempt, messages[batch[0][1]], batch, destination_id)
-        for attempt, batch in zip(attempts, batches, strict=True)
+        _job(attempt_id, mails[batch[0][1]], batch, destination_id)
+        for attempt_id, batch in zip(attempt_ids, batches, strict=True)
     ]
+
+
+def _once_uncertain(rows: Sequence[_Row], using: str) -> set[int]:
+    """Find the messages of which a copy may be out already: the page says so of this attempt."""
+    tried = {row[1] for row in rows if row[3]}
+    if not tried:
+        return set()
+    uncertain = Attempt.objects.using(using).filter(message_id__in=tried, outcome=Outcome.UNCERTAIN)
+    return set(uncertain.values_list("message_id", flat=True))
 
 
 def _batches(rows: Sequence[_Row], most: int) -> list[list[_Row]]:
@@ -159,40 +222,28 @@ def _batches(rows: Sequence[_Row], most: int) -> list[list[_Row]]:
     ]
 
 
-def _job(attempt: Attempt, message: Message, batch: Sequence[_Row], destination_id: int) -> Job:
+def _mails(message_ids: Sequence[int], using: str) -> dict[int, _Mail]:
+    """Read what the messages' jobs need; a large source is read when its turn comes."""
+    rows = select_rows(using, _MAIL, [(pk,) for pk in sorted(set(message_ids))])
+    return {row[0]: _Mail(*row[1:]) for row in rows}
+
+
+def _job(attempt_id: int, mail: _Mail, batch: Sequence[_Row], destination_id: int) -> Job:
     return Job(
-        attempt_id=attempt.pk,
-        message_id=message.pk,
+        attempt_id=attempt_id,
+        message_id=batch[0][1],
         destination_id=destination_id,
         sender_key=batch[0][5],
-        envelope_sender=message.envelope_sender,
-        sha256="",
-        source=None,
-        resend_after=_resend_after(message, message.account),
+        is_whole=mail.recipient_count == 1,
+        envelope_sender=mail.envelope_sender,
+        sha256=mail.sha256 or "",
+        source=bytes(mail.data) if mail.data is not None else None,
+        resend_after=mail.resend_after,
         recipients=[
             JobRecipient(id=row[0], address=row[2], attempts=row[3], expires_at=row[4])
             for row in batch
         ],
     )
-
-
-def _resend_after(message: Message, account: Account | None) -> dt.timedelta | None:
-    policy = message.on_uncertain or (account.on_uncertain if account else OnUncertain.HOLD)
-    if policy == OnUncertain.HOLD or account is None:
-        return None
-    return account.resend_after
-
-
-def _load_sources(jobs: Sequence[Job], using: str) -> None:
-    """Read the small sources in one query; a large one is read when its turn comes."""
-    found = {
-        pk: (bytes(data) if data is not None else None, sha256)
-        for pk, data, sha256 in Source.objects.using(using)
-        .filter(pk__in={job.message_id for job in jobs})
-        .values_list("pk", "data", "sha256")
-    }
-    for job in jobs:
-        job.source, job.sha256 = found.get(job.message_id, (None, ""))
 
 
 def read_source(message_id: int, using: str) -> bytes:

@@ -97,20 +97,27 @@ class Engine:
         self.wake()
 
     async def _main(self) -> None:
-        self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
-        self.lease = await self._in(self._pulse, lambda: lease.register(VERSION, self.using))
-        self.recorder = Recorder(self.using, self._loop, on_recorded=self._recorded)
+        self._loop = loop = asyncio.get_running_loop()
+        try:
+            self.lease = await self._in(self._pulse, lambda: lease.register(VERSION, self.using))
+            self.recorder = Recorder(self.using, loop, on_recorded=self._recorded)
+            try:
+                await self._work()
+            finally:  # not before: what an ended worker held is anybody's
+                await self._in(self._pulse, lambda: lease.end(self.lease, self.using))
+        finally:
+            for executor in (self._claimer, self._pulse):
+                executor.submit(connections.close_all).result()
+                executor.shutdown()
+
+    async def _work(self) -> None:
         heartbeat = asyncio.create_task(self._beat())
         try:
             await self._deliver()
         finally:
             await self._close()
             heartbeat.cancel()
-            await self._in(self._pulse, lambda: lease.end(self.lease, self.using))
-            for executor in (self._claimer, self._pulse):
-                executor.submit(connections.close_all).result()
-                executor.shutdown()
 
     async def _deliver(self) -> None:
         while not self._stopping.is_set() and not self.lease.lost:
@@ -158,7 +165,7 @@ class Engine:
         return self.recorder.idle
 
     async def _beat(self) -> None:
-        """Renew the lease and sweep. Both go on while conversations last."""
+        """Renew the lease, also while the last conversations end."""
         while not self.lease.lost:
             await asyncio.sleep(min(self.conf.heartbeat_every, self.conf.lease_for / 3))
             try:
@@ -169,7 +176,8 @@ class Engine:
         self.wake()
 
     async def _close(self) -> None:
-        patience = 0.0 if self.lease.lost else self.conf.shutdown_for
+        # With the lease lost no dot leaves any more, but a reply may still tell of one that did.
+        patience = self.conf.shutdown_for
         await asyncio.gather(*(lane.close(patience) for lane in self._lanes.values()))
         if self._background:
             await asyncio.wait(self._background, timeout=5)

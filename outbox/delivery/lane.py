@@ -180,15 +180,18 @@ class Lane:
         if not self._jobs or self._closing:
             return None
         job = self._jobs.popleft()
-        if not self._dry and len(self._jobs) < self._allowed * _JOBS_A_SESSION // 2:
-            self._engine.spawn(self.feed())
+        if len(self._jobs) < self._allowed * _JOBS_A_SESSION // 2:
+            self._ask_for_more()
         return job
+
+    def _ask_for_more(self) -> None:
+        if not self._dry and not self._feeding.locked():
+            self._engine.spawn(self.feed())
 
     async def _wait_for_more(self) -> bool:
         self._idle += 1
         try:
-            if not self._dry:
-                self._engine.spawn(self.feed())
+            self._ask_for_more()
             async with asyncio.timeout(self._engine.conf.session_max_idle), self._more:
                 await self._more.wait_for(lambda: bool(self._jobs) or self._closing)
         except TimeoutError:

@@ -8,7 +8,7 @@ token, and tells what the guard refused.
 import datetime as dt
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.db import transaction
@@ -122,10 +122,11 @@ _RECIPIENT = (
     Column("next_attempt_at", "timestamptz"),
     Column("attempts", "integer"),
     Column("settled_at", "timestamptz"),
-    Column("reply_code", "smallint"),
-    Column("reply_enhanced", "text"),
-    Column("reply_text", "text"),
-    Column("reply_command", "text"),
+    # The last reply stays until there is another: a timeout says nothing new.
+    Column("reply_code", "smallint", keeps=True),
+    Column("reply_enhanced", "text", keeps=True),
+    Column("reply_text", "text", keeps=True),
+    Column("reply_command", "text", keeps=True),
     Column("remote_host", "text"),
     Column("remote_queue_id", "text"),
     Column("reason", "text"),
@@ -260,9 +261,7 @@ def _write_late(results: Sequence[Result], now: dt.datetime, using: str) -> None
         Attempt.objects.using(using).filter(pk=result.job.attempt_id).update(
             late_reply=clean(text), transfer=clean(result.transfer)
         )
-    settling = [
-        result for result in results if any(v.state != State.UNCERTAIN for v in result.verdicts)
-    ]
+    settling = [_as_late(result, now) for result in results]
     changed = _change_recipients(settling, State.UNCERTAIN, now, using)
     Event.objects.using(using).bulk_create(
         Event(
@@ -278,6 +277,23 @@ def _write_late(results: Sequence[Result], now: dt.datetime, using: str) -> None
         for recipient, verdict in zip(result.job.recipients, result.verdicts, strict=True)
         if recipient.id in changed
     )
+
+
+def _as_late(result: Result, now: dt.datetime) -> Result:
+    """Leave what is certain now, in the states that an uncertain recipient may come to."""
+    pairs = [
+        (recipient, _settling(verdict, now))
+        for recipient, verdict in zip(result.job.recipients, result.verdicts, strict=True)
+        if verdict.state != State.UNCERTAIN
+    ]
+    job = replace(result.job, recipients=[recipient for recipient, _ in pairs])
+    return replace(result, job=job, verdicts=[verdict for _, verdict in pairs])
+
+
+def _settling(verdict: Verdict, now: dt.datetime) -> Verdict:
+    if verdict.state in {State.SENT, State.FAILED, State.DEFERRED}:
+        return verdict
+    return replace(verdict, state=State.DEFERRED, next_attempt_at=now)
 
 
 def _attempt_row(result: Result, now: dt.datetime) -> tuple[Any, ...]:
@@ -334,9 +350,9 @@ def _recipient_rows(result: Result, now: dt.datetime) -> Iterable[tuple[Any, ...
             recipient.attempts + 1 if verdict.counts else recipient.attempts,
             now if verdict.state in _SETTLED else None,
             reply.code if reply else None,
-            reply.enhanced[:12] if reply else "",
-            clean(reply.text) if reply else "",
-            verdict.command[:8],
+            reply.enhanced[:12] if reply else None,
+            clean(reply.text) if reply else None,
+            verdict.command[:8] if reply else None,
             host[:255],
             result.remote_queue_id[:100] if verdict.state == State.SENT else "",
             clean(verdict.reason),

@@ -104,7 +104,7 @@ class Recorder:
         """Write them all, halving a group the database refuses until the culprit stands alone."""
         try:
             self._write_patiently(units)
-        except DatabaseError:
+        except Exception:  # noqa: BLE001  # whatever one unit is refused for, the others are not
             if len(units) == 1:
                 self._set_aside(units[0])
                 return
@@ -118,6 +118,8 @@ class Recorder:
             try:
                 record.write(units, self._using)
             except DATABASE_AWAY as error:
+                if _is_about_a_row(error):
+                    raise
                 self.healthy = False
                 logger.warning("The database does not answer; outcomes are kept: %s", error)
                 with suppress(DatabaseError, InterfaceError):
@@ -131,12 +133,13 @@ class Recorder:
     def _set_aside(self, unit: Unit) -> None:
         """Keep the state a refused result came to, less the texts it may have been refused for."""
         logger.error("The database refused %s: %s", type(unit).__name__, traceback.format_exc())
+        if isinstance(unit, Mark):
+            unit.granted = False  # it was, until the commit failed
         if not isinstance(unit, Result):
             return
         plain = replace(
             unit,
             verdicts=[_without_texts(verdict) for verdict in unit.verdicts],
-            outcome=unit.outcome,
             detail="The database refused the full record of this attempt.",
             transfer="",
             session=None,
@@ -145,7 +148,7 @@ class Recorder:
         )
         try:
             self._write_patiently([plain])
-        except DatabaseError:
+        except Exception:
             logger.exception("Not even the bare outcome could be written.")
 
     def _answer(self, group: Sequence[tuple[Unit, asyncio.Future[bool] | None]]) -> None:
@@ -155,13 +158,21 @@ class Recorder:
                 self._loop.call_soon_threadsafe(_resolve, marks)
         results = [unit for unit, _ in group if isinstance(unit, Result) and not unit.fenced]
         if results:
-            self._on_recorded(results)
+            try:
+                self._on_recorded(results)
+            except Exception:
+                logger.exception("What was recorded could not be told.")
 
 
 def _resolve(marks: Sequence[tuple[bool, asyncio.Future[bool]]]) -> None:
     for granted, future in marks:
         if not future.done():
             future.set_result(granted)
+
+
+def _is_about_a_row(error: Exception) -> bool:
+    """PostgreSQL's class 54 (a limit is exceeded) is filed under trouble of its own."""
+    return str(getattr(error.__cause__, "sqlstate", None) or "").startswith("54")
 
 
 def _without_texts(verdict: Verdict) -> Verdict:

@@ -1,13 +1,14 @@
 """The roll-up of recipients' states into their message's status: one function, one statement."""
 
 import datetime as dt
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from django.db import connections
 
+from outbox.models.bulk import Column, update_rows
 from outbox.models.message import Message
-from outbox.models.states import FOLDER_OF, State, Status
+from outbox.models.states import FOLDER_OF, State, Status, status_of
 
 _ANY = "SUM(CASE WHEN r.state = '{}' THEN 1 ELSE 0 END) > 0"
 _ALL = "SUM(CASE WHEN r.state = '{}' THEN 1 ELSE 0 END) = COUNT(*)"
@@ -28,6 +29,18 @@ _STATUS = f"""CASE
 _FOLDER = "CASE {} END".format(
     " ".join(f"WHEN s.status = '{status}' THEN '{folder}'" for status, folder in FOLDER_OF.items())
 )
+
+
+_COLUMNS = (Column("status", "text"), Column("folder", "text"))
+
+
+def roll_up_single(states: Mapping[int, State], using: str) -> None:
+    """Write the status of messages whose only recipient came into the given state: no counting."""
+    rows = [
+        (message_id, (status := status_of(state)).value, FOLDER_OF[status].value)
+        for message_id, state in sorted(states.items())
+    ]
+    update_rows(using, "outbox_message", _COLUMNS, rows, guard="t.status <> v.status")
 
 
 def roll_up(message_ids: Collection[int], now: dt.datetime, using: str) -> None:

@@ -88,3 +88,25 @@ CHANGES: dict[State, tuple[State, ...]] = {
     State.CANCELLED: (State.QUEUED,),
     State.BOUNCED: (State.QUEUED,),
 }
+
+
+def status_of(state: State) -> Status:
+    """Return the status of a message whose only recipient, tried before, is in this state.
+
+    The SQL in `rollup` says the same for any number of recipients; a test holds them together.
+    """
+    return _STATUS_OF_ONE[state]
+
+
+_STATUS_OF_ONE = {
+    State.QUEUED: Status.QUEUED,
+    State.SENDING: Status.SENDING,
+    State.SENT: Status.SENT,
+    State.DEFERRED: Status.DEFERRED,
+    State.FAILED: Status.FAILED,
+    State.UNCERTAIN: Status.UNCERTAIN,
+    State.CANCELLED: Status.CANCELLED,
+    State.EXPIRED: Status.FAILED,
+    State.HELD: Status.HELD,
+    State.BOUNCED: Status.FAILED,
+}
