@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from dev.processes import Process, wait_until
+from dev.processes import Process, StartError, wait_until
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -27,8 +27,10 @@ class CeleryWorker:
 
     def wait_ready(self) -> None:
         """Wait until it takes tasks."""
-        what = f"worker {self.name} (see {self.log})"
-        wait_until(self.is_ready, within=60, what=what, process=self.process)
+        try:
+            wait_until(self.is_ready, within=60, what=self.name, process=self.process)
+        except StartError as error:
+            raise StartError(f"{error}\n{self.log.read_text(errors='replace')[-4000:]}") from None
 
     def is_ready(self) -> bool:
         """Tell whether it has said that it takes tasks."""

@@ -1,4 +1,4 @@
-"""The real parts that tests stand on: Redis and Celery workers.
+"""The real parts that tests stand on: Redis, Celery workers and a mail server.
 
 The database comes from tests/settings.py. Every process started here is guarded by dev.processes,
 so that not even a killed run leaves one behind.
@@ -16,6 +16,7 @@ from django.db import connection
 
 from dev.celery_worker import CeleryWorker
 from dev.redis_server import RedisServer
+from outbox.testing.mailserver import MailServer
 
 StartWorker = Callable[..., CeleryWorker]
 
@@ -58,6 +59,13 @@ def redis_server(_redis: RedisServer) -> RedisServer:
         _redis.start()
     _redis.clear()
     return _redis
+
+
+@pytest.fixture
+def mail_server(tmp_path: Path) -> Iterator[MailServer]:
+    """The local mail server: takes mail for any address and keeps it, see its mailboxes."""
+    with MailServer(tmp_path / "mail") as server:
+        yield server
 
 
 @pytest.fixture
