@@ -84,8 +84,8 @@ def decode(data: bytes, encoding: str) -> bytes:
 
 
 def decode_base64(data: bytes) -> bytes:
-    """Skip what is no base64, and stop at the padding: lists put footers behind it."""
-    kept = data.translate(None, _NOT_BASE64).partition(b"=")[0]
+    """Skip what is no base64; stop where the padding does, for lists put footers behind it."""
+    kept = data.translate(None, _NOT_BASE64)
     if len(kept) % 4 == 1:
         kept = kept[:-1]
     return binascii.a2b_base64(kept + b"=" * (-len(kept) % 4))

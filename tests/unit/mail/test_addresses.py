@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from outbox.mail.addresses import Address, AddressError, parse_address, parse_address_list, unique
@@ -114,6 +114,7 @@ domains = st.sampled_from(["example.org", "exämple.org", "[192.0.2.1]", "localh
 
 
 @given(st.lists(st.builds(Address, names, locals_, domains), max_size=5))
+@example([Address("=?utf-8?q?x?=", "bob", "example.org"), Address(" a  b ", "c", "example.org")])
 def test_what_is_written_reads_back_equal(addresses: list[Address]) -> None:
     """Protocol item 17."""
     assert parse_address_list(", ".join(map(str, addresses))) == addresses

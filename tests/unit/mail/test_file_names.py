@@ -22,6 +22,17 @@ def test_a_file_name_comes_back_from_every_parser(name: str) -> None:
     assert outline(render(compose(attachments=given))).children[1].name == name
 
 
+def test_a_long_name_is_written_in_numbered_sections() -> None:
+    """RFC 2231 3 and 4.1; the charset is said once."""
+    given = [AttachmentPart(name="ü" * 10, content_type="application/pdf", data=b"a")]
+
+    assert (
+        b"Content-Disposition: attachment;\r\n"
+        b" filename*0*=utf-8''%C3%BC%C3%BC%C3%BC%C3%BC%C3%BC%C3%BC%C3%BC%C3%BC%C3%BC;\r\n"
+        b" filename*1*=%C3%BC\r\n"
+    ) in render(compose(attachments=given))
+
+
 READ = {
     "bare": ("attachment; filename=a.txt", "a.txt"),
     "quoted": (r'attachment; filename="a \"b\"; c.txt"', 'a "b"; c.txt'),

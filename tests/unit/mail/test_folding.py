@@ -1,10 +1,11 @@
 """Header lines: short where they can be, never over what a server must take."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from outbox.mail.addresses import Address, parse_address_list
-from outbox.mail.mime import AttachmentPart, render
+from outbox.mail.mime import AttachmentPart, HeaderError, render
 from tests.unit.mail.samples import compose, head_of, modern, texts
 
 LONG = Address("Ann Lee of the Department of Very Long Names and Titles Indeed", "a" * 60, "x.org")
@@ -25,6 +26,22 @@ def test_a_word_that_cannot_be_folded_stays_whole() -> None:
     url = "https://example.org/" + "x" * 400
 
     assert f"\r\n {url}\r\n".encode() in render(compose(subject=f"See the page {url}"))
+
+
+def test_a_subject_of_one_endless_word_is_cut_into_encoded_words() -> None:
+    """Protocol item 2."""
+    subject = "x" * 2000
+
+    assert max(map(len, head_of(render(compose(subject=subject))))) <= 76
+    assert modern(subject=subject)["Subject"] == subject
+
+
+def test_an_endless_word_in_another_header_is_refused() -> None:
+    """Encoded words would break what is no prose, such as the URL of List-Unsubscribe."""
+    with pytest.raises(HeaderError) as raised:
+        render(compose(headers={"List-Unsubscribe": f"<https://x.org/{'x' * 900}>"}))
+
+    assert raised.value.field == "List-Unsubscribe"
 
 
 @given(

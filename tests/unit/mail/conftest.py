@@ -1,0 +1,6 @@
+"""Hypothesis without a deadline an example: a busy machine is no bug. Costs have own tests."""
+
+from hypothesis import settings
+
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
