@@ -18,6 +18,7 @@ from typing import Any
 from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
 from django.db import DatabaseError, connections, transaction
+from django.utils.encoding import punycode
 
 from outbox import api
 from outbox.conf import get_conf
@@ -30,6 +31,8 @@ from outbox.models import Account, Origin, Role
 
 # What RFC 5322 calls a dot-atom, alone: the mailbox of a host's own user, such as "root".
 _LOCAL_MAILBOX = re.compile(r"[\w!#$%&'*+/=?^`{|}~-]+(?:\.[\w!#$%&'*+/=?^`{|}~-]+)*", re.ASCII)
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
+_DOMAIN = re.compile(r"(?<=@)[^@>\s]+(?=>?\s*\Z)")
 SNIPPET_OF = 10_000  # characters of a body that a list's snippet is made of
 _PRIORITY = re.compile(r"\s*([1-5])\b")
 
@@ -209,7 +212,7 @@ def _header_bcc(rendered: email.message.Message) -> Iterator[api.OutgoingRecipie
     for value in rendered.get_all("Bcc", ()):
         for address in parse_address_list(str(value)):
             yield api.OutgoingRecipient(
-                address=_ascii_local(address, str(value), Role.BCC),
+                address=_spec(address, str(value), Role.BCC),
                 role=Role.BCC,
                 name=address.name,
             )
@@ -241,15 +244,31 @@ def _mailbox(text: str, field: str) -> tuple[str, str]:
     if _LOCAL_MAILBOX.fullmatch(text):
         return "", text
     try:
-        address = parse_address(text)
-    except AddressError as error:
+        address = _parsed(text)
+    except (AddressError, UnicodeError) as error:
         raise InvalidMailError(field, f"Invalid address {text!r}: {error}.") from error
-    return address.name, _ascii_local(address, text, field)
+    return address.name, _spec(address, text, field)
 
 
-def _ascii_local(address: Address, text: str, field: str) -> str:
-    """Return the addr-spec; what Django writes in headers has no form for other local parts."""
-    if address.needs_smtputf8:
+def _parsed(text: str) -> Address:
+    """Read an address; a domain that IDNA 2008 forbids passes as Django's IDNA 2003 has it."""
+    if _QUOTED.sub("", text).count("@") > 1:  # "a@x.example <b@y.example>" says two things
+        raise AddressError("it has more than one @ outside quotes")
+    try:
+        return parse_address(text)
+    except AddressError:
+        if text.isascii():
+            raise
+        return parse_address(_DOMAIN.sub(lambda domain: punycode(domain[0]), text))
+
+
+def _spec(address: Address, text: str, field: str) -> str:
+    """Return the addr-spec, which must name the domain that Django writes into the headers."""
+    if address.needs_smtputf8:  # Django's headers have no form for such a local part
         problem = "local-part contains non-ASCII characters"
         raise InvalidMailError(field, f"Invalid address {text!r}: {problem}.")
-    return address.spec
+    if address.domain.isascii():
+        return address.spec
+    local = address.spec.rpartition("@")[0]
+    in_headers = f"{local}@{punycode(address.domain)}"
+    return address.spec if in_headers == address.wire else in_headers

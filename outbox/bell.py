@@ -63,6 +63,8 @@ def broker_seen() -> bool:
     try:
         if client is not None:
             return bool(client.ping())
+        if not current_app.conf.broker_url:
+            return False
         with current_app.connection_for_write() as connection:
             connection.ensure_connection(max_retries=1, timeout=1)
     except Exception:  # noqa: BLE001  # each transport raises its own
@@ -71,6 +73,8 @@ def broker_seen() -> bool:
 
 
 def _publish() -> None:
+    if not current_app.conf.broker_url:
+        return  # Celery is not set up here; asking its default broker would take seconds
     if time.monotonic() < getattr(_state, "left_alone_until", 0.0):
         return
     try:

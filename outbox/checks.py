@@ -4,7 +4,7 @@ An error (E) stops Django's commands: it is for what cannot work. A warning (W) 
 worse than its owner thinks; SILENCED_SYSTEM_CHECKS takes its id from who knows better.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -171,26 +171,23 @@ def _several_hosts(who: str) -> checks.CheckMessage:
 
 
 def _alerts(conf: Conf) -> Messages:
-    if not _queues_here(""):
-        return
     for name, handler in sorted(getattr(settings, "LOGGING", {}).get("handlers", {}).items()):
-        if handler.get("class") == ADMIN_HANDLER and _queues_here(handler.get("email_backend")):
+        if handler.get("class") == ADMIN_HANDLER and _backend_of(handler) == BACKEND:
             yield checks.Warning(
                 f"The log handler {name!r} mails its alerts through the outbox itself, so an "
                 "alert about mail that cannot leave waits behind that mail.",
-                hint="Give the handler another email_backend, or alert by another way too.",
+                hint="Give the handler another email_backend (Django 6.1: using), or alert by "
+                "another way too.",
                 id="outbox.W010",
             )
 
 
-def _queues_here(backend: str | None) -> bool:
-    """Tell whether this backend, or the default one where none is named, is the outbox's."""
-    if backend:
-        return backend == BACKEND
-    mailers = getattr(settings, "MAILERS", None)
+def _backend_of(handler: Mapping[str, Any]) -> str:
+    """Return the dotted path of the backend that a log handler mails with."""
+    mailers = getattr(settings, "MAILERS", None)  # Django 6.1 has these …
     if mailers is not None:
-        return bool(mailers.get("default", {}).get("BACKEND") == BACKEND)
-    return bool(settings.EMAIL_BACKEND == BACKEND)
+        return str(mailers.get(handler.get("using") or "default", {}).get("BACKEND", ""))
+    return str(handler.get("email_backend") or settings.EMAIL_BACKEND)  # … and no longer these
 
 
 SETTINGS_CHECKS: tuple[Callable[[Conf], Messages], ...] = (

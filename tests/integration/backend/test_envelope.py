@@ -60,6 +60,23 @@ def test_it_takes_a_bcc_header_out_and_sends_to_it() -> None:
     assert by_outbox().recipients == ["a@example.com", "hidden@example.com", "other@example.com"]
 
 
+@pytest.mark.parametrize(
+    ("typed", "kept"),
+    [
+        pytest.param("a@bücher.example", "a@bücher.example", id="as both standards have it"),
+        pytest.param("a@faß.example", "a@fass.example", id="where they differ, as in the header"),
+        pytest.param("A <a@i€.example>", "a@xn--i-xpn.example", id="forbidden by IDNA 2008"),
+        pytest.param("a@xn--fa-hia.example", "a@xn--fa-hia.example", id="encoded already"),
+    ],
+)
+def test_a_domain_outside_ascii_is_the_one_in_the_header(typed: str, kept: str) -> None:
+    EmailMessage(to=[typed]).send()
+
+    assert by_outbox().recipients == [kept]
+    domain = kept.partition("@")[2].encode("idna")
+    assert b"@" + domain in by_outbox().source
+
+
 def test_it_asks_recipients_of_a_subclass_that_chooses_them() -> None:
     class Diverted(EmailMessage):
         def recipients(self) -> list[str]:

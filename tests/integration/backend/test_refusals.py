@@ -29,6 +29,7 @@ BAD_MAIL: dict[str, dict[str, Any]] = {
     "a NUL in the text": {"body": "a\0b"},
     "no @ but a blank": {"to": ["not an address"]},
     "two @": {"to": ["to@other.com@example.com"]},
+    "an address as a name without quotes": {"to": ["to@other.com <to@example.com>"]},
     "two addresses in one": {"to": ["a@example.com, b@example.com"]},
     "nothing before the @": {"bcc": ["@example.com"]},
     "nothing behind the @": {"bcc": ["to@"]},

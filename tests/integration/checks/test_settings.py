@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+import django
 import pytest
 from celery import current_app
 from django.conf import LazySettings
@@ -10,7 +11,7 @@ from django.core import checks
 
 from outbox.checks import check_settings
 
-ALERTS = {"handlers": {"mail": {"class": "django.utils.log.AdminEmailHandler"}}}
+OURS = "outbox.backend.EmailBackend"
 ELSEWHERE = "django.core.mail.backends.smtp.EmailBackend"
 POSTGRESQL = {"ENGINE": "django.db.backends.postgresql", "NAME": "outbox"}
 SQLITE = {"ENGINE": "django.db.backends.sqlite3", "NAME": "outbox.sqlite3"}
@@ -22,7 +23,6 @@ LOCAL_REDIS = "redis://127.0.0.1:6379/0"
 def _a_good_set_up(settings: LazySettings) -> Iterator[None]:
     celery = {name: current_app.conf[name] for name in ("broker_url", "beat_schedule")}
     celery["beat_scheduler"] = current_app.conf.beat_scheduler
-    settings.EMAIL_BACKEND = "outbox.backend.EmailBackend"
     settings.OUTBOX = {**settings.OUTBOX, "ON_OTHER_DATABASE": "queue"}
     settings.LOGGING = {}
     current_app.conf.update(broker_url=LOCAL_REDIS, beat_schedule=SWEEP)
@@ -126,26 +126,30 @@ def test_several_hosts_may_not_share(
 
 
 @pytest.mark.parametrize(
-    ("backend", "handler", "told"),
+    ("default", "named", "told"),
     [
-        pytest.param("outbox.backend.EmailBackend", {}, ["outbox.W010"], id="by the default"),
-        pytest.param(
-            "outbox.backend.EmailBackend",
-            {"email_backend": "outbox.backend.EmailBackend"},
-            ["outbox.W010"],
-            id="by name",
-        ),
-        pytest.param(
-            "outbox.backend.EmailBackend", {"email_backend": ELSEWHERE}, [], id="by another backend"
-        ),
-        pytest.param(ELSEWHERE, {}, [], id="by another default"),
+        pytest.param(OURS, None, ["outbox.W010"], id="by the default"),
+        pytest.param(OURS, OURS, ["outbox.W010"], id="by name"),
+        pytest.param(OURS, ELSEWHERE, [], id="by another backend"),
+        pytest.param(ELSEWHERE, None, [], id="by another default"),
+        pytest.param(ELSEWHERE, OURS, ["outbox.W010"], id="by name, beside another default"),
     ],
 )
 def test_alerts_about_mail_leave(
-    backend: str, handler: dict[str, str], told: list[str], settings: LazySettings
+    default: str, named: str | None, told: list[str], settings: LazySettings
 ) -> None:
-    settings.EMAIL_BACKEND = backend
-    settings.LOGGING = {"handlers": {"mail": ALERTS["handlers"]["mail"] | handler}}
+    handler = {"class": "django.utils.log.AdminEmailHandler"}
+    if django.VERSION >= (6, 1):
+        settings.MAILERS = {"default": {"BACKEND": default}, "named": {"BACKEND": named}}
+        chosen = {"using": "named"}
+    else:
+        settings.EMAIL_BACKEND = default
+        chosen = {"email_backend": str(named)}
+    settings.LOGGING = {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "handlers": {"mail": handler | (chosen if named else {})},
+    }
 
     assert found() == told
 
