@@ -319,22 +319,20 @@ def _attempt_row(result: Result, now: dt.datetime) -> tuple[Any, ...]:
 
 
 def _results_json(result: Result) -> str:
-    return clean(
-        json.dumps(
-            [
-                {
-                    "recipient": recipient.id,
-                    "address": recipient.address,
-                    "state": verdict.state.value,
-                    "command": verdict.command,
-                    "code": verdict.reply.code if verdict.reply else None,
-                    "enhanced": verdict.reply.enhanced if verdict.reply else "",
-                    "text": verdict.reply.text if verdict.reply else "",
-                }
-                for recipient, verdict in zip(result.job.recipients, result.verdicts, strict=True)
-            ],
-            ensure_ascii=False,
-        )
+    return json.dumps(
+        [
+            {
+                "recipient": recipient.id,
+                "address": recipient.address,
+                "state": verdict.state.value,
+                "command": verdict.command,
+                "code": verdict.reply.code if verdict.reply else None,
+                "enhanced": verdict.reply.enhanced if verdict.reply else "",
+                "text": clean(verdict.reply.text) if verdict.reply else "",
+            }
+            for recipient, verdict in zip(result.job.recipients, result.verdicts, strict=True)
+        ],
+        ensure_ascii=False,
     )
 
 

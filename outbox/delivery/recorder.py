@@ -141,6 +141,7 @@ class Recorder:
             unit,
             verdicts=[_without_texts(verdict) for verdict in unit.verdicts],
             detail="The database refused the full record of this attempt.",
+            phases_ms="",
             transfer="",
             session=None,
             remote_queue_id="",

@@ -27,7 +27,7 @@ def test_a_mail_arrives_byte_for_byte(fault_lab: StartLab) -> None:
     message = queue(account_at(lab), BOB, EVE)
     deliver()
     [taken] = lab.ledger.accepted
-    assert taken.source == bytes(message.source.data)
+    assert taken.source == message.source.read()
     assert (taken.sender, taken.recipients) == ("alice@example.org", [BOB, EVE])
     assert lab.ledger.wrongs == []
     message.refresh_from_db()
