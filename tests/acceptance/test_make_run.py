@@ -98,7 +98,8 @@ class Site:
         """Send a mail as another app would, and wait until the local mail server has it."""
         sent = self.manage("sendtestemail", address)
         assert sent.returncode == 0, sent.stdout
-        wait_for(lambda: address in self.manage("outbox_mailbox").stdout, 30, self.said)
+        # What a killed worker held stays its own until the lease is over.
+        wait_for(lambda: address in self.manage("outbox_mailbox").stdout, 90, self.said)
 
     def kill(self) -> None:
         if self.make is not None:
@@ -265,7 +266,7 @@ def test_the_next_run_starts_in_seconds_and_keeps_the_data(site: Site) -> None:
     password = (site.folder / ".run/login.txt").read_text()
     site.signal(signal.SIGTERM)
     wait_for(lambda: site.make_ended() and not site.orphans(), 30, site.orphans)
-    assert site.start() < 30  # alone on the machine it takes three
+    assert site.start() < 60  # alone on the machine it takes three
     assert (site.folder / ".run/login.txt").read_text() == password
     signed_in(site)
     assert "first@example.com" in site.manage("outbox_mailbox").stdout
