@@ -5,6 +5,7 @@ Every signal is sent after the commit that made it true, once for each recipient
 nothing; one that is slow delays the process it runs in, so let it start a task instead.
 """
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -12,6 +13,8 @@ from django.db import transaction
 from django.dispatch import Signal
 
 from outbox.models import Recipient, State
+
+logger = logging.getLogger(__name__)
 
 queued = Signal()  # waits for its first attempt, or for one more after a person's retry
 sent = Signal()  # the server took it, which does not mean that it was read
@@ -60,7 +63,10 @@ def tell(changes: Iterable[Change]) -> None:
     """Send each change to who listens. Never raises what a receiver raises."""
     for change in changes:
         if is_heard(change.state):
-            SIGNAL_OF[change.state].send_robust(sender=Recipient, change=change)
+            try:
+                SIGNAL_OF[change.state].send_robust(sender=Recipient, change=change)
+            except Exception:  # Django cannot report a partial or an object that raises: no name
+                logger.exception("A receiver of %r raised.", change.state)
 
 
 def tell_on_commit(changes: Iterable[Change], using: str) -> None:

@@ -1,0 +1,117 @@
+"""Other apps hear what became of each recipient, after the commit, and cannot stop it."""
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.db import transaction
+
+from outbox import api, signals
+from outbox.models import Account, Message, Recipient, State
+from outbox.signals import SIGNAL_OF, Change
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+class Listener:
+    """A receiver that remembers; `fault` is what it raises instead of returning."""
+
+    def __init__(self) -> None:
+        self.heard: list[Change] = []
+        self.fault: Exception | None = None
+
+    def __call__(self, sender: type, change: Change, **_: Any) -> None:
+        assert sender is Recipient
+        self.heard.append(change)
+        if self.fault is not None:
+            raise self.fault
+
+
+@pytest.fixture
+def listener() -> Iterator[Listener]:
+    """Connected to every signal there is."""
+    listener = Listener()
+    for signal in SIGNAL_OF.values():
+        signal.connect(listener)
+    yield listener
+    for signal in SIGNAL_OF.values():
+        signal.disconnect(listener)
+
+
+def queue(*addresses: str) -> Message:
+    account, _ = Account.objects.get_or_create(
+        name="shop", from_address="shop@example.com", host="mail.example.com"
+    )
+    outgoing = api.Outgoing(
+        source=b"From: shop@example.com\r\n\r\n",
+        envelope_sender="shop@example.com",
+        recipients=[api.OutgoingRecipient(address) for address in addresses],
+        account=account,
+    )
+    return api.queue_sources([outgoing])[0]
+
+
+def test_each_recipient_is_told_when_it_is_queued(listener: Listener) -> None:
+    message = queue("a@example.com", "b@example.com")
+
+    assert [(each.address, each.state) for each in listener.heard] == [
+        ("a@example.com", State.QUEUED),
+        ("b@example.com", State.QUEUED),
+    ]
+    assert {each.message_id for each in listener.heard} == {message.pk}
+    ids = set(Recipient.objects.values_list("pk", flat=True))
+    assert {each.recipient_id for each in listener.heard} == ids
+
+
+def test_nothing_is_told_before_the_commit(listener: Listener) -> None:
+    with transaction.atomic():
+        queue("a@example.com")
+        assert listener.heard == []
+    assert len(listener.heard) == 1
+
+
+def test_nothing_is_told_of_what_was_rolled_back(listener: Listener) -> None:
+    with transaction.atomic():
+        queue("a@example.com")
+        transaction.set_rollback(True)
+
+    assert listener.heard == []
+
+
+def test_a_cancellation_is_told_with_its_reason(listener: Listener) -> None:
+    message = queue("a@example.com")
+    listener.heard.clear()
+
+    api.cancel(message, why="wrong address")
+
+    (change,) = listener.heard
+    assert (change.state, change.reason) == (State.CANCELLED, "wrong address")
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["a function", "an object"])
+def test_a_receiver_that_raises_stops_neither_the_mail_nor_the_next_one(
+    named: bool, listener: Listener, caplog: pytest.LogCaptureFixture
+) -> None:
+    listener.fault = RuntimeError("the receiver is broken")
+    if named:  # Django's own report of a failure names the receiver
+        listener.__qualname__ = "listener"  # type: ignore[attr-defined]
+
+    with caplog.at_level(logging.ERROR):
+        queue("a@example.com", "b@example.com")
+
+    assert Recipient.objects.count() == len(listener.heard) == 2
+    assert "the receiver is broken" in caplog.text
+
+
+def test_who_tells_can_ask_whether_anybody_listens(listener: Listener) -> None:
+    assert signals.is_heard(State.FAILED)
+
+    signals.failed.disconnect(listener)
+
+    assert not signals.is_heard(State.FAILED)
+
+
+def test_every_state_but_sending_has_a_signal() -> None:
+    assert set(SIGNAL_OF) == set(State) - {State.SENDING}
+    assert not signals.is_heard(State.SENDING)
