@@ -121,9 +121,11 @@ class Channel(asyncio.Protocol):
         self._at_end.append(act)
 
     def hang_up(self) -> None:
-        """Write what waits, then close."""
+        """Write what was gathered, then close."""
         self.flush()
         self._held = True
+        if self._timer:
+            self._timer.cancel()
         self.transport.close()
 
     def abort(self) -> None:

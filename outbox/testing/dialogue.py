@@ -58,6 +58,13 @@ class Transaction:
         return self.dot and self.reply.startswith("2")
 
 
+def shown(text: str) -> str:
+    """Escape what a terminal would act upon or hide; who wrote the text does not own our screen."""
+    return "".join(
+        char if char.isprintable() or char == "\t" else f"\\x{ord(char):02x}" for char in text
+    )
+
+
 def wire(reply: str) -> bytes:
     r"""Write a reply as it travels; "250 a\nb" becomes two lines (RFC 5321 4.2.1)."""
     if "\n" not in reply:

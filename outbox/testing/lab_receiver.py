@@ -56,13 +56,9 @@ class LabReceiver(Receiver):
     def heard(self, line: str) -> None:
         self.note("C", line)
         verb = line.partition(" ")[0].upper()
-        in_exchange = self._reader == self._read_login
-        if (
-            verb != "AUTH"
-            and not in_exchange
-            and len(line.encode("utf-8", "replace")) > _MAX_COMMAND
-        ):
-            self._wrong(f"its command has {len(line)} octets")
+        octets = len(line.encode("utf-8", "surrogateescape"))
+        if octets > _MAX_COMMAND and verb != "AUTH" and self._reader != self._read_login:
+            self._wrong(f"its command has {octets} octets")
         if self._buffer and verb in _GROUP_ENDS:
             self._wrong(f"it sent more behind {verb} before the reply")
         elif self._buffer and verb != "BDAT" and not self.offers("PIPELINING"):
@@ -97,7 +93,8 @@ class LabReceiver(Receiver):
             self._wrong(f"its message has a line over {_MAX_TEXT_LINE} octets")
 
     def ended(self, transaction: Transaction) -> None:
-        transaction.dot = transaction.dot or b"\r\n.\r\n" in self._buffer
+        if self._reader == self._read_data:  # the end may be there, unread behind a fault
+            transaction.dot = b"\r\n.\r\n" in b"\r\n" + self._buffer
         self._body_fault_done, self._early = False, ""
         self._lab.ledger.end(self._session, transaction)
         if transaction.dot and self._open:

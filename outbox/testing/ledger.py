@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from outbox.testing.dialogue import Transaction
+from outbox.testing.dialogue import Transaction, shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Session:
     def text(self) -> str:
         """Return the dialogue for a person."""
         head = f"session {self.number}{'' if self.over else ' (open)'}"
-        lines = (f"{line.ms:9.1f}  {line.who}  {line.text}" for line in self.lines)
+        lines = (f"{line.ms:9.1f}  {line.who}  {shown(line.text)}" for line in self.lines)
         return "\n".join([head, *lines, *(f"  WRONG: {wrong}" for wrong in self.wrongs)])
 
 

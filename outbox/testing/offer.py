@@ -12,6 +12,15 @@ EXTENSIONS: tuple[str, ...] = (
     "ENHANCEDSTATUSCODES",
 )
 
+_OFFERED_AS = {  # parameter of MAIL → the extension that brings it
+    "SIZE": "SIZE",
+    "BODY": "8BITMIME",
+    "SMTPUTF8": "SMTPUTF8",
+    "AUTH": "AUTH",
+    "RET": "DSN",
+    "ENVID": "DSN",
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
@@ -47,3 +56,20 @@ class Offer:
             if keyword.upper() == "SIZE" and value.isdigit() and int(value):
                 return int(value)
         return MAX_SIZE
+
+    def mail_fault(self, sender: str, parameters: str, *, under_tls: bool) -> str:
+        """Return the reply to a MAIL that asks for what is not offered; "" where all is well."""
+        utf8, limit = False, self.size_limit(under_tls=under_tls)
+        for parameter in parameters.split():
+            name, _, value = parameter.upper().partition("=")
+            keyword = _OFFERED_AS.get(name)
+            if keyword is None or not self.has(keyword, under_tls=under_tls):
+                return f"555 5.5.4 {name} is not offered"
+            utf8 = utf8 or name == "SMTPUTF8"
+            if name == "SIZE" and not value.isdigit():
+                return "501 5.5.4 SIZE needs a number"
+            if name == "SIZE" and int(value) > limit:
+                return f"552 5.3.4 At most {limit} octets"
+        if not sender.isascii() and not utf8:
+            return "553 5.6.7 That address needs SMTPUTF8"
+        return ""

@@ -14,14 +14,6 @@ from outbox.testing.dialogue import Stage, Transaction, wire
 from outbox.testing.offer import Offer
 
 _PATH = re.compile(r'<((?:"(?:\\.|[^"\\])*"|[^<>"\s])*)>(.*)')
-_OFFERED_AS = {  # parameter of MAIL → the extension that brings it
-    "SIZE": "SIZE",
-    "BODY": "8BITMIME",
-    "SMTPUTF8": "SMTPUTF8",
-    "AUTH": "AUTH",
-    "RET": "DSN",
-    "ENVID": "DSN",
-}
 
 
 class Receiver(Channel):
@@ -188,28 +180,13 @@ class Receiver(Channel):
         elif path is None:
             proposed = "501 5.5.4 Say MAIL FROM:<address>"
         else:
-            proposed = self._parameter_fault(path) or "250 2.1.0 Ok"
+            fault = self.offer.mail_fault(path[1], path[2], under_tls=self.under_tls)
+            proposed = fault or "250 2.1.0 Ok"
         self.messages += proposed.startswith("2")
         self.addressed = path[1] if path else ""
         if self.answer(Stage.MAIL, 1, proposed).startswith("2") and path is not None:
             self._end_transaction()
             self.transaction = Transaction(path[1], path[2].strip())
-
-    def _parameter_fault(self, path: re.Match[str]) -> str:
-        utf8 = False
-        for parameter in path[2].split():
-            name, _, value = parameter.upper().partition("=")
-            keyword = _OFFERED_AS.get(name)
-            if keyword is None or not self.offers(keyword):
-                return f"555 5.5.4 {name} is not offered"
-            utf8 = utf8 or name == "SMTPUTF8"
-            if name == "SIZE" and not value.isdigit():
-                return "501 5.5.4 SIZE needs a number"
-            if name == "SIZE" and int(value) > self.size_limit:
-                return f"552 5.3.4 At most {self.size_limit} octets"
-        if not path[1].isascii() and not utf8:
-            return "553 5.6.7 That address needs SMTPUTF8"
-        return ""
 
     def _rcpt(self, argument: str) -> None:
         path = _PATH.fullmatch(argument[3:]) if argument[:3].upper() == "TO:" else None

@@ -17,7 +17,7 @@ from fnmatch import fnmatchcase
 from importlib import resources
 from typing import Self
 
-from outbox.testing.action import Action, ActionError, parse_action
+from outbox.testing.action import Action, ActionError, Manner, parse_action
 from outbox.testing.certificates import Certificate
 from outbox.testing.dialogue import Stage
 from outbox.testing.offer import EXTENSIONS, Offer
@@ -63,6 +63,11 @@ class Span:
 
 
 ALWAYS = Span(0)
+_COUNTED = frozenset({Stage.EHLO, Stage.AUTH, Stage.RCPT, Stage.BODY, Stage.BDAT})
+_AT_CONNECT = frozenset(
+    Action(manner=manner)
+    for manner in (Manner.REFUSE, Manner.BLACK_HOLE, Manner.CLOSE, Manner.RESET)
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,7 +204,24 @@ def _read_rule(scenario: Scenario, line: str) -> Scenario:
     }
     action = parse_action(found["action"])
     rule = Rule(stage=stage, action=action, address=found["address"] or "", **spans)
+    if said := _contradiction(rule):
+        raise ScenarioError(said)
     return replace(scenario, rules=(*scenario.rules, rule))
+
+
+def _contradiction(rule: Rule) -> str:
+    """Say why a rule can never do what it says; "" where it can."""
+    if rule.index != ALWAYS and rule.stage not in _COUNTED:
+        return f"{rule.stage} has no number"
+    if rule.address and rule.stage not in {Stage.MAIL, Stage.RCPT}:
+        return f"{rule.stage} names no address"
+    if rule.attempt != ALWAYS and rule.stage is not Stage.RCPT:
+        return "only rcpt counts tries"
+    if rule.stage is Stage.CONNECT and rule.action not in _AT_CONNECT:
+        return "at connect there is refuse, black-hole, close and reset"
+    if rule.stage is not Stage.CONNECT and rule.action.manner is Manner.REFUSE:
+        return "only a connection can be refused"
+    return ""
 
 
 _LINES: dict[str, Callable[[Scenario, str], Scenario]] = {

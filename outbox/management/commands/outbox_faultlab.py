@@ -7,6 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from outbox.testing.dialogue import shown
 from outbox.testing.faultlab import FaultLab
 from outbox.testing.ledger import Line
 from outbox.testing.replay import TranscriptError, scenario_text
@@ -59,8 +60,7 @@ class Command(BaseCommand):
             signal.sigwait(signals)
 
     def _print(self, line: Line) -> None:
-        text = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in line.text)
-        self.stdout.write(f"{line.ms:9.1f}  {line.who}  {text}")
+        self.stdout.write(f"{line.ms:9.1f}  {line.who}  {shown(line.text)}")
         self.stdout.flush()
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from outbox.testing.dialogue import shown
 from outbox.testing.mailboxes import Mailboxes, StoredMessage
 
 DEFAULT_DIRECTORY = Path(".run/mail")  # where `make run` keeps it
@@ -33,31 +34,23 @@ class Command(BaseCommand):
 
     def _list_mailboxes(self, mailboxes: Mailboxes) -> None:
         for address in mailboxes.addresses():
-            self.stdout.write(f"{len(mailboxes.messages(address)):6}  {_visible(address)}")
+            self.stdout.write(f"{len(mailboxes.messages(address)):6}  {shown(address)}")
 
     def _list_mails(self, messages: list[StoredMessage], address: str) -> None:
         if not messages:
-            raise CommandError(f"There is no mail for {_visible(address)}.")
+            raise CommandError(f"There is no mail for {shown(address)}.")
         for message in messages:
             parsed = message.parsed()
             line = (
                 f"{message.number:4}  {message.received_at:%Y-%m-%d %H:%M:%S}  {message.size:>9,}  "
                 f"{parsed['From'] or ''}  {parsed['Subject'] or ''}"
             )
-            self.stdout.write(_visible(line))
+            self.stdout.write(shown(line))
 
     def _show(self, messages: list[StoredMessage], address: str, number: int) -> None:
         if not 1 <= number <= len(messages):
             raise CommandError(
-                f"There is no mail {number} for {_visible(address)}, only {len(messages)}."
+                f"There is no mail {number} for {shown(address)}, only {len(messages)}."
             )
         text = messages[number - 1].source.decode("utf-8", "replace").replace("\r\n", "\n")
-        self.stdout.write("\n".join(map(_visible, text.split("\n"))))
-
-
-def _visible(text: str) -> str:
-    """Escape what a terminal would act upon; a mail's author does not own our screen."""
-    return "".join(
-        character if character.isprintable() or character == "\t" else f"\\x{ord(character):02x}"
-        for character in text
-    )
+        self.stdout.write("\n".join(map(shown, text.split("\n"))))

@@ -1,10 +1,10 @@
 """Our client meets every scenario of the matrix; what it says must be what the server did.
 
-Protocol items 80 and 96. The time-outs are shorter than any late answer, so that a slow machine
-changes which fault is met, never whether the two agree.
+Protocol items 80, 90, 92 and 96. A late answer comes long after the client has given up.
 """
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import pytest
@@ -23,19 +23,9 @@ from outbox.testing.faultlab import FaultLab
 from outbox.testing.matrix import matrix
 from outbox.testing.scenario import Scenario
 
-AT_ONCE = 64  # labs; they mostly wait
-LATE = 1.2
-SHORT = Timeouts(
-    connect=0.5,
-    greeting=0.5,
-    command=0.5,
-    tls=0.5,
-    auth=0.5,
-    data=0.5,
-    block=0.5,
-    dot=0.5,
-    quit=0.3,
-)
+AT_ONCE = 128  # labs; they mostly wait
+LATE = 60.0  # the client never waits so long
+SHORT = Timeouts(connect=1, greeting=1, command=1, tls=1, auth=1, data=1, block=1, dot=1, quit=1)
 BODY = b"Subject: x\r\n\r\n" + b"0123456789abcdef\r\n" * 100
 
 
@@ -62,52 +52,55 @@ async def proceed() -> bool:
 def server_for(lab: FaultLab, scenario: Scenario) -> Server:
     secured, login = scenario.offers("STARTTLS"), scenario.offers("AUTH")
     return Server(
-        host="localhost",
+        host=lab.host,
         port=lab.port,
         security=Security.STARTTLS if secured else Security.NONE,
         username="me" if login else "",
         secret="secret" if login else "",
         allow_plaintext_auth=True,
         ehlo_name="client.example",
-        allow_address=lambda address: address == lab.host,
         timeouts=SHORT,
         ca_file=lab.ca_file if secured else None,
     )
 
 
-async def run(scenario: Scenario) -> Run:
-    with FaultLab(scenario) as lab:
-        found, session = Run(lab), None
-        server = server_for(lab, scenario)
-        for number in (1, 2, 3):
-            try:
-                if session is None or not session.usable:
-                    session = await Session.open(server)
-            except SmtpFault as fault:
-                found.opened.append(str(fault.kind))
-                continue
-            message_id = f"<{number}@example.org>"
-            source = f"Message-ID: {message_id}\r\n".encode() + BODY
-            recipients = (f"ann{number}@example.net", f"bob{number}@example.net")
-            envelope = Envelope(sender="alice@example.org", recipients=recipients)
-            found.sent[message_id] = await session.send(envelope, source, proceed)
-            if not session.usable:
-                await session.quit()
-        if session is not None:
+async def send_three(found: Run, server: Server) -> None:
+    session = None
+    for number in (1, 2, 3):
+        try:
+            if session is None or not session.usable:
+                session = await Session.open(server)
+        except SmtpFault as fault:
+            found.opened.append(str(fault.kind))
+            continue
+        message_id = f"<{number}@example.org>"
+        source = f"Message-ID: {message_id}\r\n".encode() + BODY
+        recipients = (f"ann{number}@example.net", f"bob{number}@example.net")
+        envelope = Envelope(sender="alice@example.org", recipients=recipients)
+        found.sent[message_id] = await session.send(envelope, source, proceed)
+        if not session.usable:
             await session.quit()
-    return found
+    if session is not None:
+        await session.quit()
 
 
 @pytest.fixture(scope="module")
 def runs() -> dict[str, Run]:
     async def run_all() -> dict[str, Run]:
         places = asyncio.Semaphore(AT_ONCE)
+        loop = asyncio.get_running_loop()
 
         async def one(scenario: Scenario) -> tuple[str, Run]:
             async with places:
-                return scenario.name, await run(scenario)
+                # In other threads, or the clients' clocks would stand still meanwhile.
+                lab = await loop.run_in_executor(helpers, FaultLab(scenario).__enter__)
+                found = Run(lab)
+                await send_three(found, server_for(lab, scenario))
+                await loop.run_in_executor(helpers, lab.__exit__, None, None, None)
+                return scenario.name, found
 
-        return dict(await asyncio.gather(*map(one, matrix(late=LATE))))
+        with ThreadPoolExecutor(2) as helpers:
+            return dict(await asyncio.gather(*map(one, matrix(late=LATE))))
 
     return asyncio.run(run_all())
 
