@@ -28,34 +28,34 @@ def nested_multiparts(levels: int) -> bytes:
 
 
 BOMBS: dict[str, Callable[[], bytes]] = {
-    "multiparts in multiparts": lambda: nested_multiparts(3_000),
-    "multiparts around a large part": lambda: nested_multiparts(300) + b"x\n" * 500_000,
+    "multiparts in multiparts": lambda: nested_multiparts(2_000),
+    "multiparts around a large part": lambda: nested_multiparts(300) + b"x\n" * 100_000,
     "messages in messages": lambda: b"Content-Type: message/rfc822\n\n" * 50_000,
     "parts without end": lambda: (
-        b"Content-Type: multipart/mixed; boundary=b\n\n" + b"--b\n\n" * 250_000
+        b"Content-Type: multipart/mixed; boundary=b\n\n" + b"--b\n\n" * 60_000
     ),
     "lines like boundaries": lambda: (
-        b"Content-Type: multipart/mixed; boundary=b\n\n" + b"--bb\n" * 250_000
+        b"Content-Type: multipart/mixed; boundary=b\n\n" + b"--bb\n" * 60_000
     ),
     "the same boundary at every level": lambda: (
         b"Content-Type: multipart/mixed; boundary=b\n\n--b\n" * 50_000
     ),
-    "one long header": lambda: b"Subject: " + b"a" * 1_000_000 + b"\n\n",
-    "many headers": lambda: b"A: b\n" * 250_000 + b"\n",
-    "a header of one word": lambda: b"a" * 1_000_000,
-    "folds without end": lambda: b"Subject: a" + b"\n " * 250_000 + b"\n\n",
-    "encoded words without end": lambda: b"Subject: " + b"=?utf-8?q?a?= " * 100_000 + b"\n\n",
-    "starts of encoded words": lambda: b"Subject: " + b"=?utf-8?q?" * 100_000 + b"\n\n",
-    "parameters without end": lambda: b"Content-Type: a/b" + b';a="' * 100_000 + b"\n\n",
+    "one long header": lambda: b"Subject: " + b"a" * 300_000 + b"\n\n",
+    "many headers": lambda: b"A: b\n" * 60_000 + b"\n",
+    "a header of one word": lambda: b"a" * 300_000,
+    "folds without end": lambda: b"Subject: a" + b"\n " * 60_000 + b"\n\n",
+    "encoded words without end": lambda: b"Subject: " + b"=?utf-8?q?a?= " * 50_000 + b"\n\n",
+    "starts of encoded words": lambda: b"Subject: " + b"=?utf-8?q?" * 50_000 + b"\n\n",
+    "parameters without end": lambda: b"Content-Type: a/b" + b';a="' * 50_000 + b"\n\n",
     "sections without end": lambda: (
         b"Content-Type: a/b" + b"".join(b";name*%d*=%%41" % n for n in range(50_000)) + b"\n\n"
     ),
-    "semicolons": lambda: b"Content-Type: a/b" + b";" * 250_000 + b"\n\n",
-    "blanks in a parameter": lambda: b"Content-Type: a/b; a" + b" " * 250_000 + b"\n\n",
-    "quoted pairs": lambda: b'Content-Type: a/b; a="' + b"\\" * 250_000 + b"\n\n",
-    "a large base64 body": lambda: b"Content-Transfer-Encoding: base64\n\n" + b"QUFB\n" * 500_000,
-    "a large text": lambda: b"\n" + "é".encode() * 1_000_000,
-    "a slow charset": lambda: b"Content-Type: text/plain; charset=punycode\n\n" + b"a-" * 250_000,
+    "semicolons": lambda: b"Content-Type: a/b" + b";" * 60_000 + b"\n\n",
+    "blanks in a parameter": lambda: b"Content-Type: a/b; a" + b" " * 60_000 + b"\n\n",
+    "quoted pairs": lambda: b'Content-Type: a/b; a="' + b"\\" * 60_000 + b"\n\n",
+    "a large base64 body": lambda: b"Content-Transfer-Encoding: base64\n\n" + b"QUFB\n" * 100_000,
+    "a large text": lambda: b"\n" + "é".encode() * 300_000,
+    "a slow charset": lambda: b"Content-Type: text/plain; charset=punycode\n\n" + b"a-" * 60_000,
 }
 
 
@@ -71,7 +71,7 @@ def test_it_ends_in_bounded_time_and_memory(bomb: Callable[[], bytes]) -> None:
 
     took, (_, peak) = time.process_time() - started, tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert took < 1.5  # tracing makes up most of it
+    assert took < 1  # tracing makes up most of it
     assert peak < 12 * len(source) + 10_000_000
     assert len(list(tree.walk())) <= MAX_PARTS
     assert len(headers) <= 2_000

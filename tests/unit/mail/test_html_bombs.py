@@ -7,11 +7,11 @@ import pytest
 from outbox.mail.html import clean_for_preview, html_to_text
 from outbox.mail.markup import MAX_HTML, MAX_NESTING, well_nested
 
-LENGTH = 80_000
+LENGTH = 50_000
 # Without `well_nested`, nh3 takes seconds for some, and more memory than there is for "clones".
 BOMBS = {
     "deep": "<div>",
-    "clones": "<p>" + "".join(f"<b title={n}>" for n in range(1_500)) + "</p><p>x",
+    "clones": "<p>" + "".join(f"<b title={n}>" for n in range(1_000)) + "</p><p>x",
     "clones of links": "<a href=//x><div>",
     "unclosed": "<li>x",
     "tables": "<table><tr><td>",
@@ -39,7 +39,7 @@ def test_it_ends_soon(bomb: str) -> None:
     cleaned, _ = clean_for_preview(html, {})
     text = html_to_text(html)
 
-    assert time.process_time() - started < 1
+    assert time.process_time() - started < 0.7
     assert len(cleaned) < 12 * LENGTH
     assert len(text) < 12 * LENGTH
 

@@ -27,6 +27,7 @@ NAMES = {
     "blanks and dots at the end": ("a.txt . ", "a.txt"),
     "empty": ("", "attachment"),
     "blank": (" \t ", "attachment"),
+    "nothing to see": ("\u200d\u200c.", "attachment"),
     "decomposed": ("u\u0308.txt", "ü.txt"),
     "long": ("a" * 300 + ".tar.gz", "a" * 147 + ".gz"),
     "long without extension": ("a" * 300, "a" * 150),
