@@ -1,5 +1,6 @@
 """`manage.py outbox_faultlab` lists, shows and plays scenarios, and replays transcripts."""
 
+import asyncio
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError, call_command
 
+from outbox.smtp import Envelope, Security, Server, Session
 from outbox.testing.faultlab import FaultLab
 from outbox.testing.pytest_plugin import StartLab
 from outbox.testing.replay import scenario_text
@@ -63,6 +65,38 @@ def test_a_replay_answers_as_the_recorded_server(fault_lab: StartLab) -> None:
     first = dialogue(recorded)
     transcript = [[line.ms, line.who, line.text] for line in recorded.ledger.sessions[0].lines]
     assert dialogue(fault_lab(scenario_text(transcript))) == first
+
+
+def test_our_own_transcripts_can_be_replayed(fault_lab: StartLab) -> None:
+    played = "offer PIPELINING, STARTTLS\nat rcpt 2: 550 5.1.1 no\nat dot: 451 4.3.0 full\\nlater"
+
+    def replies_of(lab: FaultLab) -> list[object]:
+        server = Server(
+            host=lab.host,
+            port=lab.port,
+            security=Security.STARTTLS,
+            ehlo_name="client.example",
+            ca_file=lab.ca_file,
+        )
+        return [line for line in asyncio.run(send_one(server)) if line[0] == "S"]
+
+    async def send_one(server: Server) -> list[list[object]]:
+        session = await Session.open(server)
+        envelope = Envelope(sender="a@b.org", recipients=("c@d.org", "e@f.org"))
+        sent = await session.send(envelope, b"Subject: x\r\n\r\nhi\r\n", proceed)
+        await session.quit()
+        recorded.extend([*session.transcript.dump(), *sent.transcript.dump()])
+        return [line[1:] for line in recorded]
+
+    async def proceed() -> bool:
+        return True
+
+    recorded: list[list[object]] = []
+    first = replies_of(fault_lab(played))
+    again = scenario_text(recorded)
+    recorded.clear()
+    assert replies_of(fault_lab(again)) == first
+    assert ["S", "550 5.1.1 no"] in first
 
 
 def dialogue(lab: FaultLab) -> list[str]:
