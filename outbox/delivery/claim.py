@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from django.db import connections, transaction
 
 from outbox.conf import get_conf
+from outbox.delivery.away import DATABASE_AWAY
 from outbox.delivery.job import Job, JobRecipient
 from outbox.models import DUE, Attempt, OnUncertain, Outcome, Recipient, Source, State
 from outbox.models.bulk import Column, insert_rows, select_rows, update_rows
@@ -45,6 +46,7 @@ SELECT sender_key, priority FROM walk WHERE sender_key IS NOT NULL
 
 _FIELDS = ("id", "message_id", "address", "attempts", "expires_at", "sender_key")
 _Row = tuple[int, int, str, int, dt.datetime | None, int]
+_Group = tuple[int, int, int]  # destination, sender, urgency
 
 _ATTEMPT = (
     Column("message_id", "bigint"),
@@ -104,32 +106,52 @@ class _Mail:
         return dt.timedelta(microseconds=after) if isinstance(after, int) else after
 
 
+class ClaimInDoubtError(Exception):
+    """Nobody knows whether this claim was committed; give `jobs` back when the database answers."""
+
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        super().__init__("the connection was lost while a claim was being committed")
+        self.jobs = jobs
+
+
 def claim(
     *, destination_id: int, worker_id: int, limit: int, after_sender: int, using: str
 ) -> list[Job]:
     """Take up to `limit` due recipients; return them as jobs, each a message, source included.
 
-    `after_sender` is the sender served last: the next one in order has the first turn.
+    `after_sender` is the sender served last: the next one in order has the first turn. Raises
+    ClaimInDoubtError when the connection was lost while the claim was being committed.
     """
-    with transaction.atomic(using=using):
-        now = database_now(using)
-        rows = _take(destination_id, limit, after_sender, now, using)
-        if not rows:
-            return []
-        jobs = _open_attempts(rows, destination_id, worker_id, now, using)
-        roll_up_single({job.message_id: State.SENDING for job in jobs if job.is_whole}, using)
-        roll_up([job.message_id for job in jobs if not job.is_whole], now, using)
+    jobs: list[Job] = []
+    try:
+        with transaction.atomic(using=using):
+            now = database_now(using)
+            rows = _take(destination_id, limit, after_sender, now, using)
+            if not rows:
+                return []
+            jobs = _open_attempts(rows, destination_id, worker_id, now, using)
+            roll_up_single({job.message_id: State.SENDING for job in jobs if job.is_whole}, using)
+            roll_up([job.message_id for job in jobs if not job.is_whole], now, using)
+    except DATABASE_AWAY as error:
+        # SQLite's commit either was or was not; and it would give the same ids out again.
+        if jobs and connections[using].vendor == "postgresql":
+            raise ClaimInDoubtError(jobs) from error
+        raise
     return jobs
 
 
 def _take(
     destination_id: int, limit: int, after_sender: int, now: dt.datetime, using: str
 ) -> list[_Row]:
-    """Serve the most urgent first; none takes all while less urgent mail waits."""
+    """Serve the most urgent first; none takes all while less urgent mail waits.
+
+    What a sender or an urgency had no use for is given to those who had to stop at their share.
+    """
     with connections[using].cursor() as cursor:
         cursor.execute(_GROUPS, [destination_id] * 3)
         levels = _levels(cursor.fetchall(), after_sender)
     rows: list[_Row] = []
+    cut_short: list[_Group] = []
     for number, (priority, senders) in enumerate(levels, start=1):
         left = limit - len(rows)
         room = left if number == len(levels) else math.ceil(left * _URGENT_SHARE)
@@ -137,9 +159,15 @@ def _take(
             share = math.ceil(room / (len(senders) - position))
             if share <= 0:
                 break
-            taken = _lock_due(destination_id, sender_key, priority, now, share, using)
+            group = (destination_id, sender_key, priority)
+            taken = _lock_due(group, now, share, using)
+            if len(taken) == share:
+                cut_short.append(group)
             room -= len(taken)
             rows += taken
+    for group in cut_short:
+        if len(rows) < limit:
+            rows += _lock_due(group, now, limit - len(rows), using, but=[row[0] for row in rows])
     return rows
 
 
@@ -155,8 +183,9 @@ def _levels(groups: Iterable[tuple[int, int]], after_sender: int) -> list[tuple[
 
 
 def _lock_due(
-    destination_id: int, sender_key: int, priority: int, now: dt.datetime, most: int, using: str
+    group: _Group, now: dt.datetime, most: int, using: str, *, but: Sequence[int] = ()
 ) -> list[_Row]:
+    destination_id, sender_key, priority = group
     due = Recipient.objects.using(using).filter(
         destination_id=destination_id,
         sender_key=sender_key,
@@ -164,6 +193,8 @@ def _lock_due(
         next_attempt_at__lte=now,
         state__in=DUE,
     )
+    if but:
+        due = due.exclude(pk__in=but)
     ordered = due.order_by("next_attempt_at", "id").select_for_update(skip_locked=True)
     return list(ordered.values_list(*_FIELDS)[:most])
 

@@ -21,9 +21,9 @@ from django.core.exceptions import ImproperlyConfigured
 
 from outbox import smtp
 from outbox.delivery import claim, converse, route
+from outbox.delivery.away import DATABASE_AWAY
 from outbox.delivery.job import Job
 from outbox.delivery.record import Closed, Freed, GivenBack, Opened
-from outbox.delivery.recorder import DATABASE_AWAY
 from outbox.delivery.verdict import RouteEffect, judge_route
 from outbox.models import Circuit, Destination, Session
 from outbox.models.secrets import SecretUnreadableError
@@ -104,7 +104,11 @@ class Lane:
         room = min(self._allowed * _JOBS_A_SESSION, self._engine.conf.claim_size) - len(self._jobs)
         if room <= 0 or self._dry or not self._engine.may_claim:
             return
-        jobs = await self._engine.in_claimer(partial(self._claim_with_leave, room))
+        try:
+            jobs = await self._engine.in_claimer(partial(self._claim_with_leave, room))
+        except claim.ClaimInDoubtError as error:
+            self._give_back(*error.jobs)
+            raise
         self._dry = sum(len(job.recipients) for job in jobs) < room
         self._jobs.extend(jobs)
         async with self._more:

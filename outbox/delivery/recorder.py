@@ -15,9 +15,10 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
-from django.db import DatabaseError, InterfaceError, OperationalError, connections
+from django.db import DatabaseError, InterfaceError, connections
 
 from outbox.delivery import record
+from outbox.delivery.away import DATABASE_AWAY
 from outbox.delivery.record import Mark, Result, Unit
 from outbox.delivery.verdict import Verdict
 
@@ -25,7 +26,6 @@ logger = logging.getLogger(__name__)
 _GROUP = 400  # units in one commit, at most
 _SQLITE_PAUSE = 0.004  # seconds between commits, so that Send finds the database unlocked
 _RETRY_LONGEST = 5.0
-DATABASE_AWAY = (OperationalError, InterfaceError)  # as opposed to a row it refuses
 
 
 class Recorder:

@@ -5,6 +5,7 @@ Each step takes a bounded number of rows in a transaction of its own; one that f
 does not stop the others. Whoever calls it, and how often, changes nothing: every change is guarded.
 """
 
+import datetime as dt
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,11 +13,13 @@ from dataclasses import dataclass
 from django.db import DatabaseError, transaction
 from django.db.models import F, Q
 
+from outbox.delivery.schedule import moment_after
 from outbox.models import (
     DUE,
     Attempt,
     Event,
     EventKind,
+    OnUncertain,
     Outcome,
     Recipient,
     Slot,
@@ -55,7 +58,7 @@ def sweep(using: str) -> Swept:
                 setattr(swept, name, getattr(swept, name) + count)
                 if count < _AT_ONCE:
                     break
-        except DatabaseError:
+        except Exception:
             logger.exception("The sweep's step “%s” failed; the others go on.", name)
     return swept
 
@@ -69,57 +72,63 @@ def recover_lost(using: str) -> int:
             ended = lapsed.filter(pk=worker_id).update(ended_at=now)
             if ended:
                 Slot.objects.using(using).filter(worker_id=worker_id).delete()
-    return _close_orphans(using)
-
-
-def _close_orphans(using: str) -> int:
-    orphans = Recipient.objects.using(using).filter(
-        state=State.SENDING, attempt__worker__ended_at__isnull=False
+    sending = Recipient.objects.using(using).filter(state=State.SENDING)
+    orphans = sending.filter(
+        Q(attempt__worker=None) | Q(attempt__worker__ended_at__isnull=False),
+        attempt__ended_at=None,
     )
     attempt_ids = sorted(set(orphans.values_list("attempt_id", flat=True)[:_AT_ONCE]))
-    if not attempt_ids:
+    return sum(_close_or_leave(attempt_id, using) for attempt_id in attempt_ids)
+
+
+def _close_or_leave(attempt_id: int, using: str) -> int:
+    """Close one orphan in a transaction of its own, so that one bad row keeps no other back."""
+    try:
+        return _close_orphan(attempt_id, using)
+    except DatabaseError:
+        logger.exception("Attempt %d of a dead worker could not be closed.", attempt_id)
         return 0
+
+
+def _close_orphan(attempt_id: int, using: str) -> int:
     with transaction.atomic(using=using):
         now = database_now(using)
-        open_ones = Attempt.objects.using(using).filter(pk__in=attempt_ids, ended_at=None)
-        attempts = list(
-            open_ones.select_related("message__account")
-            .order_by("pk")
+        attempt = (
+            Attempt.objects.using(using)
+            .filter(pk=attempt_id, ended_at=None)
+            .select_related("message__account")
             .select_for_update(no_key=True, of=("self",))
+            .first()
         )
-        open_ones.filter(pk__in=[attempt.pk for attempt in attempts]).update(
+        if attempt is None:  # its reply came after all, or another sweep was quicker
+            return 0
+        state, why, due_at = _fate_of(attempt, now)
+        Attempt.objects.using(using).filter(pk=attempt_id).update(
             ended_at=now,
-            outcome=Outcome.ABANDONED,
+            outcome=Outcome.UNCERTAIN if state == State.UNCERTAIN else Outcome.ABANDONED,
             detail="The worker that held it ended or fell silent.",
         )
-        for attempt in attempts:
-            _release_orphan(attempt, using)
-        roll_up([attempt.message_id for attempt in attempts], now, using)
-    return len(attempts)
+        held = Recipient.objects.using(using).filter(attempt=attempt, state=State.SENDING)
+        ids = list(held.order_by("pk").select_for_update(no_key=True).values_list("pk", flat=True))
+        held.filter(pk__in=ids).update(
+            state=state, next_attempt_at=due_at, attempts=F("attempts") + 1, reason=why
+        )
+        _tell(ids, attempt.message_id, EventKind.LOST_WORKER, State.SENDING, state, why, using)
+        roll_up([attempt.message_id], now, using)
+        return len(ids)
 
 
-def _release_orphan(attempt: Attempt, using: str) -> None:
-    now = database_now(using)
-    held = Recipient.objects.using(using).filter(attempt=attempt, state=State.SENDING)
-    ids = list(held.order_by("pk").select_for_update(no_key=True).values_list("pk", flat=True))
-    held = held.filter(pk__in=ids)
+def _fate_of(attempt: Attempt, now: dt.datetime) -> tuple[State, str, dt.datetime | None]:
+    """Return the state an orphan's recipients come to, why, and when something happens next."""
     if attempt.dot_marked_at is None:
-        state, why = (
-            State.DEFERRED,
-            "Its worker died before the mail was complete: certainly unsent.",
-        )
-        held.update(state=state, next_attempt_at=now, attempts=F("attempts") + 1, reason=why)
-    else:
-        state = State.UNCERTAIN
-        why = (
-            "Its worker died after the whole mail may have been sent: nobody knows whether it was."
-        )
-        account = attempt.message.account
-        policy = attempt.message.on_uncertain or (account.on_uncertain if account else "hold")
-        resend_at = now + account.resend_after if account and policy == "resend" else None
-        held.update(state=state, next_attempt_at=resend_at, attempts=F("attempts") + 1, reason=why)
-        Attempt.objects.using(using).filter(pk=attempt.pk).update(outcome=Outcome.UNCERTAIN)
-    _tell(ids, attempt.message_id, EventKind.LOST_WORKER, State.SENDING, state, why, using)
+        why = "Its worker died before the mail was complete: certainly unsent."
+        return State.DEFERRED, why, now
+    why = "Its worker died after the whole mail may have been sent: nobody knows whether it was."
+    account = attempt.message.account
+    policy = attempt.message.on_uncertain or (account.on_uncertain if account else OnUncertain.HOLD)
+    if account is None or policy == OnUncertain.HOLD:
+        return State.UNCERTAIN, why, None
+    return State.UNCERTAIN, why, moment_after(now, account.resend_after)
 
 
 def expire(using: str) -> int:

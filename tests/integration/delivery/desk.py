@@ -1,9 +1,11 @@
 """What these tests share: accounts, queued mail, an engine at work, waiting with a deadline."""
 
+import datetime as dt
 import itertools
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
@@ -11,10 +13,15 @@ import pytest
 from django.db import connection
 
 from outbox import api
+from outbox.api.routes import route_of
+from outbox.delivery import claim
 from outbox.delivery.engine import Engine
-from outbox.models import Account, Attempt, Destination, Message, Recipient, State
+from outbox.delivery.job import Job
+from outbox.models import Account, Attempt, Destination, Message, Recipient, State, Worker
+from outbox.models.clock import database_now
 from outbox.testing.faultlab import FaultLab
 
+USING = "default"
 BOB = "bob@example.net"
 BODY = b"0123456789abcdef\r\n" * 80  # 1,440 octets: more than any “body” fault waits for
 _numbers = itertools.count(1)
@@ -60,6 +67,42 @@ def outgoing(sender: Account, *addresses: str, **fields: Any) -> api.Outgoing:
         "account": sender,
     }
     return api.Outgoing(**values | fields)
+
+
+def a_worker(*, lease_for: float = 60) -> Worker:
+    """Register a worker; a lease below zero makes it a dead one."""
+    now = database_now(USING)
+    return Worker.objects.create(
+        host="here",
+        pid=1,
+        started_at=now,
+        heartbeat_at=now,
+        lease_until=now + dt.timedelta(seconds=lease_for),
+    )
+
+
+def claim_due(
+    sender: Account | None, worker: Worker | None = None, *, limit: int = 100, after: int = 0
+) -> list[Job]:
+    """Claim what is due at this account's server, as a worker would."""
+    assert sender is not None
+    return claim.claim(
+        destination_id=destination(sender).pk,
+        worker_id=(worker or a_worker()).pk,
+        limit=limit,
+        after_sender=after,
+        using=USING,
+    )
+
+
+def claimed(message: Message, worker: Worker | None = None) -> Job:
+    """Claim the recipients of this message alone, whatever else is due."""
+    others = Recipient.objects.exclude(message=message).filter(state=State.QUEUED)
+    ids = list(others.values_list("pk", flat=True))
+    others.update(state=State.HELD)
+    [job] = claim_due(message.account, worker)
+    Recipient.objects.filter(pk__in=ids).update(state=State.QUEUED)
+    return job
 
 
 def deliver() -> None:
@@ -133,7 +176,7 @@ def last_attempt(message: Message) -> Attempt:
 
 def destination(sender: Account) -> Destination:
     """Return where the account's mail goes, made on first use."""
-    return api.routes.route_of(sender)
+    return route_of(sender)
 
 
 def all_in(state: State, messages: Sequence[Message]) -> Callable[[], bool]:
@@ -149,3 +192,31 @@ def all_in(state: State, messages: Sequence[Message]) -> Callable[[], bool]:
 def is_sqlite() -> bool:
     """Tell whether this run stands on SQLite, which has one writer at a time."""
     return connection.vendor == "sqlite"
+
+
+@contextmanager
+def refusing(table: str, condition: str) -> Iterator[None]:
+    """Have the database itself refuse rows, as a check or a full disk page might."""
+    with connection.cursor() as cursor:
+        if connection.vendor == "sqlite":
+            cursor.execute(
+                f"CREATE TRIGGER refuse BEFORE UPDATE ON {table} WHEN {condition} "
+                "BEGIN SELECT RAISE(ABORT, 'this row is refused'); END"
+            )
+        else:
+            cursor.execute(
+                "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
+                "$$ BEGIN RAISE EXCEPTION 'this row is refused'; END $$"
+            )
+            cursor.execute(
+                f"CREATE TRIGGER refuse BEFORE UPDATE ON {table} FOR EACH ROW "
+                f"WHEN ({condition}) EXECUTE FUNCTION refuse()"
+            )
+    try:
+        yield
+    finally:
+        with connection.cursor() as cursor:
+            if connection.vendor == "sqlite":
+                cursor.execute("DROP TRIGGER refuse")
+            else:
+                cursor.execute("DROP FUNCTION refuse CASCADE")

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from django.db import connection
 
 from outbox import api
-from outbox.delivery import claim, record
+from outbox.delivery import record
 from outbox.delivery.job import Job
 from outbox.delivery.record import GivenBack, Mark, Opened, Result
 from outbox.delivery.recorder import Recorder
@@ -19,50 +18,29 @@ from outbox.models import (
     Attempt,
     Event,
     EventKind,
-    Message,
     Outcome,
     Recipient,
     Session,
     State,
     Status,
-    Worker,
 )
-from outbox.models.clock import database_now
 from outbox.smtp import Reply
 from tests.integration.delivery.desk import (
+    USING,
+    a_worker,
     account,
-    destination,
+    claim_due,
+    claimed,
     last_attempt,
     queue,
     queue_many,
+    refusing,
     row,
     states,
 )
 
-USING = "default"
 NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 OK = Reply(250, "2.0.0", "2.0.0 ok")
-
-
-def a_worker(*, lease_for: float = 60) -> Worker:
-    now = database_now(USING)
-    until = now + dt.timedelta(seconds=lease_for)
-    return Worker.objects.create(
-        host="here", pid=1, started_at=now, heartbeat_at=now, lease_until=until
-    )
-
-
-def claimed(message: Message, worker: Worker | None = None) -> Job:
-    """Claim the recipients of one message, as a worker would."""
-    assert message.account is not None
-    [job] = claim.claim(
-        destination_id=destination(message.account).pk,
-        worker_id=(worker or a_worker()).pk,
-        limit=100,
-        after_sender=0,
-        using=USING,
-    )
-    return job
 
 
 def ended(job: Job, *verdicts: Verdict, **fields: object) -> Result:
@@ -208,14 +186,7 @@ def test_what_was_never_begun_goes_back_as_it_was() -> None:
     fresh, tried = queue_many(account(), 2)
     worker = a_worker()
     Recipient.objects.filter(message=tried).update(state=State.DEFERRED, attempts=3)
-    assert fresh.account is not None
-    jobs = claim.claim(
-        destination_id=destination(fresh.account).pk,
-        worker_id=worker.pk,
-        limit=10,
-        after_sender=0,
-        using=USING,
-    )
+    jobs = claim_due(fresh.account, worker)
     record.write([GivenBack(jobs=jobs, worker_id=worker.pk)], USING)
     assert (states(fresh), states(tried)) == ([State.QUEUED], [State.DEFERRED])
     assert not Attempt.objects.exists()
@@ -254,38 +225,10 @@ def recorder() -> Iterator[Recorder]:
         loop.close()
 
 
-@contextmanager
-def refusing(table: str, condition: str) -> Iterator[None]:
-    """Have the database itself refuse rows, as a check or a full disk page might."""
-    with connection.cursor() as cursor:
-        if connection.vendor == "sqlite":
-            cursor.execute(
-                f"CREATE TRIGGER refuse BEFORE UPDATE ON {table} WHEN {condition} "
-                "BEGIN SELECT RAISE(ABORT, 'this row is refused'); END"
-            )
-        else:
-            cursor.execute(
-                "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
-                "$$ BEGIN RAISE EXCEPTION 'this row is refused'; END $$"
-            )
-            cursor.execute(
-                f"CREATE TRIGGER refuse BEFORE UPDATE ON {table} FOR EACH ROW "
-                f"WHEN ({condition}) EXECUTE FUNCTION refuse()"
-            )
-    try:
-        yield
-    finally:
-        with connection.cursor() as cursor:
-            if connection.vendor == "sqlite":
-                cursor.execute("DROP TRIGGER refuse")
-            else:
-                cursor.execute("DROP FUNCTION refuse CASCADE")
-
-
 def test_a_group_with_one_row_the_database_refuses_is_taken_apart() -> None:
     """The eleven others are written as if it had not been there."""
     messages = queue_many(account(), 12)
-    jobs = [claimed_alone(message) for message in messages]
+    jobs = [claimed(message) for message in messages]
     poison = Verdict(state=State.SENT, reply=Reply(250, "", "poison"))
     with refusing("outbox_recipient", "NEW.reply_text = 'poison'"), recorder() as writer:
         for number, job in enumerate(jobs):
@@ -297,20 +240,10 @@ def test_a_group_with_one_row_the_database_refuses_is_taken_apart() -> None:
     assert last_attempt(messages[6]).detail == ""
 
 
-def claimed_alone(message: Message) -> Job:
-    """Claim this message whatever else is due."""
-    others = Recipient.objects.exclude(message=message).filter(state=State.QUEUED)
-    ids = list(others.values_list("pk", flat=True))
-    others.update(state=State.HELD)
-    job = claimed(message)
-    Recipient.objects.filter(pk__in=ids).update(state=State.QUEUED)
-    return job
-
-
 def test_what_our_own_code_cannot_write_stops_no_other_unit() -> None:
     """Not even an error that is none of the database's ends the recorder's thread."""
     first, second = queue_many(account(), 2)
-    jobs = [claimed_alone(first), claimed_alone(second)]
+    jobs = [claimed(first), claimed(second)]
     unwritable = ended(jobs[0], phases_ms=object())  # no type the database knows
     with recorder() as writer:
         writer.put(unwritable)
@@ -326,7 +259,7 @@ def test_a_receiver_that_fails_stops_nothing() -> None:
     loop = asyncio.new_event_loop()
     writer = Recorder(USING, loop, on_recorded=fails)
     for message in messages:
-        writer.put(ended(claimed_alone(message)))
+        writer.put(ended(claimed(message)))
     writer.stop(10)
     loop.close()
     assert states() == [State.SENT] * 2

@@ -1,0 +1,229 @@
+"""The sweep finds what nobody else would: mail of dead workers, old mail, mail whose time came."""
+
+import datetime as dt
+
+import pytest
+from django.utils import timezone
+
+from outbox.delivery import record
+from outbox.delivery import sweep as sweeping
+from outbox.delivery.record import Mark
+from outbox.delivery.sweep import Swept, sweep
+from outbox.models import (
+    Account,
+    Event,
+    EventKind,
+    Outcome,
+    Recipient,
+    Slot,
+    State,
+    Status,
+    Worker,
+)
+from tests.integration.delivery.desk import (
+    USING,
+    a_worker,
+    account,
+    claim_due,
+    claimed,
+    destination,
+    last_attempt,
+    queue,
+    queue_many,
+    refusing,
+    row,
+    states,
+)
+
+
+def events() -> list[tuple[str, str, str]]:
+    return list(Event.objects.values_list("kind", "from_state", "to_state"))
+
+
+def test_what_a_dead_worker_had_not_marked_is_certainly_unsent() -> None:
+    """Protocol item 97."""
+    message = queue(account())
+    claimed(message, a_worker(lease_for=-1))
+    assert sweep(USING) == Swept(lost=1)
+    recipient = row(message)
+    assert (recipient.state, recipient.attempts) == (State.DEFERRED, 1)
+    assert recipient.next_attempt_at is not None
+    assert recipient.next_attempt_at <= timezone.now()
+    assert last_attempt(message).outcome == Outcome.ABANDONED
+    assert events() == [(EventKind.LOST_WORKER, State.SENDING, State.DEFERRED)]
+    message.refresh_from_db()
+    assert message.status == Status.DEFERRED
+
+
+def test_what_it_had_marked_is_uncertain() -> None:
+    message = queue(account())
+    job = claimed(message, a_worker(lease_for=-1))
+    record.write([Mark(attempt_id=job.attempt_id)], USING)
+    sweep(USING)
+    recipient = row(message)
+    assert (recipient.state, recipient.next_attempt_at) == (State.UNCERTAIN, None)
+    assert last_attempt(message).outcome == Outcome.UNCERTAIN
+    assert events() == [(EventKind.LOST_WORKER, State.SENDING, State.UNCERTAIN)]
+
+
+@pytest.mark.parametrize(
+    ("on_account", "on_message", "resent"),
+    [
+        ("hold", "", False),
+        ("resend", "", True),
+        ("hold", "resend", True),
+        ("resend", "hold", False),
+    ],
+)
+def test_the_message_s_policy_goes_before_the_account_s(
+    on_account: str, on_message: str, resent: bool
+) -> None:
+    sender = account(on_uncertain=on_account, resend_after=dt.timedelta(hours=1))
+    message = queue(sender, on_uncertain=on_message)
+    job = claimed(message, a_worker(lease_for=-1))
+    record.write([Mark(attempt_id=job.attempt_id)], USING)
+    before = timezone.now()
+    sweep(USING)
+    moment = row(message).next_attempt_at
+    assert (moment is not None) == resent
+    if moment is not None:
+        asked_at = moment - dt.timedelta(hours=1)
+        assert before - dt.timedelta(seconds=1) < asked_at < timezone.now()
+
+
+def test_an_interval_beyond_the_calendar_keeps_no_mail_from_being_found() -> None:
+    sender = account(on_uncertain="resend", resend_after=dt.timedelta(days=100_000_000))
+    messages = queue_many(sender, 2)
+    worker = a_worker(lease_for=-1)
+    for message in messages:
+        record.write([Mark(attempt_id=claimed(message, worker).attempt_id)], USING)
+    sweep(USING)
+    assert states() == [State.UNCERTAIN] * 2
+
+
+def test_an_uncertain_one_is_sent_again_when_the_policy_says_so() -> None:
+    due, later, held = queue_many(account(), 3)
+    now = timezone.now()
+    for message, moment in ((due, now), (later, now + dt.timedelta(hours=1)), (held, None)):
+        Recipient.objects.filter(message=message).update(
+            state=State.UNCERTAIN, next_attempt_at=moment
+        )
+    assert sweep(USING) == Swept(resent=1)
+    assert states() == [State.DEFERRED, State.UNCERTAIN, State.UNCERTAIN]
+    assert events() == [(EventKind.RESENT, State.UNCERTAIN, State.DEFERRED)]
+    assert "a second copy is possible" in row(due, "bob0@example.net").reason
+
+
+def test_what_waited_too_long_is_given_up_with_its_last_reply() -> None:
+    """Protocol item 105."""
+    old, young, held = queue_many(account(), 3)
+    past = timezone.now() - dt.timedelta(seconds=1)
+    Recipient.objects.filter(message__in=[old, held]).update(
+        expires_at=past, reply_code=451, reply_text="4.7.1 greylisted"
+    )
+    Recipient.objects.filter(message=old).update(state=State.DEFERRED)
+    Recipient.objects.filter(message=held).update(state=State.HELD)  # a person decides of these
+    assert sweep(USING) == Swept(expired=1)
+    assert states() == [State.EXPIRED, State.QUEUED, State.HELD]
+    recipient = old.recipients.get()
+    assert (recipient.reply_code, recipient.reply_text) == (451, "4.7.1 greylisted")
+    assert recipient.settled_at is not None
+    old.refresh_from_db()
+    assert old.status == Status.FAILED
+    assert young.recipients.get().settled_at is None
+
+
+def test_mail_whose_account_was_deleted_is_held_not_lost() -> None:
+    message = queue(account())
+    Account.objects.all().delete()
+    assert sweep(USING) == Swept(held=1)
+    assert states(message) == [State.HELD]
+    assert "account was deleted" in row(message).reason
+
+
+def test_a_dead_worker_s_connections_are_free_again() -> None:
+    sender = account()
+    dead, living = a_worker(lease_for=-1), a_worker()
+    route = destination(sender)
+    for number, worker in ((1, dead), (2, living)):
+        Slot.objects.create(destination=route, number=number, worker=worker)
+    sweep(USING)
+    assert list(Slot.objects.values_list("number", flat=True)) == [2]
+    assert list(Worker.objects.filter(ended_at=None)) == [living]
+
+
+def test_a_living_worker_keeps_what_it_holds() -> None:
+    message = queue(account())
+    claimed(message)
+    assert sweep(USING) == Swept()
+    assert states(message) == [State.SENDING]
+
+
+def test_an_ended_worker_s_leftovers_are_found_too() -> None:
+    """A stop that was too quick to give back what was begun."""
+    message = queue(account())
+    worker = a_worker()
+    claimed(message, worker)
+    Worker.objects.update(ended_at=timezone.now())
+    sweep(USING)
+    assert states(message) == [State.DEFERRED]
+
+
+def test_a_worker_whose_row_is_gone_held_mail_all_the_same() -> None:
+    message = queue(account())
+    claimed(message)
+    Worker.objects.all().delete()
+    sweep(USING)
+    assert states(message) == [State.DEFERRED]
+
+
+def test_a_second_sweep_finds_nothing_to_do() -> None:
+    """Protocol item 99: whoever calls it, and how often, changes nothing."""
+    message = queue(account())
+    claimed(message, a_worker(lease_for=-1))
+    sweep(USING)
+    before = list(Recipient.objects.values())
+    assert sweep(USING) == Swept()
+    assert list(Recipient.objects.values()) == before
+
+
+def test_each_transaction_is_bounded_and_all_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweeping, "_AT_ONCE", 3)
+    messages = queue_many(account(), 10)
+    Recipient.objects.filter(message__in=messages[:7]).update(
+        expires_at=timezone.now() - dt.timedelta(days=1)
+    )
+    taken = []
+    count = sweeping.expire(USING)
+    while count:
+        taken.append(count)
+        count = sweeping.expire(USING)
+    assert taken == [3, 3, 1]
+    claim_due(messages[0].account, a_worker(lease_for=-1))
+    assert sweep(USING).lost == 3
+
+
+def test_a_row_that_cannot_be_changed_keeps_no_other_back() -> None:
+    sender = account()
+    messages = [queue(sender, f"bob{i}@example.net") for i in range(3)]
+    queue(sender, "old@example.net", expires_after=dt.timedelta(seconds=-1))
+    dead = a_worker(lease_for=-1)
+    for message in messages:
+        claimed(message, dead)
+    with refusing("outbox_recipient", "NEW.address = 'bob1@example.net'"):
+        sweep(USING)
+        assert states() == [State.DEFERRED, State.SENDING, State.DEFERRED, State.EXPIRED]
+    sweep(USING)
+    assert states()[1] == State.DEFERRED
+
+
+def test_a_step_that_fails_stops_no_other_step() -> None:
+    sender = account()
+    old = queue(sender, "old@example.net", expires_after=dt.timedelta(seconds=-1))
+    uncertain = queue(sender, "uncertain@example.net")
+    Recipient.objects.filter(message=uncertain).update(
+        state=State.UNCERTAIN, next_attempt_at=timezone.now()
+    )
+    with refusing("outbox_recipient", "NEW.address = 'old@example.net'"):
+        sweep(USING)
+    assert (states(old), states(uncertain)) == ([State.QUEUED], [State.DEFERRED])
