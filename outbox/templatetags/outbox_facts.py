@@ -42,6 +42,12 @@ def word(state: str) -> str:
 
 
 @register.filter
+def phase_name(phase: str) -> str:
+    """Put a phase of a conversation in words."""
+    return str(wording.PHASES.get(phase, phase))
+
+
+@register.filter
 def priority_name(priority: int) -> str:
     """Put an X-Priority in a word."""
     return str(wording.PRIORITIES.get(priority, priority))
@@ -65,6 +71,12 @@ def absolute(moment: dt.datetime) -> str:
     """Put a moment with date, seconds and zone."""
     local = timezone.localtime(moment)
     return f"{date_format(local, 'DATE_FORMAT')}, {local:%H:%M:%S %Z}"
+
+
+@register.filter
+def since(ms: float, began: float | str) -> str:
+    """Put an offset in a dialogue, counted from where its stretch began."""
+    return wording.offset(ms - float(began or 0))
 
 
 @register.simple_tag

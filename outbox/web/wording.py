@@ -56,6 +56,22 @@ PRIORITIES: dict[int, str | Promise] = {  # X-Priority
 }
 NORMAL = 3
 
+PHASES: dict[str, str | Promise] = {
+    "resolve": pgettext_lazy("phase", "name look-up"),
+    "connect": pgettext_lazy("phase", "connect"),
+    "greeting": pgettext_lazy("phase", "greeting"),
+    "ehlo": "EHLO",
+    "starttls": "STARTTLS",
+    "tls": pgettext_lazy("phase", "TLS handshake"),
+    "auth": pgettext_lazy("phase", "login"),
+    "rset": "RSET",
+    "mail": "MAIL",
+    "rcpt": "RCPT",
+    "data": "DATA",
+    "body": pgettext_lazy("phase", "body"),
+    "dot": pgettext_lazy("phase", "wait after the dot"),
+}
+
 # What a reply may answer that is no command one types.
 COMMANDS: dict[str, str | Promise] = {
     "DOT": gettext_lazy("the whole mail"),
@@ -104,6 +120,11 @@ def duration(milliseconds: float) -> str:
     if seconds < _LONG:
         return f"{_decimal(seconds, 2)} s"
     return _("%(count)d min") % {"count": seconds // 60}
+
+
+def offset(milliseconds: float) -> str:
+    """Put a place in a dialogue, always to the millisecond, so that neighbours can be compared."""
+    return f"{milliseconds:,.0f} ms".replace(",", "\u202f")
 
 
 def _decimal(value: float, decimals: int) -> str:

@@ -162,6 +162,16 @@ def test_the_outbox_empties_before_one_s_eyes(
     page.get_by_role("link", name="On its way").wait_for()
 
 
+def test_a_page_that_gets_no_answer_says_so(page: "Page", anna: User) -> None:
+    sign_in(page)
+    warning = page.get_by_text("The site does not answer.")
+    assert warning.is_hidden()
+    page.context.set_offline(True)
+    warning.wait_for()
+    page.context.set_offline(False)
+    warning.wait_for(state="hidden")
+
+
 def test_a_connection_is_tested_without_losing_what_was_typed(
     page: "Page", anna: User, server: MailServer
 ) -> None:

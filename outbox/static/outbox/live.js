@@ -1,5 +1,6 @@
 // Keeps a page calm while htmx refreshes parts of it: what is open stays open, a selection is not
-// torn away, a hidden tab does not ask, and screen readers hear what changed in one sentence.
+// torn away, a hidden tab does not ask, screen readers hear what changed in one sentence, and a site
+// that does not answer is told.
 
 const POLLED = "#live, #rows";
 
@@ -23,6 +24,15 @@ document.addEventListener("htmx:afterSwap", () => {
     if (details) details.open = open;
   }
   announce();
+});
+
+// What stands still because nothing answers must not look like news.
+const offline = document.getElementById("offline");
+for (const failure of ["htmx:sendError", "htmx:responseError", "htmx:timeout"]) {
+  document.addEventListener(failure, (event) => { offline.hidden = !event.target.matches(POLLED); });
+}
+document.addEventListener("htmx:beforeOnLoad", (event) => {
+  if (event.detail.xhr.status < 400) offline.hidden = true;
 });
 
 let said = document.getElementById("now")?.textContent;

@@ -5,6 +5,7 @@ Whether it can be sent is decided by `api.send_draft`, which names the field it 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -18,6 +19,8 @@ from outbox import api
 from outbox.conf import get_conf
 from outbox.models import Account, Message
 from outbox.web.wording import NORMAL, PRIORITIES, size
+
+_CONTENT_TYPE = re.compile(r"[A-Za-z0-9][\w.+-]{0,59}/[A-Za-z0-9][\w.+-]{0,63}", re.ASCII)
 
 
 class ManyFilesInput(forms.ClearableFileInput):
@@ -41,6 +44,12 @@ class ManyFilesField(forms.FileField):
                 % {"name": upload.name, "size": size(upload.size or 0), "limit": size(limit)}
             )
         return upload
+
+
+def content_type_of(upload: UploadedFile[Any]) -> str:
+    """Return the type the browser named, as far as it is one (RFC 6838 4.2)."""
+    named = upload.content_type or ""
+    return named.lower() if _CONTENT_TYPE.fullmatch(named) else "application/octet-stream"
 
 
 def _recipients(label: Any) -> forms.CharField:
@@ -82,6 +91,7 @@ class DraftForm(forms.Form):
         label=gettext_lazy("Priority"),
         choices=list(PRIORITIES.items()),
         coerce=int,
+        initial=NORMAL,
         required=False,
     )
     text = forms.CharField(

@@ -12,6 +12,7 @@ from django.contrib import messages
 from django.core.files.uploadedfile import UploadedFile
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.crypto import get_random_string
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
@@ -19,10 +20,13 @@ from outbox import api
 from outbox.conf import get_conf
 from outbox.exceptions import DraftConflictError, InvalidMailError, NotADraftError
 from outbox.models import Message
-from outbox.web.compose.forms import DraftForm
+from outbox.web.compose.forms import DraftForm, content_type_of
 from outbox.web.numbers import number
 from outbox.web.person import PersonRequest, signed_in
 
+COMPOSED = "outbox.composed"  # session: forms of new mail → the mail they made
+COMPOSED_KEPT = 20
+TOKEN_MAX = 22
 PREFILLED = ("to", "cc", "bcc", "subject", "text")  # what a link to the composer may bring along
 
 
@@ -31,7 +35,8 @@ PREFILLED = ("to", "cc", "bcc", "subject", "text")  # what a link to the compose
 def compose(request: PersonRequest) -> HttpResponse:
     """Begin a mail; the first save makes it a draft with an address of its own."""
     if request.method == "POST":
-        return _obey(request, None)
+        known = _composed_before(request)
+        return _obey(request, None) if known is None else _edit(request, known)
     initial = {name: request.GET[name] for name in PREFILLED if name in request.GET}
     return _page(request, DraftForm(request.user, initial=initial), None)
 
@@ -41,13 +46,7 @@ def compose(request: PersonRequest) -> HttpResponse:
 def draft(request: PersonRequest, pk: int) -> HttpResponse:
     """Go on with a draft."""
     message = get_object_or_404(Message.objects.visible_to(request.user), pk=pk)
-    if not message.is_draft:
-        if request.method == "POST":
-            messages.warning(request, _("It was sent already; nothing was changed."))
-        return redirect("outbox:message", pk)
-    if request.method == "POST":
-        return _obey(request, message)
-    return _page(request, DraftForm(request.user, draft=message), message)
+    return _edit(request, message)
 
 
 @signed_in
@@ -66,6 +65,33 @@ def discard(request: PersonRequest, pk: int) -> HttpResponse:
     return render(request, "outbox/discard.html", {"message": message, "folder": message.folder})
 
 
+def _edit(request: PersonRequest, message: Message) -> HttpResponse:
+    if not message.is_draft:
+        if request.method == "POST":
+            messages.warning(request, _("It was sent already; nothing was changed."))
+        return redirect("outbox:message", message.pk)
+    if request.method == "POST":
+        return _obey(request, message)
+    return _page(request, DraftForm(request.user, draft=message), message)
+
+
+def _composed_before(request: PersonRequest) -> Message | None:
+    """Return the mail that this very form already made.
+
+    A browser may send a form twice: back to the composer after Send, and Send again. The second
+    time concerns the mail of the first, instead of a second one.
+    """
+    made: dict[str, int] = request.session.get(COMPOSED, {})
+    pk = made.get(request.POST.get("form", ""), 0)
+    return Message.objects.visible_to(request.user).filter(pk=pk).first()
+
+
+def _remember_composed(request: PersonRequest, saved: Message) -> None:
+    if form := request.POST.get("form", "")[:TOKEN_MAX]:
+        made = [*request.session.get(COMPOSED, {}).items(), (form, saved.pk)]
+        request.session[COMPOSED] = dict(made[-COMPOSED_KEPT:])
+
+
 def _obey(request: PersonRequest, draft: Message | None) -> HttpResponse:
     form = DraftForm(request.user, request.POST, request.FILES, draft=draft)
     form.is_valid()
@@ -73,6 +99,8 @@ def _obey(request: PersonRequest, draft: Message | None) -> HttpResponse:
         saved = api.save_draft(
             request.user, form.as_fields(), draft=draft, version=_version(request, draft)
         )
+        if draft is None:
+            _remember_composed(request, saved)
         _attach(form, saved)
         return _act(request, form, saved)
     except DraftConflictError:
@@ -93,8 +121,7 @@ def _attach(form: DraftForm, saved: Message) -> None:
 
 
 def _attach_one(saved: Message, upload: UploadedFile[Any]) -> None:
-    kind = upload.content_type or "application/octet-stream"
-    api.attach(saved, upload.name or "", kind, upload.read())
+    api.attach(saved, upload.name or "", content_type_of(upload), upload.read())
 
 
 def _act(request: PersonRequest, form: DraftForm, saved: Message) -> HttpResponse:
@@ -128,6 +155,7 @@ def _page(request: PersonRequest, form: DraftForm, draft: Message | None) -> Htt
         "draft": draft,
         "version": draft.draft.version if draft else "",
         "attachments": attachments,
+        "token": "" if draft else get_random_string(TOKEN_MAX),
         "limit": get_conf().max_message_bytes,
         "page": "compose",
         "folder": "drafts" if draft else "",

@@ -11,27 +11,13 @@ from typing import Any
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, pgettext_lazy
+from django.utils.translation import gettext_lazy
 
 from outbox.models import Attempt, Session
+from outbox.web.wording import PHASES
 
 OPENING = ("resolve", "connect", "greeting", "ehlo", "starttls", "tls", "auth")
 TRANSFER = ("rset", "mail", "rcpt", "data", "body", "dot")
-PHASE_LABELS: dict[str, str | Promise] = {
-    "resolve": pgettext_lazy("phase", "name look-up"),
-    "connect": pgettext_lazy("phase", "connect"),
-    "greeting": pgettext_lazy("phase", "greeting"),
-    "ehlo": "EHLO",
-    "starttls": "STARTTLS",
-    "tls": pgettext_lazy("phase", "TLS handshake"),
-    "auth": pgettext_lazy("phase", "login"),
-    "rset": "RSET",
-    "mail": "MAIL",
-    "rcpt": "RCPT",
-    "data": "DATA",
-    "body": pgettext_lazy("phase", "body"),
-    "dot": pgettext_lazy("phase", "wait after the dot"),
-}
 SPEAKERS = {"C": "client", "S": "server", "-": "note"}
 MIN_SHARE = 0.8  # percent: what took no time can still be seen in the bar
 
@@ -52,6 +38,23 @@ class Stretch:
     title: str | Promise
     lines: list[Line]
     remark: str = ""  # stands where nothing was said
+
+    @property
+    def began_ms(self) -> float:
+        """When it began, counted from the connection's beginning."""
+        return self.lines[0].ms if self.lines else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one attempt meant for one of its recipients."""
+
+    address: str
+    state: str
+    reply_code: int | None
+    reply_enhanced: str
+    reply_text: str
+    reply_command: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,7 @@ class Conversation:
     number: int  # counted from the first attempt at this message
     stretches: list[Stretch]
     segments: list[Segment]
-    results: list[dict[str, Any]]
+    results: list[Result]
 
     @property
     def took_ms(self) -> float | None:
@@ -103,7 +106,18 @@ def read_conversation(attempt: Attempt, number: int) -> Conversation:
         number=number,
         stretches=_stretches(attempt, session),
         segments=segments(_times(attempt, session)),
-        results=attempt.result_rows,
+        results=[_result(row) for row in attempt.result_rows],
+    )
+
+
+def _result(row: Mapping[str, Any]) -> Result:
+    return Result(
+        address=str(row.get("address", "")),
+        state=str(row.get("state", "")),
+        reply_code=row.get("code"),
+        reply_enhanced=str(row.get("enhanced", "")),
+        reply_text=str(row.get("text", "")),
+        reply_command=str(row.get("command", "")),
     )
 
 
@@ -152,6 +166,6 @@ def segments(times: Mapping[str, float]) -> list[Segment]:
     laid, start = [], 0.0
     for (phase, ms), share in zip(known, shares, strict=True):
         width = share * scale
-        laid.append(Segment(phase, PHASE_LABELS[phase], ms, round(start, 2), round(width, 2)))
+        laid.append(Segment(phase, PHASES[phase], ms, round(start, 2), round(width, 2)))
         start += width
     return laid

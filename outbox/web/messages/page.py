@@ -28,6 +28,8 @@ from outbox.models import (
 )
 from outbox.web.messages.conversation import Conversation, read_conversation
 
+FEW_RECIPIENTS = 10
+RECIPIENTS_SHOWN = 200
 ATTEMPTS_SHOWN = 10  # the latest; older ones are asked for
 FAST, SLOW = 1, 5  # seconds between looks: while something happens, while all waits
 SOON = dt.timedelta(seconds=20)
@@ -59,6 +61,18 @@ class MessagePage:
     def recipients(self) -> list[Recipient]:
         """All of them, in the order they were named."""
         return list(self.message.recipients.all())
+
+    @property
+    def recipients_shown(self) -> list[Recipient]:
+        """As they were named; of many, those that need looking at come first."""
+        if len(self.recipients) <= FEW_RECIPIENTS:
+            return self.recipients
+        return sorted(self.recipients, key=_needs_care, reverse=True)[:RECIPIENTS_SHOWN]
+
+    @property
+    def recipients_hidden(self) -> int:
+        """How many recipients are only counted."""
+        return max(0, len(self.recipients) - RECIPIENTS_SHOWN)
 
     @cached_property
     def _marks(self) -> list[tuple[object, ...]]:
@@ -172,3 +186,7 @@ class MessagePage:
             and ended > latest
             for _pk, _outcome, _dot, ended, closed, session in self._marks
         )
+
+
+def _needs_care(recipient: Recipient) -> bool:
+    return recipient.state not in {State.SENT, State.QUEUED}

@@ -8,6 +8,7 @@ from django.urls import reverse
 from pytest_django import Settings
 
 from outbox.models import Account, Message, Role, Status
+from outbox.web.compose.forms import content_type_of
 from tests.integration.web.conftest import signed_in, typed
 
 
@@ -43,6 +44,43 @@ def test_send_queues_the_mail_and_leads_to_its_page(as_anna: Client, account: Ac
     assert "Reply-To: desk@example.com\r\n" in source
     assert "X-Priority: 1\r\n" in source
     assert "boss@example.com" not in source
+
+
+def test_a_form_sent_twice_makes_one_mail(as_anna: Client, account: Account) -> None:
+    page = as_anna.get(reverse("outbox:compose"))
+    fields = typed(account, form=page.context["token"], version="", send="1")
+    first = as_anna.post(reverse("outbox:compose"), fields)
+    again = as_anna.post(reverse("outbox:compose"), fields, follow=True)
+    assert Message.objects.count() == 1
+    assert again.redirect_chain[0][0] == first["Location"]
+    assert b"It was sent already" in again.content
+
+
+def test_a_new_form_makes_a_new_mail_even_with_the_same_text(
+    as_anna: Client, account: Account
+) -> None:
+    for _ in range(2):
+        page = as_anna.get(reverse("outbox:compose"))
+        fields = typed(account, form=page.context["token"], send="1")
+        as_anna.post(reverse("outbox:compose"), fields)
+    assert Message.objects.count() == 2
+
+
+@pytest.mark.parametrize(
+    ("named", "kept"),
+    [
+        ("text/CSV", "text/csv"),
+        ("application/vnd.ms-excel", "application/vnd.ms-excel"),
+        ("nonsense", "application/octet-stream"),
+        ("text/plain; charset=x", "application/octet-stream"),
+        ("a/" + "b" * 200, "application/octet-stream"),
+        ("", "application/octet-stream"),
+    ],
+)
+def test_a_content_type_is_kept_if_it_is_one(named: str, kept: str) -> None:
+    upload = SimpleUploadedFile("x", b"x")
+    upload.content_type = named
+    assert content_type_of(upload) == kept
 
 
 def test_one_draft_stays_one_row_until_it_is_sent(as_anna: Client, draft: Message) -> None:
@@ -214,6 +252,15 @@ def test_a_sent_mail_is_not_discarded(as_anna: Client, mail: Message) -> None:
     answer = as_anna.post(reverse("outbox:discard", args=[mail.pk]), follow=True)
     assert b"nothing was discarded" in answer.content
     assert Message.objects.exists()
+
+
+def test_a_new_mail_begins_with_normal_priority_and_one_s_first_account(
+    as_anna: Client, account: Account
+) -> None:
+    page = as_anna.get(reverse("outbox:compose")).content.decode()
+    assert '<option value="3" selected>Normal</option>' in page
+    assert f'<option value="{account.pk}" selected>' in page
+    assert '<details class="more">' in page
 
 
 def test_a_link_can_bring_recipient_and_subject_along(as_anna: Client, account: Account) -> None:

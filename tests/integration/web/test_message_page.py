@@ -30,9 +30,14 @@ def delivered(mail: Message, *, ended: bool = True) -> Attempt:
         opening=json.dumps([[1.0, "S", "220 mx ready"], [2.0, "C", "AUTH PLAIN ***"]]),
         closing=json.dumps([[90.0, "C", "QUIT"], [91.0, "S", "221 Bye"]]) if ended else "",
     )
+    results = [
+        {"address": "jane@example.com", "state": "sent", "code": 250, "text": JANE_SAID},
+        {"address": "joe@example.org", "state": "failed", "code": 550, "text": JOE_SAID},
+    ]
     attempt = Attempt.objects.create(
         message=mail,
         session=session,
+        results=json.dumps(results),
         number_in_session=1,
         started_at=now,
         ended_at=now,
@@ -78,6 +83,25 @@ def test_it_shows_the_conversation_in_three_phases(as_anna: Client, mail: Messag
     assert places == sorted(places)
     assert "TLSv1.3" in page
     assert "certificate verified" in page
+
+
+def test_each_attempt_keeps_what_it_came_to(as_anna: Client, mail: Message) -> None:
+    delivered(mail)
+    mail.recipients.update(reply_text="2.0.0 a later answer")
+    assert "no such user" in page_of(as_anna, mail)
+
+
+def test_of_very_many_recipients_those_in_trouble_come_first(
+    as_anna: Client, mail: Message
+) -> None:
+    mail.recipients.update(state=State.SENT)
+    Recipient.objects.bulk_create(
+        Recipient(message=mail, address=f"r{n}@example.com", state=State.SENT) for n in range(300)
+    )
+    Recipient.objects.create(message=mail, address="last@example.com", state=State.FAILED)
+    page = page_of(as_anna, mail)
+    assert page.index("last<wbr>@") < page.index("jane<wbr>@")
+    assert "103 more recipients" in page
 
 
 def test_a_conversation_under_way_says_what_is_still_missing(
