@@ -86,8 +86,10 @@ def run(stage: Stage, arguments: list[str], postgres: str) -> Result:
     report = REPORTS / f"{stage.name}.xml"
     report.unlink(missing_ok=True)
     url = postgres if stage.database == "postgresql" else ""
+    named = any(argument.startswith("tests/") for argument in arguments)
+    folders = () if named else stage.folders
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", *stage.folders, f"--junitxml={report}", *arguments],
+        [sys.executable, "-m", "pytest", *folders, f"--junitxml={report}", *arguments],
         cwd=ROOT,
         env=os.environ | {"TEST_DATABASE_URL": url},
         check=False,
