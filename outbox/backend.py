@@ -7,6 +7,7 @@ It never talks to a mail server and never reads a body as a template.
 """
 
 import copy
+import datetime as dt
 import email.message
 import email.policy
 import inspect
@@ -18,6 +19,7 @@ from typing import Any
 from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
 from django.db import DatabaseError, connections, transaction
+from django.utils import timezone
 from django.utils.encoding import punycode
 
 from outbox import api
@@ -33,13 +35,14 @@ from outbox.models import Account, Origin, Role
 _LOCAL_MAILBOX = re.compile(r"[\w!#$%&'*+/=?^`{|}~-]+(?:\.[\w!#$%&'*+/=?^`{|}~-]+)*", re.ASCII)
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 _DOMAIN = re.compile(r"(?<=@)[^@>\s]+(?=>?\s*\Z)")
-SNIPPET_OF = 10_000  # characters of a body that a list's snippet is made of
+SNIPPET_OF = 800  # characters of a body that a list's snippet is made of
 _PRIORITY = re.compile(r"\s*([1-5])\b")
 
 
 class EmailBackend(BaseEmailBackend):
     """Queue instead of sending.
 
+    A message may carry Anymail's attributes tags, metadata, send_at and envelope_sender.
     Options, by keyword or as `OPTIONS` of a MAILERS entry:
 
     - `account`: name or id of the account to send with; without it the default for apps.
@@ -130,13 +133,27 @@ def _outgoing(message: EmailMessage, account: Account | None) -> api.Outgoing:
         account=account,
         origin=Origin.BACKEND,
         priority=_priority(rendered),
-        send_at=getattr(message, "send_at", None),
+        send_at=_send_at(message),
         from_header=decode_words(str(rendered.get("From", ""))),
         text=str(message.body)[:SNIPPET_OF],
         attachment_count=len(message.attachments),
         tags=list(getattr(message, "tags", None) or ()),
         metadata=dict(getattr(message, "metadata", None) or {}),
     )
+
+
+def _send_at(message: EmailMessage) -> dt.datetime | None:
+    """Read Anymail's `send_at`: a datetime, a date or a timestamp; local where it says no zone."""
+    given = getattr(message, "send_at", None)
+    if given is None:
+        return None
+    if isinstance(given, (int, float)):
+        return dt.datetime.fromtimestamp(given, dt.UTC)
+    if not isinstance(given, dt.date):
+        raise InvalidMailError("send_at", f"send_at is no time: {given!r}.")
+    if not isinstance(given, dt.datetime):
+        given = dt.datetime.combine(given, dt.time.min)
+    return timezone.make_aware(given) if timezone.is_naive(given) else given
 
 
 # --- the bytes ------------------------------------------------------------------------------------

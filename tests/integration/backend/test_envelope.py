@@ -1,12 +1,15 @@
 """Who gets the mail: the envelope is Django's, with each mailbox once and no blind copy told."""
 
+import datetime as dt
 from typing import Any
 
 import django
 import pytest
 from django.core.mail import EmailMessage
+from django.test import override_settings
 
-from outbox.models import Message, Recipient, Role
+from outbox.exceptions import InvalidMailError
+from outbox.models import Message, Recipient, Role, Status
 from tests.integration.backend.conftest import by_django, by_outbox
 
 pytestmark = pytest.mark.usefixtures("app_account")
@@ -127,3 +130,32 @@ def test_tags_and_metadata_of_the_message_are_kept() -> None:
 
     kept = Message.objects.get()
     assert (kept.tags, kept.metadata) == (["order"], {"order": "42"})
+
+
+@override_settings(TIME_ZONE="Asia/Shanghai")
+@pytest.mark.parametrize(
+    ("given", "leaves_at"),
+    [
+        pytest.param(dt.datetime(2030, 1, 2, 3, 4, tzinfo=dt.UTC), "2030-01-02 03:04", id="aware"),
+        pytest.param(dt.datetime(2030, 1, 2, 11, 4), "2030-01-02 03:04", id="naive"),  # noqa: DTZ001
+        pytest.param(dt.date(2030, 1, 2), "2030-01-01 16:00", id="a day"),
+        pytest.param(1893553440, "2030-01-02 03:04", id="a timestamp"),
+    ],
+)
+def test_it_leaves_at_the_time_the_message_asks_for(given: Any, leaves_at: str) -> None:
+    message: Any = EmailMessage(to=["a@example.com"])
+    message.send_at = given
+
+    message.send()
+
+    kept = Message.objects.get()
+    assert kept.status == Status.SCHEDULED
+    assert f"{kept.send_at:%Y-%m-%d %H:%M}" == leaves_at
+
+
+def test_a_time_that_is_none_is_refused() -> None:
+    message: Any = EmailMessage(to=["a@example.com"])
+    message.send_at = "tomorrow"
+
+    with pytest.raises(InvalidMailError, match="tomorrow"):
+        message.send()
