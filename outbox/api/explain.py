@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from outbox.conf import get_conf
+from outbox.delivery.route import is_paused
 from outbox.models import (
     Attempt,
     Circuit,
@@ -167,7 +168,7 @@ def _blocked(recipient: Recipient, now: dt.datetime, using: str) -> Explanation 
             _("One mail is being tried on %(route)s; the others wait for its outcome.")
             % {"route": route}
         )
-    if route.paused_until and route.paused_until > now:
+    if is_paused(route, now):
         return Explanation(
             _("Held back because %(reason)s.") % {"reason": route.paused_reason},
             route.paused_until,

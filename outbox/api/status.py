@@ -7,6 +7,7 @@ from django.db.models import Count, Min
 
 from outbox import bell
 from outbox.conf import get_conf
+from outbox.delivery.route import is_paused
 from outbox.models import DUE, Circuit, Destination, Recipient, State, Worker
 from outbox.models.clock import database_now
 
@@ -76,7 +77,7 @@ def _routes_held(now: dt.datetime, using: str) -> list[RouteHeld]:
     for route in Destination.objects.using(using).select_related("account").order_by("pk"):
         if route.circuit != Circuit.CLOSED:
             rule, reason, until = "circuit", route.circuit_reason, route.circuit_until
-        elif route.paused_until and route.paused_until > now:
+        elif is_paused(route, now):
             rule, reason, until = "limit", route.paused_reason, route.paused_until
         else:
             continue

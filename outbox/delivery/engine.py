@@ -22,7 +22,7 @@ from outbox.delivery import due, lease
 from outbox.delivery.lane import Lane
 from outbox.delivery.record import Result
 from outbox.delivery.recorder import Recorder
-from outbox.delivery.route import RouteTrouble
+from outbox.delivery.route import RouteTrouble, is_shut
 from outbox.models import Destination
 from outbox.models.clock import database_now
 
@@ -157,7 +157,7 @@ class Engine:
         now = database_now(self.using)
         ids = [pk for pk, moment in earliest.items() if moment <= now]
         found = Destination.objects.using(self.using).filter(pk__in=ids).select_related("account")
-        return [row for row in found if not _shut(row, now)]
+        return [row for row in found if not is_shut(row, now)]
 
     def _is_idle(self) -> bool:
         if self._background or any(lane.in_hand for lane in self._lanes.values()):
@@ -195,14 +195,6 @@ class Engine:
     def tell_circuit(self, destination: Destination, reason: str, trouble: RouteTrouble) -> None:
         """A circuit opened: say so once, where people look."""
         logger.warning("%s: no mail is tried until %s: %s", destination, trouble.retry_at, reason)
-
-
-def _shut(destination: Destination, now: Any) -> bool:
-    """Tell whether the circuit or a limit keeps this destination closed at the moment."""
-    return any(
-        moment is not None and moment > now
-        for moment in (destination.circuit_until, destination.paused_until)
-    )
 
 
 def _closing_broken(work: Callable[[], T], using: str) -> T:

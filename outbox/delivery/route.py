@@ -54,6 +54,24 @@ def ask_leave(destination_id: int, wanted: int, using: str) -> Leave:
         return Leave(granted, is_probe=probe)
 
 
+def is_shut(destination: Destination, now: dt.datetime) -> bool:
+    """Tell whether the circuit or a limit lets nothing through at the moment."""
+    waits = destination.circuit_until is not None and destination.circuit_until > now
+    return waits or is_paused(destination, now)
+
+
+def is_paused(destination: Destination, now: dt.datetime) -> bool:
+    """Tell whether a rate limit is used up; one that was raised meanwhile holds nobody."""
+    if destination.paused_until is None or destination.paused_until <= now:
+        return False
+    account = destination.account
+    counts = (
+        (account.per_minute, destination.minute_count),
+        (account.per_day, destination.day_count),
+    )
+    return any(limit is not None and count >= limit for limit, count in counts)
+
+
 def has_limits(destination: Destination) -> bool:
     """Tell whether leave has to be asked of the database before a claim."""
     account = destination.account

@@ -25,6 +25,5 @@ QUICK = {
 
 
 @pytest.fixture(autouse=True)
-def _quick(settings: LazySettings, transactional_db: None) -> None:
-    """The engine has threads, and each its connection: they see only what is committed."""
+def _quick(settings: LazySettings) -> None:
     settings.OUTBOX = settings.OUTBOX | QUICK

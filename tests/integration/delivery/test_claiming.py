@@ -26,6 +26,8 @@ from tests.integration.delivery.desk import (
     states,
 )
 
+pytestmark = pytest.mark.django_db
+
 
 def addresses(jobs: Sequence[Job]) -> list[str]:
     return [recipient.address for job in jobs for recipient in job.recipients]
@@ -166,6 +168,7 @@ def test_destinations_are_claimed_apart() -> None:
     assert addresses(claim_due(there)) == ["there@example.net"]
 
 
+@pytest.mark.django_db(transaction=True)  # threads see only what is committed
 def test_rows_another_claim_holds_are_skipped_not_waited_for() -> None:
     """Protocol item 98, where both claims are under way at the same moment."""
     if is_sqlite():
@@ -192,6 +195,7 @@ def test_rows_another_claim_holds_are_skipped_not_waited_for() -> None:
     assert not mine & set(got)
 
 
+@pytest.mark.django_db(transaction=True)  # threads see only what is committed
 def test_two_claims_side_by_side_never_share_a_row() -> None:
     """Protocol item 98."""
     sender = account()

@@ -39,6 +39,8 @@ from tests.integration.delivery.desk import (
     states,
 )
 
+pytestmark = pytest.mark.django_db
+
 NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 OK = Reply(250, "2.0.0", "2.0.0 ok")
 
@@ -225,6 +227,7 @@ def recorder() -> Iterator[Recorder]:
         loop.close()
 
 
+@pytest.mark.django_db(transaction=True)  # threads see only what is committed
 def test_a_group_with_one_row_the_database_refuses_is_taken_apart() -> None:
     """The eleven others are written as if it had not been there."""
     messages = queue_many(account(), 12)
@@ -240,6 +243,7 @@ def test_a_group_with_one_row_the_database_refuses_is_taken_apart() -> None:
     assert last_attempt(messages[6]).detail == ""
 
 
+@pytest.mark.django_db(transaction=True)  # threads see only what is committed
 def test_what_our_own_code_cannot_write_stops_no_other_unit() -> None:
     """Not even an error that is none of the database's ends the recorder's thread."""
     first, second = queue_many(account(), 2)
@@ -251,6 +255,7 @@ def test_what_our_own_code_cannot_write_stops_no_other_unit() -> None:
     assert states() == [State.SENT, State.SENT]
 
 
+@pytest.mark.django_db(transaction=True)  # threads see only what is committed
 def test_a_receiver_that_fails_stops_nothing() -> None:
     def fails(results: object) -> None:
         raise RuntimeError("a defect in what listens")
@@ -265,6 +270,7 @@ def test_a_receiver_that_fails_stops_nothing() -> None:
     assert states() == [State.SENT] * 2
 
 
+@pytest.mark.django_db(transaction=True)  # threads see only what is committed
 def test_a_session_row_that_is_refused_costs_the_attempt_its_pointer_only() -> None:
     message = queue(account())
     session = Session(host="h" * 10, port=25, started_at=NOW, extensions={"X": "\0"})

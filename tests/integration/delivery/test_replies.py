@@ -2,6 +2,7 @@
 
 import datetime as dt
 
+import pytest
 from django.utils import timezone
 
 from outbox.models import Circuit, Outcome, State, Status
@@ -17,6 +18,9 @@ from tests.integration.delivery.desk import (
     row,
     states,
 )
+
+# The engine has threads, and each its connection: they see only what is committed.
+pytestmark = pytest.mark.django_db(transaction=True)
 
 EVE = "eve@example.net"
 

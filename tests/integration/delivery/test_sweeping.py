@@ -35,6 +35,8 @@ from tests.integration.delivery.desk import (
     states,
 )
 
+pytestmark = pytest.mark.django_db
+
 
 def events() -> list[tuple[str, str, str]]:
     return list(Event.objects.values_list("kind", "from_state", "to_state"))
