@@ -23,13 +23,13 @@ class AccountForm(AccountModelForm):
     """An empty password field keeps what is stored."""
 
     new_password = forms.CharField(
-        label=_("password"),
+        label=_("Password"),
         required=False,
         strip=False,
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}, render_value=False),
         help_text=_("Stored encrypted and never shown. Leave it empty to keep the stored one."),
     )
-    forget_password = forms.BooleanField(label=_("forget the stored password"), required=False)
+    forget_password = forms.BooleanField(label=_("Forget the stored password"), required=False)
 
     class Meta:
         model = Account

@@ -64,11 +64,11 @@ class AttemptAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("address"))
     def address(self, attempt: Attempt) -> str:
-        return attempt.session.address if attempt.session else wording.EMPTY
+        return (attempt.session.address if attempt.session else "") or wording.EMPTY
 
     @admin.display(description=_("our address"))
     def local_address(self, attempt: Attempt) -> str:
-        return attempt.session.local_address if attempt.session else wording.EMPTY
+        return (attempt.session.local_address if attempt.session else "") or wording.EMPTY
 
     @admin.display(description=_("TLS"))
     def tls(self, attempt: Attempt) -> str:
@@ -78,7 +78,8 @@ class AttemptAdmin(ReadOnlyAdmin):
     @admin.display(description=_("extensions"))
     def extensions(self, attempt: Attempt) -> str:
         offered = attempt.session.extensions if attempt.session else {}
-        return ", ".join(f"{name} {given}".strip() for name, given in offered.items())
+        names = [f"{name} {given}".strip() for name, given in offered.items()]
+        return ", ".join(names) or wording.EMPTY
 
     @admin.display(description=_("connection"))
     def connection_lines(self, attempt: Attempt) -> str | SafeString:

@@ -93,7 +93,7 @@ class MessageAdmin(ReadOnlyAdmin):
         "from_header",
         "to_summary",
         "status",
-        "account",
+        "sent_by",
         "queued_at",
     )
     list_filter = ("status", "folder", RecipientStateFilter)
@@ -130,6 +130,10 @@ class MessageAdmin(ReadOnlyAdmin):
     @admin.display(description=_("subject"))
     def subject_or_none(self, message: Message) -> str:
         return str(message)
+
+    @admin.display(description=_("account"))
+    def sent_by(self, message: Message) -> str:
+        return message.account.name if message.account else wording.EMPTY
 
     @admin.display(description=_("what is happening"))
     def happening(self, message: Message) -> str:
