@@ -1,0 +1,144 @@
+"""`make bench`: the outbox beside its neighbours, in one run, interleaved, as ratios of medians.
+
+    python -m bench [--rounds 3] [--count 10000] [--only drain|queue]
+
+Prints Markdown tables; absolute rates move with the machine, ratios are what to quote.
+"""
+
+import argparse
+import json
+import statistics
+from collections.abc import Callable
+
+from bench.drains import Case, Figures, outbox, post_office, smtplib_loop, task_per_mail
+from bench.world import Contender, World, sink, world
+
+Drain = Callable[[World, int, Case], Figures]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--count", type=int, default=10_000)
+    parser.add_argument("--only", choices=["drain", "queue"])
+    options = parser.parse_args()
+    with world() as servers:
+        prepare(servers)
+        if options.only != "queue":
+            drains(servers, options.rounds, options.count)
+        if options.only != "drain":
+            queues(servers, options.rounds, options.count)
+
+
+def prepare(servers: World) -> None:
+    """Make the empty databases once; every run begins from a copy."""
+    for database, settings, module, words in (
+        ("ours_empty", "mailsite.settings", "outbox_queue", (1, 1, 0, "migrate")),
+        (
+            "theirs_empty",
+            "bench.contenders.post_office_settings",
+            "post_office",
+            (1, 0, "migrate", 1),
+        ),
+        (
+            "tasks_empty",
+            "bench.contenders.task_per_mail_settings",
+            "task_per_mail",
+            (1, 0, "migrate"),
+        ),
+    ):
+        servers.fresh(database)
+        Contender(module, *words, environment=servers.environment(database, settings)).end()
+
+
+def drains(servers: World, rounds: int, count: int) -> None:
+    """Every case, every contender that it is for, in turn."""
+    few = max(count // 4, 500)
+    cases: list[tuple[Case, dict[str, tuple[Drain, Case]]]] = []
+    quick = Case(name="no delay, at most 50 connections", count=count, connections=50)
+    slow = Case(name="20 ms, 10 connections, PIPELINING", count=few, connections=10, delay_ms=20)
+    chunks = Case(
+        name="20 ms, 10 connections, CHUNKING",
+        count=few,
+        connections=10,
+        delay_ms=20,
+        chunking=True,
+    )
+    wide = Case(
+        name="20 ms, 100 connections, PIPELINING", count=count, connections=100, delay_ms=20
+    )
+    best = Case(name=wide.name, count=count, connections=400, delay_ms=20)
+    cases = [
+        (
+            quick,
+            {
+                "outbox": (outbox, quick),
+                "post_office": (post_office, quick),
+                "task a mail": (task_per_mail, quick),
+                "smtplib": (smtplib_loop, quick),
+            },
+        ),
+        (slow, {"outbox": (outbox, slow), "post_office": (post_office, slow)}),
+        (chunks, {"outbox": (outbox, chunks), "post_office": (post_office, chunks)}),
+        (wide, {"outbox": (outbox, wide), "post_office": (post_office, best)}),
+    ]
+    print("\n| drained a second | contender | median | outbox is | CPU ms a mail | + database |")
+    print("|---|---|---|---|---|---|")
+    for case, contenders in cases:
+        with sink(servers.scratch, delay_ms=case.delay_ms, chunking=case.chunking) as receiver:
+            runs: dict[str, list[Figures]] = {name: [] for name in contenders}
+            for _ in range(rounds):
+                for name, (drain, own) in contenders.items():
+                    runs[name].append(drain(servers, receiver.port, own))
+        show(case.name, runs)
+
+
+def show(title: str, runs: dict[str, list[Figures]]) -> None:
+    """Print one case's rows."""
+    ours = statistics.median(run.rate for run in runs["outbox"])
+    for name, figures in runs.items():
+        rate = statistics.median(run.rate for run in figures)
+        cpu = statistics.median(run.cpu for run in figures) * 1000
+        database = statistics.median(run.database_cpu for run in figures) * 1000
+        ratio = "" if name == "outbox" else f"{ours / rate:.2f} x"
+        print(
+            f"| {title} | {name} | {rate:,.0f} | {ratio} | {cpu:.2f} | {database:.2f} |", flush=True
+        )
+
+
+def queues(servers: World, rounds: int, count: int) -> None:
+    """Queueing one a call and a thousand a call."""
+    few = max(count // 4, 500)
+    ours, theirs = "mailsite.settings", "bench.contenders.post_office_settings"
+    ways = {
+        "outbox, one a call": ("ours", ours, "outbox_queue", (1, 1, few, "one")),
+        "post_office, one a call": ("theirs", theirs, "post_office", (1, few, "one", 1)),
+        "outbox, 1,000 a call": ("ours", ours, "outbox_queue", (1, 1, count, "many")),
+        "post_office, 1,000 a call": ("theirs", theirs, "post_office", (1, count, "many", 1)),
+        "message().as_bytes() in a loop": ("ours", ours, "outbox_queue", (1, 1, count, "loop")),
+    }
+    rates: dict[str, list[float]] = {name: [] for name in ways}
+    cpus: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(rounds):
+        for name, (database, settings, module, words) in ways.items():
+            servers.fresh(database, f"{database}_empty")
+            run = Contender(module, *words, environment=servers.environment(database, settings))
+            run.wait_ready()
+            run.go()
+            figures = json.loads(run.end())
+            number = few if "one" in words else count
+            rates[name].append(number / figures["seconds"])
+            cpus[name].append(figures["cpu"] / number)
+    print("\n| queued a second | median | CPU ms a mail |\n|---|---|---|")
+    for name in ways:
+        cpu = statistics.median(cpus[name]) * 1000
+        print(f"| {name} | {statistics.median(rates[name]):,.0f} | {cpu:.2f} |")
+    median = {name: statistics.median(values) for name, values in rates.items()}
+    one = median["outbox, one a call"] / median["post_office, one a call"]
+    many = median["outbox, 1,000 a call"] / median["message().as_bytes() in a loop"]
+    print(f"\nOne a call against post_office: {one:.2f} x")
+    print(f"1,000 a call against the loop: {many:.2f} x")
+
+
+if __name__ == "__main__":
+    main()

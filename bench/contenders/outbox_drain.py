@@ -1,0 +1,19 @@
+"""Drain with one engine: one of the two worker processes."""
+
+import django
+
+django.setup()
+
+from bench.contenders._stage import report, wait_for_signal  # noqa: E402  # needs the settings
+from outbox.delivery.engine import Engine  # noqa: E402
+
+
+def main() -> None:
+    engine = Engine(until_empty=True)
+    wait_for_signal()
+    engine.run()
+    report(done=1)
+
+
+if __name__ == "__main__":
+    main()

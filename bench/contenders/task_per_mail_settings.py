@@ -1,0 +1,13 @@
+"""The least a site needs for a Celery task a mail."""
+
+import os
+
+import environ
+
+SECRET_KEY = os.environ["SECRET_KEY"]
+DATABASES = {"default": environ.Env().db_url("DATABASE_URL")}
+INSTALLED_APPS: list[str] = []
+USE_TZ = True
+EMAIL_HOST = "127.0.0.1"
+EMAIL_PORT = int(os.environ.get("BENCH_SMTP_PORT", "1"))
+LOGGING_CONFIG = None
