@@ -18,7 +18,7 @@ FOLD_AT = 76  # RFC 2047 2 for lines with encoded words; within RFC 5322's 78 fo
 MAX_PLAIN_WORD = 900  # the longest that is not folded: with its field's name it stays under 998
 _MAX_QUOTED_NAME = 60
 
-_FIELD_NAME = re.compile(r"[!-9;-~]{1,50}")
+_FIELD_NAME = re.compile(r"[!-9;-~]{1,76}")
 _UNWRITABLE = re.compile("[\r\n\0\ud800-\udfff]")
 _PLAIN = re.compile(r"[!-~]+(?: [!-~]+)*")
 _BARE = r"[A-Za-z0-9._+@=,()~#&-]+"
@@ -37,7 +37,7 @@ class HeaderError(ValueError):
 def check_name(name: str) -> None:
     """Refuse a field name outside printable ASCII or with a colon (RFC 5322 2.2)."""
     if not _FIELD_NAME.fullmatch(name):
-        raise HeaderError(ascii(name)[1:-1][:50], "is no header name")
+        raise HeaderError(ascii(name)[1:-1][:76], "is no header name")
 
 
 def check_text(field: str, text: str) -> None:

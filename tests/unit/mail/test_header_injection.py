@@ -48,7 +48,7 @@ def test_no_address_with_a_line_break_can_be_made(bad: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", "X Tag", "X:Tag", "X-Täg", "X-Tag\r\n", "X\tTag", "X" * 51, "X\x7f"]
+    "name", ["", "X Tag", "X:Tag", "X-Täg", "X-Tag\r\n", "X\tTag", "X" * 77, "X\x7f"]
 )
 def test_it_refuses_a_header_name_outside_printable_ascii(name: str) -> None:
     """Protocol item 8."""

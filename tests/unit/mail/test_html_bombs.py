@@ -5,7 +5,7 @@ import time
 import pytest
 
 from outbox.mail.html import clean_for_preview, html_to_text
-from outbox.mail.markup import MAX_HTML, MAX_NESTING, well_nested
+from outbox.mail.markup import MAX_ATTRIBUTES, MAX_HTML, MAX_NESTING, well_nested
 
 LENGTH = 50_000
 # Without `well_nested`, nh3 takes seconds for some, and more memory than there is for "clones".
@@ -81,8 +81,13 @@ def test_it_closes_what_is_open(html: str, expected: str) -> None:
 
 
 def test_too_deep_tags_leave_their_text() -> None:
-    deep = MAX_NESTING + 50
+    html = well_nested("<div>" * (MAX_NESTING + 2) + "x</div></div>y</div>z", TAGS)
 
-    html = well_nested("<div>" * deep + "x" + "</div>" * deep + "y", TAGS)
+    assert html == "<div>" * MAX_NESTING + "xy</div>z" + "</div>" * (MAX_NESTING - 1)
 
-    assert html == "<div>" * MAX_NESTING + "x" + "</div>" * MAX_NESTING + "y"
+
+def test_a_tag_keeps_so_many_attributes_only() -> None:
+    """The parser below compares each with all before it."""
+    given = [f" a{'a' * (n % 26)}{'b' * (n // 26)}=''" for n in range(MAX_ATTRIBUTES + 9)]
+
+    assert well_nested(f"<p{''.join(given)}>", TAGS).count("=") == MAX_ATTRIBUTES

@@ -37,6 +37,7 @@ HOSTILE = {
     "style url": '<p style="background:url(http://e.test);color:url(http://e.test)">x</p>',
     "style escape": r'<p style="background-color:\75rl(http://e.test)">x</p>',
     "style comment": '<p style="background-color:u/**/rl(http://e.test)">x</p>',
+    "style in disguise": r"""<p style="color:u\rgb(x);color:-rgb(x);color:rgb(url(//e.test))">""",
     "style function": '<p style="color:image-set(\'http://e.test\' 1x)">x</p>',
     "style list": '<p style="list-style:url(http://e.test)">x</p>',
     "style entity": '<p style="color:&#117;rl(http://e.test)">x</p>',
