@@ -22,7 +22,7 @@ from outbox.smtp.plan import Plan, make_plan
 from outbox.smtp.protocol import Protocol, Verb
 from outbox.smtp.reaching import connect, ehlo_name, resolve
 from outbox.smtp.server import Security, Server
-from outbox.smtp.steps import Act, Result, Script, Step, Stream, Write
+from outbox.smtp.steps import Act, Result, Script, Stream, Write
 from outbox.smtp.tls import tls_cause, tls_context, tls_facts
 from outbox.smtp.transaction import RecipientOutcome, Transaction
 from outbox.smtp.transcript import Part, Transcript
@@ -228,7 +228,10 @@ class Session:
             step = next(script)
             while True:
                 try:
-                    await self._perform(step)
+                    if isinstance(step, Write):  # the commonest, spared a coroutine
+                        self._wire.write(step.data, step.shown)
+                    else:
+                        await self._perform(step)
                 except SmtpFault as fault:
                     step = script.throw(fault)
                 else:
@@ -237,10 +240,8 @@ class Session:
             result: Result = stop.value
             return result
 
-    async def _perform(self, step: Step) -> None:
-        if isinstance(step, Write):
-            self._wire.write(step.data, step.shown)
-        elif isinstance(step, Stream):
+    async def _perform(self, step: Stream | Act) -> None:
+        if isinstance(step, Stream):
             await self._stream(step.data)
         elif step is Act.AWAIT:
             self._time_body()

@@ -50,8 +50,8 @@ def path(address: str, *, as_is: bool, status: str = "5.1.3") -> bytes:
 
 def folded(address: str) -> str:
     """Equal for two spellings of one mailbox: only the domain's case folds (RFC 5321 2.4)."""
-    local, _, domain = address.rpartition("@")
-    return f"{local}@{domain.lower()}"
+    local, at, domain = address.rpartition("@")
+    return f"{local}{at}{domain.lower()}" if at else address
 
 
 def _a_labels(domain: str) -> str:

@@ -100,7 +100,7 @@ def _rcpts(outcomes: list[RecipientOutcome], extensions: Extensions, *, as_is: b
             _refuse(outcome, str(error))
             continue
         domain = key.rpartition("@")[2]
-        if _is_over_limits(extensions, len(lines), domains | {domain}):
+        if _is_one_too_many(extensions, len(lines), domains, domain):
             outcome.disposition = Disposition.OVERFLOW
             outcome.reason = "the server takes no more recipients in one transaction (LIMITS)"
             continue
@@ -115,10 +115,12 @@ def _recipient_path(address: str, extensions: Extensions, *, as_is: bool) -> byt
     return path(address, as_is=as_is)
 
 
-def _is_over_limits(extensions: Extensions, count: int, domains: set[str]) -> bool:
-    return (0 < extensions.recipients_limit <= count) or (
-        0 < extensions.domains_limit < len(domains)
-    )
+def _is_one_too_many(
+    extensions: Extensions, recipients: int, domains: set[str], domain: str
+) -> bool:
+    if 0 < extensions.recipients_limit <= recipients:
+        return True
+    return 0 < extensions.domains_limit <= len(domains) and domain not in domains
 
 
 def _refuse(outcome: RecipientOutcome, reason: str) -> None:

@@ -109,6 +109,10 @@ _GO_AHEAD = {Verb.DATA: 354, Verb.AUTH: 334, Verb.RESPONSE: 334}
 # What may share a group under PIPELINING (RFC 2920 3.1, RFC 3030 4.2); the tables end the group.
 _GROUPED = frozenset({Verb.RSET, Verb.MAIL, Verb.RCPT, Verb.DATA, Verb.BDAT, Verb.LAST})
 
+# Where a server may echo what it was told of a login; None: unasked. Elsewhere a short password
+# would only riddle the text with stars.
+_SECRETIVE = frozenset({Verb.AUTH, Verb.RESPONSE, None})
+
 PHASE_OF = {
     Verb.GREETING: Phase.GREETING,
     Verb.EHLO: Phase.EHLO,
@@ -270,25 +274,25 @@ class Protocol:
         return self.ended
 
     def _hear(self, reply: Reply, events: list[Answer | Ended]) -> None:
-        if self._secrets:
+        verb, rcpt = self._awaited[0] if self._awaited else (None, -1)
+        if self._secrets and verb in _SECRETIVE:
             reply = Reply(reply.code, reply.enhanced, self._masked(reply.text))
-        if not self._awaited:
+        if verb is None:
             self._hear_unasked(reply, events)
             return
-        phase = self.phase
-        verb, rcpt = self._awaited.popleft()
         if not _fits(verb, reply):
-            self._end(events, FaultKind.PROTOCOL, _odd(verb, reply), reply, phase)
+            self._end(events, FaultKind.PROTOCOL, _odd(verb, reply), reply)
             return
         self._answer(events, Answer(verb, rcpt, reply))
         if reply.code == SHUTDOWN and verb is not Verb.QUIT:
-            self._end(events, FaultKind.SHUTDOWN, _SHUTDOWN, reply, phase)
+            self._end(events, FaultKind.SHUTDOWN, _SHUTDOWN, reply)
+            return
+        self._awaited.popleft()
+        self.state = _ANSWERED[verb, reply.code // 100] or self.state
+        if verb is Verb.EHLO and reply.accepted:
+            self.extensions = Extensions.of(reply)
         elif verb is Verb.QUIT:
             self._end(events, FaultKind.CLOSED, "the session was closed by QUIT", phase=Phase.IDLE)
-        else:
-            self.state = _ANSWERED[verb, reply.code // 100] or self.state
-            if verb is Verb.EHLO and reply.accepted:
-                self.extensions = Extensions.of(reply)
 
     def _hear_unasked(self, reply: Reply, events: list[Answer | Ended]) -> None:
         if reply.code == SHUTDOWN:

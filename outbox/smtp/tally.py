@@ -14,16 +14,17 @@ from outbox.smtp.protocol import PHASE_OF, Answer, Verb
 from outbox.smtp.reply import BAD_SEQUENCE, SHUTDOWN, WANTS_LOGIN, Reply
 from outbox.smtp.transaction import Disposition, RecipientOutcome, Transaction
 
+_ENDS = frozenset({Verb.DOT, Verb.LAST})
+
 _TOO_MANY = re.compile(r"too many (?:\w+ )?(?:recipients|rcpts?)", re.IGNORECASE)
-_QUEUE_ID = re.compile(
-    r"queued(?: for delivery)? as <?([\w.:-]+)"  # Postfix and kin
-    r"|\bid=([\w.:-]+)"  # Exim
-    r"|\bqp (\d+)"  # qmail
-    r"|InternalId=(\d+)"  # Exchange
-    r"|queued \(([\w.-]+)\)"  # Haraka
-    r"|^(?:2\.\d\.\d )?(\w{10,}) Message accepted"  # sendmail
-    r"|^(?:2\.\d\.\d )?ok:? +(?!\d+ qp )(?:\d{9,} +)?((?=\S*\d)[\w.:-]{8,})",  # Gmail, SES
-    re.IGNORECASE,
+_QUEUE_IDS = (
+    re.compile(r"queued(?: for delivery)? as <?([\w.:-]+)"),  # Postfix and kin
+    re.compile(r"\bid=([\w.:-]+)"),  # Exim
+    re.compile(r"\bqp (\d+)"),  # qmail
+    re.compile(r"\bInternalId=(\d+)"),  # Exchange
+    re.compile(r"[Qq]ueued \(([\w.-]+)\)"),  # Haraka
+    re.compile(r"(?:2\.\d\.\d )?(\w{10,}) Message accepted"),  # sendmail
+    re.compile(r"(?:2\.\d\.\d )?O[Kk]:? +(?:\d{9,} +)?((?=\S*\d)[\w.:-]{8,})"),  # Gmail, SES
 )
 
 
@@ -45,7 +46,7 @@ class Tally:
     def note(self, answers: Iterable[Answer]) -> None:
         """Take what was answered, in the order it came."""
         for verb, rcpt, reply in answers:
-            if reply.code == SHUTDOWN and verb not in {Verb.DOT, Verb.LAST}:
+            if reply.code == SHUTDOWN and verb not in _ENDS:
                 continue  # says nothing of mail or recipient; the session ends with it
             if verb is Verb.RCPT:
                 self._note_rcpt(rcpt, reply)
@@ -53,7 +54,7 @@ class Tally:
                 self._note_mail(reply)
             elif verb is Verb.RSET:
                 self._note_rset(reply)
-            elif verb in {Verb.DOT, Verb.LAST}:
+            elif verb in _ENDS:
                 self._note_end(verb, reply)
             else:
                 self._note_content(verb, reply)
@@ -160,5 +161,8 @@ def _is_overflow(reply: Reply) -> bool:
 
 
 def _queue_id(reply: Reply) -> str:
-    found = _QUEUE_ID.search(reply.text)
-    return next(filter(None, found.groups()), "") if found else ""
+    for pattern in _QUEUE_IDS:
+        found = pattern.search(reply.text)
+        if found:
+            return found[1]
+    return ""

@@ -88,3 +88,4 @@ def test_it_needs_smtputf8_for_the_local_part_only(address: str, needs: bool) ->
 def test_it_folds_the_case_of_the_domain_only() -> None:
     """Protocol item 57."""
     assert folded("Bob@FAR.Test") == "Bob@far.test"
+    assert folded("Root") == "Root"
