@@ -4,11 +4,13 @@ import datetime as dt
 import json
 
 import pytest
+from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from outbox.models import Attempt, Message, Outcome, Recipient, Session, State
+from outbox import api
+from outbox.models import Account, Attempt, Message, Outcome, Recipient, Session, State
 from outbox.models.rollup import roll_up
 
 JANE_SAID = "2.0.0 Ok: queued as 4Xk2pQ"
@@ -111,6 +113,23 @@ def test_a_conversation_under_way_says_what_is_still_missing(
     mail.recipients.update(state=State.SENDING)
     roll_up([mail.pk], timezone.now(), "default")
     assert "Under way" in page_of(as_anna, mail)
+
+
+def test_a_mail_that_an_app_queued_has_a_page_too(
+    as_anna: Client, anna: User, account: Account
+) -> None:
+    outgoing = api.Outgoing(
+        source=b"From: shop@example.com\r\nSubject: Invoice\r\n\r\nPlease pay.\r\n",
+        envelope_sender="",
+        recipients=[api.OutgoingRecipient("jane@example.com")],
+        account=account,
+        owner=anna,
+    )
+    (mail,) = api.queue_sources([outgoing])
+    page = page_of(as_anna, mail)
+    assert "Invoice" in page
+    assert "Please pay." in page
+    assert "null sender" in page
 
 
 def test_it_shows_the_exact_source_and_offers_it(as_anna: Client, mail: Message) -> None:
