@@ -313,7 +313,8 @@ class Lane:
                 if not warm.session.usable or self._spent(warm):
                     return
                 job = await self._next_job()
-                if job is not None and not await warm.session.check_idle():
+                # While it waited the server may have left it and the account may have changed.
+                if job is not None and (self._spent(warm) or not await warm.session.check_idle()):
                     self._jobs.appendleft(job)
                     return
         finally:
@@ -407,4 +408,5 @@ def _identity(destination: Destination) -> tuple[object, ...]:
         account.security,
         account.username,
         account.secret_encrypted,
+        account.secret_is_token,
     )

@@ -13,11 +13,19 @@ import pytest
 from django.db import connection
 
 from outbox import api
-from outbox.api.routes import route_of
 from outbox.delivery import claim
 from outbox.delivery.engine import Engine
 from outbox.delivery.job import Job
-from outbox.models import Account, Attempt, Destination, Message, Recipient, State, Worker
+from outbox.models import (
+    SMARTHOST_KEY,
+    Account,
+    Attempt,
+    Destination,
+    Message,
+    Recipient,
+    State,
+    Worker,
+)
 from outbox.models.clock import database_now
 from outbox.testing.faultlab import FaultLab
 
@@ -176,7 +184,10 @@ def last_attempt(message: Message) -> Attempt:
 
 def destination(sender: Account) -> Destination:
     """Return where the account's mail goes, made on first use."""
-    return route_of(sender)
+    found, _ = Destination.objects.select_related("account").get_or_create(
+        account=sender, key=SMARTHOST_KEY
+    )
+    return found
 
 
 def all_in(state: State, messages: Sequence[Message]) -> Callable[[], bool]:

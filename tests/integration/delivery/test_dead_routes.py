@@ -1,0 +1,200 @@
+"""A server that cannot be reached, or wants nothing of us, keeps its own mail waiting, no other."""
+
+import datetime as dt
+import time
+
+import pytest
+from django.conf import LazySettings
+from django.utils import timezone
+
+from outbox import api
+from outbox.models import Attempt, Circuit, Destination, Recipient, State
+from outbox.testing.faultlab import FaultLab
+from outbox.testing.pytest_plugin import StartLab
+from tests.integration.delivery.desk import (
+    Working,
+    account_at,
+    all_in,
+    deliver,
+    destination,
+    last_attempt,
+    queue,
+    queue_many,
+    row,
+    states,
+    until,
+)
+
+# The engine has threads, and each its connection: they see only what is committed.
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def let_time_pass() -> None:
+    """Make what waits for a route due now."""
+    past = timezone.now() - dt.timedelta(seconds=1)
+    Recipient.objects.filter(state=State.DEFERRED).update(next_attempt_at=past)
+    Destination.objects.exclude(circuit_until=None).update(circuit_until=past)
+
+
+@pytest.mark.parametrize(
+    ("scenario", "circuit", "needs_person", "words"),
+    [
+        pytest.param("at connect: refuse", Circuit.CLOSED, False, "refused", id="refused"),
+        pytest.param(
+            "at greeting: black-hole", Circuit.CLOSED, False, "longer than", id="no greeting"
+        ),
+        pytest.param("at greeting: close", Circuit.CLOSED, False, "closed", id="closed"),
+        pytest.param("at greeting: garbage", Circuit.CLOSED, False, "no SMTP", id="no SMTP"),
+        pytest.param("at greeting: 421 4.3.2 x", Circuit.CLOSED, False, "", id="item 23"),
+        pytest.param(
+            "at greeting: 554 5.3.2 x", Circuit.OPEN, False, "takes no mail", id="item 22"
+        ),
+        pytest.param("at ehlo: 550 5.7.1 x", Circuit.OPEN, False, "EHLO", id="EHLO refused"),
+    ],
+)
+def test_its_mail_waits_and_no_attempt_is_counted(
+    fault_lab: StartLab, scenario: str, circuit: Circuit, needs_person: bool, words: str
+) -> None:
+    sender = account_at(fault_lab(scenario))
+    message = queue(sender)
+    deliver()
+    recipient = row(message)
+    assert (recipient.state, recipient.attempts) == (State.DEFERRED, 0)
+    assert recipient.next_attempt_at is not None
+    assert recipient.next_attempt_at > timezone.now()
+    assert words in recipient.reason
+    where = destination(sender)
+    assert (where.circuit, where.circuit_needs_person) == (circuit, needs_person)
+    assert where.circuit_reason == recipient.reason
+    session = last_attempt(message).session
+    assert session is not None
+    assert session.ended_at is not None
+    assert any(recipient.reason in text for _, _, text in session.opening_lines)
+
+
+def test_a_refused_login_opens_the_circuit_and_tells_a_person(fault_lab: StartLab) -> None:
+    """Protocol item 43."""
+    sender = account_at(fault_lab("wrong-password"), username="ann")
+    sender.secret = "never in a transcript"
+    sender.save()
+    messages = queue_many(sender, 3)
+    deliver()
+    where = destination(sender)
+    assert (where.circuit, where.circuit_needs_person) == (Circuit.OPEN, True)
+    assert set(states()) <= {State.DEFERRED, State.QUEUED}
+    assert {recipient.attempts for recipient in Recipient.objects.all()} == {0}
+    told = api.explain(messages[0])
+    assert "somebody has to act" in told.sentence
+    assert told.until == where.circuit_until
+    session = Attempt.objects.filter(session__isnull=False).latest("pk").session
+    assert session is not None
+    assert "never in" not in session.opening
+
+
+def test_a_password_that_no_key_opens_is_the_route_s_matter(fault_lab: StartLab) -> None:
+    lab = fault_lab("")
+    sender = account_at(lab, username="ann", secret_encrypted="of another key")
+    message = queue(sender)
+    deliver()
+    assert states(message) == [State.DEFERRED]
+    assert "enter it again" in row(message).reason
+    assert destination(sender).circuit_needs_person
+    assert lab.ledger.sessions == []
+
+
+@pytest.mark.parametrize(
+    "settings_keys", [[], ["no Fernet key"]], ids=["no key", "a key that is none"]
+)
+def test_keys_that_are_missing_or_wrong_hold_no_mail_back_for_good(
+    fault_lab: StartLab, settings: LazySettings, settings_keys: list[str]
+) -> None:
+    sender = account_at(fault_lab(""), username="ann", secret_encrypted="gAAAAAB")
+    settings.OUTBOX = settings.OUTBOX | {"SECRET_KEYS": settings_keys}
+    message = queue(sender)
+    deliver()
+    assert (row(message).state, row(message).attempts) == (State.DEFERRED, 0)
+
+
+def test_an_account_with_impossible_settings_holds_no_mail_back_for_good(
+    fault_lab: StartLab,
+) -> None:
+    sender = account_at(fault_lab(""), security="quantum")
+    message = queue(sender)
+    deliver()
+    assert (row(message).state, row(message).attempts) == (State.DEFERRED, 0)
+    assert "quantum" in row(message).reason
+
+
+def test_a_name_that_does_not_resolve_is_the_route_s_matter(fault_lab: StartLab) -> None:
+    sender = account_at(fault_lab(""), host="nowhere.invalid")
+    message = queue(sender)
+    deliver()
+    assert (row(message).state, row(message).attempts) == (State.DEFERRED, 0)
+
+
+def test_a_dead_server_costs_one_try_at_a_time(fault_lab: StartLab) -> None:
+    """Protocol item 107: a hundred mails are no hundred connections."""
+    lab = fault_lab("at greeting: 554 5.3.2 no service")
+    queue_many(account_at(lab), 40)
+    deliver()
+    assert len(lab.ledger.sessions) == 1
+    assert {recipient.attempts for recipient in Recipient.objects.all()} == {0}
+
+
+def test_one_probe_goes_first_and_all_follow_when_it_succeeds(fault_lab: StartLab) -> None:
+    """Protocol item 107."""
+    lab = fault_lab("at greeting: 554 5.3.2 no service")
+    sender = account_at(lab)
+    queue_many(sender, 10)
+    deliver()
+    assert destination(sender).circuit == Circuit.OPEN
+    lab.play("at greeting: 554 5.3.2 still no service")
+    let_time_pass()
+    deliver()
+    assert len(lab.ledger.sessions) == 2
+    assert destination(sender).circuit_trips == 2
+    lab.play("")
+    let_time_pass()
+    deliver()
+    assert states() == [State.SENT] * 10
+    assert destination(sender).circuit == Circuit.CLOSED
+    assert len(lab.ledger.accepted) == 10
+
+
+def test_a_route_that_comes_back_is_found_without_anybody_s_help(
+    fault_lab: StartLab, settings: LazySettings
+) -> None:
+    settings.OUTBOX = settings.OUTBOX | {"CIRCUIT_FIRST": 0.1, "CIRCUIT_MAX": 0.2}
+    lab = fault_lab("at connect: refuse")
+    sender = account_at(lab)
+    messages = queue_many(sender, 5)
+    with Working():
+        until(lambda: destination(sender).circuit_trips >= 2, "the circuit opened twice")
+        lab.play("")
+        until(all_in(State.SENT, messages), "all mail was sent")
+    assert {recipient.attempts for recipient in Recipient.objects.all()} == {1}
+
+
+def test_two_black_holes_do_not_slow_a_third_route(
+    fault_lab: StartLab, settings: LazySettings
+) -> None:
+    """Protocol item 106: the rest keep at least nine tenths of their speed."""
+    settings.OUTBOX = settings.OUTBOX | {"GREETING_TIMEOUT": 60, "SHUTDOWN_FOR": 0}
+
+    def seconds_for(lab: FaultLab) -> float:
+        messages = queue_many(account_at(lab), 150)
+        began = time.monotonic()
+        until(all_in(State.SENT, messages), "all mail was sent", within=30)
+        return time.monotonic() - began
+
+    with Working():
+        seconds_for(fault_lab(""))  # warm
+        alone = min(seconds_for(fault_lab("")) for _ in range(2))
+        holes = [fault_lab("at greeting: black-hole") for _ in range(2)]
+        for hole in holes:
+            queue_many(account_at(hole), 20)
+        for hole in holes:
+            hole.ledger.wait_for(lambda ledger: bool(ledger.sessions))
+        beside = min(seconds_for(fault_lab("")) for _ in range(2))
+        assert beside < alone / 0.9 + 0.25  # the machine's own unrest
+        assert [session.over for hole in holes for session in hole.ledger.sessions] == [False] * 2
