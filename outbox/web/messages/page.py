@@ -93,6 +93,11 @@ class MessagePage:
         return [read_conversation(attempt, count - n) for n, attempt in enumerate(attempts)]
 
     @property
+    def has_several_attempts(self) -> bool:
+        """Tell whether an attempt may differ from what its recipients have come to since."""
+        return len(self._marks) > 1
+
+    @property
     def attempts_hidden(self) -> int:
         """How many older attempts are not shown."""
         return len(self._marks) - len(self.conversations)

@@ -89,6 +89,7 @@ def test_it_shows_the_conversation_in_three_phases(as_anna: Client, mail: Messag
 
 def test_each_attempt_keeps_what_it_came_to(as_anna: Client, mail: Message) -> None:
     delivered(mail)
+    delivered(mail)
     mail.recipients.update(reply_text="2.0.0 a later answer")
     assert "no such user" in page_of(as_anna, mail)
 
