@@ -96,9 +96,9 @@ class EmailBackend(BaseEmailBackend):
     def _queue(self, outgoing: Sequence[api.Outgoing]) -> None:
         others = self._other_transactions()
         if others:
-            _once_committed({*others, get_conf().database}, partial(api.queue_sources, outgoing))
+            _once_committed({*others, get_conf().database}, partial(api.queue_ids, outgoing))
         else:
-            api.queue_sources(outgoing)
+            api.queue_ids(outgoing)
 
     def _other_transactions(self) -> set[str]:
         conf = get_conf()

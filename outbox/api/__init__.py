@@ -19,7 +19,7 @@ from outbox.api.drafts import (
 from outbox.api.drafts import attach_file as attach
 from outbox.api.drafts import detach_file as detach
 from outbox.api.explain import Explanation, explain
-from outbox.api.queueing import Outgoing, OutgoingRecipient, queue_sources
+from outbox.api.queueing import Outgoing, OutgoingRecipient, queue_ids, queue_sources
 from outbox.api.routes import close_circuit, default_account
 from outbox.api.status import RouteHeld, StatusReport, WorkerSeen, status
 from outbox.delivery.probe import ProbeReport, ProbeStep, probe
@@ -44,6 +44,7 @@ __all__ = [
     "explain",
     "hold",
     "probe",
+    "queue_ids",
     "queue_sources",
     "release",
     "retry",

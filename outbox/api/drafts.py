@@ -13,8 +13,15 @@ from django.db import transaction
 from django.utils import timezone
 
 from outbox import bell
-from outbox.api.queueing import Outgoing, OutgoingRecipient, attach, fill, queue_sources
-from outbox.api.routes import route_of
+from outbox.api.queueing import (
+    Finished,
+    Outgoing,
+    OutgoingRecipient,
+    fill,
+    queue_sources,
+    store_parts,
+)
+from outbox.api.routes import default_account, route_of
 from outbox.conf import get_conf
 from outbox.exceptions import DraftConflictError, InvalidMailError, NotADraftError
 from outbox.mail.addresses import Address, AddressError, parse_address_list, unique
@@ -167,11 +174,10 @@ def send_draft(draft: Message, *, actor: AbstractBaseUser) -> Message:
     with transaction.atomic(using=using):
         message, content = _locked(draft)
         item = _finish(message, content)
-        facts = validate_source(item.source)
-        route = route_of(item.account)
-        fill(message, item, facts, route)
+        finished = Finished(item, validate_source(item.source), route_of(item.account))
+        fill(message, finished)
         message.save(using=using)
-        attach([(message, (item, facts, route))], timezone.now())
+        store_parts([(message.pk, finished)], timezone.now())
         Event.objects.using(using).create(
             message=message, kind=EventKind.QUEUED, actor_id=actor.pk, at=timezone.now()
         )
@@ -332,7 +338,7 @@ def send(
 
     Raises InvalidMailError naming the field to mend, and NoAccountError.
     """
-    chosen = account or route_of(None).account
+    chosen = account or default_account()
     item = finish(
         account=chosen,
         to=_addresses("to", to),

@@ -2,17 +2,16 @@
 transaction. Everything that can be wrong with a mail is found here, in the caller's stack."""
 
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import IntegrityError, transaction
-from django.db.models.functions import Now
 from django.utils import timezone
 
 from outbox import bell
-from outbox.api.routes import route_of
+from outbox.api.routes import RouteIds, route_of
 from outbox.conf import get_conf
 from outbox.exceptions import InvalidMailError
 from outbox.mail.source import SourceError, SourceFacts, validate_source
@@ -20,17 +19,65 @@ from outbox.mail.text import snippet
 from outbox.models import (
     FOLDER_OF,
     Account,
-    Destination,
     Message,
     Origin,
-    Recipient,
     Role,
     Source,
+    State,
     Status,
 )
+from outbox.models.bulk import Column, insert_blobs, insert_rows
 from outbox.signals import Change, is_heard, tell_on_commit
 
 _SUMMARY = 3  # visible recipients named in lists
+_MESSAGE = (
+    Column("owner_id", "bigint"),
+    Column("account_id", "bigint"),
+    Column("origin", "text"),
+    Column("status", "text"),
+    Column("folder", "text"),
+    Column("subject", "text"),
+    Column("from_header", "text"),
+    Column("envelope_sender", "text"),
+    Column("to_summary", "text"),
+    Column("snippet", "text"),
+    Column("message_id", "text"),
+    Column("in_reply_to", "text"),
+    Column("priority", "smallint"),
+    Column("tags", "jsonb"),
+    Column("metadata", "jsonb"),
+    Column("idempotency_key", "text"),
+    Column("size", "integer"),
+    Column("recipient_count", "integer"),
+    Column("attachment_count", "integer"),
+    Column("needs_8bit", "boolean"),
+    Column("needs_smtputf8", "boolean"),
+    Column("on_uncertain", "text"),
+    Column("created_at", "timestamptz"),
+    Column("queued_at", "timestamptz"),
+    Column("send_at", "timestamptz"),
+    Column("expires_at", "timestamptz"),
+)
+_RECIPIENT = (
+    Column("message_id", "bigint"),
+    Column("role", "text"),
+    Column("name", "text"),
+    Column("address", "text"),
+    Column("destination_id", "bigint"),
+    Column("sender_key", "bigint"),
+    Column("priority", "smallint"),
+    Column("state", "text"),
+    Column("next_attempt_at", "timestamptz"),
+    Column("expires_at", "timestamptz"),
+    Column("attempts", "integer"),
+    Column("reply_enhanced", "text"),
+    Column("reply_text", "text"),
+    Column("reply_command", "text"),
+    Column("remote_host", "text"),
+    Column("remote_queue_id", "text"),
+    Column("reason", "text"),
+)
+_NO_REPLY = ("",) * 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +114,27 @@ class Outgoing:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A mail that was found sendable, and where it goes."""
+
+    item: Outgoing
+    facts: SourceFacts
+    route: RouteIds
+
+
 def queue_sources(items: Iterable[Outgoing]) -> list[Message]:
+    """Queue finished mails as `queue_ids` does; return their messages."""
+    ids = queue_ids(items)
+    found = Message.objects.using(get_conf().database).in_bulk(ids)
+    return [found[pk] for pk in ids]
+
+
+def queue_ids(items: Iterable[Outgoing]) -> list[int]:
     """Queue finished mails, all or none; ring the bell when the transaction commits.
 
     Raises InvalidMailError for what can never be sent and NoAccountError, both before any row is
-    written. An item whose idempotency key is known gives back the earlier message.
+    written. An item whose idempotency key is known gives back the earlier message's id.
     """
     using = get_conf().database
     checked = [(item, _check(item)) for item in items]
@@ -79,19 +142,16 @@ def queue_sources(items: Iterable[Outgoing]) -> list[Message]:
         return []
     with transaction.atomic(using=using):
         routes = _routes([item for item, _ in checked])
-        messages: list[Message | None] = [None] * len(checked)
-        plain = []
-        for position, (item, facts) in enumerate(checked):
-            route = routes[item.account.pk if item.account else None]
-            if item.idempotency_key is None:
-                plain.append((position, item, facts, route))
-            else:
-                messages[position] = _store_once(item, facts, route)
-        stored = _store([(item, facts, route) for _, item, facts, route in plain])
-        for (position, *_), message in zip(plain, stored, strict=True):
-            messages[position] = message
+        finished = [
+            Finished(item, facts, routes[item.account.pk if item.account else None])
+            for item, facts in checked
+        ]
+        ids = iter(_store([one for one in finished if one.item.idempotency_key is None]))
+        all_ids = [
+            next(ids) if one.item.idempotency_key is None else _store_once(one) for one in finished
+        ]
         bell.ring(using)
-    return [message for message in messages if message is not None]
+    return all_ids
 
 
 def _check(item: Outgoing) -> SourceFacts:
@@ -108,120 +168,130 @@ def _check(item: Outgoing) -> SourceFacts:
         raise InvalidMailError("source", f"The message cannot be sent: {error}.") from error
 
 
-def _routes(items: Sequence[Outgoing]) -> dict[int | None, Destination]:
+def _routes(items: Sequence[Outgoing]) -> dict[int | None, RouteIds]:
     accounts = {item.account.pk if item.account else None: item.account for item in items}
     return {pk: route_of(account) for pk, account in accounts.items()}
 
 
-def _store_once(item: Outgoing, facts: SourceFacts, route: Destination) -> Message:
+def _store_once(one: Finished) -> int:
     """Store under the idempotency key; whoever comes second gets the first one's message."""
     using = get_conf().database
-    known = Message.objects.using(using).filter(idempotency_key=item.idempotency_key)
-    earlier = known.first()
+    known = Message.objects.using(using).filter(idempotency_key=one.item.idempotency_key)
+    earlier = known.values_list("pk", flat=True).first()
     if earlier is not None:
         return earlier
     try:
         with transaction.atomic(using=using):
-            return _store([(item, facts, route)])[0]
+            return _store([one])[0]
     except IntegrityError:
-        return known.get()
+        return known.values_list("pk", flat=True).get()
 
 
-def _store(rows: Sequence[tuple[Outgoing, SourceFacts, Destination]]) -> list[Message]:
-    using = get_conf().database
+def _store(finished: Sequence[Finished]) -> list[int]:
     now = timezone.now()
-    messages = Message.objects.using(using).bulk_create(
-        [_message(item, facts, route, now) for item, facts, route in rows]
+    values = [_message_values(one, now) for one in finished]
+    ids = insert_rows(
+        get_conf().database,
+        "outbox_message",
+        _MESSAGE,
+        [[row[column.name] for column in _MESSAGE] for row in values],
     )
-    pairs = list(zip(messages, rows, strict=True))
-    attach(pairs, now)
-    return messages
+    store_parts(list(zip(ids, finished, strict=True)), now)
+    return ids
 
 
-def attach(
-    pairs: Sequence[tuple[Message, tuple[Outgoing, SourceFacts, Destination]]], now: dt.datetime
-) -> None:
-    """Write the sources and recipients of stored messages."""
+def store_parts(finished: Sequence[tuple[int, Finished]], now: dt.datetime) -> None:
+    """Write the sources and recipients of stored messages, inside the caller's transaction."""
     using = get_conf().database
-    Source.objects.using(using).bulk_create(
-        [Source.of(message.pk, item.source, facts.sha256) for message, (item, facts, _) in pairs]
-    )
-    recipients = Recipient.objects.using(using).bulk_create(
-        [
-            _recipient(message, recipient, item, route)
-            for message, (item, _, route) in pairs
-            for recipient in item.recipients
-        ]
+    small = get_conf().inline_source_bytes
+    rows = [(pk, one.item.source, one.facts.sha256) for pk, one in finished]
+    insert_blobs(using, "outbox_source", [row for row in rows if len(row[1]) <= small])
+    for pk, source, sha256 in rows:
+        if len(source) > small:
+            Source.of(pk, source, sha256).save(using=using, force_insert=True)
+    recipients = [row for pk, one in finished for row in _recipient_rows(pk, one, now)]
+    ids = insert_rows(
+        using, "outbox_recipient", _RECIPIENT, recipients, now_for={"next_attempt_at"}
     )
     if is_heard("queued"):
         tell_on_commit(
             [
-                Change(
-                    message_id=recipient.message_id,
-                    recipient_id=recipient.pk,
-                    address=recipient.address,
-                    state=recipient.state,
-                )
-                for recipient in recipients
+                Change(message_id=row[0], recipient_id=pk, address=row[3], state=State.QUEUED)
+                for pk, row in zip(ids, recipients, strict=True)
             ],
             using,
         )
 
 
-def fill(message: Message, item: Outgoing, facts: SourceFacts, route: Destination) -> None:
-    """Give a message row what its finished mail decides."""
-    now = timezone.now()
-    leaves_at = item.send_at or now
+def fill(message: Message, one: Finished) -> None:
+    """Give a draft's row what its finished mail decides."""
+    for name, value in _described(one, timezone.now()).items():
+        setattr(message, name, value)
+
+
+def _described(one: Finished, now: dt.datetime) -> dict[str, Any]:
+    item, facts = one.item, one.facts
+    status = Status.SCHEDULED if item.send_at and item.send_at > now else Status.QUEUED
+    return {
+        "account_id": one.route.account_id,
+        "status": status.value,
+        "folder": FOLDER_OF[status].value,
+        "subject": item.subject or facts.subject,
+        "from_header": item.from_header,
+        "envelope_sender": item.envelope_sender,
+        "to_summary": _summary(item.recipients),
+        "snippet": snippet(item.text, 120) if item.text else "",
+        "message_id": (item.message_id or facts.message_id).strip("<> ")[:255],
+        "in_reply_to": item.in_reply_to.strip("<> ")[:255],
+        "priority": item.priority,
+        "size": facts.size,
+        "recipient_count": len(item.recipients),
+        "attachment_count": item.attachment_count,
+        "needs_8bit": facts.is_8bit,
+        "needs_smtputf8": facts.needs_smtputf8,
+        "on_uncertain": item.on_uncertain,
+        "queued_at": now,
+        "send_at": item.send_at,
+        "expires_at": _expires_at(item, now),
+    }
+
+
+def _expires_at(item: Outgoing, now: dt.datetime) -> dt.datetime:
     lifetime = item.expires_after or dt.timedelta(seconds=get_conf().queue_lifetime)
-    status = Status.SCHEDULED if leaves_at > now else Status.QUEUED
-    message.account = route.account
-    message.status, message.folder = status, FOLDER_OF[status]
-    message.subject = item.subject or facts.subject
-    message.from_header = item.from_header
-    message.envelope_sender = item.envelope_sender
-    message.to_summary = _summary(item.recipients)
-    message.snippet = snippet(item.text, 120) if item.text else ""
-    message.message_id = (item.message_id or facts.message_id).strip("<> ")[:255]
-    message.in_reply_to = item.in_reply_to.strip("<> ")[:255]
-    message.priority = item.priority
-    message.size = facts.size
-    message.recipient_count = len(item.recipients)
-    message.attachment_count = item.attachment_count
-    message.needs_8bit = facts.is_8bit
-    message.needs_smtputf8 = facts.needs_smtputf8
-    message.on_uncertain = item.on_uncertain
-    message.queued_at = now
-    message.send_at = item.send_at
-    message.expires_at = leaves_at + lifetime
+    return (item.send_at or now) + lifetime
 
 
-def _message(item: Outgoing, facts: SourceFacts, route: Destination, now: dt.datetime) -> Message:
-    message = Message(
-        owner_id=item.owner.pk if item.owner else None,
-        origin=item.origin,
-        tags=list(item.tags),
-        metadata=dict(item.metadata),
-        idempotency_key=item.idempotency_key,
-        created_at=now,
-    )
-    fill(message, item, facts, route)
-    return message
+def _message_values(one: Finished, now: dt.datetime) -> dict[str, Any]:
+    item = one.item
+    return _described(one, now) | {
+        "owner_id": item.owner.pk if item.owner else None,
+        "origin": str(item.origin),
+        "tags": list(item.tags),
+        "metadata": dict(item.metadata),
+        "idempotency_key": item.idempotency_key,
+        "created_at": now,
+    }
 
 
-def _recipient(
-    message: Message, recipient: OutgoingRecipient, item: Outgoing, route: Destination
-) -> Recipient:
-    return Recipient(
-        message_id=message.pk,
-        role=recipient.role,
-        name=recipient.name[:255],
-        address=recipient.address,
-        destination_id=route.pk,
-        sender_key=message.owner_id or 0,
-        priority=item.priority,
-        next_attempt_at=item.send_at or Now(),
-        expires_at=message.expires_at,
-    )
+def _recipient_rows(pk: int, one: Finished, now: dt.datetime) -> Iterator[tuple[Any, ...]]:
+    item = one.item
+    sender_key = item.owner.pk if item.owner else 0
+    expires_at = _expires_at(item, now)
+    for recipient in item.recipients:
+        yield (
+            pk,
+            str(recipient.role),
+            recipient.name[:255],
+            recipient.address,
+            one.route.destination_id,
+            sender_key,
+            item.priority,
+            State.QUEUED.value,
+            item.send_at,
+            expires_at,
+            0,
+            *_NO_REPLY,
+        )
 
 
 def _summary(recipients: Sequence[OutgoingRecipient]) -> str:

@@ -1,10 +1,27 @@
 """Which account a mail leaves with, and the destination it goes to."""
 
+from dataclasses import dataclass
+
 from outbox import bell
 from outbox.conf import get_conf
 from outbox.delivery import route
 from outbox.exceptions import NoAccountError
 from outbox.models import SMARTHOST_KEY, Account, Circuit, Destination
+from outbox.models.bulk import fetch
+
+_OF_DEFAULT = """
+SELECT d.id, d.account_id FROM outbox_destination d
+JOIN outbox_account a ON a.id = d.account_id
+WHERE a.is_app_default AND d.key = %s"""
+_OF_ACCOUNT = "SELECT id, account_id FROM outbox_destination WHERE account_id = %s AND key = %s"
+
+
+@dataclass(frozen=True, slots=True)
+class RouteIds:
+    """Where a mail goes: all that queueing has to know of it."""
+
+    destination_id: int
+    account_id: int
 
 
 def default_account() -> Account:
@@ -12,30 +29,7 @@ def default_account() -> Account:
 
     Raises NoAccountError.
     """
-    return route_of(None).account
-
-
-def route_of(account: Account | None) -> Destination:
-    """Return the account's destination, made on first use; None: of the default account.
-
-    Raises NoAccountError.
-    """
     using = get_conf().database
-    known = Destination.objects.using(using).filter(key=SMARTHOST_KEY).select_related("account")
-    if account is None:
-        found = known.filter(account__is_app_default=True).first()
-        if found is not None:
-            return found
-        account = _default(using)
-    found = known.filter(account=account).first()
-    if found is None:
-        found, _ = Destination.objects.using(using).get_or_create(
-            account=account, key=SMARTHOST_KEY
-        )
-    return found
-
-
-def _default(using: str) -> Account:
     accounts = Account.objects.using(using)
     marked = accounts.filter(is_app_default=True).first()
     if marked is not None:
@@ -45,6 +39,24 @@ def _default(using: str) -> Account:
         problem = "No account is the default." if some else "There is no account to send with."
         raise NoAccountError(f"{problem} Mark one as “used for mail from apps”.")
     return some[0]
+
+
+def route_of(account: Account | None) -> RouteIds:
+    """Return the account's destination, made on first use; None: of the default account.
+
+    Raises NoAccountError.
+    """
+    using = get_conf().database
+    if account is None:
+        found = fetch(using, _OF_DEFAULT, [SMARTHOST_KEY])
+        if found:
+            return RouteIds(*found[0])
+        account = default_account()
+    found = fetch(using, _OF_ACCOUNT, [account.pk, SMARTHOST_KEY])
+    if found:
+        return RouteIds(*found[0])
+    made, _ = Destination.objects.using(using).get_or_create(account=account, key=SMARTHOST_KEY)
+    return RouteIds(made.pk, account.pk)
 
 
 def close_circuit(destination: Destination) -> bool:

@@ -7,7 +7,7 @@ in C, and the statement is the same for one row and for a thousand.
 
 import datetime as dt
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,10 @@ class Column:
 
 
 _ID = Column("id", "bigint")
+_NOW = {
+    "postgresql": "statement_timestamp()",
+    "sqlite": "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now')",
+}
 
 
 def update_rows(
@@ -65,14 +69,26 @@ def _new_value(column: Column) -> str:
 
 
 def insert_rows(
-    using: str, table: str, columns: Sequence[Column], rows: Sequence[Sequence[Any]]
+    using: str,
+    table: str,
+    columns: Sequence[Column],
+    rows: Sequence[Sequence[Any]],
+    *,
+    now_for: Collection[str] = (),
 ) -> list[int]:
-    """Insert `rows`, each in the order of `columns`; return their new ids in the rows' order."""
+    """Insert `rows`, each in the order of `columns`; return their new ids in the rows' order.
+
+    A column of `now_for` whose value is None gets the database's present time.
+    """
     if not rows:
         return []
     source, text = _values(using, columns, rows)
     names = ", ".join(column.name for column in columns)
-    chosen = ", ".join(f"v.{column.name}" for column in columns)
+    now = _NOW[connections[using].vendor]
+    chosen = ", ".join(
+        f"COALESCE(v.{column.name}, {now})" if column.name in now_for else f"v.{column.name}"
+        for column in columns
+    )
     # The WHERE keeps SQLite from reading a join into the statement's end.
     sql = f"INSERT INTO {table} ({names}) SELECT {chosen} FROM {source} WHERE true RETURNING id"  # noqa: S608  # names are ours
     # Both databases number the rows in the order in which they are inserted.
@@ -83,6 +99,37 @@ def select_rows(using: str, sql: str, rows: Sequence[Sequence[Any]]) -> list[tup
     """Run a query of ours that joins `{values}`, the given rows of one id each, named `v`."""
     source, text = _values(using, (_ID,), rows)
     return _fetch(using, sql.format(values=source), text)
+
+
+def insert_blobs(using: str, table: str, rows: Sequence[tuple[int, bytes, str]]) -> None:
+    """Insert (message_id, data, sha256) rows: bytes have no place in a JSON text."""
+    if not rows:
+        return
+    connection = connections[using]
+    names = "(message_id, data, sha256, file)"
+    if connection.vendor == "postgresql" and get_conf().prepare_statements:
+        sql = (
+            f"INSERT INTO {table} {names} SELECT *, '' FROM "  # noqa: S608  # names are ours
+            "unnest(%b::bigint[], %b::bytea[], %b::text[])"
+        )
+        _run_prepared(connection, sql, [list(values) for values in zip(*rows, strict=True)])
+        return
+    places = ", ".join(["(%s, %s, %s, '')"] * len(rows))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO {table} {names} VALUES {places}",  # noqa: S608  # names are ours
+            [value for row in rows for value in row],
+        )
+
+
+def fetch(using: str, sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """Run a query of ours that is asked again and again; `%s` stands for each parameter."""
+    connection = connections[using]
+    if connection.vendor == "postgresql" and get_conf().prepare_statements:
+        return _run_prepared(connection, sql, params)
+    with connection.cursor() as cursor:
+        cursor.execute(sql, params)
+        return list(cursor.fetchall())
 
 
 def _values(
@@ -112,19 +159,16 @@ def _iso(value: Any) -> str:
 
 
 def _fetch(using: str, sql: str, text: str) -> list[tuple[Any, ...]]:
-    connection = connections[using]
-    if connection.vendor == "postgresql" and get_conf().prepare_statements:
-        return _fetch_prepared(connection, sql, text)
-    with connection.cursor() as cursor:
-        cursor.execute(sql, [text])
-        return list(cursor.fetchall())
+    return fetch(using, sql, [text])
 
 
-def _fetch_prepared(connection: BaseDatabaseWrapper, sql: str, text: str) -> list[tuple[Any, ...]]:
+def _run_prepared(
+    connection: BaseDatabaseWrapper, sql: str, params: Sequence[Any]
+) -> list[tuple[Any, ...]]:
     """Let the server parse and plan once: Django's own cursor writes values into the statement."""
     import psycopg
 
     connection.ensure_connection()
     with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
-        cursor.execute(sql.encode(), [text], prepare=True)
-        return list(cursor.fetchall())
+        cursor.execute(sql.encode(), params, prepare=True)
+        return list(cursor.fetchall()) if cursor.description else []
