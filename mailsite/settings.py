@@ -147,9 +147,14 @@ CELERY_TASK_ACKS_LATE = False  # a task is only a wake-up; what is due stands in
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
+SWEEP_EVERY = env.float("OUTBOX_SWEEP_EVERY", 5.0)
 # A sweep that no worker took soon is stale: the next one does the same.
 CELERY_BEAT_SCHEDULE = {
-    "sweep": {"task": "outbox.sweep", "schedule": 5.0, "options": {"expires": 15.0}}
+    "sweep": {
+        "task": "outbox.sweep",
+        "schedule": SWEEP_EVERY,
+        "options": {"expires": 3 * SWEEP_EVERY},
+    }
 }
 CELERY_BEAT_ENABLE_REMOTE_CONTROL = True  # so that a health check can ask it
 # Kept in memory: the only entry is due every few seconds, so there is nothing to remember.

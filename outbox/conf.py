@@ -79,15 +79,18 @@ def from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     for field in fields(Conf):
         variable = f"OUTBOX_{field.name.upper()}"
         text = environ.get(variable, "")
-        if text and isinstance(field.default, (bool, int, float, str)):
+        if text and field.type in _READABLE:  # by its type: the default of a duration may be whole
             try:
-                found[field.name.upper()] = _read(type(field.default), text)
+                found[field.name.upper()] = _read(field.type, text)
             except ValueError as error:
                 raise ImproperlyConfigured(f"{variable} is {text!r}: {error}.") from error
     return found
 
 
-def _read(kind: type, text: str) -> Any:
+_READABLE = (bool, int, float, str)
+
+
+def _read(kind: Any, text: str) -> Any:
     if kind is bool:
         words = {"on": True, "true": True, "1": True, "yes": True}
         words |= {"off": False, "false": False, "0": False, "no": False}

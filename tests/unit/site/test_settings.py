@@ -93,3 +93,14 @@ def test_celery_reads_the_url_that_redis_reads(
 ) -> None:
     settings = load(monkeypatch, **(PRODUCTION | {"REDIS_URL": url}))
     assert settings["CELERY_BROKER_URL"] == broker
+
+
+def test_a_duration_may_be_a_fraction_of_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = load(monkeypatch, **PRODUCTION, OUTBOX_LEASE_FOR="4.5", OUTBOX_CLAIM_SIZE="20")
+    assert read["OUTBOX"]["LEASE_FOR"] == 4.5
+    assert read["OUTBOX"]["CLAIM_SIZE"] == 20
+
+
+def test_beat_sweeps_as_often_as_the_outbox_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = load(monkeypatch, **PRODUCTION, OUTBOX_SWEEP_EVERY="0.5")
+    assert read["CELERY_BEAT_SCHEDULE"]["sweep"]["schedule"] == 0.5
