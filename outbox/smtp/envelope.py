@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import idna
 
 PATH_MAX = 256  # octets with the brackets (RFC 5321 4.5.3.1.3)
+ENVID_MAX = 33  # characters: encoded to 100 at most, which is the limit (RFC 3461 4.4)
 
 # A mailbox: no white space, brackets or control characters outside a quoted local part, so that
 # no address can carry a second command or parameter. A bare name, such as "root", is for the
@@ -26,6 +27,18 @@ class UnsendableError(Exception):
 class Envelope:
     sender: str  # "" is the null sender
     recipients: tuple[str, ...]
+    envid: str = ""  # our mark, which reports on this mail repeat where the server offers DSN
+    notify: tuple[str, ...] = ()  # of SUCCESS, FAILURE, DELAY; or NEVER alone; (): as it pleases
+
+    def __post_init__(self) -> None:
+        if not (self.envid.isascii() and len(self.envid) <= ENVID_MAX):
+            raise ValueError(f"an envid is ASCII and no longer than {ENVID_MAX} characters")
+        if len(self.notify) > 1 and "NEVER" in self.notify:
+            raise ValueError("NOTIFY=NEVER stands alone (RFC 3461 4.1)")
+
+    @property
+    def wants_dsn(self) -> bool:
+        return bool(self.envid or self.notify)
 
 
 def needs_smtputf8(address: str) -> bool:

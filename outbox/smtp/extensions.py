@@ -21,6 +21,7 @@ class Extensions:
     chunking: bool = False  # RFC 3030
     eight_bit: bool = False  # RFC 6152
     smtputf8: bool = False  # RFC 6531
+    dsn: bool = False  # RFC 3461
     size: bool = False  # RFC 1870
     size_limit: int = 0  # bytes; 0 when the server names none
     recipients_limit: int = 0  # RFC 9422, as are the next two; 0: no limit named
@@ -40,6 +41,7 @@ class Extensions:
             chunking="CHUNKING" in offered,
             eight_bit="8BITMIME" in offered,
             smtputf8="SMTPUTF8" in offered,
+            dsn="DSN" in offered,
             size="SIZE" in offered,
             size_limit=_number(offered.get("SIZE", "")),
             recipients_limit=limits.get("RCPTMAX", 0),

@@ -1,8 +1,7 @@
 """The moment before the dot: `before_dot` runs beside the body and decides whether it may leave."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any
+from collections.abc import Awaitable, Callable
 
 from outbox.smtp.faults import FaultKind, Phase, SmtpFault
 
@@ -14,7 +13,7 @@ class Gate:
 
     def __init__(self, before_dot: BeforeDot) -> None:
         self._before_dot = before_dot
-        self._task: asyncio.Task[bool] | None = None
+        self._task: asyncio.Future[bool] | None = None
 
     @property
     def is_decided(self) -> bool:
@@ -22,7 +21,7 @@ class Gate:
 
     def start(self) -> None:
         if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._call())
+            self._task = asyncio.ensure_future(self._before_dot())
 
     async def consent(self) -> None:
         """Wait for the answer. Raises SmtpFault when it is no, or none can be given."""
@@ -47,11 +46,3 @@ class Gate:
     def cancel(self) -> None:
         if self._task is not None:
             self._task.cancel()
-
-    def _call(self) -> Coroutine[Any, Any, bool]:
-        answer = self._before_dot()
-        return answer if asyncio.iscoroutine(answer) else _awaited(answer)
-
-
-async def _awaited(answer: Awaitable[bool]) -> bool:
-    return await answer

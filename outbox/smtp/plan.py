@@ -1,12 +1,13 @@
 """What a transaction with one particular server will say, decided before a byte is sent.
 
-Compares envelope and message with the server's offers: SIZE, 8BITMIME, SMTPUTF8, LIMITS. What
-cannot be sent to this server is settled here, with the reason in words, and costs no network.
+Compares envelope and message with the server's offers: SIZE, 8BITMIME, SMTPUTF8, LIMITS, DSN.
+What cannot be sent to this server is settled here, with the reason in words, and costs no network.
 """
 
 import hashlib
 from dataclasses import dataclass
 
+from outbox.smtp import dsn
 from outbox.smtp.content import Content
 from outbox.smtp.envelope import Envelope, UnsendableError, folded, needs_smtputf8, path
 from outbox.smtp.extensions import Extensions
@@ -38,14 +39,14 @@ def make_plan(
     try:
         content = _fit(Content.of(source), extensions, transaction)
         utf8 = _wants_smtputf8(envelope, content, extensions)
-        mail = _mail_line(envelope.sender, content, extensions, as_is=utf8)
+        mail = _mail_line(envelope, content, extensions, as_is=utf8)
     except UnsendableError as error:
         for outcome in transaction.recipients:
             _refuse(outcome, str(error))
         return None
     if content.source != source:
         transaction.sent_sha256 = hashlib.sha256(content.source).hexdigest()
-    rcpts = _rcpts(transaction.recipients, extensions, as_is=utf8)
+    rcpts = _rcpts(envelope, transaction.recipients, extensions, as_is=utf8)
     return Plan(mail, rcpts, content) if rcpts else None
 
 
@@ -77,16 +78,26 @@ def _wants_smtputf8(envelope: Envelope, content: Content, extensions: Extensions
     return False
 
 
-def _mail_line(sender: str, content: Content, extensions: Extensions, *, as_is: bool) -> bytes:
+def _mail_line(
+    envelope: Envelope, content: Content, extensions: Extensions, *, as_is: bool
+) -> bytes:
+    sender = envelope.sender
     line = b"MAIL FROM:" + (path(sender, as_is=as_is, status="5.1.7") if sender else b"<>")
     if extensions.size:
         line += b" SIZE=%d" % len(content.source)
     if not content.ascii and extensions.eight_bit:
         line += b" BODY=8BITMIME"
-    return line + b" SMTPUTF8" if as_is else line
+    if as_is:
+        line += b" SMTPUTF8"
+    if extensions.dsn and envelope.wants_dsn:
+        line += dsn.mail_parameters(envelope)
+    return line
 
 
-def _rcpts(outcomes: list[RecipientOutcome], extensions: Extensions, *, as_is: bool) -> list[Rcpt]:
+def _rcpts(
+    envelope: Envelope, outcomes: list[RecipientOutcome], extensions: Extensions, *, as_is: bool
+) -> list[Rcpt]:
+    wants_dsn = extensions.dsn and envelope.wants_dsn
     lines: dict[str, tuple[bytes, list[RecipientOutcome]]] = {}
     domains: set[str] = set()
     for outcome in outcomes:
@@ -104,6 +115,8 @@ def _rcpts(outcomes: list[RecipientOutcome], extensions: Extensions, *, as_is: b
             outcome.disposition = Disposition.OVERFLOW
             outcome.reason = "the server takes no more recipients in one transaction (LIMITS)"
             continue
+        if wants_dsn:
+            line += dsn.rcpt_parameters(envelope, outcome.address)
         domains.add(domain)
         lines[key] = (line, [outcome])
     return [Rcpt(line, tuple(doubles)) for line, doubles in lines.values()]

@@ -54,6 +54,6 @@ class Server:
 
     @property
     def wire_host(self) -> str:
-        """The name as DNS and certificates know it: A-labels. Raises UnicodeError."""
-        host = self.host.removesuffix(".")
+        """The host as DNS and certificates know it: A-labels, a bare IP. Raises UnicodeError."""
+        host = self.host.removesuffix(".").strip("[]")
         return host if host.isascii() else idna.encode(host, uts46=True).decode("ascii")

@@ -154,7 +154,7 @@ class Wire(asyncio.Protocol):
         return tls
 
     def leave(self, kind: FaultKind, detail: str) -> None:
-        """End the session, unless it has ended, and let go; what was written still leaves."""
+        """End the session, unless it has ended, and let go; what the kernel took still leaves."""
         self._let_go(self.protocol.end(kind, detail))
 
     def drop(self, kind: FaultKind, detail: str) -> None:

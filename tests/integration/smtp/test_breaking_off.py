@@ -120,6 +120,24 @@ async def test_it_reads_what_was_said_before_the_connection_broke() -> None:
     assert caught.value.kind is FaultKind.SHUTDOWN
 
 
+async def test_all_of_a_large_body_has_left_before_its_end_does() -> None:
+    """Protocol item 96: a dot that waits behind a lost body would count as sent."""
+    ours, theirs = socket.socketpair()
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_096)
+    theirs.setblocking(False)
+    wire = Wire(Protocol(), Timeouts(), Transcript())
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.create_connection(lambda: wire, sock=ours)
+    streaming = asyncio.create_task(wire.stream(b"x" * 300_000))
+    left = 300_000
+    while not streaming.done():
+        left -= len(await loop.sock_recv(theirs, 1_000))
+    assert transport.get_write_buffer_size() == 0
+    assert left < 50_000, "the kernel took the rest"
+    transport.abort()
+    theirs.close()
+
+
 @pytest.mark.parametrize("course", COURSES)
 async def test_a_body_cut_short_is_certainly_not_accepted(course: str) -> None:
     """Protocol item 71."""

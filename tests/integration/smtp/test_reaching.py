@@ -182,6 +182,13 @@ async def test_it_resolves_a_host_outside_ascii(
     assert session.facts.address == "127.0.0.1"
 
 
+async def test_it_takes_an_ipv6_address_with_or_without_brackets() -> None:
+    for host in ("::1", "[::1]"):
+        fault = await fault_of(plain(host, unused_port()))
+        assert fault.facts is not None
+        assert fault.facts.address == "::1"
+
+
 @pytest.mark.parametrize(
     ("own", "local", "said"),
     [

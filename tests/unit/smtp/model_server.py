@@ -145,8 +145,10 @@ class Client:
         self.protocol.take()
 
     def send(self, *recipients: str, sender: str = ALICE, source: bytes = SOURCE) -> Transaction:
-        transaction = Transaction([RecipientOutcome(address) for address in recipients])
-        envelope = Envelope(sender=sender, recipients=recipients)
+        return self.send_envelope(Envelope(sender=sender, recipients=recipients), source)
+
+    def send_envelope(self, envelope: Envelope, source: bytes = SOURCE) -> Transaction:
+        transaction = Transaction([RecipientOutcome(name) for name in envelope.recipients])
         plan = make_plan(self.protocol.extensions, envelope, source, transaction)
         if plan is not None:
             size = len(plan.content.source)
