@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 _JOBS_A_SESSION = 6  # claimed ahead for each session, so that none waits for a claim
+_AT_ONCE = 0.2  # seconds between two mails that are no waiting
 _RECORDER_FULL = 2_000  # units; beyond it no new transaction begins
 
 
@@ -313,8 +314,7 @@ class Lane:
                 if not warm.session.usable or self._spent(warm):
                     return
                 job = await self._next_job()
-                # While it waited the server may have left it and the account may have changed.
-                if job is not None and (self._spent(warm) or not await warm.session.check_idle()):
+                if job is not None and not await self._still_good(warm):
                     self._jobs.appendleft(job)
                     return
         finally:
@@ -326,6 +326,12 @@ class Lane:
                     closing=converse.transcript_json(closing) if closing else "",
                 )
             )
+
+    async def _still_good(self, warm: _Warm) -> bool:
+        """While a session waited the server may have left it and the account may have changed."""
+        if time.monotonic() - warm.session.last_used_at < _AT_ONCE:
+            return warm.session.usable
+        return not self._spent(warm) and await warm.session.check_idle()
 
     def _spent(self, warm: _Warm) -> bool:
         conf = self._engine.conf
