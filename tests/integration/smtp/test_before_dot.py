@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from outbox.smtp import Disposition, Envelope, FaultKind, Session
-from tests.integration.smtp.far_end import OFFERS, Act, Entry, FarEnd
+from tests.integration.smtp.far_end import Act, Entry, FarEnd
 from tests.integration.smtp.test_sending import COURSES, IN_EACH_COURSE, SOURCE
 
 ENVELOPE = Envelope(sender="a@x.test", recipients=("b@y.test",))
@@ -154,9 +154,12 @@ async def test_a_connection_lost_meanwhile_leaves_nothing_uncertain(
     assert not far_end.mails
 
 
-async def test_nothing_runs_on_when_the_sender_is_cancelled() -> None:
-    async with FarEnd(offers=OFFERS).serving() as far_end:
+@pytest.mark.parametrize("data", ["354 go ahead", Act.SILENCE], ids=["amid body", "before 354"])
+async def test_nothing_runs_on_when_the_sender_is_cancelled(data: Entry) -> None:
+    far = FarEnd({"DATA": ["354 go ahead", data]}, offers=COURSES["pipelined"])
+    async with far.serving() as far_end:
         session = await Session.open(far_end.server())
+        await session.send(ENVELOPE, SOURCE, yes)
         asking = Asking(far_end)
         sending = asyncio.create_task(session.send(ENVELOPE, SOURCE, asking))
         await asking.started.wait()
@@ -167,4 +170,4 @@ async def test_nothing_runs_on_when_the_sender_is_cancelled() -> None:
         assert asking.ended
         assert not session.usable
         await asyncio.sleep(0.02)
-    assert not far_end.mails
+    assert len(far_end.mails) == 1
