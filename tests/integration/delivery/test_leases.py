@@ -1,0 +1,143 @@
+"""A worker holds its mail as long as its lease; then it sends no dot and changes no state."""
+
+import datetime as dt
+
+import pytest
+from django.conf import LazySettings
+from django.utils import timezone
+
+from outbox.delivery import lease
+from outbox.delivery.sweep import sweep
+from outbox.models import DUE, Attempt, Event, EventKind, Outcome, Slot, State, Worker
+from outbox.testing.pytest_plugin import StartLab
+from tests.integration.delivery.desk import (
+    USING,
+    Working,
+    a_worker,
+    account,
+    account_at,
+    destination,
+    last_attempt,
+    queue,
+    states,
+    until,
+)
+
+
+def let_the_lease_run_out() -> None:
+    """As if the worker had been silent for so long, and a sweep had come by."""
+    Worker.objects.update(lease_until=timezone.now() - dt.timedelta(seconds=1))
+    sweep(USING)
+
+
+@pytest.mark.django_db
+def test_a_worker_is_known_by_host_and_process() -> None:
+    held = lease.register("1.2.3", USING)
+    worker = Worker.objects.get(pk=held.worker_id)
+    assert worker.host
+    assert worker.pid
+    assert (worker.version, worker.ended_at) == ("1.2.3", None)
+    assert (worker.lease_until - worker.started_at).total_seconds() == 5
+    assert held.held
+
+
+@pytest.mark.django_db
+def test_renewing_moves_the_end_and_counts_who_lives() -> None:
+    held = lease.register("", USING)
+    a_worker()
+    a_worker(lease_for=-1)
+    Worker.objects.filter(pk=held.worker_id).update(
+        lease_until=timezone.now() + dt.timedelta(seconds=1)
+    )
+    before = held.until
+    lease.renew(held, USING)
+    assert held.until > before
+    assert held.workers_alive == 2
+    assert Worker.objects.get(pk=held.worker_id).lease_until > timezone.now() + dt.timedelta(
+        seconds=3
+    )
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("how", ["ran out", "ended"])
+def test_a_lease_that_was_lost_stays_lost(how: str) -> None:
+    held = lease.register("", USING)
+    if how == "ran out":
+        Worker.objects.update(lease_until=timezone.now() - dt.timedelta(seconds=1))
+    else:
+        Worker.objects.update(ended_at=timezone.now())
+    lease.renew(held, USING)
+    assert held.lost
+    assert not held.held
+    Worker.objects.update(lease_until=timezone.now() + dt.timedelta(days=1), ended_at=None)
+    assert not held.held
+
+
+@pytest.mark.django_db
+def test_a_worker_cut_off_from_the_database_stops_by_its_own_clock(settings: LazySettings) -> None:
+    settings.OUTBOX = settings.OUTBOX | {"LEASE_FOR": 0.05}
+    held = lease.register("", USING)
+    until(lambda: not held.held, "it knew by itself", within=1)
+    assert not held.lost  # nobody said so yet
+
+
+@pytest.mark.django_db
+def test_goodbye_frees_the_slots() -> None:
+    held = lease.register("", USING)
+    where = destination(account())
+    Slot.objects.create(destination=where, number=1, worker_id=held.worker_id)
+    lease.end(held, USING)
+    assert not Slot.objects.exists()
+    assert Worker.objects.get().ended_at is not None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_worker_that_lost_its_mail_sends_no_dot(fault_lab: StartLab) -> None:
+    """Protocol item 98."""
+    lab = fault_lab("at data: late 0.4")
+    message = queue(account_at(lab))
+    with Working() as working:
+        lab.ledger.wait_for(lambda ledger: "DATA" in ledger.commands)
+        let_the_lease_run_out()
+        assert states(message) == [State.DEFERRED]
+        working.join()  # it ends by itself
+    assert not lab.ledger.accepted
+    assert not any(taken.dot for taken in lab.ledger.transactions)
+    attempt = Attempt.objects.order_by("pk")[0]
+    assert (attempt.outcome, attempt.dot_marked_at) == (Outcome.ABANDONED, None)
+    assert attempt.late_reply == "the mail was withdrawn before its end was sent"
+    assert states(message)[0] in DUE  # for the next worker
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_reply_that_comes_after_all_settles_what_it_left_uncertain(
+    fault_lab: StartLab, settings: LazySettings
+) -> None:
+    settings.OUTBOX = settings.OUTBOX | {"DOT_TIMEOUT": 10, "SHUTDOWN_FOR": 10}
+    lab = fault_lab("at dot: late 0.6")
+    message = queue(account_at(lab))
+    with Working() as working:
+        until(lambda: Attempt.objects.exclude(dot_marked_at=None).exists(), "a dot was marked")
+        let_the_lease_run_out()
+        assert states(message) == [State.UNCERTAIN]
+        working.join()
+    assert len(lab.ledger.accepted) == 1
+    assert states(message) == [State.SENT]
+    assert last_attempt(message).late_reply.startswith("250 ")
+    kinds = Event.objects.order_by("pk").values_list("kind", flat=True)
+    assert list(kinds) == [EventKind.LOST_WORKER, EventKind.LATE_REPLY]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_another_worker_takes_over_at_once(fault_lab: StartLab) -> None:
+    lab = fault_lab("on connection 1: at data: black-hole")
+    message = queue(account_at(lab))
+    with Working() as silent:
+        lab.ledger.wait_for(lambda ledger: "DATA" in ledger.commands)
+        let_the_lease_run_out()
+        with Working():
+            until(lambda: states(message) == [State.SENT], "the other one sent it")
+        silent.join()
+    assert len(lab.ledger.accepted) == 1
+    assert states(message) == [State.SENT]
+    assert last_attempt(message).message.attempts.count() == 2
