@@ -182,6 +182,7 @@ OUTBOX = from_environment(os.environ) | {
 STATIC_URL = "static/"
 STATIC_ROOT = Path(env.str("STATIC_ROOT", str(BASE_DIR / ".run" / "static")))
 MEDIA_ROOT = Path(env.str("MEDIA_ROOT", str(BASE_DIR / ".run" / "media")))  # has no URL on purpose
+DATA_UPLOAD_MAX_MEMORY_SIZE = 12_000_000  # what was typed; a longer form would lose its words
 FILE_UPLOAD_PERMISSIONS = 0o600
 FILE_UPLOAD_DIRECTORY_PERMISSIONS = 0o700
 STORAGES = {

@@ -33,6 +33,7 @@ from outbox.mail.mime import (
     make_message_id,
     render,
 )
+from outbox.mail.names import safe_filename
 from outbox.mail.source import validate_source
 from outbox.mail.text import snippet
 from outbox.models import (
@@ -121,7 +122,7 @@ def attach_file(
         message, _ = _locked(draft)
         size = len(data) + sum(message.attachments.values_list("size", flat=True))
         _check_size(size)
-        row = Attachment.of(message, name, content_type, data)
+        row = Attachment.of(message, safe_filename(name), content_type[:127], data)
         row.content_id = content_id
         row.save(using=using)
         _count_attachments(message)
