@@ -28,6 +28,10 @@ from outbox.smtp.transaction import RecipientOutcome, Transaction
 from outbox.smtp.transcript import Part, Transcript
 from outbox.smtp.wire import BLOCK, Wire
 
+# Seconds after which a session may be gone without a sign of it: then a mail does not leave at
+# once with its envelope, or its fate would be uncertain where it was only not tried.
+_FRESH_FOR = 5.0
+
 
 class Session:
     """An open session, made by `Session.open`; carries one transaction at a time."""
@@ -85,6 +89,8 @@ class Session:
         plan = make_plan(self._protocol.extensions, envelope, source, transaction)
         if plan is None:
             return transaction
+        if not self._is_fresh:
+            await self.check_idle()
         if not self.usable:
             transaction.fault = self._why_unusable()
             return transaction
@@ -92,6 +98,10 @@ class Session:
         self._body_shown = f"<{len(plan.content.source):,} bytes, sha256 {digest[:12]}…>"
         await self._converse(plan, transaction, Gate(before_dot))
         return transaction
+
+    @property
+    def _is_fresh(self) -> bool:
+        return time.monotonic() - self.last_used_at < _FRESH_FOR
 
     def _why_unusable(self) -> SmtpFault:
         if self._protocol.ended is not None:
@@ -194,7 +204,7 @@ class Session:
             self.server,
             self._protocol.extensions,
             len(plan.content.source),
-            proven=self._is_proven and not self._needs_rset,
+            proven=self._is_proven and self._is_fresh and not self._needs_rset,
         )
         dialogue = Dialogue(self._protocol, plan, course, transaction, needs_rset=self._needs_rset)
         self._gate = gate

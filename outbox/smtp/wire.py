@@ -13,7 +13,8 @@ import termios
 from collections.abc import Mapping
 
 from outbox.smtp.faults import FaultKind, Phase
-from outbox.smtp.protocol import PHASE_OF, Ended, Protocol
+from outbox.smtp.protocol import PHASE_OF, Answer, Ended, Protocol
+from outbox.smtp.reply import Reply
 from outbox.smtp.server import Timeouts
 from outbox.smtp.transcript import Transcript
 
@@ -53,14 +54,19 @@ class Wire(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         events = self.protocol.receive(data)
         now = self._loop.time()
+        heard: Reply | None = None
         for event in events:
-            if isinstance(event, Ended):
-                self._let_go(event)
-            else:
-                self.transcript.server(event.reply)
+            if isinstance(event, Answer):
+                heard = event.reply
+                self.transcript.server(heard)
                 phase = PHASE_OF[event.verb]
                 self.phases_ms[phase] = self.phases_ms.get(phase, 0.0) + (now - self._since) * 1000
                 self._since = now
+            else:
+                # A nonsense reply is no answer; a 421 or an early refusal may have been one.
+                if event.reply and (event.kind is FaultKind.PROTOCOL or event.reply is not heard):
+                    self.transcript.server(event.reply)
+                self._let_go(event)
         awaited = self.protocol.awaited
         if awaited is None or self.protocol.ended is not None:
             self._wake()
@@ -231,8 +237,6 @@ class Wire(asyncio.Protocol):
         if self._has_let_go:
             return
         self._has_let_go = True
-        if ended.reply is not None and ended.kind is not FaultKind.SHUTDOWN:
-            self.transcript.server(ended.reply)
         self.transcript.note(ended.detail)
         self._stop_timer()
         self._wake()

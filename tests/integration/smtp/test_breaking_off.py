@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import time
 
 import pytest
 
@@ -93,12 +94,16 @@ async def test_it_reads_why_the_server_gave_up_amid_a_large_body(course: str, en
     async with FarEnd(replies, offers=COURSES[course]).serving() as far_end:
         session = await Session.open(far_end.server())
         transaction = await session.send(ENVELOPE, b"x" * 10_000_000 + b"\r\n", yes)
+        began = time.monotonic()
+        await session.quit()
+        assert time.monotonic() - began < 2.0, "it waits for a server that reads no more"
     for outcome in transaction.recipients:
         assert outcome.disposition is Disposition.PERMANENT
         assert outcome.command == "DATA"
         assert outcome.reply is not None
         assert outcome.reply.code == 552
     assert not transaction.dot_sent
+    assert transaction.transcript.as_text().count("552 5.3.4 too big") == 1
 
 
 async def test_it_reads_what_was_said_before_the_connection_broke() -> None:
@@ -163,6 +168,7 @@ async def test_it_drops_a_connection_whose_replies_do_not_match(offers: tuple[st
     assert transaction.fault.kind is FaultKind.PROTOCOL
     kinds = {outcome.disposition for outcome in transaction.recipients}
     assert Disposition.ACCEPTED not in kinds
+    assert transaction.transcript.as_text().count("S 250 ok") == 2
 
 
 async def test_a_server_that_answers_too_little_is_waited_for_and_left() -> None:

@@ -1,14 +1,30 @@
 """More than one mail on a connection, and what becomes of one that lies idle."""
 
 import asyncio
+import socket
 
 import pytest
 
-from outbox.smtp import Disposition, Envelope, FaultKind, Phase, Session, Transaction
+from outbox.smtp import (
+    Disposition,
+    Envelope,
+    FaultKind,
+    Phase,
+    Security,
+    Server,
+    Session,
+    SessionFacts,
+    Timeouts,
+    Transaction,
+    Transcript,
+)
+from outbox.smtp.protocol import Protocol, Verb
+from outbox.smtp.wire import Wire
 from tests.integration.smtp.far_end import Act, Entry, FarEnd, Raw
 from tests.integration.smtp.test_sending import COURSES, IN_EACH_COURSE, SOURCE
 
 ENVELOPE = Envelope(sender="a@x.test", recipients=("b@y.test",))
+FACTS = SessionFacts("far.test", 25)
 
 
 async def yes() -> bool:
@@ -54,7 +70,43 @@ async def test_a_server_that_leaves_meanwhile_does_no_harm(
     assert transaction.transcript.dump() == []
     assert session.messages == 1
     assert session.transcript.close is not None
-    assert transaction.fault.detail in session.transcript.close.as_text()
+    close = session.transcript.close.as_text()
+    assert transaction.fault.detail in close
+    assert close.count("421 4.4.2 idle too long") == (kind is FaultKind.SHUTDOWN)
+
+
+async def test_one_look_at_an_idle_session_is_enough() -> None:
+    """Protocol item 90: what lies in the kernel's buffer counts, before the loop has seen it."""
+    ours, theirs = socket.socketpair()
+    wire = Wire(Protocol(), Timeouts(), Transcript())
+    await asyncio.get_running_loop().create_connection(lambda: wire, sock=ours)
+    session = Session(Server(host="far.test", port=25, security=Security.NONE), wire, FACTS)
+    for verb, reply in ((None, b"220 far.test\r\n"), (Verb.EHLO, b"250 far.test\r\n")):
+        if verb is not None:
+            wire.write(wire.protocol.command(verb))
+        theirs.send(reply)
+        await wire.answers()
+    usable = [await session.check_idle()]
+    theirs.send(b"421 4.4.2 idle too long\r\n")
+    usable.append(await session.check_idle())
+    theirs.close()
+    await session.quit()
+    assert usable == [True, False]
+    assert wire.transcript.as_text().count("421 4.4.2 idle too long") == 1
+
+
+async def test_a_session_that_lay_idle_is_trusted_no_further_than_a_new_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Protocol item 94: gone without a sign, it leaves the mail untried, not uncertain."""
+    async with FarEnd({"MAIL": ["250 ok", Act.CLOSE]}).serving() as far_end:
+        session = await Session.open(far_end.server())
+        await session.send(ENVELOPE, SOURCE, yes)
+        monkeypatch.setattr("outbox.smtp.connection._FRESH_FOR", 0.0)
+        transaction = await session.send(ENVELOPE, SOURCE, yes)
+        await session.quit()
+    assert is_not_tried(transaction)
+    assert not transaction.dot_sent
 
 
 async def test_half_a_line_heard_while_idle_is_enough_to_leave() -> None:

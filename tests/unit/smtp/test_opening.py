@@ -142,6 +142,28 @@ def test_it_begins_anew_within_tls() -> None:
     assert facts.extensions == {"SIZE": ""}
 
 
+def test_it_assumes_nothing_within_tls_where_ehlo_is_unknown() -> None:
+    """Protocol items 24 and 27."""
+    facts = play(
+        STARTTLS,
+        """
+        S: 220 far.test
+        C: EHLO client.test
+        S: 250-far.test
+        S: 250-STARTTLS
+        S: 250 PIPELINING
+        C: STARTTLS
+        S: 220 2.0.0 go ahead
+        C: -
+        C: EHLO client.test
+        S: 502 what
+        C: HELO client.test
+        S: 250 far.test
+        """,
+    )
+    assert facts.extensions == {}
+
+
 @pytest.mark.parametrize(
     "rest",
     [
