@@ -76,6 +76,49 @@ async def test_it_carries_mail_over_tls(security: Security, authority: Authority
     assert "TLSv1.3" in session.transcript.as_text()
 
 
+@BOTH
+async def test_it_carries_large_mails_over_tls(security: Security, authority: Authority) -> None:
+    """Protocol items 64, 67 and 73, where TLS buffers in between."""
+    source = b".line of a large mail\r\n" * 200_000
+    far = far_end(security, authority.context("localhost"))
+    async with far.serving():
+        for chunking in (True, False):
+            server = far.server(
+                host="localhost",
+                security=security,
+                ca_file=str(authority.file),
+                chunking=chunking,
+                timeouts=Timeouts(block=5.0, dot=5.0, command=5.0),
+            )
+            session = await Session.open(server)
+            for _ in range(2):
+                transaction = await session.send(ENVELOPE, source, yes)
+                assert transaction.fault is None
+            await session.quit()
+    assert far.mails == [source] * 4
+
+
+@BOTH
+async def test_a_body_nobody_reads_over_tls_ends_in_time(
+    security: Security, authority: Authority
+) -> None:
+    """Protocol item 67."""
+    far = far_end(security, authority.context("localhost"), reads_body=False, receive_buffer=65_536)
+    async with far.serving():
+        server = far.server(
+            host="localhost",
+            security=security,
+            ca_file=str(authority.file),
+            timeouts=Timeouts(block=0.3, quit=0.3),
+        )
+        session = await Session.open(server)
+        transaction = await session.send(ENVELOPE, b"x" * 12_000_000 + b"\r\n", yes)
+        await session.quit()
+    assert transaction.fault is not None
+    assert (transaction.fault.phase, transaction.fault.kind) == (Phase.BODY, FaultKind.TIMEOUT)
+    assert transaction.recipients[0].disposition is Disposition.NOT_TRIED
+
+
 async def test_it_asks_anew_within_tls(authority: Authority) -> None:
     """Protocol item 33."""
     far = FarEnd(
