@@ -33,8 +33,11 @@ def signed_in(
 
     @wraps(view)
     def entrance(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
-        if not request.user.is_authenticated and getattr(request, "htmx", False):
+        person = cast("PersonRequest", request)
+        if not hasattr(request, "htmx"):  # the project around us has no HtmxMiddleware
+            person.htmx = HtmxDetails(request)
+        if not request.user.is_authenticated and person.htmx:
             return HttpResponseClientRefresh()
-        return guarded(cast("PersonRequest", request), *args, **kwargs)
+        return guarded(person, *args, **kwargs)
 
     return entrance

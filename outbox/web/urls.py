@@ -2,9 +2,12 @@
 
 from django.urls import include, path
 
+from outbox.web.htmx import htmx
+
 app_name = "outbox"
 
 urlpatterns = [
+    path("htmx.js", htmx, name="htmx"),
     path("compose/", include("outbox.web.compose.urls")),
     path("accounts/", include("outbox.web.accounts.urls")),
     path("", include("outbox.web.attachments.urls")),
