@@ -14,7 +14,10 @@ PYTHON ?= $(or $(shell for p in $(CANDIDATES); do \
 	$$p $(NEW_ENOUGH) 2>/dev/null && echo $$p && break; done),python3)
 VENV := .venv/bin/python
 
-.PHONY: run test check format manage clean venv-run venv-dev
+.PHONY: help run test check format manage clean venv-run venv-dev
+
+help:
+	@sed -n 's/^#   //p' Makefile
 
 run: venv-run
 	@exec $(VENV) -m dev.run

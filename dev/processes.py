@@ -39,6 +39,7 @@ class Process:
         """Start it; `output` takes standard output and error, `user` and `group` need root."""
         self.command = [str(word) for word in command]
         self.stop_signal = stop_signal
+        self._over = False
         self._popen = subprocess.Popen(
             self.command,
             env=dict(environment) if environment is not None else None,
@@ -72,7 +73,8 @@ class Process:
 
     def signal_group(self, number: int) -> None:
         """Signal the process and those it started."""
-        guard.send(self.pid, number)
+        if not self._over:
+            guard.send(self.pid, number)
 
     def ask(self) -> None:
         """Ask it to stop, without waiting."""
@@ -88,9 +90,12 @@ class Process:
 
     def kill(self) -> None:
         """End the whole group at once, as a crash would."""
+        if self._over:
+            return  # its number may be somebody else's by now
         guard.send(self.pid, signal.SIGKILL)
         self._popen.wait()
         _guard.forget(self.pid)
+        self._over = True
 
 
 class _Guard:

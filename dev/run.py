@@ -134,12 +134,16 @@ class Runner:
 
     def announce(self, environment: Mapping[str, str]) -> None:
         """Say where the site is and how to get in."""
-        address = f"http://127.0.0.1:{environment['PORT']}/"
+        sign_in = (
+            f"with the user and the password in {site.LOGIN.relative_to(site.ROOT)}"
+            if site.LOGIN.exists()
+            else 'as one of your users; make manage COMMAND="createsuperuser" makes one'
+        )
         for line in (
             "",
-            f"The outbox is ready: open {address}",
-            f"  Sign in as the user, and with the password, in {site.LOGIN.relative_to(site.ROOT)}",
-            "  Look into the local mail server's mailboxes: make manage COMMAND=outbox_mailbox",
+            f"The outbox is ready: open http://127.0.0.1:{environment['PORT']}/",
+            f"  Sign in {sign_in}",
+            "  See what the local mail server got: make manage COMMAND=outbox_mailbox",
             "  Stop with Ctrl-C",
             "",
         ):

@@ -1,0 +1,53 @@
+"""What the parts print never holds them up, and is never lost: the log file has it all."""
+
+import io
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from dev import console
+
+
+class Stuck(io.StringIO):
+    """A terminal that takes nothing until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.free = threading.Event()
+
+    def write(self, text: str) -> int:
+        self.free.wait(30)
+        return super().write(text)
+
+
+def test_a_terminal_that_takes_nothing_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Stuck()
+    monkeypatch.setattr("sys.stdout", terminal)
+    written = console.Console()
+    for number in range(console.WAITING_MAX * 2):
+        written.say(str(number))
+    terminal.free.set()
+    written.flush(within=30)
+    assert terminal.getvalue().startswith("0\n1\n2\n")
+
+
+def test_a_part_is_named_before_what_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = io.StringIO()
+    monkeypatch.setattr("sys.stdout", terminal)
+    written = console.Console()
+    written.say("hello", part="web")
+    written.flush(within=30)
+    assert terminal.getvalue() == "     web | hello\n"
+
+
+def test_routine_stays_in_the_log_file(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.write(writer, b"Task outbox.sweep[1] succeeded\n\nGET /healthz 200 1 ms\nan error\nlast")
+    os.close(writer)
+    heard: list[str] = []
+    log = tmp_path / "part.log"
+    console.follow(os.fdopen(reader, "rb"), log, heard.append).join(30)
+    assert heard == ["an error", "last"]
+    assert len(log.read_text().splitlines()) == 5
