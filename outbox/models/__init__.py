@@ -2,9 +2,11 @@
 
 from outbox.models.account import Account, OnUncertain, Route, Security
 from outbox.models.attempt import Attempt, Outcome, Session
+from outbox.models.contact import Contact
 from outbox.models.destination import SMARTHOST_KEY, Circuit, Destination, Slot
 from outbox.models.event import Event, EventKind
 from outbox.models.message import Attachment, Draft, Message, Origin, Source
+from outbox.models.preferences import Preferences
 from outbox.models.recipient import Recipient, Role
 from outbox.models.states import (
     CANCELLABLE,
@@ -18,6 +20,8 @@ from outbox.models.states import (
     State,
     Status,
 )
+from outbox.models.template import Template
+from outbox.models.webhook import Webhook, WebhookCall
 from outbox.models.worker import Worker
 
 __all__ = [
@@ -33,6 +37,7 @@ __all__ = [
     "Attachment",
     "Attempt",
     "Circuit",
+    "Contact",
     "Destination",
     "Draft",
     "Event",
@@ -42,6 +47,7 @@ __all__ = [
     "OnUncertain",
     "Origin",
     "Outcome",
+    "Preferences",
     "Recipient",
     "Role",
     "Route",
@@ -51,5 +57,8 @@ __all__ = [
     "Source",
     "State",
     "Status",
+    "Template",
+    "Webhook",
+    "WebhookCall",
     "Worker",
 ]

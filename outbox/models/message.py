@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 from typing import TYPE_CHECKING
 
 from django.conf import settings
+from django.contrib.contenttypes.fields import GenericForeignKey
+from django.contrib.contenttypes.models import ContentType
 from django.core.files.base import ContentFile
 from django.core.files.storage import Storage, storages
 from django.db import models
@@ -24,6 +27,9 @@ def file_storage() -> Storage:
     return storages[get_conf().storage]
 
 
+UNDO_MAX = dt.timedelta(minutes=2)  # what leaves later than that was scheduled
+
+
 class Origin(models.TextChoices):
     COMPOSE = "compose", _("composed here")
     BACKEND = "backend", _("sent by an app through Django's mail API")
@@ -34,6 +40,11 @@ class MessageQuerySet(models.QuerySet["Message"]):
     def visible_to(self, user: AbstractBaseUser | AnonymousUser) -> MessageQuerySet:
         """Limit to the user's own mail."""
         return self.filter(owner=user.pk) if user.is_authenticated else self.none()
+
+    def related_to(self, thing: models.Model) -> MessageQuerySet:
+        """Limit to the mail that was queued about this object."""
+        kind = ContentType.objects.db_manager(self.db).get_for_model(thing)
+        return self.filter(related_type=kind, related_id=str(thing.pk))
 
 
 class Message(models.Model):
@@ -59,6 +70,12 @@ class Message(models.Model):
     priority = models.PositiveSmallIntegerField(default=3)  # X-Priority: 1 highest … 5 lowest
     tags = models.JSONField(default=list, blank=True)
     metadata = models.JSONField(default=dict, blank=True)
+    related_type = models.ForeignKey(
+        ContentType, null=True, blank=True, on_delete=models.SET_NULL, related_name="+",
+        db_index=False,
+    )  # fmt: skip
+    related_id = models.CharField(max_length=255, blank=True, db_default="")  # its key, as text
+    related = GenericForeignKey("related_type", "related_id")  # what the mail is about
     idempotency_key = models.CharField(max_length=255, null=True, blank=True, default=None)  # noqa: DJ001  # NULL: many mails have none, and a key is unique
 
     size = models.PositiveIntegerField(default=0)  # bytes on the wire, before dot-stuffing
@@ -67,6 +84,7 @@ class Message(models.Model):
     needs_8bit = models.BooleanField(default=False)
     needs_smtputf8 = models.BooleanField(default=False)
     on_uncertain = models.CharField(max_length=8, blank=True)  # empty: the account's policy
+    wants_report = models.BooleanField(default=False, db_default=False)  # of delivery (RFC 3461)
 
     created_at = models.DateTimeField(auto_now_add=True)
     queued_at = models.DateTimeField(null=True, blank=True)
@@ -83,6 +101,12 @@ class Message(models.Model):
             models.Index(fields=["folder", "-id"], name="outbox_message_folder"),
             # A bounce or reply is matched by the id it quotes.
             models.Index(fields=["message_id"], name="outbox_message_msgid"),
+            # The mail about one object of another app; most mail is about none.
+            models.Index(
+                fields=["related_type", "related_id"],
+                name="outbox_message_related",
+                condition=models.Q(related_type__isnull=False),
+            ),
         ]
         constraints = [
             # The same request queued twice must find the first mail, also under a race.
@@ -96,6 +120,17 @@ class Message(models.Model):
     def is_draft(self) -> bool:
         """Tell whether it can still be edited."""
         return self.status == Status.DRAFT
+
+    @property
+    def waits_for_undo(self) -> bool:
+        """Tell whether it only waits so that its writer may take it back."""
+        return bool(
+            self.status == Status.SCHEDULED
+            and self.origin == Origin.COMPOSE
+            and self.send_at
+            and self.queued_at
+            and self.send_at - self.queued_at <= UNDO_MAX
+        )
 
 
 class Source(models.Model):
@@ -143,6 +178,7 @@ class Draft(models.Model):
     html = models.TextField(blank=True)
     references = models.TextField(blank=True)  # of a reply: the ids it answers, oldest first
     version = models.PositiveIntegerField(default=1)  # counts saves; two tabs cannot both win
+    saved_from = models.CharField(max_length=22, blank=True)  # the page that saved it last
     updated_at = models.DateTimeField(auto_now=True)
 
     def __str__(self) -> str:

@@ -64,10 +64,16 @@ class Recipient(models.Model):
     class Meta:
         ordering = ["id"]
         indexes = [
-            # Claim: per destination, sender by sender, most urgent first, what is due.
+            # Claim: per destination, most urgent first, sender by sender, what is due.
             models.Index(
-                fields=["destination", "sender_key", "priority", "next_attempt_at", "id"],
+                fields=["destination", "priority", "sender_key", "next_attempt_at", "id"],
                 name="outbox_recipient_due",
+                condition=models.Q(state__in=[state.value for state in DUE]),
+            ),
+            # Worker: where something is due, and when; its first entry answers.
+            models.Index(
+                fields=["destination", "next_attempt_at"],
+                name="outbox_recipient_next",
                 condition=models.Q(state__in=[state.value for state in DUE]),
             ),
             # Sweep: what reached its queue lifetime.
