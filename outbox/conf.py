@@ -36,7 +36,7 @@ class Conf:
 
     max_message_bytes: int = 25_000_000  # attachments and text of one mail, as uploaded
     inline_source_bytes: int = 256_000  # larger sources go to storage
-    undo_for: float = 0  # how long a composed mail waits before it may leave
+    undo_for: float = 10  # how long a mail composed in the browser can be taken back
 
     lease_for: float = 30  # a worker that is silent for so long has lost its mail
     heartbeat_every: float = 5

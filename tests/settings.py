@@ -27,6 +27,7 @@ os.environ |= {
     "SECRET_KEY": "only for tests " * 4,
     "OUTBOX_SECRET_KEYS": Fernet.generate_key().decode(),
     "OUTBOX_ALLOW_PRIVATE_HOSTS": "on",  # every server of a test is on loopback
+    "OUTBOX_UNDO_FOR": "0",  # what is sent may leave at once; tests of undo say otherwise
     "DATABASE_URL": os.environ.get("TEST_DATABASE_URL")
     or f"sqlite:///{quote(str(SCRATCH))}/unused.sqlite3",
     "SQLITE_SYNCHRONOUS": "OFF",  # tests kill processes, not the power

@@ -11,6 +11,7 @@ from outbox.api.acts import (
 )
 from outbox.api.drafts import (
     DraftFields,
+    begun_on,
     discard_draft,
     save_draft,
     send,
@@ -36,6 +37,7 @@ __all__ = [
     "StatusReport",
     "WorkerSeen",
     "attach",
+    "begun_on",
     "cancel",
     "close_circuit",
     "default_account",

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.contrib.auth.models import AbstractBaseUser
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from outbox import bell
@@ -39,6 +39,7 @@ from outbox.mail.text import snippet
 from outbox.models import (
     Account,
     Attachment,
+    Contact,
     Draft,
     Event,
     EventKind,
@@ -70,21 +71,54 @@ def save_draft(
     *,
     draft: Message | None = None,
     version: int | None = None,
+    page: str = "",
 ) -> Message:
-    """Save what was typed. Raises DraftConflictError when `version` is not the saved one."""
+    """Save what was typed. Raises DraftConflictError when `version` is not the saved one.
+
+    `page` marks the page it was typed in: however often that page begins a draft, it is the same
+    one, and no page is in conflict with its own last save, whose answer it may never have heard.
+    """
     using = get_conf().database
     with transaction.atomic(using=using):
         if draft is None:
-            message = Message.objects.using(using).create(owner_id=owner.pk, origin=Origin.COMPOSE)
-            content = Draft(message=message, version=0)
-        else:
-            message, content = _locked(draft)
-            if version is not None and version != content.version:
-                raise DraftConflictError("This draft was changed in another window.")
+            draft = begun_on(owner, page) or _begin(owner, page)
+            version = 0  # the draft itself, unless another page went on with it
+        message, content = _locked(draft)
+        its_own = bool(page) and content.saved_from == page
+        if version is not None and version != content.version and not its_own:
+            raise DraftConflictError("This draft was changed in another window.")
         _put(message, content, fields)
+        content.saved_from = page
         message.save(using=using)
         content.save(using=using)
     message.draft = content
+    return message
+
+
+def begun_on(owner: AbstractBaseUser, page: str) -> Message | None:
+    """Return the mail that was begun on this page, which may have been sent meanwhile."""
+    if not page:
+        return None
+    messages = Message.objects.using(get_conf().database)
+    return messages.filter(idempotency_key=_page_key(owner, page)).first()
+
+
+def _page_key(owner: AbstractBaseUser, page: str) -> str:
+    return f"compose {owner.pk} {page}"
+
+
+def _begin(owner: AbstractBaseUser, page: str) -> Message:
+    """Make the rows of a draft; of two requests of one page, the second finds the first one's."""
+    using = get_conf().database
+    key = _page_key(owner, page) if page else None
+    try:
+        with transaction.atomic(using=using):
+            message = Message.objects.using(using).create(
+                owner_id=owner.pk, origin=Origin.COMPOSE, idempotency_key=key
+            )
+            Draft.objects.using(using).create(message=message, version=0)
+    except IntegrityError:
+        message = Message.objects.using(using).get(idempotency_key=key)
     return message
 
 
@@ -166,15 +200,16 @@ def discard_draft(draft: Message) -> None:
             transaction.on_commit(lambda stored=stored: stored.delete(save=False), using=using)  # type: ignore[misc]  # as above
 
 
-def send_draft(draft: Message, *, actor: AbstractBaseUser) -> Message:
+def send_draft(draft: Message, *, actor: AbstractBaseUser, undo_for: float = 0) -> Message:
     """Queue a draft: check all of it, render it once, change its state, ring after the commit.
 
-    Raises InvalidMailError naming the field to mend, with nothing changed, and NotADraftError.
+    It leaves after `undo_for` seconds at the earliest. Raises InvalidMailError naming the field to
+    mend, with nothing changed, and NotADraftError.
     """
     using = get_conf().database
     with transaction.atomic(using=using):
         message, content = _locked(draft)
-        item = _finish(message, content)
+        item = _finish(message, content, undo_for)
         finished = Finished(item, validate_source(item.source), route_of(item.account))
         fill(message, finished)
         message.save(using=using)
@@ -182,11 +217,22 @@ def send_draft(draft: Message, *, actor: AbstractBaseUser) -> Message:
         Event.objects.using(using).create(
             message=message, kind=EventKind.QUEUED, actor_id=actor.pk, at=timezone.now()
         )
+        _remember_contacts(message, content)
         bell.ring(using)
     return message
 
 
-def _finish(message: Message, content: Draft) -> Outgoing:
+def _remember_contacts(message: Message, content: Draft) -> None:
+    """Have those written to offered when their address is typed again."""
+    if message.owner_id is None:
+        return
+    typed = {"to": content.to, "cc": content.cc, "bcc": content.bcc}
+    addresses = [one for field, text in typed.items() for one in read_addresses(field, text)]
+    contacts = Contact.objects.using(get_conf().database)
+    contacts.remember(message.owner_id, addresses, timezone.now())
+
+
+def _finish(message: Message, content: Draft, undo_for: float) -> Outgoing:
     if message.account is None:
         raise InvalidMailError("account", "Choose the account to send with.")
     files = [
@@ -210,16 +256,15 @@ def _finish(message: Message, content: Draft) -> Outgoing:
         text=content.text,
         html=content.html,
         files=files,
-        send_at=_leave_at(message.send_at),
+        send_at=_leave_at(message.send_at, undo_for),
         in_reply_to=message.in_reply_to,
         references=content.references.split(),
         origin=Origin.COMPOSE,
     )
 
 
-def _leave_at(send_at: dt.datetime | None) -> dt.datetime | None:
+def _leave_at(send_at: dt.datetime | None, undo_for: float) -> dt.datetime | None:
     """A composed mail waits for the undo window at least."""
-    undo_for = get_conf().undo_for
     if not undo_for:
         return send_at
     earliest = timezone.now() + dt.timedelta(seconds=undo_for)

@@ -124,10 +124,11 @@ def _waiting(message: Message, recipients: Sequence[Recipient], using: str) -> E
     if not open_ones:
         return Explanation(_("Its state is being written."))
     first = min(open_ones, key=lambda row: row.next_attempt_at or now)
-    if message.status == Status.SCHEDULED:
-        return Explanation(
-            _("Scheduled: it leaves at its time, not before."), until=first.next_attempt_at
-        )
+    if message.status == Status.SCHEDULED and (first.next_attempt_at or now) > now:
+        sentence = _("Scheduled: it leaves at its time, not before.")
+        if message.waits_for_undo:
+            sentence = _("It is about to leave; until then it can be taken back.")
+        return Explanation(sentence, until=first.next_attempt_at)
     blocked = _blocked(first, now, using)
     if blocked is not None:
         return Explanation(blocked.sentence, blocked.until, message.expires_at)
