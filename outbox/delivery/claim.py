@@ -1,13 +1,11 @@
-"""Claim: take due recipients of one destination, senders in turn, under one short transaction.
+"""Claim: take due recipients of one destination, under one short transaction.
 
-The sender's turn is a skip scan: the distinct (sender, priority) groups of the due index are
-walked from index entry to index entry, so ten thousand mails of one sender cost no more to pass
-than one.
+Before any connection is opened, an attempt row says who sends what; its id is the fencing token.
+Which rows are taken is `turns`' affair.
 """
 
 import datetime as dt
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.db import connections, transaction
@@ -15,38 +13,11 @@ from django.db import connections, transaction
 from outbox.conf import get_conf
 from outbox.delivery.away import DATABASE_AWAY
 from outbox.delivery.job import Job, JobRecipient
-from outbox.models import DUE, Attempt, OnUncertain, Outcome, Recipient, Source, State
+from outbox.delivery.turns import Due, Row, take
+from outbox.models import Attempt, OnUncertain, Outcome, Source, State
 from outbox.models.bulk import Column, insert_rows, select_rows, update_rows
 from outbox.models.clock import database_now
 from outbox.models.rollup import roll_up, roll_up_single
-
-_DUE = "state IN ('queued', 'deferred')"
-_SENDERS_MAX = 50  # senders that one claim serves; the rest have their turn at the next
-_URGENT_SHARE = 0.75  # of a claim, while less urgent mail waits too
-
-_GROUPS = f"""
-WITH RECURSIVE walk(sender_key, priority) AS (
-    SELECT * FROM (
-        SELECT sender_key, priority FROM outbox_recipient
-        WHERE destination_id = %s AND {_DUE} ORDER BY sender_key, priority LIMIT 1) AS first
-    UNION ALL
-    SELECT
-        (SELECT r.sender_key FROM outbox_recipient r
-         WHERE r.destination_id = %s AND {_DUE}
-           AND (r.sender_key, r.priority) > (w.sender_key, w.priority)
-         ORDER BY r.sender_key, r.priority LIMIT 1),
-        (SELECT r.priority FROM outbox_recipient r
-         WHERE r.destination_id = %s AND {_DUE}
-           AND (r.sender_key, r.priority) > (w.sender_key, w.priority)
-         ORDER BY r.sender_key, r.priority LIMIT 1)
-    FROM walk w WHERE w.sender_key IS NOT NULL
-)
-SELECT sender_key, priority FROM walk WHERE sender_key IS NOT NULL
-"""  # noqa: S608  # constants only
-
-_FIELDS = ("id", "message_id", "address", "attempts", "expires_at", "sender_key")
-_Row = tuple[int, int, str, int, dt.datetime | None, int]
-_Group = tuple[int, int, int]  # destination, sender, urgency
 
 _ATTEMPT = (
     Column("message_id", "bigint"),
@@ -126,7 +97,7 @@ def claim(
     try:
         with transaction.atomic(using=using):
             now = database_now(using)
-            rows = _take(destination_id, limit, after_sender, now, using)
+            rows = take(Due(destination_id, now, using), limit, after_sender)
             if not rows:
                 return []
             jobs = _open_attempts(rows, destination_id, worker_id, now, using)
@@ -140,67 +111,8 @@ def claim(
     return jobs
 
 
-def _take(
-    destination_id: int, limit: int, after_sender: int, now: dt.datetime, using: str
-) -> list[_Row]:
-    """Serve the most urgent first; none takes all while less urgent mail waits.
-
-    What a sender or an urgency had no use for is given to those who had to stop at their share.
-    """
-    with connections[using].cursor() as cursor:
-        cursor.execute(_GROUPS, [destination_id] * 3)
-        levels = _levels(cursor.fetchall(), after_sender)
-    rows: list[_Row] = []
-    cut_short: list[_Group] = []
-    for number, (priority, senders) in enumerate(levels, start=1):
-        left = limit - len(rows)
-        room = left if number == len(levels) else math.ceil(left * _URGENT_SHARE)
-        for position, sender_key in enumerate(senders):
-            share = math.ceil(room / (len(senders) - position))
-            if share <= 0:
-                break
-            group = (destination_id, sender_key, priority)
-            taken = _lock_due(group, now, share, using)
-            if len(taken) == share:
-                cut_short.append(group)
-            room -= len(taken)
-            rows += taken
-    for group in cut_short:
-        if len(rows) < limit:
-            rows += _lock_due(group, now, limit - len(rows), using, but=[row[0] for row in rows])
-    return rows
-
-
-def _levels(groups: Iterable[tuple[int, int]], after_sender: int) -> list[tuple[int, list[int]]]:
-    """Order by urgency; within one urgency the sender behind `after_sender` comes first."""
-    senders: dict[int, list[int]] = {}
-    for sender_key, priority in groups:
-        senders.setdefault(priority, []).append(sender_key)
-    return [
-        (priority, sorted(keys, key=lambda key: (key <= after_sender, key))[:_SENDERS_MAX])
-        for priority, keys in sorted(senders.items())
-    ]
-
-
-def _lock_due(
-    group: _Group, now: dt.datetime, most: int, using: str, *, but: Sequence[int] = ()
-) -> list[_Row]:
-    destination_id, sender_key, priority = group
-    due = Recipient.objects.using(using).filter(
-        destination_id=destination_id,
-        sender_key=sender_key,
-        priority=priority,
-        next_attempt_at__lte=now,
-        state__in=DUE,
-    )
-    if but:
-        due = due.exclude(pk__in=but)
-    ordered = due.order_by("next_attempt_at", "id").select_for_update(skip_locked=True)
-    return list(ordered.values_list(*_FIELDS)[:most])
-
-
 def _open_attempts(
-    rows: Sequence[_Row], destination_id: int, worker_id: int, now: dt.datetime, using: str
+    rows: Sequence[Row], destination_id: int, worker_id: int, now: dt.datetime, using: str
 ) -> list[Job]:
     batches = _batches(rows, get_conf().recipients_per_transaction)
     mails = _mails([batch[0][1] for batch in batches], using)
@@ -232,7 +144,7 @@ def _open_attempts(
     ]
 
 
-def _once_uncertain(rows: Sequence[_Row], using: str) -> set[int]:
+def _once_uncertain(rows: Sequence[Row], using: str) -> set[int]:
     """Find the messages of which a copy may be out already: the page says so of this attempt."""
     tried = {row[1] for row in rows if row[3]}
     if not tried:
@@ -241,9 +153,9 @@ def _once_uncertain(rows: Sequence[_Row], using: str) -> set[int]:
     return set(uncertain.values_list("message_id", flat=True))
 
 
-def _batches(rows: Sequence[_Row], most: int) -> list[list[_Row]]:
+def _batches(rows: Sequence[Row], most: int) -> list[list[Row]]:
     """Group by message in order of the first row, no batch larger than one transaction takes."""
-    by_message: dict[int, list[_Row]] = {}
+    by_message: dict[int, list[Row]] = {}
     for row in rows:
         by_message.setdefault(row[1], []).append(row)
     return [
@@ -259,7 +171,7 @@ def _mails(message_ids: Sequence[int], using: str) -> dict[int, _Mail]:
     return {row[0]: _Mail(*row[1:]) for row in rows}
 
 
-def _job(attempt_id: int, mail: _Mail, batch: Sequence[_Row], destination_id: int) -> Job:
+def _job(attempt_id: int, mail: _Mail, batch: Sequence[Row], destination_id: int) -> Job:
     return Job(
         attempt_id=attempt_id,
         message_id=batch[0][1],

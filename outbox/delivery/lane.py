@@ -329,9 +329,11 @@ class Lane:
 
     async def _still_good(self, warm: _Warm) -> bool:
         """While a session waited the server may have left it and the account may have changed."""
+        if self._spent(warm):
+            return False
         if time.monotonic() - warm.session.last_used_at < _AT_ONCE:
             return warm.session.usable
-        return not self._spent(warm) and await warm.session.check_idle()
+        return await warm.session.check_idle()
 
     def _spent(self, warm: _Warm) -> bool:
         conf = self._engine.conf

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from django.db import transaction
+from django.db import connections, transaction
 
 from outbox.delivery import route
 from outbox.delivery.job import Job
@@ -153,8 +153,13 @@ def write(units: Sequence[Unit], using: str) -> None:
 
 
 def _write_sessions(sessions: Sequence[Session], using: str) -> None:
-    if sessions:
-        Session.objects.using(using).bulk_create(sessions)
+    if connections[using].vendor == "sqlite":
+        for session in sessions:
+            session.pk = None  # a transaction that failed gave it an id that is free again
+    again = [session for session in sessions if session.pk]
+    Session.objects.using(using).bulk_create(session for session in sessions if not session.pk)
+    # Where a commit was lost on the way back, the row may stand already, under this very id.
+    Session.objects.using(using).bulk_create(again, ignore_conflicts=True)
 
 
 def _write_closings(closed: Sequence[Closed], now: dt.datetime, using: str) -> None:
@@ -195,7 +200,7 @@ def _write_ends(
         )
     )
     for result in results:
-        result.fenced = result.job.attempt_id not in kept
+        result.fenced = result.job.attempt_id not in kept and not _is_written(result, using)
     undone = _drop_attempts(returned, using)
     owned = [result for result in results if not result.fenced]
     _change_recipients(owned, State.SENDING, now, using)
@@ -209,6 +214,12 @@ def _write_ends(
     roll_up_single(single, using)
     jobs = [result.job for result in results] + [job for unit in returned for job in unit.jobs]
     roll_up({job.message_id for job in jobs} - single.keys(), now, using)
+
+
+def _is_written(result: Result, using: str) -> bool:
+    """Tell whether this very outcome stands there: its commit was lost on the way back."""
+    attempt = Attempt.objects.using(using).filter(pk=result.job.attempt_id)
+    return attempt.filter(outcome=result.outcome, results=_results_json(result)).exists()
 
 
 def _drop_attempts(returned: Sequence[GivenBack], using: str) -> list[int]:
