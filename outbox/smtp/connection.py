@@ -285,9 +285,8 @@ class Session:
             self._wire.flush()
         try:
             await self._open_gate.consent()
-        except SmtpFault as fault:
+        except SmtpFault:
             self._protocol.check()
-            self._wire.drop(fault.kind, fault.detail)
             raise
         # Nothing may come between this look and the dot: see Dialogue.
         self._protocol.check()
