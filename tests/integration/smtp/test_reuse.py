@@ -1,7 +1,9 @@
 """More than one mail on a connection, and what becomes of one that lies idle."""
 
 import asyncio
+import gc
 import socket
+import weakref
 
 import pytest
 
@@ -195,6 +197,19 @@ async def test_it_resets_a_refused_transaction_before_the_next(offers: tuple[str
     assert refused.recipients[0].disposition is Disposition.PERMANENT
     assert accepted.recipients[0].disposition is Disposition.ACCEPTED
     assert far_end.commands.count("RSET") == 1
+
+
+async def test_nothing_holds_on_to_a_session_that_is_over() -> None:
+    """A deadline left behind would keep it in memory for minutes."""
+    async with FarEnd().serving() as far_end:
+        session = await Session.open(far_end.server())
+        await session.send(ENVELOPE, SOURCE, yes)
+        await session.quit()
+    part = weakref.ref(session.transcript.close)
+    del session
+    await asyncio.sleep(0)
+    gc.collect()
+    assert part() is None
 
 
 async def test_it_knows_when_it_was_last_used() -> None:
