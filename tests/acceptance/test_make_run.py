@@ -77,10 +77,10 @@ class Site:
         self.make.signal(number)
 
     def runner(self) -> psutil.Process:
-        return next(process for process in self.family if "dev.run" in process.cmdline())
+        return next(process for process in self.family if "dev.run" in command_of(process))
 
     def orphans(self) -> list[str]:
-        return [" ".join(process.cmdline()) for process in self.family if lives(process)]
+        return [" ".join(command_of(process)) for process in self.family if lives(process)]
 
     def manage(self, *command: str) -> subprocess.CompletedProcess[str]:
         """Run a management command on the site, as its user would."""
@@ -114,6 +114,15 @@ def lives(process: psutil.Process) -> bool:
         return bool(process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
+
+
+def command_of(process: psutil.Process) -> list[str]:
+    """Return its command line, or nothing once it has ended."""
+    try:
+        words: list[str] = process.cmdline()
+    except psutil.NoSuchProcess:
+        return []
+    return words
 
 
 def wait_for(
@@ -220,9 +229,9 @@ def test_a_mail_reaches_the_local_mailbox(site: Site) -> None:
 def test_a_killed_worker_is_replaced_and_mail_goes_on(site: Site) -> None:
     before = {process.pid for process in site.family}
     for process in site.family:
-        if "worker1@localhost" in process.cmdline():
+        if "worker1@localhost" in command_of(process):
             process.kill()
-    wait_for(lambda: any("worker1@localhost" in p.cmdline() for p in fresh(site, before)), 30)
+    wait_for(lambda: any("worker1@localhost" in command_of(p) for p in fresh(site, before)), 30)
     site.family = [site.runner(), *site.runner().children(recursive=True)]
     site.send("second@example.com")
 
