@@ -36,7 +36,7 @@ _ROUNDS = 3  # a claim may slip in between two looks
 
 @dataclass(frozen=True, slots=True)
 class CancelResult:
-    """Recipients stopped for certain, and those for whom it came too late."""
+    """Recipients stopped for certain, and those who were just being sent it, too late to stop."""
 
     stopped: int
     too_late: int
@@ -45,7 +45,7 @@ class CancelResult:
 def cancel(
     message: Message, *, actor: AbstractBaseUser | None = None, why: str = ""
 ) -> CancelResult:
-    """Stop what can still be stopped; what a worker already gave its dot is too late.
+    """Stop what can still be stopped; what a worker is giving its dot just now is too late.
 
     A recipient that is being sent is stopped when "the dot is about to leave" was not yet
     committed: the same row decides both, so exactly one of them wins.
@@ -56,9 +56,9 @@ def cancel(
         stopped += count
         if count == 0:
             break
-    using = get_conf().database
-    late = Recipient.objects.using(using).filter(message=message, state=State.SENDING).count()
-    if late or not stopped:
+    recipients = Recipient.objects.using(get_conf().database).filter(message=message)
+    late = recipients.filter(state=State.SENDING).count()
+    if late or (not stopped and recipients.filter(state=State.SENT).exists()):
         _tell_too_late(message, actor, why)
     return CancelResult(stopped, late)
 
@@ -76,9 +76,11 @@ def _cancel_round(message: Message, actor: AbstractBaseUser | None, why: str) ->
             cancel_requested_at=now, ended_at=now, outcome=Outcome.CANCELLED
         )
         recipients = Recipient.objects.using(using).filter(message=message)
-        waiting = _change(recipients.filter(state__in=CANCELLABLE), State.CANCELLED)
+        waiting = _change(recipients.filter(state__in=CANCELLABLE), State.CANCELLED, settled_at=now)
         held = _change(
-            recipients.filter(state=State.SENDING, attempt_id__in=attempt_ids), State.CANCELLED
+            recipients.filter(state=State.SENDING, attempt_id__in=attempt_ids),
+            State.CANCELLED,
+            settled_at=now,
         )
         _tell(waiting + held, EventKind.CANCELLED, State.CANCELLED, actor, why)
         roll_up([message.pk], now, using)
@@ -133,11 +135,12 @@ def hold(message: Message, *, actor: AbstractBaseUser | None = None, why: str = 
 
 
 def release(message: Message, *, actor: AbstractBaseUser | None = None, why: str = "") -> int:
-    """Put held recipients back in the queue."""
+    """Put held recipients back in the queue; scheduled mail still leaves at its time."""
     using = get_conf().database
+    ahead = message.send_at is not None and message.send_at > database_now(using)
     changed = _act(
         message, None, (State.HELD,), State.QUEUED, EventKind.RELEASED, actor, why,
-        next_attempt_at=Now(),
+        next_attempt_at=message.send_at if ahead else Now(),
     )  # fmt: skip
     bell.ring(using)
     return changed

@@ -141,3 +141,19 @@ def test_another_worker_takes_over_at_once(fault_lab: StartLab) -> None:
     assert len(lab.ledger.accepted) == 1
     assert states(message) == [State.SENT]
     assert last_attempt(message).message.attempts.count() == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_leave_given_early_does_not_outlive_the_lease(fault_lab: StartLab) -> None:
+    """On a proven session the dot is marked beside the envelope, long before a slow 354."""
+    lab = fault_lab("at data of message 2: late 0.4")
+    sender = account_at(lab, max_connections=1)
+    first, second = queue(sender, "ann@example.net"), queue(sender)
+    with Working() as working:
+        until(lambda: states(first) == [State.SENT], "the session proved itself")
+        until(lambda: last_attempt(second).dot_marked_at is not None, "leave was given early")
+        let_the_lease_run_out()
+        assert states(second) == [State.UNCERTAIN]
+        working.join()
+    assert len(lab.ledger.accepted) == 1, "a dot left under a lost lease"
+    assert states(second) == [State.DEFERRED]  # its late answer: certainly unsent

@@ -15,15 +15,18 @@ from outbox.delivery.recorder import Recorder
 from outbox.delivery.sweep import sweep
 from outbox.delivery.verdict import Verdict
 from outbox.models import (
+    CHANGES,
     Attempt,
     Event,
     EventKind,
+    Message,
     Outcome,
     Recipient,
     Session,
     State,
     Status,
 )
+from outbox.models.rollup import roll_up
 from outbox.smtp import Reply
 from tests.integration.delivery.desk import (
     USING,
@@ -131,6 +134,21 @@ def test_a_late_reply_settles_the_uncertainty_its_attempt_caused(
     assert told == ([] if state == State.UNCERTAIN else [(State.UNCERTAIN, state)])
     message.refresh_from_db()
     assert message.status == state  # one recipient: the same words
+
+
+@pytest.mark.parametrize("number", [1, 2], ids=["the only recipient", "one of two"])
+@pytest.mark.parametrize("state", CHANGES[State.SENDING])
+def test_the_message_s_status_is_rolled_up_from_each_state(state: State, number: int) -> None:
+    """There is a short cut for a message of one recipient; both ways end alike."""
+    message = queue(account(), *(f"bob{i}@example.net" for i in range(number)))
+    verdicts = [Verdict(state=state, next_attempt_at=NOW) for _ in range(number)]
+    record.write([ended(claimed(message), *verdicts)], USING)
+    message.refresh_from_db()
+    written = (message.status, message.folder)
+    Message.objects.update(status=Status.DRAFT)
+    roll_up([message.pk], NOW, USING)
+    message.refresh_from_db()
+    assert written == (message.status, message.folder)
 
 
 def test_a_late_reply_settles_nothing_that_another_attempt_caused() -> None:

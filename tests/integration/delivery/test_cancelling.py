@@ -1,0 +1,135 @@
+"""Cancel and delivery race for the same row; the server's ledger tells who won. Item 103."""
+
+import random
+import time
+
+import pytest
+
+from outbox import api
+from outbox.models import Attempt, Event, EventKind, Outcome, State, Status
+from outbox.testing.faultlab import FaultLab
+from outbox.testing.pytest_plugin import StartLab
+from tests.integration.delivery.desk import (
+    BOB,
+    Working,
+    account,
+    account_at,
+    all_in,
+    last_attempt,
+    queue,
+    row,
+    states,
+    until,
+)
+
+# The engine has threads, and each its connection: they see only what is committed.
+pytestmark = pytest.mark.django_db(transaction=True)
+
+EVE = "eve@example.net"
+
+
+def test_before_a_worker_has_it(fault_lab: StartLab) -> None:
+    lab = fault_lab("")
+    message = queue(account_at(lab))
+    assert api.cancel(message) == api.CancelResult(stopped=1, too_late=0)
+    with Working():
+        until(all_in(State.SENT, [queue(account_at(lab))]), "another mail was sent")
+    assert states(message) == [State.CANCELLED]
+    assert row(message).settled_at is not None
+    assert len(lab.ledger.accepted) == 1
+
+
+@pytest.mark.parametrize("stage", ["greeting", "ehlo", "mail", "rcpt", "data"])
+def test_while_a_worker_has_it_and_its_end_has_not_left(fault_lab: StartLab, stage: str) -> None:
+    lab = fault_lab(f"at {stage}: late 0.2")
+    message = queue(account_at(lab))
+    with Working() as working:
+        until(lambda: states(message) == [State.SENDING], "it was claimed")
+        lab.ledger.wait_for(lambda ledger: bool(ledger.sessions))
+        assert api.cancel(message) == api.CancelResult(stopped=1, too_late=0)
+        assert states(message) == [State.CANCELLED]
+        lab.ledger.wait_for(lambda ledger: ledger.sessions[0].over)
+        until(lambda: working.engine.recorder.idle, "all was written")
+    assert not any(taken.dot for taken in lab.ledger.transactions)
+    assert states(message) == [State.CANCELLED]
+    message.refresh_from_db()
+    assert message.status == Status.CANCELLED
+    assert last_attempt(message).outcome == Outcome.CANCELLED
+
+
+def test_after_its_end_was_marked(fault_lab: StartLab) -> None:
+    lab = fault_lab("at dot: late 0.2")
+    message = queue(account_at(lab))
+    with Working():
+        until(lambda: Attempt.objects.exclude(dot_marked_at=None).exists(), "it was marked")
+        assert api.cancel(message) == api.CancelResult(stopped=0, too_late=1)
+        until(all_in(State.SENT, [message]), "it was sent")
+    assert len(lab.ledger.accepted) == 1
+    kinds = Event.objects.filter(message=message).values_list("kind", flat=True)
+    assert list(kinds) == [EventKind.CANCEL_TOO_LATE]
+
+
+def test_after_it_was_sent(fault_lab: StartLab) -> None:
+    message = queue(account_at(fault_lab("")))
+    with Working():
+        until(all_in(State.SENT, [message]), "it was sent")
+    assert api.cancel(message) == api.CancelResult(stopped=0, too_late=0)  # no race any more
+    assert states(message) == [State.SENT]
+    assert Event.objects.filter(kind=EventKind.CANCEL_TOO_LATE).count() == 1
+
+
+def test_a_second_cancel_finds_nothing_and_says_nothing_new() -> None:
+    message = queue(account())
+    api.cancel(message)
+    assert api.cancel(message) == api.CancelResult(stopped=0, too_late=0)
+    assert Event.objects.filter(kind=EventKind.CANCEL_TOO_LATE).count() == 0
+
+
+def test_some_recipients_are_stopped_and_others_not(fault_lab: StartLab) -> None:
+    lab = fault_lab(f"at rcpt <{EVE}>: 451 4.7.1 later")
+    message = queue(account_at(lab), BOB, EVE)
+    with Working():
+        until(lambda: states(message) == [State.SENT, State.DEFERRED], "one waits")
+    assert api.cancel(message) == api.CancelResult(stopped=1, too_late=0)
+    message.refresh_from_db()
+    assert message.status == Status.PARTIAL
+    assert states(message) == [State.SENT, State.CANCELLED]
+
+
+@pytest.mark.parametrize(
+    "offer",
+    [
+        "8BITMIME",
+        "PIPELINING, 8BITMIME",
+        "PIPELINING, CHUNKING, 8BITMIME",
+    ],
+)
+def test_at_any_moment_it_is_stopped_or_too_late_and_the_server_agrees(
+    fault_lab: StartLab, offer: str
+) -> None:
+    """Both ends of the race are met, or it was no race."""
+    lab = fault_lab(f"offer {offer}\nat rcpt: late 0.003\nat dot: late 0.003\nat bdat: late 0.003")
+    sender = account_at(lab, max_connections=2)
+    chance = random.Random(7)  # noqa: S311  # a fixed spread of moments
+    stopped = sent = 0
+    deadline = time.monotonic() + 20
+    with Working():
+        while (stopped < 10 or sent < 10) and time.monotonic() < deadline:
+            message = queue(sender)
+            time.sleep(chance.uniform(0, 0.03))  # the moment is the point
+            result = api.cancel(message)
+            until(lambda m=message: states(m)[0] in {State.SENT, State.CANCELLED}, "it ended")  # type: ignore[misc]  # binds the loop's value
+            [state] = states(message)
+            assert (state == State.CANCELLED) == (result.stopped == 1)
+            assert result.too_late == 0 or state == State.SENT
+            stopped += result.stopped
+            sent += 1 - result.stopped
+            _agrees(lab, message.message_id, accepted=state == State.SENT)
+        until(lambda: not Attempt.objects.filter(ended_at=None).exists(), "all attempts ended")
+    assert stopped >= 10
+    assert sent >= 10
+
+
+def _agrees(lab: FaultLab, message_id: str, *, accepted: bool) -> None:
+    copies = lab.ledger.copies(f"<{message_id}>", BOB)
+    assert copies == (1 if accepted else 0), lab.ledger.text()

@@ -1,0 +1,219 @@
+"""The database goes away and comes back: outcomes are kept, nothing is lost or sent twice."""
+
+import datetime as dt
+import time
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+from django.conf import LazySettings
+from django.utils import timezone
+
+from outbox import signals
+from outbox.models import Attempt, Outcome, Recipient, Session, Slot, State
+from outbox.signals import Change
+from outbox.testing.pytest_plugin import StartLab
+from tests.integration.delivery.desk import (
+    Working,
+    account_at,
+    all_in,
+    is_sqlite,
+    queue,
+    queue_many,
+    row,
+    states,
+    until,
+)
+from tests.integration.delivery.outage import Outage, breakable_database
+
+# The engine has threads, and each its connection: they see only what is committed.
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def outage(settings: LazySettings) -> Iterator[Outage]:
+    settings.OUTBOX = settings.OUTBOX | {"LEASE_FOR": 30, "DOT_TIMEOUT": 10, "SHUTDOWN_FOR": 5}
+    with breakable_database() as found:
+        yield found
+
+
+def is_marked() -> bool:
+    return Attempt.objects.exclude(dot_marked_at=None).exists()
+
+
+def test_an_outcome_is_kept_until_it_can_be_written(fault_lab: StartLab, outage: Outage) -> None:
+    """Protocol item 100: and the mail is not sent again meanwhile."""
+    lab = fault_lab("at dot: late 0.3")
+    message = queue(account_at(lab))
+    with Working() as working:
+        until(is_marked, "the dot was marked")
+        outage.begin()
+        lab.ledger.wait_for(lambda ledger: bool(ledger.accepted))
+        until(lambda: not working.engine.recorder.healthy, "the recorder noticed")
+        assert not working.engine.may_claim
+        assert states(message) == [State.SENDING]
+        outage.end()
+        until(all_in(State.SENT, [message]), "the outcome was written")
+        until(lambda: working.engine.may_claim, "it works again")
+    recipient = row(message)
+    assert (recipient.reply_code, recipient.attempts) == (250, 1)
+    assert len(lab.ledger.accepted) == 1
+
+
+def test_no_dot_leaves_while_it_cannot_be_marked(fault_lab: StartLab, outage: Outage) -> None:
+    """Protocol item 72."""
+    lab = fault_lab("at data: late 0.3")
+    message = queue(account_at(lab))
+    with Working() as working:
+        lab.ledger.wait_for(lambda ledger: "DATA" in ledger.commands)
+        outage.begin()
+        until(lambda: not working.engine.recorder.healthy, "the mark could not be written")
+        assert not any(session.transactions for session in lab.ledger.sessions)
+        assert not is_marked()
+        outage.end()
+        until(all_in(State.SENT, [message]), "it was sent")
+    assert len(lab.ledger.accepted) == 1
+
+
+def test_a_route_that_fails_meanwhile_does_not_put_the_mail_on_hold(
+    fault_lab: StartLab, outage: Outage
+) -> None:
+    lab = fault_lab("at greeting: late 0.3 554 5.3.2 no service")
+    message = queue(account_at(lab))
+    with Working():
+        lab.ledger.wait_for(lambda ledger: bool(ledger.sessions))
+        outage.begin()
+        lab.ledger.wait_for(lambda ledger: ledger.sessions[0].over)
+        outage.end()
+        until(lambda: states(message) == [State.DEFERRED], "it waits for the route")
+    assert row(message).attempts == 0
+    assert not Slot.objects.exists()
+
+
+def test_a_large_source_that_cannot_be_read_now_is_no_poison(
+    fault_lab: StartLab, outage: Outage, settings: LazySettings
+) -> None:
+    if is_sqlite():
+        pytest.skip("SQLite can be read while it is locked for writing")
+    settings.OUTBOX = settings.OUTBOX | {"INLINE_SOURCE_BYTES": 10, "GREETING_TIMEOUT": 5}
+    lab = fault_lab("at greeting: late 0.3")
+    message = queue(account_at(lab))
+    with Working():
+        lab.ledger.wait_for(lambda ledger: bool(ledger.sessions))
+        outage.begin()
+        lab.ledger.wait_for(lambda ledger: len(ledger.sessions[0].commands) > 0)
+        time.sleep(0.1)  # whatever it does now, the database is not there
+        outage.end()
+        until(all_in(State.SENT, [message]), "it was sent")
+    assert len(lab.ledger.accepted) == 1
+
+
+def test_jobs_and_slots_given_back_meanwhile_are_not_lost(
+    fault_lab: StartLab, outage: Outage, settings: LazySettings
+) -> None:
+    settings.OUTBOX = settings.OUTBOX | {"CIRCUIT_FIRST": 0.1}
+    lab = fault_lab("on connection 1: at greeting: late 0.3 554 5.3.2 no service")
+    messages = queue_many(account_at(lab, max_connections=1), 5)
+    with Working():
+        lab.ledger.wait_for(lambda ledger: bool(ledger.sessions))
+        until(lambda: states().count(State.SENDING) == 5, "all were claimed")
+        outage.begin()
+        lab.ledger.wait_for(lambda ledger: ledger.sessions[0].over)
+        outage.end()
+        until(lambda: State.SENDING not in states(), "all went back")
+        until(lambda: not Slot.objects.exists(), "the slot was freed")
+        Recipient.objects.update(next_attempt_at=timezone.now())
+        until(all_in(State.SENT, messages), "all were sent", within=20)
+    assert len(lab.ledger.accepted) == 5
+
+
+def test_a_busy_worker_lives_through_a_flapping_database(
+    fault_lab: StartLab, outage: Outage
+) -> None:
+    """Cut at any instant, commits included: each mail arrives once and is known to have."""
+    lab = fault_lab("at dot: late 0.005")
+    sender = account_at(lab, max_connections=4)
+    messages = queue_many(sender, 300)
+    with Working() as working:
+        for _ in range(8):
+            count = len(lab.ledger.accepted)
+            lab.ledger.wait_for(lambda ledger, n=count: len(ledger.accepted) > min(n + 15, 299), 20)  # type: ignore[misc]  # binds the loop's value
+            outage.begin()
+            time.sleep(0.05)  # the outage's own length
+            outage.end()
+        until(all_in(State.SENT, messages), "all were sent", within=40)
+        until(lambda: working.engine.recorder.idle, "all was written")
+    copies = Counter(taken.message_id for taken in lab.ledger.accepted)
+    assert set(copies.values()) == {1}
+    assert len(copies) == 300
+    assert not Attempt.objects.filter(ended_at=None).exists()
+    assert not Slot.objects.exists()
+    assert {recipient.attempts for recipient in Recipient.objects.all()} == {1}
+    assert not Attempt.objects.exclude(late_reply="").exists()
+
+
+def test_a_claim_whose_commit_was_lost_on_the_way_back_is_undone(
+    fault_lab: StartLab, outage: Outage
+) -> None:
+    """Nobody else would: the worker lives, and does not know that it holds the mail."""
+    lab = fault_lab("")
+    sender = account_at(lab)
+    outage.lose_next_commit()
+    messages = queue_many(sender, 3)
+    with Working():
+        until(all_in(State.SENT, messages), "all were sent")
+    assert len(lab.ledger.accepted) == 3
+    assert not Attempt.objects.filter(ended_at=None).exists()
+
+
+def test_a_mark_whose_commit_was_lost_on_the_way_back_is_asked_for_again(
+    fault_lab: StartLab, outage: Outage
+) -> None:
+    lab = fault_lab("at data: late 0.2")
+    message = queue(account_at(lab))
+    with Working():
+        lab.ledger.wait_for(lambda ledger: "DATA" in ledger.commands)
+        until(Session.objects.exists, "the connection's own row was written")
+        outage.lose_next_commit()
+        until(all_in(State.SENT, [message]), "it was sent")
+    assert len(lab.ledger.accepted) == 1
+
+
+def test_an_outcome_whose_commit_was_lost_on_the_way_back_is_no_late_reply(
+    fault_lab: StartLab, outage: Outage
+) -> None:
+    lab = fault_lab("at dot: late 0.3")
+    message = queue(account_at(lab))
+    heard: list[str] = []
+
+    def listen(change: Change, **_: object) -> None:
+        heard.append(change.state)
+
+    signals.sent.connect(listen)
+    try:
+        with Working():
+            until(is_marked, "the dot was marked")
+            outage.lose_next_commit()
+            until(all_in(State.SENT, [message]), "it was written")
+    finally:
+        signals.sent.disconnect(listen)
+    assert heard == [State.SENT]
+    attempt = Attempt.objects.get()
+    assert (attempt.outcome, attempt.late_reply) == (Outcome.SENT, "")
+    assert row(message).attempts == 1
+
+
+def test_a_session_whose_commit_was_lost_on_the_way_back_is_written_once(
+    fault_lab: StartLab, outage: Outage
+) -> None:
+    lab = fault_lab("at mail: late 0.3")
+    sender = account_at(lab)
+    message = queue(sender, send_at=timezone.now() + dt.timedelta(seconds=0.5))
+    with Working() as working:
+        until(lambda: states() == [State.SENDING], "it was claimed")
+        outage.lose_next_commit()
+        until(all_in(State.SENT, [message]), "it was sent")
+        until(lambda: working.engine.recorder.idle, "all was written")
+    session = Session.objects.get()
+    assert Attempt.objects.get().session_id == session.pk
+    assert session.opening_lines
