@@ -21,7 +21,7 @@ _TOKEN = re.compile(
   | <(?P<close>/?)(?P<tag>[a-zA-Z][^\s/>]*+)
      (?P<attributes>(?:{_BETWEEN}{_ATTRIBUTE})*+){_BETWEEN}(?:>|\Z)
   | <[!?/][^>]*+>?
-  | (?P<text>(?:[^<]|<(?![a-zA-Z!?/]))++)
+  | (?P<text>[^<]++|<(?![a-zA-Z!?/]))
     """,
     re.VERBOSE | re.DOTALL,
 )
