@@ -64,9 +64,12 @@ class Conf:
     connect_timeout: float = 30
     greeting_timeout: float = 300
     command_timeout: float = 300
+    tls_timeout: float = 60
+    auth_timeout: float = 120  # each step of a login
     data_timeout: float = 120
     block_timeout: float = 180
     dot_timeout: float = 600
+    quit_timeout: float = 5
     shutdown_for: float = 20  # how long a stopping worker lets conversations end
 
 

@@ -15,9 +15,12 @@ QUICK = {
     "CONNECT_TIMEOUT": 0.5,
     "GREETING_TIMEOUT": 0.5,
     "COMMAND_TIMEOUT": 0.5,
+    "TLS_TIMEOUT": 0.5,
+    "AUTH_TIMEOUT": 0.5,
     "DATA_TIMEOUT": 0.5,
     "BLOCK_TIMEOUT": 0.5,
     "DOT_TIMEOUT": 0.5,
+    "QUIT_TIMEOUT": 0.5,
     "SHUTDOWN_FOR": 2,
     "BACKOFF_FIRST": 600,  # what is deferred stays so for the length of a test
     "EHLO_NAME": "client.example.org",
