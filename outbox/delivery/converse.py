@@ -101,6 +101,7 @@ async def converse(
     job: Job,
     source: bytes,
     before_dot: Callable[[], Awaitable[bool]],
+    still: Callable[[], bool],
 ) -> tuple[Result, RouteEffect]:
     """Hand one job to the server; return what to record and what it means for the route."""
     number = session.messages + 1
@@ -111,6 +112,7 @@ async def converse(
         ),
         source,
         before_dot,
+        still=still,
         source_sha256=job.sha256,
     )
     cases = _cases(job, first=number == 1)

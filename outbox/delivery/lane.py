@@ -350,8 +350,9 @@ class Lane:
             await asyncio.sleep(0.01)
         try:
             source = await self._source_of(job)
+            before_dot, still = self._before_dot(job), lambda: engine.lease.held
             result, effect = await converse.converse(
-                warm.session, warm.row, job, source, self._before_dot(job)
+                warm.session, warm.row, job, source, before_dot, still
             )
         except DATABASE_AWAY:
             self._give_back(job)
@@ -379,7 +380,7 @@ class Lane:
             lease = self._engine.lease
             if lease.held:
                 job.is_marked = await self._engine.recorder.mark(job.attempt_id)
-            return job.is_marked and lease.held
+            return job.is_marked
 
         return allowed
 

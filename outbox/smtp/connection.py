@@ -16,7 +16,7 @@ from outbox.smtp.dialogue import Dialogue
 from outbox.smtp.envelope import Envelope
 from outbox.smtp.facts import SessionFacts
 from outbox.smtp.faults import FaultKind, Phase, SmtpFault
-from outbox.smtp.gate import BeforeDot, Gate
+from outbox.smtp.gate import BeforeDot, Gate, Still
 from outbox.smtp.opening import Opening
 from outbox.smtp.plan import Plan, make_plan
 from outbox.smtp.protocol import Protocol, Verb
@@ -31,6 +31,8 @@ from outbox.smtp.wire import BLOCK, Wire
 # Seconds after which a session may be gone without a sign of it: then a mail does not leave at
 # once with its envelope, or its fate would be uncertain where it was only not tried.
 _FRESH_FOR = 5.0
+
+ONE_PIECE = 16_384  # bytes of a body so short that it gains nothing by leaving before its end
 
 
 class Session:
@@ -74,13 +76,19 @@ class Session:
         return self._protocol.is_quiet and not 0 < limit <= self.messages
 
     async def send(
-        self, envelope: Envelope, source: bytes, before_dot: BeforeDot, *, source_sha256: str = ""
+        self,
+        envelope: Envelope,
+        source: bytes,
+        before_dot: BeforeDot,
+        *,
+        still: Still = lambda: True,
+        source_sha256: str = "",
     ) -> Transaction:
         """Carry one mail; whatever the server does is told by the Transaction.
 
         `before_dot` is started beside the body, on a proven session beside the envelope, and
-        awaited before the end leaves; a no or an exception drops the connection. `source_sha256`
-        spares a hash.
+        awaited before the end leaves; a no or an exception drops the connection. A yes may be old
+        by then: `still` is asked at the very end. `source_sha256` spares a hash.
         """
         transaction = Transaction(
             [RecipientOutcome(address) for address in envelope.recipients],
@@ -96,7 +104,7 @@ class Session:
             return transaction
         digest = transaction.sent_sha256 or source_sha256 or hashlib.sha256(source).hexdigest()
         self._body_shown = f"<{len(plan.content.source):,} bytes, sha256 {digest[:12]}…>"
-        await self._converse(plan, transaction, Gate(before_dot))
+        await self._converse(plan, transaction, Gate(before_dot, still))
         return transaction
 
     @property
@@ -281,7 +289,7 @@ class Session:
             self._body_began = 0.0
 
     async def _consent(self) -> None:
-        if not self._open_gate.is_decided:
+        if not self._open_gate.is_decided and self._wire.held > ONE_PIECE:
             self._wire.flush()
         try:
             await self._open_gate.consent()

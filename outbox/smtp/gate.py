@@ -6,13 +6,15 @@ from collections.abc import Awaitable, Callable
 from outbox.smtp.faults import FaultKind, Phase, SmtpFault
 
 BeforeDot = Callable[[], Awaitable[bool]]
+Still = Callable[[], bool]  # asked at the last moment: does an earlier yes hold?
 
 
 class Gate:
     """Holds one call of `before_dot`, started at most once and never left running."""
 
-    def __init__(self, before_dot: BeforeDot) -> None:
+    def __init__(self, before_dot: BeforeDot, still: Still) -> None:
         self._before_dot = before_dot
+        self._still = still
         self._task: asyncio.Future[bool] | None = None
 
     @property
@@ -29,7 +31,7 @@ class Gate:
         assert self._task is not None
         cause: Exception | None = None
         try:
-            if await self._task:
+            if await self._task and self._still():
                 return
         except Exception as error:  # noqa: BLE001 - whatever it is, the dot must not leave
             cause = error

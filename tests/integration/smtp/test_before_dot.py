@@ -71,6 +71,19 @@ async def test_a_no_drops_the_connection_without_the_end(offers: tuple[str, ...]
     assert "QUIT" not in far_end.commands
 
 
+@IN_EACH_COURSE
+async def test_a_yes_that_holds_no_more_is_a_no(offers: tuple[str, ...]) -> None:
+    async with FarEnd(offers=offers).serving() as far_end:
+        session = await Session.open(far_end.server())
+        await session.send(ENVELOPE, SOURCE, yes)  # a proven session asks early
+        transaction = await session.send(ENVELOPE, SOURCE, yes, still=lambda: False)
+        await session.quit()
+    assert transaction.fault is not None
+    assert transaction.fault.kind is FaultKind.ABANDONED
+    assert not transaction.dot_sent
+    assert far_end.mails == [SOURCE], "the end of the second left"
+
+
 async def test_an_exception_is_a_no_and_is_kept_as_the_cause() -> None:
     async def broken() -> bool:
         raise ConnectionError("the database is gone")
