@@ -2,15 +2,17 @@
 
     python -m dev.test [--stage NAME …] [-- PYTEST-ARGUMENT …]
 
-Unit tests run once; integration and acceptance tests on SQLite and again on PostgreSQL; browser
-tests once. TEST_DATABASE_URL, where given, takes the place of the PostgreSQL started here.
+Unit tests run once; integration and acceptance tests on SQLite, and those that use a database again
+on PostgreSQL; browser tests once. TEST_DATABASE_URL, where given, takes the place of the PostgreSQL
+started here.
 """
 
 import argparse
 import contextlib
 import os
-import subprocess
+import signal
 import sys
+import time
 import xml.etree.ElementTree as ET
 from collections import Counter
 from collections.abc import Iterator
@@ -18,10 +20,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dev.postgres_server import FORGETFUL, postgres_server
-from dev.processes import StartError
+from dev.processes import Process, StartError
 
 ROOT = Path(__file__).resolve().parent.parent
 REPORTS = ROOT / ".cache" / "reports"
+AT_A_TIME = 2
 NO_TESTS = 5  # pytest's exit code when it collected nothing
 
 
@@ -61,11 +64,12 @@ def main() -> None:
     parser.add_argument("pytest", nargs="*", help="arguments for pytest, after --")
     options = parser.parse_args()
     stages = [stage for stage in STAGES if not options.stage or stage.name in options.stage]
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with postgres_url(stages) as url:
-            results = [run(stage, options.pytest, url) for stage in stages]
-    except StartError as error:
-        sys.exit(str(error))
+            results = run(stages, options.pytest, url)
+    except (StartError, KeyboardInterrupt) as error:
+        sys.exit(str(error) or "Interrupted.")
     sys.exit(summary(results))
 
 
@@ -80,24 +84,67 @@ def postgres_url(stages: list[Stage]) -> Iterator[str]:
         yield server.url
 
 
-def run(stage: Stage, arguments: list[str], postgres: str) -> Result:
-    """Run pytest on one stage, in a process and a database of its own."""
-    print(f"\n— {stage.name}", flush=True)
-    report = REPORTS / f"{stage.name}.xml"
+def run(stages: list[Stage], arguments: list[str], postgres: str) -> list[Result]:
+    """Run the stages, two at a time: they wait more than they compute. Results come in order."""
+    running: list[tuple[Stage, Process]] = []
+    results: dict[Stage, Result] = {}
+    waiting = list(stages)
+    try:
+        while waiting or running:
+            while waiting and len(running) < AT_A_TIME:
+                stage = waiting.pop(0)
+                running.append((stage, start(stage, arguments, postgres, alone=len(stages) == 1)))
+            time.sleep(0.1)
+            for stage, process in [pair for pair in running if pair[1].returncode is not None]:
+                running.remove((stage, process))
+                results[stage] = finish(stage, process)
+    finally:
+        for _, process in running:
+            process.stop()
+    return [results[stage] for stage in stages]
+
+
+def start(stage: Stage, arguments: list[str], postgres: str, *, alone: bool) -> Process:
+    """Start pytest on one stage, with a database of its own; alone, it writes to the terminal."""
+    REPORTS.mkdir(parents=True, exist_ok=True)
+    report, said = report_of(stage), said_by(stage)
     report.unlink(missing_ok=True)
-    url = postgres if stage.database == "postgresql" else ""
+    on_postgres = stage.database == "postgresql"
     named = any(argument.startswith("tests/") for argument in arguments)
     folders = () if named else stage.folders
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", *folders, f"--junitxml={report}", *arguments],
-        cwd=ROOT,
-        env=os.environ | {"TEST_DATABASE_URL": url},
-        check=False,
-    )
-    result = read(stage, report)
-    if done.returncode not in {0, NO_TESTS} and not result.failed:
+    options = [f"--junitxml={report}", *(["--database-tests-only"] if on_postgres else [])]
+    print(f"— {stage.name}: started", flush=True)
+    with contextlib.nullcontext() if alone else said.open("wb") as output:
+        return Process(
+            [sys.executable, "-m", "pytest", *folders, *options, *arguments],
+            environment=os.environ | {"TEST_DATABASE_URL": postgres if on_postgres else ""},
+            output=output,
+            cwd=ROOT,
+            stop_signal=signal.SIGINT,
+        )
+
+
+def finish(stage: Stage, process: Process) -> Result:
+    """Show what an ended stage has said, and read what it came to."""
+    process.kill()
+    said = said_by(stage)
+    if said.exists():
+        print(f"\n— {stage.name}\n{said.read_text(errors='replace')}", flush=True)
+        said.unlink()
+    result = read(stage, report_of(stage))
+    if process.returncode not in {0, NO_TESTS} and not result.failed:
         result.failed = 1  # it crashed, was interrupted, or could not even collect
     return result
+
+
+def report_of(stage: Stage) -> Path:
+    """Return where pytest writes its report."""
+    return REPORTS / f"{stage.name}.xml"
+
+
+def said_by(stage: Stage) -> Path:
+    """Return where its output waits for its end."""
+    return REPORTS / f"{stage.name}.txt"
 
 
 def read(stage: Stage, report: Path) -> Result:

@@ -21,6 +21,28 @@ from outbox.testing.mailserver import MailServer
 StartWorker = Callable[..., CeleryWorker]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--database-tests-only",
+        action="store_true",
+        help="leave out the tests that use no database: they passed on another one",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--database-tests-only"):
+        kept = [item for item in items if uses_database(item)]
+        config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+        items[:] = kept
+
+
+def uses_database(item: pytest.Item) -> bool:
+    """Tell whether a test asks for the database, or says that it uses one in its own way."""
+    fixtures = set(getattr(item, "fixturenames", ()))
+    marked = any(item.get_closest_marker(name) for name in ("django_db", "every_database"))
+    return marked or not fixtures.isdisjoint({"db", "transactional_db"})
+
+
 def pytest_configure() -> None:
     settings.SCRATCH.mkdir(parents=True, exist_ok=True)
 

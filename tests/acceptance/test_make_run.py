@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LEFT_OUT = (".git", ".venv", ".run", ".cache", ".env", "__pycache__", ".*_cache", ".hypothesis")
 READY = "The outbox is ready: open "
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.timeout(300), pytest.mark.every_database]
 
 
 class Site:
