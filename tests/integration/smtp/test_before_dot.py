@@ -97,13 +97,14 @@ async def test_an_exception_is_a_no_and_is_kept_as_the_cause() -> None:
     assert not far_end.mails
 
 
-async def test_the_body_may_leave_meanwhile() -> None:
+async def test_a_long_body_leaves_meanwhile() -> None:
+    source = SOURCE + b"one more line\r\n" * 2_000
     async with FarEnd(offers=COURSES["pipelined"]).serving() as far_end:
         session = await Session.open(far_end.server())
         asking = Asking(far_end)
-        sending = asyncio.create_task(session.send(ENVELOPE, SOURCE, asking))
+        sending = asyncio.create_task(session.send(ENVELOPE, source, asking))
         await asking.started.wait()
-        await far_end.until(lambda: far_end.bytes_in_body >= len(SOURCE))
+        await far_end.until(lambda: far_end.bytes_in_body >= len(source))
         assert not far_end.mails
         asking.release.set()
         await sending
