@@ -110,6 +110,8 @@ class Account(models.Model):
         _("used for mail from apps that name no account"), default=False
     )
     created_at = models.DateTimeField(auto_now_add=True)
+    # When a test of the connection last passed; empty again once the server or login is changed.
+    tested_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     objects = AccountQuerySet.as_manager()
 
