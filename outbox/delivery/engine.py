@@ -28,6 +28,7 @@ from outbox.models.clock import database_now
 
 logger = logging.getLogger(__name__)
 VERSION = "0.1.0"
+_LOOKUPS = 64  # names asked for side by side: DNS that hangs for some must not stop the others
 T = TypeVar("T")
 
 
@@ -99,6 +100,7 @@ class Engine:
     async def _main(self) -> None:
         self._wake = asyncio.Event()
         self._loop = loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(_LOOKUPS, thread_name_prefix="outbox-dns"))
         try:
             self.lease = await self._in(self._pulse, lambda: lease.register(VERSION, self.using))
             self.recorder = Recorder(self.using, loop, on_recorded=self._recorded)
@@ -181,7 +183,7 @@ class Engine:
         await asyncio.gather(*(lane.close(patience) for lane in self._lanes.values()))
         if self._background:
             await asyncio.wait(self._background, timeout=5)
-        await asyncio.to_thread(self.recorder.stop, 30)
+        await asyncio.get_running_loop().run_in_executor(self._claimer, self.recorder.stop, 30)
 
     def _recorded(self, results: Sequence[Result]) -> None:
         """Runs in the recorder's thread, after the commit."""
