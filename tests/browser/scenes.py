@@ -70,6 +70,17 @@ REPLIES: dict[State, tuple[int, str, str, str]] = {
     State.BOUNCED: (250, "2.0.0", "2.0.0 Ok: queued as 4Xk2pQ1zC0", "DOT"),
     State.EXPIRED: (452, "4.2.2", "4.2.2 The mailbox is full; see https://example.com/q", "RCPT"),
 }
+LETTER = """
+<h1 style="color: #3d56c5">News of the month</h1>
+<p>Dear members,</p>
+<p>the yard is <b>open again</b>. Bring what you have:</p>
+<ul><li>a chair</li><li>something to eat</li><li><i>good weather</i></li></ul>
+<table border="1" cellpadding="6" style="border-collapse: collapse">
+<tr><th>Day</th><th>Who</th></tr><tr><td>Monday</td><td>Jane</td></tr>
+<tr><td>Thursday</td><td>Léon</td></tr></table>
+<p><img src="https://pictures.example.com/yard.jpg" alt="The yard"></p>
+<blockquote>See you there! <a href="https://example.com/yard">How to find us</a></blockquote>
+"""
 SETTLED = frozenset({State.SENT, State.FAILED, State.BOUNCED, State.EXPIRED})
 
 
@@ -95,6 +106,7 @@ def mail(
     recipients: Sequence[tuple[str, State]],
     text: str = "Hello,\n\nthe figures for October are attached. Could you look at page 3?\n\nAnna",
     *,
+    html: str = "",
     cc: Sequence[tuple[str, State]] = (),
     priority: int = 3,
     age: dt.timedelta = dt.timedelta(minutes=3),
@@ -110,6 +122,7 @@ def mail(
             cc=", ".join(address for address, _ in cc),
             subject=subject,
             text=text,
+            html=html,
             priority=priority,
         ),
     )
@@ -285,6 +298,7 @@ def busy_site(owner: User) -> dict[str, Message]:
             text="https://example.com/" + "path/" * 80,
         ),
         "failed": mail(work, "Grüße aus 東京 – いい天気ですね", [("x@example.org", State.FAILED)]),
+        "letter": mail(work, "News of the month", [("club@example.com", State.SENT)], html=LETTER),
         "queued": mail(work, "Reminder", [("joe@example.org", State.QUEUED)], age=day / 86400),
     }
     for number in range(3):

@@ -28,6 +28,8 @@ RULES: dict[tuple[str, str], dict[str, Any]] = {
     ("wide", "light"): {"resultTypes": ["violations"]},
     ("wide", "dark"): {"resultTypes": ["violations"], "runOnly": ["color-contrast"]},
 }
+# Mails of `busy_site` whose pages are looked at.
+MAILS = ("partial", "sent", "deferred", "uncertain", "forty", "sending", "held", "long", "letter")
 HUGE = {"message-forty", "message-files", "message-headers"}  # more of the same, and slow to judge
 Theme = Literal["light", "dark"]
 PASSWORD = "correct horse"
@@ -40,10 +42,10 @@ def anna(transactional_db: None) -> User:
 
 def addresses(shown: dict[str, Message]) -> dict[str, str]:
     """Name the pages worth a picture."""
-    mails = ("partial", "sent", "deferred", "uncertain", "forty", "sending", "held", "long")
-    pages = {f"message-{name}": reverse("outbox:message", args=[shown[name].pk]) for name in mails}
+    pages = {f"message-{name}": reverse("outbox:message", args=[shown[name].pk]) for name in MAILS}
     partial = pages["message-partial"]
     return pages | {
+        "message-html": f"{pages['message-letter']}?show=html",
         "message-headers": f"{partial}?show=headers",
         "message-source": f"{partial}?show=raw",
         "message-files": f"{partial}?show=parts",
@@ -123,6 +125,8 @@ class Album:
 
     def keep(self, name: str) -> None:
         """Keep a picture of the page as it stands, and what is wrong with it."""
+        for frame in self.page.locator("iframe:visible").all():
+            frame.content_frame.locator("body > *").first.wait_for()
         PICTURES.mkdir(parents=True, exist_ok=True)
         self.page.screenshot(path=PICTURES / f"{name}-{self.suffix}.png", full_page=True)
         if self.page.evaluate(OVERFLOW) > 0:

@@ -8,15 +8,19 @@ from functools import cached_property
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy, pgettext_lazy
 
+from outbox.mail.html import clean_for_preview
 from outbox.mail.parts import Part, decoded_headers, outline, text_and_html
 from outbox.models import Message, Source
 
 TABS: dict[str, str | Promise] = {
+    "preview": gettext_lazy("Preview"),
     "text": gettext_lazy("Text"),
+    "html": gettext_lazy("HTML"),
     "headers": gettext_lazy("Headers"),
     "raw": gettext_lazy("Source"),
     "parts": pgettext_lazy("of a mail", "Attachments"),
 }
+HTML_TABS = frozenset({"preview", "html"})  # of no use where there is none
 TEXT_SHOWN = 100_000  # characters
 RAW_SHOWN = 64_000  # bytes
 
@@ -35,8 +39,19 @@ class Content:
 
     def __init__(self, message: Message, tab: str) -> None:
         self.message = message
-        self.tab = tab if tab in TABS else "text"
-        self.tabs = TABS
+        self._asked = tab
+
+    @cached_property
+    def tab(self) -> str:
+        """The tab asked for; else the mail as its reader sees it."""
+        if self._asked in self.tabs:
+            return self._asked
+        return next(iter(self.tabs))
+
+    @cached_property
+    def tabs(self) -> dict[str, str | Promise]:
+        """Name the tabs that have something to show."""
+        return {tab: label for tab, label in TABS.items() if self.html or tab not in HTML_TABS}
 
     @cached_property
     def source(self) -> bytes | None:
@@ -48,18 +63,28 @@ class Content:
 
     @cached_property
     def text(self) -> str:
-        """The readable text, as far as a page shows it."""
-        return self._bodies[0][:TEXT_SHOWN]
+        """The readable text."""
+        return self._bodies[0]
+
+    @property
+    def html(self) -> str:
+        """The HTML as it came: hostile until cleaned."""
+        return self._bodies[1]
+
+    @property
+    def text_shown(self) -> str:
+        """What the tab shows of the text, or of the source of the HTML."""
+        return (self.html if self.tab == "html" else self.text)[:TEXT_SHOWN]
 
     @property
     def text_is_cut(self) -> bool:
-        """Tell whether there is more text than shown."""
-        return len(self._bodies[0]) > TEXT_SHOWN
+        """Tell whether there is more than shown."""
+        return len(self.html if self.tab == "html" else self.text) > TEXT_SHOWN
 
     @property
-    def is_html_only(self) -> bool:
-        """Tell whether the mail came without a text part."""
-        return not self._bodies[0] and bool(self._bodies[1])
+    def blocked_hosts(self) -> list[str]:
+        """Name the hosts that the HTML would have fetched from."""
+        return clean_for_preview(self.html, {})[1]
 
     @cached_property
     def _bodies(self) -> tuple[str, str]:

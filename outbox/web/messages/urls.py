@@ -2,13 +2,14 @@
 
 from django.urls import path
 
-from outbox.web.messages import acts, views
+from outbox.web.messages import acts, preview, views
 
 urlpatterns = [
     path("", views.folder, name="list"),
     path("messages/<int:pk>/", views.message, name="message"),
     path("messages/<int:pk>/live/", views.live, name="live"),
     path("messages/<int:pk>/content/<slug:tab>/", views.content, name="content"),
+    path("messages/<int:pk>/preview/<str:permit>/", preview.preview, name="preview"),
     path("messages/<int:pk>/cancel/", acts.cancel, name="cancel"),
     path("messages/<int:pk>/retry/", acts.retry, name="retry"),
     path("messages/<int:pk>/settle/", acts.settle, name="settle"),

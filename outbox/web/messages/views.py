@@ -1,5 +1,7 @@
 """Read mail that is queued, under way or done. Nothing here changes anything."""
 
+from typing import Any
+
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_safe
@@ -9,6 +11,7 @@ from outbox.models.message import MessageQuerySet
 from outbox.web.messages.content import Content
 from outbox.web.messages.folders import read_page
 from outbox.web.messages.page import MessagePage
+from outbox.web.messages.preview import PAPERS, SANDBOX, preview_address
 from outbox.web.person import PersonRequest, signed_in
 
 NOTHING_NEW = 204  # htmx leaves the page as it is
@@ -42,8 +45,8 @@ def message(request: PersonRequest, pk: int) -> HttpResponse:
     context = {
         "message": mail,
         "page": _page(request, mail),
-        "content": Content(mail, request.GET.get("show", "")),
         "folder": mail.folder,
+        **_content(request, mail, request.GET.get("show", "")),
     }
     return render(request, "outbox/message.html", context)
 
@@ -65,7 +68,8 @@ def live(request: PersonRequest, pk: int) -> HttpResponse:
 def content(request: PersonRequest, pk: int, tab: str) -> HttpResponse:
     """Answer with one tab of what the mail consists of."""
     mail = get_object_or_404(_readable(request), pk=pk)
-    return render(request, "outbox/_content.html", {"message": mail, "content": Content(mail, tab)})
+    context = {"message": mail, **_content(request, mail, tab)}
+    return render(request, "outbox/_content.html", context)
 
 
 def _readable(request: PersonRequest) -> MessageQuerySet:
@@ -74,6 +78,15 @@ def _readable(request: PersonRequest) -> MessageQuerySet:
 
 def _page(request: PersonRequest, mail: Message) -> MessagePage:
     return MessagePage(mail, every_attempt=request.GET.get("attempts") == "all")
+
+
+def _content(request: PersonRequest, mail: Message, tab: str) -> dict[str, Any]:
+    return {
+        "content": Content(mail, tab),
+        "preview_address": preview_address(mail, request.user),
+        "papers": PAPERS,
+        "sandbox": SANDBOX,
+    }
 
 
 def _folder(name: str) -> Folder:

@@ -10,7 +10,7 @@ from django.utils import timezone
 from outbox.models import Attempt, Message, Session
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(1)>\"'\u202eevil\x00\x1b[2J"
-PLACES = ("outbox:list", "outbox:message", "headers", "raw", "parts", "outbox:retry")
+PLACES = ("outbox:list", "outbox:message", "text", "headers", "raw", "parts", "outbox:retry")
 
 
 @pytest.fixture
