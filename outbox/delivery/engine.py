@@ -140,12 +140,13 @@ class Engine:
         """Hand every destination with due mail to its lane; tell whether there was any."""
         if not self.may_claim:
             return True
+        seen_at = asyncio.get_running_loop().time()
         destinations = await self.in_claimer(self._due)
         for destination in destinations:
             lane = self._lanes.get(destination.pk)
             if lane is None:
                 lane = self._lanes[destination.pk] = Lane(self, destination)
-            self.spawn(lane.feed(destination))
+            self.spawn(lane.feed_due(destination, seen_at))
         for pk in [pk for pk, lane in self._lanes.items() if not lane.busy]:
             if pk not in {destination.pk for destination in destinations}:
                 del self._lanes[pk]

@@ -51,23 +51,29 @@ class Lane:
         self._dry = False  # the last claim found less than it asked for
         self._idle = 0  # session tasks that wait for a job
         self._last_sender = 0
+        self._faulty_at = 0.0  # when a fault of the route was last written, by the loop's clock
         self._closing = False
 
     @property
     def busy(self) -> bool:
         """Tell whether anything is in hand or connected."""
-        return bool(self._jobs or self._tasks)
+        return bool(self._jobs or self._tasks or self._feeding.locked())
 
     @property
     def in_hand(self) -> bool:
         """Tell whether a job waits here or is being handed over."""
         return bool(self._jobs) or len(self._tasks) > self._idle
 
-    async def feed(self, destination: Destination | None = None) -> None:
+    async def feed_due(self, destination: Destination, seen_at: float) -> None:
+        """Take up mail that is due, by what the database said at `seen_at` of the loop's clock."""
+        if seen_at < self._faulty_at:
+            return  # a fault was reported since: the circuit may have opened
+        self.destination = destination
+        self._dry = False
+        await self.feed()
+
+    async def feed(self) -> None:
         """Claim what there is room for and see that sessions serve it."""
-        if destination is not None:
-            self.destination = destination
-            self._dry = False
         if self._feeding.locked() or self._closing:
             return
         async with self._feeding:
@@ -291,6 +297,7 @@ class Lane:
             logger.warning("A fault of %s could not be written: %s", self.destination, error)
             first = dt.timedelta(seconds=self._engine.conf.circuit_first)
             return dt.datetime.now(dt.UTC) + first
+        self._faulty_at = asyncio.get_running_loop().time()
         if trouble.opened:
             self._engine.tell_circuit(self.destination, reason, trouble)
         self.destination.circuit_faults += 1
