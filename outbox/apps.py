@@ -1,6 +1,7 @@
 """The outbox as a Django app."""
 
 from django.apps import AppConfig
+from django.db.backends.signals import connection_created
 
 
 class OutboxConfig(AppConfig):
@@ -10,3 +11,6 @@ class OutboxConfig(AppConfig):
 
     def ready(self) -> None:
         from outbox import checks  # noqa: F401  # registers them
+        from outbox.models.sqlite import take_turns
+
+        connection_created.connect(take_turns, dispatch_uid="outbox.sqlite")

@@ -82,7 +82,7 @@ def _publish() -> None:
         if client is not None and not client.set(_MARK, "1", nx=True, px=_MARK_FOR_MS):
             return
         current_app.send_task(
-            "outbox.deliver", queue=get_conf().celery_queue, ignore_result=True, retry=False
+            "outbox.deliver", queue=get_conf().celery_queue or None, ignore_result=True, retry=False
         )
     except Exception as error:  # noqa: BLE001  # each transport raises its own; none may reach Send
         _state.left_alone_until = time.monotonic() + _LEFT_ALONE_FOR

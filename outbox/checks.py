@@ -18,10 +18,12 @@ from django.db import DatabaseError, connections
 
 from outbox.conf import Conf, get_conf
 from outbox.models import Worker
+from outbox.models.sqlite import PATIENCE
 
 BACKEND = "outbox.backend.EmailBackend"
 ADMIN_HANDLER = "django.utils.log.AdminEmailHandler"
 SWEEP = "outbox.sweep"
+SQLITES = ("sqlite3", "spatialite")
 _LOCAL_HOSTS = {"", "localhost", "127.0.0.1", "::1"}
 
 Messages = Iterator[checks.CheckMessage]
@@ -47,11 +49,30 @@ def check_workers(
         alias = get_conf().database
         if alias not in (databases or ()) or connections[alias].vendor != "sqlite":
             return []
-        alive = Worker.objects.using(alias).filter(ended_at=None)
-        hosts = sorted(set(alive.values_list("host", flat=True)))
+        return [*_journal(alias), *_hosts_at_work(alias)]
     except (ImproperlyConfigured, DatabaseError):  # the first is E001; the second: no tables yet
         return []
-    return [_several_hosts(" and ".join(hosts))] if len(hosts) > 1 else []
+
+
+def _journal(alias: str) -> Messages:
+    with connections[alias].cursor() as cursor:
+        cursor.execute("PRAGMA journal_mode")
+        mode = cursor.fetchone()[0]
+    if mode not in {"wal", "memory"}:  # the latter is a database in memory: nobody shares it
+        yield checks.Warning(
+            f"The outbox is a SQLite file whose journal is in mode {mode!r}, so that every page "
+            "waits while a worker writes, and a worker while a page is read.",
+            hint=f'DATABASES[{alias!r}]["OPTIONS"] = '
+            '{"init_command": "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"}',
+            id="outbox.W013",
+        )
+
+
+def _hosts_at_work(alias: str) -> Messages:
+    alive = Worker.objects.using(alias).filter(ended_at=None)
+    hosts = sorted(set(alive.values_list("host", flat=True)))
+    if len(hosts) > 1:
+        yield _several_hosts(" and ".join(hosts))
 
 
 def _secret_keys(conf: Conf) -> Messages:
@@ -112,6 +133,19 @@ def _storage(conf: Conf) -> Messages:
             hint="Large mail and attachments are kept there; every worker must reach it.",
             id="outbox.E005",
         )
+    elif _is_working_directory(settings.STORAGES[conf.storage]):
+        yield checks.Warning(
+            f"The storage {conf.storage!r} keeps large mail and attachments in whatever directory "
+            "a process was started in, for MEDIA_ROOT is empty.",
+            hint="Set MEDIA_ROOT to a folder that every worker reaches; better, give the outbox a "
+            'storage of its own that no URL serves, by STORAGES and OUTBOX["STORAGE"].',
+            id="outbox.W014",
+        )
+
+
+def _is_working_directory(storage: Mapping[str, Any]) -> bool:
+    is_on_disk = storage["BACKEND"] == "django.core.files.storage.FileSystemStorage"
+    return is_on_disk and not storage.get("OPTIONS", {}).get("location") and not settings.MEDIA_ROOT
 
 
 def _lease(conf: Conf) -> Messages:
@@ -122,6 +156,22 @@ def _lease(conf: Conf) -> Messages:
             hint="One late heartbeat would take a living worker's mail away from it.",
             id="outbox.E006",
         )
+    elif conf.lease_for <= conf.heartbeat_every + _database_patience(conf):
+        yield checks.Warning(
+            f'OUTBOX["LEASE_FOR"] is {conf.lease_for:g} s, and a heartbeat every '
+            f"{conf.heartbeat_every:g} s may wait {_database_patience(conf):g} s for the database.",
+            hint="A worker whose heartbeat waits so long loses its lease, and mail whose answer it "
+            "was waiting for becomes uncertain: make the lease longer or the timeout shorter.",
+            id="outbox.W012",
+        )
+
+
+def _database_patience(conf: Conf) -> float:
+    """Return how many seconds one statement may wait for its turn, as far as settings tell."""
+    database = settings.DATABASES.get(conf.database, {})
+    if not database.get("ENGINE", "").endswith(SQLITES):
+        return 0
+    return float(database.get("OPTIONS", {}).get("timeout", PATIENCE))
 
 
 def _broker(conf: Conf) -> Messages:
@@ -158,7 +208,7 @@ def _sweep_is_scheduled() -> bool:
 def _sqlite(conf: Conf) -> Messages:
     engine = settings.DATABASES.get(conf.database, {}).get("ENGINE", "")
     host = urlsplit(_broker_url()).hostname or ""
-    if engine.endswith(("sqlite3", "spatialite")) and host not in _LOCAL_HOSTS:
+    if engine.endswith(SQLITES) and host not in _LOCAL_HOSTS:
         yield _several_hosts(f"this host and {host}, where the broker is,")
 
 

@@ -26,7 +26,7 @@ class Conf:
     secret_keys: tuple[str, ...] = ()  # Fernet keys; the first encrypts, every one decrypts
     allow_private_hosts: bool = False  # may users' accounts name loopback and private hosts
     redis_url: str = ""  # where the bell keeps its mark; empty: Celery's broker
-    celery_queue: str = "outbox"  # the Celery queue its tasks travel on
+    celery_queue: str = ""  # the Celery queue of the bell; empty: the project's default queue
 
     ehlo_name: str = ""  # name given in EHLO; empty: this host's
     message_id_domain: str = ""  # right side of Message-ID; empty: the sender's domain

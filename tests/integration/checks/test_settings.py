@@ -14,7 +14,7 @@ from outbox.checks import check_settings
 OURS = "outbox.backend.EmailBackend"
 ELSEWHERE = "django.core.mail.backends.smtp.EmailBackend"
 POSTGRESQL = {"ENGINE": "django.db.backends.postgresql", "NAME": "outbox"}
-SQLITE = {"ENGINE": "django.db.backends.sqlite3", "NAME": "outbox.sqlite3"}
+SQLITE: dict[str, Any] = {"ENGINE": "django.db.backends.sqlite3", "NAME": "outbox.sqlite3"}
 SWEEP = {"sweep": {"task": "outbox.sweep", "schedule": 5.0}}
 LOCAL_REDIS = "redis://127.0.0.1:6379/0"
 
@@ -70,10 +70,53 @@ def test_a_key_is_told_by_its_place_and_never_shown(
     assert message.msg.endswith("in place 2.")
 
 
-def test_a_lease_of_two_heartbeats_is_long_enough(settings: LazySettings) -> None:
+def test_a_lease_of_two_heartbeats_is_long_enough(
+    settings: LazySettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(settings.DATABASES, "default", POSTGRESQL)
     settings.OUTBOX = {**settings.OUTBOX, "LEASE_FOR": 10, "HEARTBEAT_EVERY": 5}
 
     assert found() == []
+
+
+@pytest.mark.parametrize(
+    ("options", "lease_for", "told"),
+    [
+        pytest.param({"timeout": 60}, 30, ["outbox.W012"], id="a patient database"),
+        pytest.param({"timeout": 25}, 30, ["outbox.W012"], id="one just as long"),
+        pytest.param({"timeout": 24}, 30, [], id="one a little shorter"),
+        pytest.param({}, 20, ["outbox.W012"], id="a short lease, and what we wait unasked"),
+    ],
+)
+def test_a_lease_outlasts_what_a_heartbeat_may_wait(
+    options: dict[str, Any],
+    lease_for: float,
+    told: list[str],
+    settings: LazySettings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(settings.DATABASES, "default", SQLITE | {"OPTIONS": options})
+    settings.OUTBOX = {**settings.OUTBOX, "LEASE_FOR": lease_for, "HEARTBEAT_EVERY": 5}
+
+    assert found() == told
+
+
+@pytest.mark.parametrize(
+    ("root", "options", "told"),
+    [
+        pytest.param("", {}, ["outbox.W014"], id="no MEDIA_ROOT"),
+        pytest.param("/srv/media", {}, [], id="a MEDIA_ROOT"),
+        pytest.param("", {"location": "/srv/mail"}, [], id="a folder of its own"),
+    ],
+)
+def test_large_mail_has_a_place(
+    root: str, options: dict[str, str], told: list[str], settings: LazySettings
+) -> None:
+    backend = "django.core.files.storage.FileSystemStorage"
+    settings.STORAGES = settings.STORAGES | {"default": {"BACKEND": backend, "OPTIONS": options}}
+    settings.MEDIA_ROOT = root
+
+    assert found() == told
 
 
 @pytest.mark.parametrize(

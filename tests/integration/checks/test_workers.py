@@ -1,5 +1,7 @@
 """Workers of two hosts on one SQLite file are told, where checks may ask the database."""
 
+from collections.abc import Callable, Iterator
+
 import pytest
 from django.core import checks
 from django.db import connection
@@ -43,6 +45,30 @@ def test_it_asks_only_a_database_that_may_be_asked() -> None:
     start("b.example")
 
     assert check_workers(None, databases=None) == []
+
+
+@pytest.fixture
+def journal() -> Iterator[Callable[[str], None]]:
+    """Set the mode of the journal, which belongs to the file."""
+    if connection.vendor != "sqlite":
+        pytest.skip("only SQLite's journal has modes")
+
+    def switch(mode: str) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(f"PRAGMA journal_mode = {mode}")
+
+    yield switch
+    switch("wal")
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(("mode", "told"), [("delete", ["outbox.W013"]), ("wal", [])])
+def test_a_journal_that_makes_pages_wait_is_told(
+    mode: str, told: list[str], journal: Callable[[str], None]
+) -> None:
+    journal(mode)
+
+    assert found() == told
 
 
 def test_django_runs_it_where_databases_are_checked() -> None:
