@@ -63,6 +63,7 @@ def test_emptying_redis_loses_nothing(
     ann: User,
     mail_server: MailServer,
 ) -> None:
+    """Protocol item 101."""
     bell.forget()
     _send_in_the_browser(ann, account)
     redis_server.clear()  # the bell was rung, and nobody heard it
