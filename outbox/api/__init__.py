@@ -20,15 +20,18 @@ from outbox.api.drafts import (
 from outbox.api.drafts import attach_file as attach
 from outbox.api.drafts import detach_file as detach
 from outbox.api.explain import Explanation, explain
-from outbox.api.queueing import Outgoing, OutgoingRecipient, queue_ids, queue_sources
+from outbox.api.outgoing import Lane, Outgoing, OutgoingRecipient
+from outbox.api.queueing import queue_ids, queue_sources
 from outbox.api.routes import close_circuit, default_account
 from outbox.api.status import RouteHeld, StatusReport, WorkerSeen, status
+from outbox.api.undo import take_back
 from outbox.delivery.probe import ProbeReport, ProbeStep, probe
 
 __all__ = [
     "CancelResult",
     "DraftFields",
     "Explanation",
+    "Lane",
     "Outgoing",
     "OutgoingRecipient",
     "ProbeReport",
@@ -56,4 +59,5 @@ __all__ = [
     "settle_as_sent",
     "settle_as_unsent",
     "status",
+    "take_back",
 ]

@@ -13,15 +13,10 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from outbox import bell
-from outbox.api.queueing import (
-    Finished,
-    Outgoing,
-    OutgoingRecipient,
-    fill,
-    queue_sources,
-    store_parts,
-)
+from outbox.api.outgoing import Outgoing, OutgoingRecipient, check
+from outbox.api.queueing import queue_sources, tell_queued
 from outbox.api.routes import default_account, route_of
+from outbox.api.rows import fill, store_parts
 from outbox.conf import get_conf
 from outbox.exceptions import DraftConflictError, InvalidMailError, NotADraftError
 from outbox.mail.addresses import Address, AddressError, parse_address_list, unique
@@ -34,7 +29,6 @@ from outbox.mail.mime import (
     render,
 )
 from outbox.mail.names import safe_filename
-from outbox.mail.source import validate_source
 from outbox.mail.text import snippet
 from outbox.models import (
     Account,
@@ -63,6 +57,7 @@ class DraftFields:
     text: str = ""
     html: str = ""
     send_at: dt.datetime | None = None
+    wants_report: bool = False  # of delivery, from servers that can (RFC 3461)
 
 
 def save_draft(
@@ -138,7 +133,9 @@ def _put(message: Message, content: Draft, fields: DraftFields) -> None:
     message.account = fields.account
     message.subject = fields.subject
     message.priority = fields.priority
+    message.listed_at = timezone.now()
     message.send_at = fields.send_at
+    message.wants_report = fields.wants_report
     message.to_summary = fields.to[:200]
     message.snippet = snippet(fields.text or html_to_text(fields.html), 120)
     content.to, content.cc, content.bcc = fields.to, fields.cc, fields.bcc
@@ -210,10 +207,11 @@ def send_draft(draft: Message, *, actor: AbstractBaseUser, undo_for: float = 0) 
     with transaction.atomic(using=using):
         message, content = _locked(draft)
         item = _finish(message, content, undo_for)
-        finished = Finished(item, validate_source(item.source), route_of(item.account))
-        fill(message, finished)
+        finished, route = check(item), route_of(item.account)
+        fill(message, finished, route)
         message.save(using=using)
-        store_parts([(message.pk, finished)], timezone.now())
+        store_parts([(message.pk, finished, route)], timezone.now(), using)
+        tell_queued([message.pk], using)
         Event.objects.using(using).create(
             message=message, kind=EventKind.QUEUED, actor_id=actor.pk, at=timezone.now()
         )

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from outbox.mail.addresses import Address
+from outbox.mail.addresses import Address, quote_name
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
@@ -66,7 +66,7 @@ class Contact(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.name} <{self.address}>" if self.name else self.address
+        return f"{quote_name(self.name)} <{self.address}>" if self.name else self.address
 
     @classmethod
     def of(cls, owner_id: int, address: Address, **fields: Any) -> Contact:

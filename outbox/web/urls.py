@@ -10,6 +10,8 @@ urlpatterns = [
     path("htmx.js", htmx, name="htmx"),
     path("compose/", include("outbox.web.compose.urls")),
     path("accounts/", include("outbox.web.accounts.urls")),
+    path("contacts/", include("outbox.web.contacts.urls")),
+    path("preferences/", include("outbox.web.preferences.urls")),
     path("", include("outbox.web.attachments.urls")),
     path("", include("outbox.web.messages.urls")),
 ]

@@ -10,6 +10,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.contrib.auth.models import User
+
+from tests.browser.scenes import account
+from tests.browser.writing import PASSWORD
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -50,6 +54,14 @@ def page(browser: "Browser", live_server: Any) -> "Iterator[Page]":
     context.set_default_timeout(15_000)
     yield context.new_page()
     context.close()
+
+
+@pytest.fixture
+def writer(transactional_db: None) -> User:
+    """Anna, with an account whose mail goes nowhere."""
+    anna = User.objects.create_user("anna", password=PASSWORD)
+    account(anna)
+    return anna
 
 
 def find_chromium() -> str | None:

@@ -1,29 +1,52 @@
-// The composer: shows the files just chosen, sends on Ctrl+Enter, never sends twice, and does not
-// let unsaved text go without a question.
+// The composer. Everything it adds to the plain form stands in a module of its own; here is what
+// concerns the whole: it saves while one writes, sends on Ctrl+Enter, never sends twice, and does
+// not let unsaved text go without a question.
+
+import { AddressField } from "./compose/chips.js";
+import * as files from "./compose/files.js";
+import * as saving from "./compose/saving.js";
+import { signWith } from "./compose/signature.js";
 
 const form = document.getElementById("compose");
-const picker = form.querySelector('input[type="file"]');
-const chosen = document.getElementById("chosen");
-const limit = Number(form.dataset.limit);
-let dirty = "dirty" in form.dataset;
+const send = document.getElementById("send");
 let leaving = false;
 
 // After bad input the page stands at the address it was sent to; from now on it is the draft's.
 if (new URL(form.action).pathname !== location.pathname) history.replaceState(null, "", form.action);
 
-form.querySelector('[aria-invalid="true"]')?.focus();
+const fields = Object.fromEntries(["to", "cc", "bcc", "reply_to"].map((name) => [name, new AddressField(form.elements[name], {
+  suggest: form.dataset.suggest,
+  changed: saving.changed,
+})]));
+saving.onWrong((wrong) => { for (const [name, field] of Object.entries(fields)) field.tell(wrong[name]); });
 
-form.addEventListener("input", () => { dirty = true; });
+(form.querySelector('[aria-invalid="true"]:not([hidden])') ?? form.querySelector(".advice ~ *, .advice"))?.scrollIntoView?.({ block: "nearest" });
+form.querySelector('[aria-invalid="true"]:not([hidden])')?.focus();
 
-form.addEventListener("submit", (event) => {
-  if (leaving) event.preventDefault();
+form.addEventListener("input", (event) => { if (event.target.name && event.target.type !== "file") saving.changed(); });
+
+// What is under way may still change where the form goes, and which version it is of.
+form.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  if (leaving) return;
   leaving = true;
   event.submitter?.setAttribute("aria-busy", "true");
+  await files.settled();
+  await saving.settled();
+  saving.token();
+  if (event.submitter?.name) {
+    const pressed = Object.assign(document.createElement("input"), { type: "hidden", name: event.submitter.name, value: event.submitter.value });
+    form.append(pressed);
+  }
+  form.submit();
 });
 
 addEventListener("beforeunload", (event) => {
-  if (dirty && !leaving) event.preventDefault();
+  if (leaving || !saving.isUnsaved()) return;
+  if (saving.isFailing() || saving.size() > 60_000) event.preventDefault();
+  saving.flush();
 });
+document.addEventListener("visibilitychange", () => { if (document.hidden && !leaving) saving.flush(); });
 
 // Back to a page that was left by sending: it must work again.
 addEventListener("pageshow", (event) => {
@@ -33,28 +56,15 @@ addEventListener("pageshow", (event) => {
 form.addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
     event.preventDefault();
-    form.requestSubmit(form.querySelector('[name="send"]'));
+    form.requestSubmit(send);
   }
 });
 
-picker.addEventListener("change", () => {
-  chosen.replaceChildren(...Array.from(picker.files, row));
-  chosen.hidden = picker.files.length === 0;
+// Which button a date belongs to must not be guessed.
+form.elements.send_at.addEventListener("input", (event) => {
+  send.lastElementChild.textContent = event.target.value ? send.dataset.later : send.dataset.now;
 });
 
-function row(file) {
-  const item = document.createElement("li");
-  const name = document.createElement("bdi");
-  const size = document.createElement("span");
-  name.textContent = file.name;
-  size.textContent = bytes(file.size);
-  size.className = file.size > limit ? "too-big" : "faint";
-  item.append(name, size);
-  return item;
-}
+form.elements.account.addEventListener("change", (event) => signWith(event.target.value));
 
-function bytes(count) {
-  const [unit, length] = count >= 1e6 ? ["megabyte", 1e6] : count >= 1e3 ? ["kilobyte", 1e3] : ["byte", 1];
-  const style = { style: "unit", unit, unitDisplay: "short", maximumFractionDigits: count < 10 * length ? 1 : 0 };
-  return new Intl.NumberFormat(document.documentElement.lang, style).format(count / length);
-}
+if (form.dataset.editor) import("./compose/editor.js");

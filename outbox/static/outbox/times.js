@@ -1,6 +1,10 @@
 // Keeps relative times true: "3m ago" would otherwise stand still while the page is open.
 // The words are those of the server, see `wording.ago`.
 
+// Pages speak of times in the reader's zone, which only the browser knows, see `person.browser_zone`.
+const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+if (zone) document.cookie = `outbox_time_zone=${zone}; path=/; max-age=31536000; SameSite=Lax`;
+
 const UNITS = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
 const words = new Intl.RelativeTimeFormat(document.documentElement.lang, { style: "narrow" });
 

@@ -5,6 +5,7 @@ Whether it can be sent is decided by `api.send_draft`, which names the field it 
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -17,7 +18,11 @@ from django.utils.translation import gettext_lazy
 
 from outbox import api
 from outbox.conf import get_conf
+from outbox.mail.addresses import AddressError, parse_address_list
+from outbox.mail.html import HtmlTooLongError, html_to_text
+from outbox.mail.html import clean_html as clean_composed
 from outbox.models import Account, Message
+from outbox.web.compose.pictures import shown_from, to_content_ids
 from outbox.web.wording import NORMAL, PRIORITIES, size
 
 _CONTENT_TYPE = re.compile(r"[A-Za-z0-9][\w.+-]{0,59}/[A-Za-z0-9][\w.+-]{0,63}", re.ASCII)
@@ -100,28 +105,77 @@ class DraftForm(forms.Form):
         strip=False,
         widget=forms.Textarea(attrs={"rows": 14}),
     )
+    html = forms.CharField(
+        label=gettext_lazy("Formatted text"),
+        required=False,
+        strip=False,
+        # Only a script that can edit it sends it back: without one, the plain text counts.
+        widget=forms.Textarea(attrs={"hidden": True, "disabled": True}),
+    )
+    send_at = forms.DateTimeField(
+        label=gettext_lazy("Leaves at"),
+        required=False,
+        input_formats=["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"],
+        widget=forms.DateTimeInput(format="%Y-%m-%dT%H:%M", attrs={"type": "datetime-local"}),
+        error_messages={"invalid": gettext_lazy("That is no date and time.")},
+    )
+    wants_report = forms.BooleanField(
+        label=gettext_lazy("Ask the servers for a report of delivery"), required=False
+    )
     attachments = ManyFilesField(label=gettext_lazy("Attachments"), required=False)
 
     def __init__(self, person: User, *args: Any, draft: Message | None = None, **kwargs: Any):
         super().__init__(*args, **kwargs)
+        self.draft = draft
         accounts = Account.objects.usable_by(person)
         self.fields["account"].queryset = accounts  # type: ignore[attr-defined]  # ModelChoiceField's
-        self.initial = _typed(draft) if draft else {"account": accounts.first(), **self.initial}
-        self.has_accounts = accounts.exists()
+        self.accounts = list(accounts)
+        first = self.accounts[0] if self.accounts else None
+        self.initial = _typed(draft) if draft else {"account": first, **self.initial}
 
     @property
     def uploads(self) -> Iterable[UploadedFile[Any]]:
         """The files that came with it."""
         return self.cleaned_data.get("attachments") or ()
 
+    def clean_html(self) -> str:
+        typed = to_content_ids(self.cleaned_data["html"], self.draft)
+        try:
+            return clean_composed(typed) if typed.strip() else ""
+        except HtmlTooLongError as error:
+            raise forms.ValidationError(_("This text is too long to be formatted.")) from error
+
     def as_fields(self) -> api.DraftFields:
         """Hand over what was typed; what is no valid choice is left out."""
         data = self.cleaned_data
+        texts = {name: data.get(name, "") for name in _TEXTS}
+        if html := data.get("html", ""):
+            texts["text"] = html_to_text(html)
         return api.DraftFields(
             account=data.get("account"),
             priority=data.get("priority") or NORMAL,
-            **{name: data.get(name, "") for name in _TEXTS},
+            html=html,
+            send_at=data.get("send_at"),
+            wants_report=data.get("wants_report", False),
+            **texts,
         )
+
+    @property
+    def wrong_addresses(self) -> dict[str, str]:
+        """What no mail could be sent to as it is typed now, by field."""
+        wrong = {}
+        for name in ADDRESS_FIELDS:
+            try:
+                parse_address_list(self.cleaned_data.get(name, ""))
+            except AddressError as error:
+                wrong[name] = str(error)
+        return wrong
+
+    def put_off_to(self, moment: dt.datetime | None) -> None:
+        """Have it leave at this moment, whatever was typed; None leaves it as it is."""
+        if moment is not None:
+            self.errors.pop("send_at", None)
+            self.cleaned_data["send_at"] = moment
 
     def object(self, field: str, text: str) -> None:
         """Put what `api` objects to at its field."""
@@ -130,12 +184,18 @@ class DraftForm(forms.Form):
     @property
     def has_more(self) -> bool:
         """Tell whether the seldom used fields say something, so that they are not folded away."""
-        names = ("cc", "bcc", "reply_to")
-        typed = any(self[name].value() or self[name].errors for name in names)
-        return typed or str(self["priority"].value() or NORMAL) != str(NORMAL)
+        typed = any(self[name].value() or self[name].errors for name in ADDRESS_FIELDS[1:])
+        is_plain = str(self["priority"].value() or NORMAL) == str(NORMAL)
+        return typed or not is_plain or bool(self["wants_report"].value())
+
+    @property
+    def is_scheduled(self) -> bool:
+        """Tell whether it is meant to leave at a time of its own."""
+        return bool(self["send_at"].value())
 
 
-_TEXTS = ("to", "cc", "bcc", "reply_to", "subject", "text")
+ADDRESS_FIELDS = ("to", "cc", "bcc", "reply_to")
+_TEXTS = (*ADDRESS_FIELDS, "subject", "text")
 
 
 def _typed(draft: Message) -> dict[str, Any]:
@@ -150,4 +210,7 @@ def _typed(draft: Message) -> dict[str, Any]:
         "subject": draft.subject,
         "priority": draft.priority,
         "text": kept.text,
+        "html": shown_from(kept.html, draft),
+        "send_at": draft.send_at,
+        "wants_report": draft.wants_report,
     }

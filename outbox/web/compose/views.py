@@ -6,12 +6,13 @@ nor a refused attachment loses a word; then the button that was pressed is obeye
 
 from __future__ import annotations
 
-from typing import Any
+from http import HTTPStatus
 
+from django.apps import apps
 from django.contrib import messages
-from django.core.files.uploadedfile import UploadedFile
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
 from django.utils.crypto import get_random_string
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
@@ -20,14 +21,15 @@ from outbox import api
 from outbox.conf import get_conf
 from outbox.exceptions import DraftConflictError, InvalidMailError, NotADraftError
 from outbox.models import Message
+from outbox.web.compose import later, pictures, signatures
+from outbox.web.compose.advice import Advice, advice_on
 from outbox.web.compose.forms import DraftForm, content_type_of
+from outbox.web.compose.saving import PAGE_MAX, begun_here, page_mark, save_form
 from outbox.web.numbers import number
 from outbox.web.person import PersonRequest, signed_in
 
-COMPOSED = "outbox.composed"  # session: forms of new mail → the mail they made
-COMPOSED_KEPT = 20
-TOKEN_MAX = 22
 PREFILLED = ("to", "cc", "bcc", "subject", "text")  # what a link to the composer may bring along
+EDITOR = "django_prose_editor"  # the app whose editor is used where it is installed
 
 
 @signed_in
@@ -35,10 +37,14 @@ PREFILLED = ("to", "cc", "bcc", "subject", "text")  # what a link to the compose
 def compose(request: PersonRequest) -> HttpResponse:
     """Begin a mail; the first save makes it a draft with an address of its own."""
     if request.method == "POST":
-        known = _composed_before(request)
+        known = begun_here(request)
         return _obey(request, None) if known is None else _edit(request, known)
     initial = {name: request.GET[name] for name in PREFILLED if name in request.GET}
-    return _page(request, DraftForm(request.user, initial=initial), None)
+    form = DraftForm(request.user, initial=initial)
+    account = form.accounts[0] if form.accounts else None
+    text = signatures.put_below(initial.get("text", ""), account, request.preferences)
+    form.initial["text"] = text
+    return _page(request, form, None)
 
 
 @signed_in
@@ -75,37 +81,18 @@ def _edit(request: PersonRequest, message: Message) -> HttpResponse:
     return _page(request, DraftForm(request.user, draft=message), message)
 
 
-def _composed_before(request: PersonRequest) -> Message | None:
-    """Return the mail that this very form already made.
-
-    A browser may send a form twice: back to the composer after Send, and Send again. The second
-    time concerns the mail of the first, instead of a second one.
-    """
-    made: dict[str, int] = request.session.get(COMPOSED, {})
-    pk = made.get(request.POST.get("form", ""), 0)
-    return Message.objects.visible_to(request.user).filter(pk=pk).first()
-
-
-def _remember_composed(request: PersonRequest, saved: Message) -> None:
-    if form := request.POST.get("form", "")[:TOKEN_MAX]:
-        made = [*request.session.get(COMPOSED, {}).items(), (form, saved.pk)]
-        request.session[COMPOSED] = dict(made[-COMPOSED_KEPT:])
-
-
 def _obey(request: PersonRequest, draft: Message | None) -> HttpResponse:
     form = DraftForm(request.user, request.POST, request.FILES, draft=draft)
     form.is_valid()
+    form.put_off_to(later.moment_of(request.POST.get("later")))
     try:
-        saved = api.save_draft(
-            request.user, form.as_fields(), draft=draft, version=_version(request, draft)
-        )
-        if draft is None:
-            _remember_composed(request, saved)
+        saved = save_form(request, form)
         _attach(form, saved)
         return _act(request, form, saved)
     except DraftConflictError:
-        assert draft is not None
-        return _conflict(request, form, draft)
+        kept = draft or begun_here(request)
+        assert kept is not None
+        return _conflict(request, form, kept)
     except NotADraftError:
         assert draft is not None
         messages.warning(request, _("It was sent or discarded meanwhile; nothing was changed."))
@@ -115,13 +102,9 @@ def _obey(request: PersonRequest, draft: Message | None) -> HttpResponse:
 def _attach(form: DraftForm, saved: Message) -> None:
     for upload in form.uploads:
         try:
-            _attach_one(saved, upload)
+            api.attach(saved, upload.name or "", content_type_of(upload), upload.read())
         except InvalidMailError as error:
             form.object("attachments", str(error))
-
-
-def _attach_one(saved: Message, upload: UploadedFile[Any]) -> None:
-    api.attach(saved, upload.name or "", content_type_of(upload), upload.read())
 
 
 def _act(request: PersonRequest, form: DraftForm, saved: Message) -> HttpResponse:
@@ -130,42 +113,73 @@ def _act(request: PersonRequest, form: DraftForm, saved: Message) -> HttpRespons
         return redirect("outbox:draft", saved.pk)
     if form.errors:
         return _page(request, form, saved)
-    if "send" not in request.POST:
+    if not {"send", "later"} & request.POST.keys():
         messages.success(request, _("Draft saved."))
         return redirect("outbox:draft", saved.pk)
+    return _send(request, form, saved)
+
+
+def _send(request: PersonRequest, form: DraftForm, saved: Message) -> HttpResponse:
+    if saved.send_at and saved.send_at < timezone.now():
+        form.object("send_at", _("That time is past. Choose another, or leave it empty to send."))
+        return _page(request, form, saved)
+    advised = set(request.POST.getlist("advised"))
+    advice = advice_on(saved)
+    if not form.wrong_addresses and {one.key for one in advice} - advised:
+        return _page(request, form, saved, advice)
     try:
-        api.send_draft(saved, actor=request.user)
+        for picture in pictures.unused(saved, saved.draft.html):
+            api.detach(saved, picture.pk)
+        undo_for = request.preferences.undo_after_send
+        api.send_draft(saved, actor=request.user, undo_for=undo_for)
     except InvalidMailError as error:
         form.object(error.field, str(error))
         return _page(request, form, saved)
     return redirect("outbox:message", saved.pk)
 
 
-def _version(request: HttpRequest, draft: Message | None) -> int | None:
-    """Read which state of the draft was edited; what is no number fits none."""
-    if draft is None:
-        return None
-    return number(request.POST.get("version")) or 0
-
-
-def _page(request: PersonRequest, form: DraftForm, draft: Message | None) -> HttpResponse:
-    attachments = list(draft.attachments.all()) if draft else []
+def _page(
+    request: PersonRequest,
+    form: DraftForm,
+    draft: Message | None,
+    advice: list[Advice] | None = None,
+) -> HttpResponse:
     context = {
         "form": form,
         "draft": draft,
         "version": draft.draft.version if draft else "",
-        "attachments": attachments,
-        "token": "" if draft else get_random_string(TOKEN_MAX),
+        "attachments": list(draft.attachments.all()) if draft else [],
+        "mark": page_mark(request) or get_random_string(PAGE_MAX),
         "limit": get_conf().max_message_bytes,
+        "advice": advice,
+        "presets": later.presets(),
+        "zone": timezone.get_current_timezone_name(),
+        "signatures": signatures.by_account(form.accounts, request.preferences),
+        "has_editor": apps.is_installed(EDITOR),
+        "is_rich": _is_rich(request, form, draft),
         "page": "compose",
         "folder": "drafts" if draft else "",
     }
     # 422 keeps a browser from taking the answer for a finished act.
-    status = 422 if form.errors else 200
+    status = HTTPStatus.UNPROCESSABLE_ENTITY if form.errors or advice else HTTPStatus.OK
     return render(request, "outbox/compose.html", context, status=status)
+
+
+def _is_rich(request: PersonRequest, form: DraftForm, draft: Message | None) -> bool:
+    """Tell whether the editor opens at once: for formatted text, and for who always wants it."""
+    if draft is not None and (draft.draft.html or draft.draft.text.strip()):
+        return bool(form["html"].value())
+    return request.preferences.writes_rich
 
 
 def _conflict(request: PersonRequest, form: DraftForm, draft: Message) -> HttpResponse:
     stored = Message.objects.select_related("draft").get(pk=draft.pk)
-    context = {"form": form, "draft": stored, "folder": "drafts", "had_files": bool(form.uploads)}
-    return render(request, "outbox/compose_conflict.html", context, status=409)
+    context = {
+        "form": form,
+        "draft": stored,
+        "mark": page_mark(request),
+        "mine": {name: request.POST[name] for name in form.fields if name in request.POST},
+        "folder": "drafts",
+        "had_files": bool(form.uploads),
+    }
+    return render(request, "outbox/compose_conflict.html", context, status=HTTPStatus.CONFLICT)

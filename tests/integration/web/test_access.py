@@ -12,7 +12,8 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils.html import escape
 
-from outbox.models import Account, Message
+from outbox import api
+from outbox.models import Account, Contact, Message
 from tests.integration.web.conftest import signed_in
 
 
@@ -33,6 +34,17 @@ ADDRESSES = [
     Address("compose", others=200),
     Address("draft", ("draft",)),
     Address("discard", ("draft",)),
+    Address("compose-save", owner=405, others=405),
+    Address("draft-save", ("draft",), owner=405, others=405),
+    Address("draft-files", ("draft",), owner=405, others=405),
+    Address("picture", ("draft", "picture")),
+    Address("undo", ("mail",), owner=405, others=405),
+    Address("contacts", others=200),
+    Address("suggest", others=200),
+    Address("contact-add", others=200),
+    Address("contact", ("contact",)),
+    Address("contact-forget", ("contact",), owner=405, others=405),
+    Address("preferences", others=200),
     Address("message", ("mail",)),
     Address("live", ("mail",)),
     Address("content", ("mail", "tab")),
@@ -57,11 +69,15 @@ WITH_PERMIT = {"preview"}  # asked for by a frame without a session; it has a te
 @pytest.fixture
 def known(mail: Message, draft: Message, account: Account) -> dict[str, object]:
     attachment = draft.attachments.get()
+    picture = api.attach(draft, "dot.png", "image/png", b"\x89PNG", content_id="dot@outbox.invalid")
+    contact = Contact.objects.get(owner=mail.owner, address="jane@example.com")
     return {
         "mail": mail.pk,
         "draft": draft.pk,
         "account": account.pk,
         "attachment": attachment.pk,
+        "picture": picture.pk,
+        "contact": contact.pk,
         "folder": "sent",
         "tab": "headers",
         "part": "1.2",
@@ -90,18 +106,21 @@ def test_nobody_sees_anything_before_signing_in(address: Address, known: dict[st
     assert answer["Location"] == f"{reverse('login')}?next={url}"
 
 
-POSTED = ("draft", "discard", "cancel", "retry", "settle", "release", "account", "account-test")
+POSTED = (
+    "draft", "draft-save", "draft-files", "discard", "undo", "cancel", "retry", "settle", "release",
+    "account", "account-test", "contact", "contact-forget",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("name", POSTED)
 def test_a_post_from_others_changes_nothing(
     name: str, known: dict[str, object], ben: User, carl: User
 ) -> None:
-    before = (list(Message.objects.values()), list(Account.objects.values()))
+    before = (list(Message.objects.values_list()), list(Account.objects.values_list()))
     address = next(address for address in ADDRESSES if address.name == name)
     for other in (ben, carl):
         assert signed_in(other).post(_reverse(address, known)).status_code == 404
-    assert (list(Message.objects.values()), list(Account.objects.values())) == before
+    assert (list(Message.objects.values_list()), list(Account.objects.values_list())) == before
 
 
 def test_the_table_above_knows_every_address() -> None:

@@ -48,7 +48,7 @@ def test_send_queues_the_mail_and_leads_to_its_page(as_anna: Client, account: Ac
 
 def test_a_form_sent_twice_makes_one_mail(as_anna: Client, account: Account) -> None:
     page = as_anna.get(reverse("outbox:compose"))
-    fields = typed(account, form=page.context["token"], version="", send="1")
+    fields = typed(account, form=page.context["mark"], version="", send="1")
     first = as_anna.post(reverse("outbox:compose"), fields)
     again = as_anna.post(reverse("outbox:compose"), fields, follow=True)
     assert Message.objects.count() == 1
@@ -61,7 +61,7 @@ def test_a_new_form_makes_a_new_mail_even_with_the_same_text(
 ) -> None:
     for _ in range(2):
         page = as_anna.get(reverse("outbox:compose"))
-        fields = typed(account, form=page.context["token"], send="1")
+        fields = typed(account, form=page.context["mark"], send="1")
         as_anna.post(reverse("outbox:compose"), fields)
     assert Message.objects.count() == 2
 

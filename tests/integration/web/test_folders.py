@@ -109,10 +109,10 @@ def test_a_list_costs_the_same_however_long_it_is(
 ) -> None:
     sent_mails(anna, 3)
     url = reverse("outbox:folder", args=["sent"])
-    with django_assert_num_queries(7):  # session, user, page, recipients, three counts
+    with django_assert_num_queries(8):  # session, user, preferences, page, recipients, counts
         as_anna.get(url)
     sent_mails(anna, 60)
-    with django_assert_num_queries(7):
+    with django_assert_num_queries(8):
         as_anna.get(url)
 
 

@@ -1,0 +1,122 @@
+"""What is odd about a mail that is about to go, as advice: its writer may send it all the same.
+
+Nothing here refuses anything; what cannot be sent at all is told by `api.send_draft`.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from outbox.mail.addresses import AddressError, parse_address_list
+from outbox.models import Message, Recipient, Session, State
+from outbox.web.wording import inert, size
+
+MANY_VISIBLE = 10  # so many people who see each other's addresses are worth a second look
+LATELY = dt.timedelta(days=30)
+BASE64_GROWTH = 78 / 57  # 57 bytes become a line of 76 characters and its end (RFC 2045 6.8)
+_REFUSED = (State.FAILED, State.BOUNCED, State.EXPIRED)
+# Words by which people say that something is attached, in the languages of the site and beside it.
+_ATTACHED = re.compile(
+    r"\b(?:attached|attachments?|enclosed|enclosures?|angehängt|im anhang|anbei|ci-joint)\b"
+    r"|附件|附上|随信附",
+    re.IGNORECASE,
+)
+_QUOTED = re.compile(r"^>.*$", re.MULTILINE)  # what somebody else wrote
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """One odd thing; `key` tells whether it was said before."""
+
+    key: str
+    text: str
+    detail: str = ""  # a server's own words
+
+
+def advice_on(draft: Message) -> list[Advice]:
+    """Return what is odd about a saved draft, most telling first."""
+    return [advice for look in _LOOKS for advice in look(draft)]
+
+
+def _empty_subject(draft: Message) -> Iterator[Advice]:
+    if not draft.subject.strip():
+        yield Advice("subject", _("The subject is empty."))
+
+
+def _missing_attachment(draft: Message) -> Iterator[Advice]:
+    own_words = re.split(r"^-- $", _QUOTED.sub("", draft.draft.text), flags=re.MULTILINE)[0]
+    said = _ATTACHED.search(f"{draft.subject}\n{own_words}")
+    if said and not draft.attachments.exists():
+        text = _("The text says “%(word)s”, but nothing is attached.")
+        yield Advice("attachment", text % {"word": said[0]})
+
+
+def _many_visible(draft: Message) -> Iterator[Advice]:
+    count = len(_keys(f"{draft.draft.to}\n{draft.draft.cc}"))
+    if count > MANY_VISIBLE:
+        text = ngettext(
+            "%(count)d person will see the address. Bcc would hide it.",
+            "%(count)d people will see each other's addresses. Bcc would hide them.",
+            count,
+        )
+        yield Advice("visible", text % {"count": count})
+
+
+def _failed_lately(draft: Message) -> Iterator[Advice]:
+    content = draft.draft
+    addresses = _keys("\n".join((content.to, content.cc, content.bcc)))
+    rows = Recipient.objects.filter(
+        address__in=addresses, message__owner=draft.owner_id, settled_at__gt=timezone.now() - LATELY
+    )
+    latest = {row.address: row for row in rows.order_by("settled_at")}
+    for address, row in latest.items():
+        if row.state in _REFUSED:
+            text = _("The last mail to %(address)s did not arrive.")
+            reply = inert(row.reply_text or row.reason)
+            detail = f"{row.reply_code} {reply}" if row.reply_code else reply
+            yield Advice(f"failed {address}", text % {"address": inert(address)}, detail)
+
+
+def _too_large(draft: Message) -> Iterator[Advice]:
+    limit = _announced_size(draft)
+    files = sum(draft.attachments.values_list("size", flat=True))
+    text_size = len(draft.draft.text.encode()) + len(draft.draft.html.encode())
+    expected = round(files * BASE64_GROWTH) + text_size
+    if limit and expected > limit:
+        text = _(
+            "On its way the mail has about %(size)s; the server of this account said it takes"
+            " %(limit)s at most."
+        )
+        yield Advice("size", text % {"size": size(expected), "limit": size(limit)})
+
+
+def _announced_size(draft: Message) -> int:
+    """Return the SIZE that the account's server named last (RFC 1870); 0 where it named none."""
+    sessions = Session.objects.filter(destination__account=draft.account_id or 0)
+    latest = sessions.order_by("-pk").values_list("extensions", flat=True).first() or {}
+    named = str(latest.get("SIZE", ""))
+    return int(named) if named.isascii() and named.isdigit() else 0
+
+
+def _keys(typed: str) -> set[str]:
+    """Return the mailboxes of what was typed, none where it does not read."""
+    try:
+        return {address.spec for address in parse_address_list(typed)}
+    except AddressError:
+        return set()
+
+
+_LOOKS: tuple[Callable[[Message], Iterator[Advice]], ...] = (
+    _missing_attachment,
+    _empty_subject,
+    _failed_lately,
+    _too_large,
+    _many_visible,
+)

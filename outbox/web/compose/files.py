@@ -1,0 +1,79 @@
+"""Put files into a draft while it is written, take them out, and show the pictures of its text."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from django.http import Http404, HttpResponse, JsonResponse
+from django.shortcuts import get_object_or_404
+from django.template.loader import render_to_string
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import cache_control
+from django.views.decorators.http import require_POST, require_safe
+
+from outbox import api
+from outbox.exceptions import InvalidMailError, NotADraftError
+from outbox.models import Attachment, Message
+from outbox.web.compose import pictures
+from outbox.web.compose.forms import ManyFilesField, content_type_of
+from outbox.web.numbers import number
+from outbox.web.person import PersonRequest, signed_in
+
+
+@signed_in
+@require_POST
+def files(request: PersonRequest, pk: int) -> HttpResponse:
+    """Add the files sent along, or remove the one named; answer with the list as it is now."""
+    draft = get_object_or_404(Message.objects.visible_to(request.user), pk=pk)
+    try:
+        added = _add(request, draft)
+        if removed := number(request.POST.get("remove")):
+            api.detach(draft, removed)
+    except InvalidMailError as error:
+        return JsonResponse({"problem": str(error)}, status=HTTPStatus.UNPROCESSABLE_ENTITY)
+    except NotADraftError:
+        problem = _("This mail was sent or discarded meanwhile; nothing is saved any more.")
+        return JsonResponse({"problem": problem}, status=HTTPStatus.GONE)
+    context = {"draft": draft, "attachments": list(draft.attachments.all())}
+    return JsonResponse(
+        {
+            "list": render_to_string("outbox/_files.html", context, request),
+            "pictures": [pictures.address_of(one) for one in added if one.content_id],
+        }
+    )
+
+
+def _add(request: PersonRequest, draft: Message) -> list[Attachment]:
+    """Attach what came; a picture for the text gets a Content-ID."""
+    added = []
+    for upload in ManyFilesField(required=False).clean(request.FILES.getlist("attachments")):
+        content_type = content_type_of(upload)
+        is_inline = "inline" in request.POST and content_type in pictures.TYPES
+        added.append(
+            api.attach(
+                draft,
+                upload.name or "",
+                content_type,
+                upload.read(),
+                content_id=pictures.new_content_id() if is_inline else "",
+            )
+        )
+    return added
+
+
+@signed_in
+@require_safe
+@cache_control(private=True, max_age=86_400, immutable=True)
+def picture(request: PersonRequest, pk: int, picture: int) -> HttpResponse:
+    """Show a picture of the text in the editor."""
+    mine = Attachment.objects.filter(message__in=Message.objects.visible_to(request.user))
+    kept = get_object_or_404(mine.exclude(content_id=""), pk=picture, message=pk)
+    if kept.content_type not in pictures.TYPES:
+        raise Http404
+    try:
+        response = HttpResponse(kept.read(), content_type=kept.content_type)
+    except OSError as error:
+        raise Http404 from error
+    response["X-Content-Type-Options"] = "nosniff"
+    response["Content-Security-Policy"] = "default-src 'none'; sandbox"
+    return response

@@ -1,0 +1,78 @@
+"""Save a draft while it is written, without leaving the page.
+
+The page sends all it holds, and hears what it needs to go on: where the draft is now, its version,
+and which addresses could not be written to. Files take a way of their own.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from django.http import HttpResponse, JsonResponse
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST
+
+from outbox import api
+from outbox.exceptions import DraftConflictError, NotADraftError
+from outbox.models import Message
+from outbox.web.compose.forms import DraftForm
+from outbox.web.numbers import number
+from outbox.web.person import PersonRequest, signed_in
+
+PAGE_MAX = 22  # characters of the mark of a page
+
+
+@signed_in
+@require_POST
+def save(request: PersonRequest, pk: int | None = None) -> HttpResponse:
+    """Keep what was typed so far; the first time, it becomes a draft."""
+    draft = begun_here(request) if pk is None else _own(request, pk)
+    form = DraftForm(request.user, request.POST, draft=draft)
+    form.is_valid()
+    try:
+        saved = save_form(request, form)
+    except DraftConflictError:
+        return JsonResponse({"conflict": True}, status=HTTPStatus.CONFLICT)
+    except NotADraftError:
+        problem = _("This mail was sent or discarded meanwhile; nothing is saved any more.")
+        return JsonResponse({"problem": problem}, status=HTTPStatus.GONE)
+    return JsonResponse(
+        {
+            "draft": reverse("outbox:draft", args=[saved.pk]),
+            "save": reverse("outbox:draft-save", args=[saved.pk]),
+            "files": reverse("outbox:draft-files", args=[saved.pk]),
+            "version": saved.draft.version,
+            "wrong": form.wrong_addresses,
+        }
+    )
+
+
+def save_form(request: PersonRequest, form: DraftForm) -> Message:
+    """Save the form as its draft. Raises DraftConflictError and NotADraftError."""
+    return api.save_draft(
+        request.user,
+        form.as_fields(),
+        draft=form.draft,
+        version=None if form.draft is None else number(request.POST.get("version")) or 0,
+        page=page_mark(request),
+    )
+
+
+def page_mark(request: PersonRequest) -> str:
+    """Read which page this was typed in."""
+    return request.POST.get("form", "")[:PAGE_MAX]
+
+
+def begun_here(request: PersonRequest) -> Message | None:
+    """Return the mail that this very page already began.
+
+    A browser may send a form twice: back to the composer after Send, and Send again, or a save
+    whose answer got lost. The second time concerns the mail of the first, instead of a second one.
+    """
+    return api.begun_on(request.user, page_mark(request))
+
+
+def _own(request: PersonRequest, pk: int) -> Message:
+    return get_object_or_404(Message.objects.visible_to(request.user), pk=pk)

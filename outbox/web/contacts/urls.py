@@ -1,0 +1,13 @@
+"""Where the address book is."""
+
+from django.urls import path
+
+from outbox.web.contacts import views
+
+urlpatterns = [
+    path("", views.contacts, name="contacts"),
+    path("suggest/", views.suggest, name="suggest"),
+    path("add/", views.add, name="contact-add"),
+    path("<int:pk>/", views.contact, name="contact"),
+    path("<int:pk>/forget/", views.forget, name="contact-forget"),
+]

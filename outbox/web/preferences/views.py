@@ -1,0 +1,32 @@
+"""One page to say how one wants to read and write."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone, translation
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods
+
+from outbox.models import Preferences
+from outbox.web.person import PersonRequest, browser_zone, signed_in
+from outbox.web.preferences.forms import PreferencesForm
+
+
+@signed_in
+@require_http_methods(["GET", "POST"])
+def preferences(request: PersonRequest) -> HttpResponse:
+    """Show and change them; they hold from the next page on."""
+    kept = Preferences.of(request.user.pk)
+    form = PreferencesForm(request.POST or None, instance=kept, browser_zone=browser_zone(request))
+    if request.method == "POST" and form.is_valid():
+        chosen = form.save()
+        with translation.override(chosen.language or translation.get_language()):
+            messages.success(request, _("Preferences saved."))
+        return redirect("outbox:preferences")
+    context = {"form": form, "now": timezone.localtime(), "page": "preferences"}
+    status = HTTPStatus.UNPROCESSABLE_ENTITY if form.errors else HTTPStatus.OK
+    return render(request, "outbox/preferences.html", context, status=status)
