@@ -5,6 +5,7 @@ import os
 import threading
 
 from outbox.conf import get_conf
+from outbox.delivery.away import DATABASE_AWAY
 from outbox.delivery.engine import Engine
 
 logger = logging.getLogger(__name__)
@@ -39,5 +40,7 @@ def stop() -> None:
 def _run(engine: Engine) -> None:
     try:
         engine.run()
+    except DATABASE_AWAY as error:
+        logger.warning("The engine ended, the next task starts another: %s", error)
     except Exception:
         logger.exception("The engine ended on a defect; the next task starts another.")

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from django.db import DatabaseError, transaction
 from django.db.models import F, Q
 
+from outbox.delivery.away import DATABASE_AWAY
 from outbox.delivery.schedule import moment_after
 from outbox.models import (
     DUE,
@@ -58,6 +59,8 @@ def sweep(using: str) -> Swept:
                 setattr(swept, name, getattr(swept, name) + count)
                 if count < _AT_ONCE:
                     break
+        except DATABASE_AWAY as error:
+            logger.warning("The sweep's step “%s” has to wait for the database: %s", name, error)
         except Exception:
             logger.exception("The sweep's step “%s” failed; the others go on.", name)
     return swept

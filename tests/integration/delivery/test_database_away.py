@@ -4,12 +4,15 @@ import datetime as dt
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.conf import LazySettings
+from django.db import connection
 from django.utils import timezone
 
 from outbox import signals
+from outbox.delivery.sweep import sweep
 from outbox.models import Attempt, Outcome, Recipient, Session, Slot, State
 from outbox.signals import Change
 from outbox.testing.pytest_plugin import StartLab
@@ -217,3 +220,20 @@ def test_a_session_whose_commit_was_lost_on_the_way_back_is_written_once(
     session = Session.objects.get()
     assert Attempt.objects.get().session_id == session.pk
     assert session.opening_lines
+
+
+def test_a_sweep_meanwhile_says_so_in_a_line(
+    outage: Outage, caplog: pytest.LogCaptureFixture
+) -> None:
+    outage.begin()
+    with ThreadPoolExecutor(1) as elsewhere:
+        elsewhere.submit(_sweep_and_close).result()
+    outage.end()
+    assert {record.levelname for record in caplog.records} == {"WARNING"}, "a traceback each time"
+
+
+def _sweep_and_close() -> None:
+    try:
+        sweep("default")
+    finally:
+        connection.close()
