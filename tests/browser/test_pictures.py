@@ -57,7 +57,8 @@ def addresses(shown: dict[str, Message]) -> dict[str, str]:
         "compose": reverse("outbox:compose"),
         "draft": reverse("outbox:draft", args=[shown["draft"].pk]),
         "accounts": reverse("outbox:accounts"),
-        "account-add": reverse("outbox:account-add"),
+        "account-begin": reverse("outbox:account-add"),
+        "account-add": f"{reverse('outbox:account-add')}?address=anna@gmail.com",
         "account": reverse("outbox:account", args=[shown["draft"].account_id]),
         "retry": reverse("outbox:retry", args=[shown["partial"].pk]),
         "cancel": reverse("outbox:cancel", args=[shown["deferred"].pk]),
@@ -169,7 +170,7 @@ def menu(page: "Page", _shown: dict[str, Message]) -> None:
 
 
 def failed_connection(page: "Page", _shown: dict[str, Message]) -> None:
-    page.goto(reverse("outbox:account-add"))
+    page.goto(f"{reverse('outbox:account-add')}?address=")
     page.get_by_label("Server", exact=True).fill("127.0.0.1")
     page.get_by_label("Port").fill("1")
     page.get_by_role("button", name="Test connection").click()
@@ -177,7 +178,7 @@ def failed_connection(page: "Page", _shown: dict[str, Message]) -> None:
 
 
 def wrong_account(page: "Page", _shown: dict[str, Message]) -> None:
-    page.goto(reverse("outbox:account-add"))
+    page.goto(f"{reverse('outbox:account-add')}?address=")
     page.get_by_label("Server", exact=True).fill("not a host")
     page.get_by_role("button", name="Save account").click()
     page.locator("#id_host_error").wait_for()

@@ -1,5 +1,6 @@
 """An account as a person describes it. The stored password never comes here."""
 
+import datetime as dt
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
@@ -14,6 +15,20 @@ from outbox.models import Account
 from outbox.web.accounts.hosts import clean_host
 
 SERVER_FIELDS = frozenset({"host", "port", "security", "username", "password", "secret_is_token"})
+MORE_FIELDS = frozenset(
+    {
+        "signature",
+        "shared_with",
+        "groups",
+        "is_app_default",
+        "max_connections",
+        "per_minute",
+        "per_day",
+        "on_uncertain",
+        "resend_hours",
+    }
+)
+RESEND_MAX = 120  # hours; later the mail itself has expired
 
 
 if TYPE_CHECKING:
@@ -37,6 +52,13 @@ class AccountForm(AccountModelForm):
         help_text=gettext_lazy("User names, separated by commas."),
         widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
     )
+    resend_hours = forms.IntegerField(
+        label=gettext_lazy("Hours until then"),
+        min_value=1,
+        max_value=RESEND_MAX,
+        required=False,
+        help_text=gettext_lazy("Time for you to find out whether the mail arrived after all."),
+    )
 
     class Meta:
         model = Account
@@ -45,6 +67,7 @@ class AccountForm(AccountModelForm):
             "from_name",
             "from_address",
             "reply_to",
+            "signature",
             "host",
             "port",
             "security",
@@ -59,6 +82,8 @@ class AccountForm(AccountModelForm):
         )
         widgets: ClassVar = {
             "groups": forms.CheckboxSelectMultiple,
+            "on_uncertain": forms.RadioSelect,
+            "signature": forms.Textarea(attrs={"rows": 4}),
             "security": forms.RadioSelect,
             "from_address": forms.TextInput(attrs={"inputmode": "email", "spellcheck": "false"}),
             "host": forms.TextInput(attrs={"spellcheck": "false", "autocapitalize": "off"}),
@@ -69,6 +94,10 @@ class AccountForm(AccountModelForm):
             "name": gettext_lazy("Such as “Work”."),
             "host": gettext_lazy("Your provider calls it the SMTP or outgoing server."),
             "reply_to": gettext_lazy("Only if answers should go elsewhere."),
+            "signature": gettext_lazy(
+                "Stands below what you write with this account, instead of the one in your "
+                "preferences."
+            ),
             "port": gettext_lazy("587 with STARTTLS, 465 with TLS."),
             "username": gettext_lazy("Leave empty for a server that needs no login."),
             "groups": "",
@@ -79,6 +108,8 @@ class AccountForm(AccountModelForm):
     def __init__(self, person: User, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.person = person
+        hours = self.instance.resend_after // dt.timedelta(hours=1)
+        self.initial.setdefault("resend_hours", hours or 1)
         if self.instance.has_secret:
             self.fields["password"].help_text = _("One is stored. Leave it empty to keep it.")
         if self.instance.pk:
@@ -115,6 +146,12 @@ class AccountForm(AccountModelForm):
     def clean_host(self) -> str:
         return clean_host(self.cleaned_data["host"], allow_private=get_conf().allow_private_hosts)
 
+    def clean(self) -> dict[str, Any] | None:
+        """Take the hours for what they are; without any the account's own stay."""
+        if hours := self.cleaned_data.get("resend_hours"):
+            self.instance.resend_after = dt.timedelta(hours=hours)
+        return super().clean()
+
     def clean_shared_with(self) -> list[User]:
         names = {name.strip() for name in self.cleaned_data["shared_with"].split(",")} - {""}
         found = list(User.objects.filter(username__in=names, is_active=True))
@@ -132,6 +169,11 @@ class AccountForm(AccountModelForm):
                 _("“%(name)s” is used for that; only one account can be.") % {"name": other.name}
             )
         return wanted
+
+    @property
+    def has_more_errors(self) -> bool:
+        """Tell whether something is wrong among what a new account's page folds away."""
+        return not MORE_FIELDS.isdisjoint(self.errors)
 
     @property
     def server_errors(self) -> dict[str, list[str]]:

@@ -10,4 +10,6 @@ urlpatterns = [
     path("add/test/", views.probe, name="account-add-test"),
     path("<int:pk>/", views.account, name="account"),
     path("<int:pk>/test/", views.probe, name="account-test"),
+    path("<int:pk>/retry/", views.try_now, name="account-retry"),
+    path("<int:pk>/remove/", views.remove, name="account-remove"),
 ]

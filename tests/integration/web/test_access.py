@@ -60,6 +60,8 @@ ADDRESSES = [
     Address("account-add-test", owner=405, others=405),
     Address("account", ("account",)),
     Address("account-test", ("account",), owner=405, others=405),
+    Address("account-retry", ("account",), owner=405, others=405),
+    Address("account-remove", ("account",)),
 ]
 
 FOR_ALL = {"htmx"}  # a script, the same for everybody

@@ -1,0 +1,123 @@
+"""A route that lets nothing through is told to whom it concerns, and can be tried at once."""
+
+import datetime as dt
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from outbox.models import Account, Circuit, Destination
+from tests.integration.web.conftest import signed_in
+from tests.integration.web.test_accounts import described
+
+REFUSED = "535 5.7.8 Error: authentication failed"
+NOTICE = "cannot send: somebody has to act"
+
+
+@pytest.fixture
+def route(account: Account) -> Destination:
+    """The route of Anna's account after its login was refused."""
+    return Destination.objects.create(
+        account=account,
+        circuit=Circuit.OPEN,
+        circuit_until=timezone.now() + dt.timedelta(minutes=10),
+        circuit_reason=REFUSED,
+        circuit_needs_person=True,
+    )
+
+
+def seen(client: Client, name: str = "list", *args: object) -> str:
+    return client.get(reverse(f"outbox:{name}", args=args)).content.decode()
+
+
+@pytest.mark.usefixtures("route")
+@pytest.mark.parametrize("name", ["list", "compose", "account-add"])
+def test_the_owner_is_told_on_every_page(as_anna: Client, name: str) -> None:
+    page = seen(as_anna, name)
+    assert "“Work” " + NOTICE in page
+    assert REFUSED in page
+
+
+@pytest.mark.usefixtures("route")
+def test_others_are_not_asked_to_act(ben: User, carl: User) -> None:
+    assert NOTICE not in seen(signed_in(ben))
+    assert NOTICE not in seen(signed_in(carl))
+    given = seen(signed_in(ben), "accounts")
+    assert REFUSED in given
+    assert "Try again now" not in given
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param({"circuit_needs_person": False}, id="time alone may help"),
+        pytest.param({"circuit": Circuit.CLOSED}, id="it is over"),
+    ],
+)
+def test_there_is_no_notice_where_nobody_has_to_act(
+    as_anna: Client, route: Destination, change: dict[str, object]
+) -> None:
+    Destination.objects.filter(pk=route.pk).update(**change)
+    assert NOTICE not in seen(as_anna)
+
+
+def test_list_and_page_tell_it_themselves_once(as_anna: Client, route: Destination) -> None:
+    for page in (seen(as_anna, "accounts"), seen(as_anna, "account", route.account_id)):
+        assert page.count(REFUSED) == 1
+        assert "Its mail waits for somebody to act." in page
+        assert "Try again now" in page
+
+
+def test_the_page_of_another_account_still_tells_it(
+    as_anna: Client, route: Destination, anna: User
+) -> None:
+    other = Account.objects.create(owner=anna, name="Home", host="mail.example.org")
+    assert NOTICE in seen(as_anna, "account", other.pk)
+
+
+def test_trying_again_closes_the_circuit(as_anna: Client, route: Destination) -> None:
+    retry = reverse("outbox:account-retry", args=[route.account_id])
+    assert b"is tried again now" in as_anna.post(retry, follow=True).content
+    route.refresh_from_db()
+    assert route.circuit == Circuit.CLOSED
+    assert not route.circuit_needs_person
+    assert b"Nothing held the mail" in as_anna.post(retry, follow=True).content
+
+
+def test_only_its_owner_may_try_again(route: Destination, ben: User, carl: User) -> None:
+    retry = reverse("outbox:account-retry", args=[route.account_id])
+    for other in (ben, carl):
+        assert signed_in(other).post(retry).status_code == 404
+    route.refresh_from_db()
+    assert route.circuit == Circuit.OPEN
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_tried"), [({"password": "new one"}, True), ({"name": "Other"}, False)]
+)
+def test_a_changed_login_is_tried_at_once(
+    as_anna: Client, route: Destination, fields: dict[str, str], is_tried: bool
+) -> None:
+    account = route.account
+    same = {"host": account.host, "port": "587", "security": "starttls", "password": ""}
+    url = reverse("outbox:account", args=[account.pk])
+    as_anna.post(url, described(username="anna", **same) | fields)
+    route.refresh_from_db()
+    assert (route.circuit == Circuit.CLOSED) is is_tried
+
+
+def test_a_limit_that_is_reached_is_told(as_anna: Client, account: Account) -> None:
+    account.per_minute = 5
+    account.save()
+    Destination.objects.create(
+        account=account,
+        minute_count=5,
+        paused_until=timezone.now() + dt.timedelta(seconds=40),
+        paused_reason="the limit of 5 recipients a minute is reached",
+    )
+    page = seen(as_anna, "accounts")
+    assert "a limit is reached" in page
+    Account.objects.update(per_minute=500)
+    assert "a limit is reached" not in seen(as_anna, "accounts")

@@ -1,0 +1,151 @@
+"""A new account begins with an address; what is known of its server is filled in."""
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+
+from outbox.models import Account
+from outbox.testing.mailserver import MailServer
+from tests.integration.web.conftest import signed_in
+from tests.integration.web.test_accounts import described
+
+ADD = reverse("outbox:account-add")
+TEST = reverse("outbox:account-add-test")
+
+
+def filled(client: Client, address: str) -> dict[str, object]:
+    """What the page that follows the question is filled with."""
+    form = client.get(ADD, {"address": address}).context["form"]
+    return {name: form[name].value() for name in form.fields}
+
+
+def test_it_begins_with_one_question(as_anna: Client) -> None:
+    page = as_anna.get(ADD).content.decode()
+    assert 'name="address"' in page
+    assert 'name="host"' not in page
+
+
+def test_a_known_provider_leaves_only_the_password_to_be_typed(anna: User) -> None:
+    User.objects.filter(pk=anna.pk).update(first_name="Anna", last_name="Lindqvist")
+    known = filled(signed_in(anna), "anna@gmail.com")
+    assert known["host"] == "smtp.gmail.com"
+    assert known["port"] == 465
+    assert known["security"] == "tls"
+    assert known["username"] == known["from_address"] == "anna@gmail.com"
+    assert known["from_name"] == "Anna Lindqvist"
+    assert known["name"] == "Gmail"
+    assert not known["password"]
+
+
+def test_it_says_what_kind_of_password_is_wanted(as_anna: Client) -> None:
+    assert "app password" in as_anna.get(ADD, {"address": "a@gmail.com"}).content.decode()
+    assert "authorization code" in as_anna.get(ADD, {"address": "a@qq.com"}).content.decode()
+    assert filled(as_anna, "a@outlook.com")["secret_is_token"] is True
+
+
+def test_of_an_unknown_domain_nothing_is_guessed(as_anna: Client) -> None:
+    answer = as_anna.get(ADD, {"address": "Anna L. <anna@example.invalid>"})
+    assert "Nothing is known about example.invalid" in answer.content.decode()
+    form = answer.context["form"]
+    assert not form["host"].value()
+    assert form["from_address"].value() == "anna@example.invalid"
+    assert form["from_name"].value() == "Anna L."
+
+
+def test_everything_can_be_filled_in_by_hand(as_anna: Client) -> None:
+    answer = as_anna.get(ADD, {"address": ""})
+    assert 'name="host"' in answer.content.decode()
+    assert "Nothing is known" not in answer.content.decode()
+
+
+def test_what_is_no_address_is_told_at_the_field(as_anna: Client) -> None:
+    answer = as_anna.get(ADD, {"address": "anna@"})
+    assert answer.status_code == 422
+    assert "has no domain" in answer.content.decode()
+    assert 'value="anna@"' in answer.content.decode()
+
+
+def test_what_is_folded_away_opens_where_something_is_wrong_in_it(as_anna: Client) -> None:
+    folded = '<details class="more-groups">'
+    assert folded in as_anna.post(ADD, described(host="")).content.decode()
+    assert folded not in as_anna.post(ADD, described(max_connections="0")).content.decode()
+
+
+def test_the_signature_and_the_hours_are_kept(as_anna: Client) -> None:
+    fields = described(signature="Anna\nAccounts", on_uncertain="resend", resend_hours="6")
+    as_anna.post(ADD, fields)
+    account = Account.objects.get()
+    assert account.signature == "Anna\r\nAccounts".replace("\r", "")
+    assert account.resend_after.total_seconds() == 6 * 3600
+    as_anna.post(reverse("outbox:account", args=[account.pk]), described(resend_hours=""))
+    account.refresh_from_db()
+    assert account.resend_after.total_seconds() == 6 * 3600
+
+
+def reached(server: MailServer, **fields: str) -> dict[str, str]:
+    where = {"host": server.host, "port": str(server.port), "security": "none"}
+    return described(username="", **where) | fields
+
+
+def test_a_test_before_saving_counts_for_what_is_saved(
+    as_anna: Client, mail_server: MailServer
+) -> None:
+    assert b"It works." in as_anna.post(TEST, reached(mail_server)).content
+    as_anna.post(ADD, reached(mail_server))
+    assert Account.objects.get().tested_at is not None
+
+
+@pytest.mark.parametrize(
+    ("changed", "is_tested"),
+    [
+        ({"name": "Other", "from_name": "A."}, True),
+        ({"port": "1"}, False),
+        ({"host": "127.0.0.2"}, False),
+        ({"username": "anna", "password": "pale fire"}, False),
+    ],
+)
+def test_a_test_counts_as_long_as_server_and_login_stay(
+    as_anna: Client, mail_server: MailServer, changed: dict[str, str], is_tested: bool
+) -> None:
+    as_anna.post(TEST, reached(mail_server))
+    as_anna.post(ADD, reached(mail_server))
+    account = Account.objects.get()
+    as_anna.post(reverse("outbox:account", args=[account.pk]), reached(mail_server, **changed))
+    account.refresh_from_db()
+    assert (account.tested_at is not None) is is_tested
+
+
+def test_testing_a_stored_account_as_it_stands_is_noted_at_once(
+    as_anna: Client, mail_server: MailServer
+) -> None:
+    as_anna.post(ADD, reached(mail_server))
+    account = Account.objects.get()
+    assert account.tested_at is None
+    test = reverse("outbox:account-test", args=[account.pk])
+    as_anna.post(test, reached(mail_server, username="x", password="y"))
+    account.refresh_from_db()
+    assert account.tested_at is None
+    as_anna.post(test, reached(mail_server))
+    account.refresh_from_db()
+    assert account.tested_at is not None
+
+
+def test_a_failed_test_is_not_noted(as_anna: Client, mail_server: MailServer) -> None:
+    as_anna.post(TEST, reached(mail_server, port="1"))
+    as_anna.post(ADD, reached(mail_server, port="1"))
+    assert Account.objects.get().tested_at is None
+
+
+def test_an_account_is_removed_after_a_question(as_anna: Client, account: Account) -> None:
+    remove = reverse("outbox:account-remove", args=[account.pk])
+    assert b"Remove the account" in as_anna.get(remove).content
+    assert Account.objects.exists()
+    as_anna.post(remove)
+    assert not Account.objects.exists()
+
+
+@pytest.mark.usefixtures("mail")
+def test_before_it_is_removed_waiting_mail_is_counted(as_anna: Client, account: Account) -> None:
+    page = as_anna.get(reverse("outbox:account-remove", args=[account.pk])).content.decode()
+    assert "1 mail still waits" in page

@@ -1,0 +1,180 @@
+"""From an address to its server, against a real DNS server on loopback with made-up zones."""
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import dns.message
+import dns.rcode
+import dns.resolver
+import dns.rrset
+import pytest
+from pytest_django import Settings
+
+from outbox.mail.addresses import parse_address
+from outbox.web.accounts import discovery
+from outbox.web.accounts.discovery import suggest
+from outbox.web.accounts.providers import PROVIDERS, Wants, by_domain, by_exchanger
+
+Zone = dict[tuple[str, str], list[str]]
+
+
+@contextmanager
+def dns_server(zone: Zone, *, silent: bool = False) -> Iterator[dns.resolver.Resolver]:
+    """Answer from `zone` ((name, kind) → records) over UDP; give a resolver that asks it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+
+        def answer() -> None:
+            while True:
+                data, sender = server.recvfrom(4096)
+                if not data:
+                    return
+                if not silent:
+                    server.sendto(_answer(data, zone), sender)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        resolver = dns.resolver.Resolver(configure=False)
+        resolver.nameservers = ["127.0.0.1"]
+        resolver.port = server.getsockname()[1]
+        try:
+            yield resolver
+        finally:
+            server.sendto(b"", server.getsockname())  # an empty datagram ends the thread
+            thread.join()
+
+
+def _answer(data: bytes, zone: Zone) -> bytes:
+    query = dns.message.from_wire(data)
+    question = query.question[0]
+    kind = question.rdtype.name
+    found = zone.get((str(question.name), kind))
+    reply = dns.message.make_response(query)
+    if found is None:
+        reply.set_rcode(dns.rcode.NXDOMAIN)
+    elif found:
+        reply.answer.append(dns.rrset.from_text(question.name, 60, "IN", kind, *found))
+    return reply.to_wire()
+
+
+def test_a_known_provider_is_known_without_asking_anybody() -> None:
+    found = suggest(parse_address("Anna <anna@GMail.com>"))
+    assert found is not None
+    assert (found.host, found.port, found.security) == ("smtp.gmail.com", 465, "tls")
+    assert found.username == "anna@GMail.com"
+    assert "app password" in found.hint
+
+
+SUBMISSIONS = ("_submissions._tcp.example.com.", "SRV")
+SUBMISSION = ("_submission._tcp.example.com.", "SRV")
+MX = ("example.com.", "MX")
+
+ZONES = [
+    pytest.param(
+        {SUBMISSIONS: ["0 1 465 mail.example.com."]},
+        ("mail.example.com", 465, "tls"),
+        id="TLS from the first byte",
+    ),
+    pytest.param(
+        {SUBMISSION: ["0 1 587 mail.example.com."]},
+        ("mail.example.com", 587, "starttls"),
+        id="STARTTLS",
+    ),
+    pytest.param(
+        {SUBMISSION: ["0 1 587 b.example.com."], SUBMISSIONS: ["9 1 465 a.example.com."]},
+        ("a.example.com", 465, "tls"),
+        id="TLS is preferred whatever the priority",
+    ),
+    pytest.param(
+        {SUBMISSIONS: ["0 0 0 ."], SUBMISSION: ["0 1 587 mail.example.com."]},
+        ("mail.example.com", 587, "starttls"),
+        id="decidedly no TLS",
+    ),
+    pytest.param(
+        {SUBMISSION: ["5 9 1 far.example.com.", "1 2 2 light.example.com.", "1 7 3 own.example."]},
+        ("own.example", 3, "starttls"),
+        id="lowest priority, then highest weight",
+    ),
+    pytest.param(
+        {MX: ["10 mx.example.com.", "5 aspmx.l.google.com."]},
+        ("smtp.gmail.com", 465, "tls"),
+        id="a domain that lives at a known provider",
+    ),
+    pytest.param(
+        {SUBMISSIONS: [], MX: ["5 example-com.mail.protection.outlook.com."]},
+        ("smtp.office365.com", 587, "starttls"),
+        id="the name exists, without such a record",
+    ),
+]
+
+
+@pytest.mark.parametrize(("zone", "expected"), ZONES)
+def test_a_domain_may_name_its_server_itself(zone: Zone, expected: tuple[str, int, str]) -> None:
+    with dns_server(zone) as resolver:
+        found = suggest(parse_address("anna@example.com"), resolver)
+    assert found is not None
+    assert (found.host, found.port, found.security) == expected
+    assert found.username == "anna@example.com"
+
+
+NOTHING = [
+    pytest.param({}, "anna@example.com", id="no such names"),
+    pytest.param({MX: ["5 mx.example.com."]}, "anna@example.com", id="an MX of nobody known"),
+    pytest.param({MX: ["5 evilgoogle.com."]}, "anna@example.com", id="a look-alike"),
+    pytest.param({SUBMISSION: ["0 0 0 ."]}, "anna@example.com", id="decidedly none"),
+    pytest.param({}, "anna@[192.0.2.1]", id="an address without a domain"),
+]
+
+
+@pytest.mark.parametrize(("zone", "address"), NOTHING)
+def test_nothing_is_guessed(zone: Zone, address: str) -> None:
+    with dns_server(zone) as resolver:
+        assert suggest(parse_address(address), resolver) is None
+
+
+def test_an_address_in_chinese_is_asked_for_in_a_labels() -> None:
+    zone = {("_submissions._tcp.xn--fiqs8s.", "SRV"): ["0 1 465 mail.example.cn."]}
+    with dns_server(zone) as resolver:
+        found = suggest(parse_address("anna@中国"), resolver)
+    assert found is not None
+    assert found.host == "mail.example.cn"
+
+
+def test_a_silent_dns_costs_its_patience_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(discovery, "PATIENCE", 0.3)
+    began = time.monotonic()
+    with dns_server({}, silent=True) as resolver:
+        assert suggest(parse_address("anna@example.com"), resolver) is None
+    assert 0.2 < time.monotonic() - began < 2
+
+
+def test_nobody_is_asked_where_it_is_switched_off(settings: Settings) -> None:
+    settings.OUTBOX = settings.OUTBOX | {"AUTOCONFIG": False}
+    with dns_server({SUBMISSIONS: ["0 1 465 mail.example.com."]}) as resolver:
+        assert suggest(parse_address("anna@example.com"), resolver) is None
+    assert suggest(parse_address("anna@gmail.com")) is not None
+
+
+def test_a_host_without_any_dns_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none() -> dns.resolver.Resolver:
+        raise dns.resolver.NoResolverConfiguration
+
+    monkeypatch.setattr(dns.resolver, "Resolver", none)
+    assert suggest(parse_address("anna@example.com")) is None
+
+
+def test_no_domain_stands_twice_in_the_table() -> None:
+    domains = [domain for provider in PROVIDERS for domain in provider.domains]
+    assert len(domains) == len(set(domains))
+    assert all(provider.domains or provider.exchangers for provider in PROVIDERS)
+
+
+@pytest.mark.parametrize("provider", PROVIDERS, ids=lambda provider: provider.host)
+def test_each_provider_is_found_by_each_of_its_names(provider: object) -> None:
+    known = next(one for one in PROVIDERS if one is provider)
+    assert all(by_domain(domain) is known for domain in known.domains)
+    assert all(by_exchanger(f"mx1.{name}.") is known for name in known.exchangers)
+    assert known.wants in Wants
