@@ -1,0 +1,5 @@
+"""A project of somebody else: `django-admin startproject` and Celery, as their own guides say."""
+
+from shop.celery import app as celery_app
+
+__all__ = ["celery_app"]
