@@ -7,7 +7,8 @@ in C, and the statement is the same for one row and for a thousand.
 
 import datetime as dt
 import json
-from collections.abc import Collection, Sequence
+import re
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,8 @@ class Column:
     keeps: bool = False  # None leaves what is there
 
 
+_ONLY_IF_ASKED = 2**31  # runs of a query after which it would be prepared unasked
+_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 _ID = Column("id", "bigint")
 _NOW = {
     "postgresql": "statement_timestamp()",
@@ -75,10 +78,12 @@ def insert_rows(
     rows: Sequence[Sequence[Any]],
     *,
     now_for: Collection[str] = (),
+    behind: str = "",
 ) -> list[int]:
     """Insert `rows`, each in the order of `columns`; return their new ids in the rows' order.
 
-    A column of `now_for` whose value is None gets the database's present time.
+    A column of `now_for` whose value is None gets the database's present time. `behind` is SQL of
+    ours that follows, such as what happens on a conflict.
     """
     if not rows:
         return []
@@ -90,7 +95,10 @@ def insert_rows(
         for column in columns
     )
     # The WHERE keeps SQLite from reading a join into the statement's end.
-    sql = f"INSERT INTO {table} ({names}) SELECT {chosen} FROM {source} WHERE true RETURNING id"  # noqa: S608  # names are ours
+    sql = (
+        f"INSERT INTO {table} ({names}) SELECT {chosen} FROM {source} WHERE true {behind} "  # noqa: S608  # names are ours
+        "RETURNING id"
+    )
     # Both databases number the rows in the order in which they are inserted.
     return sorted(row[0] for row in _fetch(using, sql, text))
 
@@ -132,6 +140,18 @@ def fetch(using: str, sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
         return list(cursor.fetchall())
 
 
+def fetch_each(
+    using: str, sql: str, parameters: Iterable[Sequence[Any]]
+) -> list[list[tuple[Any, ...]]]:
+    """Run a query of ours for each set of parameters; the server works while the next is made."""
+    connection = connections[using]
+    if not (connection.vendor == "postgresql" and get_conf().prepare_statements):
+        return [fetch(using, sql, params) for params in parameters]
+    with connection.wrap_database_errors, _ready(connection).pipeline():
+        cursors = [_executed(connection, sql, params) for params in parameters]
+        return [list(cursor.fetchall()) for cursor in cursors]
+
+
 def _values(
     using: str, columns: Sequence[Column], rows: Sequence[Sequence[Any]]
 ) -> tuple[str, str]:
@@ -141,21 +161,30 @@ def _values(
         names = [column.name for column in columns]
         typed = ", ".join(f"{column.name} {column.type}" for column in columns)
         records = [dict(zip(names, row, strict=True)) for row in rows]
-        text = json.dumps(records, default=_iso, ensure_ascii=False)
-        return f"json_to_recordset(%s::json) AS v({typed})", text
+        return f"json_to_recordset(%s::json) AS v({typed})", as_json(records)
     chosen = ", ".join(
         f"json_extract(j.value, '$[{number}]') AS {column.name}"
         for number, column in enumerate(columns)
     )
     source = f"(SELECT {chosen} FROM json_each(%s) AS j) AS v"  # noqa: S608
     adapt = connections[using].ops.adapt_datetimefield_value
-    return source, json.dumps(rows, default=adapt, ensure_ascii=False)
+    return source, as_json(rows, adapt)
 
 
 def _iso(value: Any) -> str:
     if isinstance(value, dt.datetime):
         return value.isoformat()
     raise TypeError(f"{type(value).__name__} has no place in a bulk statement")
+
+
+def as_json(value: Any, adapt: Callable[[Any], Any] = _iso) -> str:
+    """Write rows as one JSON text that a database takes: without NUL and halves of characters."""
+    text = json.dumps(value, default=adapt, ensure_ascii=False)
+    if "\\u0000" in text:
+        text = _NUL.sub(r"\1\\ufffd", text)
+    if not text.isascii():
+        text = text.encode("utf-8", "replace").decode()
+    return text
 
 
 def _fetch(using: str, sql: str, text: str) -> list[tuple[Any, ...]]:
@@ -166,9 +195,21 @@ def _run_prepared(
     connection: BaseDatabaseWrapper, sql: str, params: Sequence[Any]
 ) -> list[tuple[Any, ...]]:
     """Let the server parse and plan once: Django's own cursor writes values into the statement."""
+    with connection.wrap_database_errors:
+        _ready(connection)
+        with _executed(connection, sql, params) as cursor:
+            return list(cursor.fetchall()) if cursor.description else []
+
+
+def _ready(connection: BaseDatabaseWrapper) -> Any:
+    """Return psycopg's own connection, which Django tells to prepare nothing, not even if asked."""
+    connection.ensure_connection()
+    if connection.connection.prepare_threshold is None:
+        connection.connection.prepare_threshold = _ONLY_IF_ASKED
+    return connection.connection
+
+
+def _executed(connection: BaseDatabaseWrapper, sql: str, params: Sequence[Any]) -> Any:
     import psycopg
 
-    connection.ensure_connection()
-    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
-        cursor.execute(sql.encode(), params, prepare=True)
-        return list(cursor.fetchall()) if cursor.description else []
+    return psycopg.Cursor(connection.connection).execute(sql.encode(), params, prepare=True)

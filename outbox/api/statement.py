@@ -1,0 +1,119 @@
+"""The rows of queued mails, written by one statement: PostgreSQL's way.
+
+A mail queued outside a transaction costs one round trip and one commit; of a thousand, the server
+writes some while the next are put into words.
+"""
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import Any
+
+from django.db import connections
+from django.utils import timezone
+
+from outbox.api.outgoing import Checked
+from outbox.api.rows import MESSAGE, is_large, message_record, routes_of, store_large_sources
+from outbox.models import SMARTHOST_KEY, State
+from outbox.models.bulk import as_json, fetch, fetch_each
+
+_AT_ONCE = 200  # mails in one statement, at most
+
+# The mails of one statement. Without a route, or with a key that is known, a mail gives no row.
+_STORE = """
+WITH item AS MATERIALIZED (
+    SELECT nextval('outbox_message_id_seq') AS pk, routed.* FROM (
+        SELECT d.id AS destination, d.account_id AS account, v.*
+        FROM json_to_recordset(%b::json) AS v(n integer, sha256 text, urgency smallint, {typed})
+        LEFT JOIN outbox_destination d ON d.key = '{route}' AND d.account_id = COALESCE(
+            v.account_id, (SELECT a.id FROM outbox_account a WHERE a.is_app_default))
+        ORDER BY v.n
+    ) AS routed
+), stored AS (
+    INSERT INTO outbox_message (id, account_id, {names})
+    SELECT pk, account, {names} FROM item
+    WHERE (SELECT bool_and(destination IS NOT NULL) FROM item)
+    ON CONFLICT (idempotency_key) DO NOTHING
+    RETURNING id
+), sources AS (
+    INSERT INTO outbox_source (message_id, data, sha256, file)
+    SELECT pk, data, sha256, '' FROM (
+        SELECT item.pk, (%b::bytea[])[item.n] AS data, item.sha256
+        FROM item JOIN stored ON stored.id = item.pk
+    ) AS blob WHERE data IS NOT NULL
+), recipients AS (
+    INSERT INTO outbox_recipient (
+        message_id, destination_id, sender_key, priority, state, next_attempt_at, expires_at,
+        role, name, address, attempts, reply_enhanced, reply_text, reply_command, remote_host,
+        remote_queue_id, reason)
+    SELECT item.pk, item.destination, COALESCE(item.owner_id, 0), item.urgency, '{queued}',
+        COALESCE(item.send_at, statement_timestamp()), item.expires_at,
+        r.role, r.name, r.address, 0, '', '', '', '', '', ''
+    FROM json_to_recordset(%b::json)
+        AS r(place integer, n integer, role text, name text, address text)
+    JOIN item ON item.n = r.n JOIN stored ON stored.id = item.pk
+    ORDER BY r.place
+)
+SELECT item.n, stored.id, item.destination FROM item LEFT JOIN stored ON stored.id = item.pk
+""".format(  # noqa: S608  # names and constants are ours
+    typed=", ".join(f"{column.name} {column.type}" for column in MESSAGE),
+    names=", ".join(column.name for column in MESSAGE if column.name != "account_id"),
+    route=SMARTHOST_KEY,
+    queued=State.QUEUED.value,
+)
+
+
+def can_store(using: str) -> bool:
+    """Tell whether this database knows the statement."""
+    return connections[using].vendor == "postgresql"
+
+
+def is_alone(mails: Sequence[Checked]) -> bool:
+    """Tell whether these mails are written whole or not at all even without a transaction."""
+    return len(mails) <= _AT_ONCE and not any(map(is_large, mails))
+
+
+def store(mails: Sequence[Checked], using: str) -> list[int | None]:
+    """Write the rows; return the ids in the mails' order, None where the key is known already.
+
+    Outside a transaction it takes only what `is_alone`. Raises NoAccountError.
+    """
+    now = timezone.now()
+    groups = [mails[start : start + _AT_ONCE] for start in range(0, len(mails), _AT_ONCE)]
+    given = (_parameters(group, now) for group in groups)
+    answers = (
+        fetch_each(using, _STORE, given) if len(groups) > 1 else [fetch(using, _STORE, *given)]
+    )
+    ids: list[int | None] = []
+    for group, answer in zip(groups, answers, strict=True):
+        rows = answer
+        if any(destination is None for _, _, destination in rows):
+            routes_of(group)  # which makes them
+            rows = fetch(using, _STORE, _parameters(group, now))
+        ids += [pk for _, pk, _ in sorted(rows)]
+    store_large_sources(
+        [(pk, one) for pk, one in zip(ids, mails, strict=True) if pk is not None], using
+    )
+    return ids
+
+
+def _parameters(mails: Sequence[Checked], now: dt.datetime) -> list[Any]:
+    items: list[dict[str, Any]] = []
+    recipients: list[dict[str, Any]] = []
+    for number, one in enumerate(mails, start=1):
+        record = message_record(one, now)
+        record["n"] = number
+        record["sha256"] = one.facts.sha256
+        record["urgency"] = one.item.urgency
+        items.append(record)
+        recipients += [
+            {
+                "place": len(recipients) + place,
+                "n": number,
+                "role": each.role,
+                "name": each.name[:255],
+                "address": each.address,
+            }
+            for place, each in enumerate(one.item.recipients)
+        ]
+    sources = [None if is_large(one) else one.item.source for one in mails]
+    return [as_json(items), sources, as_json(recipients)]
