@@ -12,6 +12,8 @@ from django.contrib.contenttypes.models import ContentType
 from django.core.files.base import ContentFile
 from django.core.files.storage import Storage, storages
 from django.db import models
+from django.db.models.functions import Now
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from outbox.conf import get_conf
@@ -67,6 +69,10 @@ class Message(models.Model):
     snippet = models.CharField(max_length=160, blank=True)
     message_id = models.CharField(max_length=255, blank=True)  # the header, without brackets
     in_reply_to = models.CharField(max_length=255, blank=True)
+    made_from = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="made_into",
+        db_index=False,
+    )  # fmt: skip  # what a reply, a forward or a copy was made from
     priority = models.PositiveSmallIntegerField(default=3)  # X-Priority: 1 highest … 5 lowest
     tags = models.JSONField(default=list, blank=True)
     metadata = models.JSONField(default=dict, blank=True)
@@ -87,6 +93,8 @@ class Message(models.Model):
     wants_report = models.BooleanField(default=False, db_default=False)  # of delivery (RFC 3461)
 
     created_at = models.DateTimeField(auto_now_add=True)
+    # What lists are sorted by: when a draft was last saved, then when it was queued.
+    listed_at = models.DateTimeField(default=timezone.now, db_default=Now(), editable=False)
     queued_at = models.DateTimeField(null=True, blank=True)
     send_at = models.DateTimeField(null=True, blank=True)
     expires_at = models.DateTimeField(null=True, blank=True)
@@ -96,11 +104,19 @@ class Message(models.Model):
     class Meta:
         indexes = [
             # Each list page of one user, newest first.
-            models.Index(fields=["owner", "folder", "-id"], name="outbox_message_list"),
+            models.Index(
+                fields=["owner", "folder", "-listed_at", "-id"], name="outbox_message_list"
+            ),
             # The admin's list by state, over all owners.
             models.Index(fields=["folder", "-id"], name="outbox_message_folder"),
             # A bounce or reply is matched by the id it quotes.
             models.Index(fields=["message_id"], name="outbox_message_msgid"),
+            # What was made from a mail, on its page; most mail is made from none.
+            models.Index(
+                fields=["made_from"],
+                name="outbox_message_made_from",
+                condition=models.Q(made_from__isnull=False),
+            ),
             # The mail about one object of another app; most mail is about none.
             models.Index(
                 fields=["related_type", "related_id"],

@@ -9,9 +9,10 @@ from django.urls import reverse
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
+from outbox import api
 from outbox.models import Account, Folder, Message, State, Status
 from outbox.models.rollup import roll_up
-from outbox.web.messages.folders import PAGE_SIZE
+from outbox.web.messages.paging import PAGE_SIZE, Place
 
 OUTBOX = reverse("outbox:list")
 
@@ -74,7 +75,9 @@ def test_pages_are_keyed_and_meet_without_gap(anna: User, as_anna: Client) -> No
     assert subjects(as_anna.get(url, {"after": second.context["list"].newer})) == subjects(first)
 
 
-@pytest.mark.parametrize("key", ["", "x", "-3", "1" * 40, "٣", "1.5"])
+@pytest.mark.parametrize(
+    "key", ["", "x", "-3", "1" * 40, "٣", "1.5", "7", "1-", "-", "1-x", f"{10**18 - 1}-1"]
+)
 def test_a_nonsense_key_shows_the_first_page(anna: User, as_anna: Client, key: str) -> None:
     sent_mails(anna, 3)
     url = reverse("outbox:folder", args=["sent"])
@@ -100,7 +103,7 @@ def test_rows_are_sent_again_only_when_they_changed(as_anna: Client, mail: Messa
 def test_the_outbox_watches_itself_and_older_pages_do_not(anna: User, as_anna: Client) -> None:
     assert b"hx-trigger" in as_anna.get(OUTBOX).content
     mails = sent_mails(anna, 3)
-    older = as_anna.get(reverse("outbox:folder", args=["sent"]), {"before": mails[-1].pk})
+    older = as_anna.get(reverse("outbox:folder", args=["sent"]), {"before": str(Place.of(mails[-1]))})
     assert b"hx-trigger" not in older.content
 
 
@@ -109,13 +112,34 @@ def test_a_list_costs_the_same_however_long_it_is(
 ) -> None:
     sent_mails(anna, 3)
     url = reverse("outbox:folder", args=["sent"])
-    with django_assert_num_queries(8):  # session, user, preferences, page, recipients, counts
+    with django_assert_num_queries(
+        9
+    ):  # session, user, preferences, page, recipients, counts, notices
         as_anna.get(url)
     sent_mails(anna, 60)
-    with django_assert_num_queries(8):
+    with django_assert_num_queries(9):
         as_anna.get(url)
 
 
 def test_counts_in_the_navigation_end_at_99(anna: User, as_anna: Client) -> None:
     Message.objects.bulk_create(Message(owner=anna) for _ in range(120))
     assert "99+" in as_anna.get(OUTBOX).content.decode()
+
+
+def test_a_draft_that_is_sent_late_comes_to_the_top(
+    anna: User, as_anna: Client, account: Account, draft: Message
+) -> None:
+    later = api.save_draft(anna, api.DraftFields(account=account, to="jo@example.com", subject="B"))
+    api.send_draft(later, actor=anna)
+    api.send_draft(draft, actor=anna)
+    assert subjects(as_anna.get(OUTBOX)) == ["Figures", "B"]
+
+
+def test_mail_listed_at_one_moment_is_paged_without_gap(anna: User, as_anna: Client) -> None:
+    sent_mails(anna, 2 * PAGE_SIZE)
+    Message.objects.update(listed_at=timezone.now())
+    url = reverse("outbox:folder", args=["sent"])
+    first = as_anna.get(url)
+    second = as_anna.get(url, {"before": first.context["list"].older})
+    assert len({*subjects(first), *subjects(second)}) == 2 * PAGE_SIZE
+    assert subjects(as_anna.get(url, {"after": second.context["list"].newer})) == subjects(first)

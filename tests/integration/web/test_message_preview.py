@@ -27,7 +27,7 @@ def letter(mail: Message) -> Message:
     source.set_content("Hello Jane")
     source.add_alternative(HTML, subtype="html")
     _text, html = source.iter_parts()
-    html.add_related(b"png", "image", "png", cid="<dot>")  # type: ignore[attr-defined]  # a part is an EmailMessage
+    html.add_related(b"png", "image", "png", cid="<dot>")
     mail.source.data = source.as_bytes()
     mail.source.save()
     return mail

@@ -1,0 +1,85 @@
+"""The rows of a list of mail: what of each message is seen without opening it.
+
+Bodies, sources and transcripts are never loaded here.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from django.db.models import Count, Min
+
+from outbox.models import DUE, Message, Recipient, State
+from outbox.web.wording import NORMAL
+
+SUMMARISED = 3  # as many names stand in a queued mail's `to_summary`
+LISTED = (
+    "id",
+    "status",
+    "folder",
+    "subject",
+    "snippet",
+    "to_summary",
+    "recipient_count",
+    "attachment_count",
+    "priority",
+    "listed_at",
+    "send_at",
+)
+
+
+@dataclass(slots=True)
+class Row:
+    """One message in a list."""
+
+    message: Message
+    states: dict[str, int] = field(default_factory=dict)  # state → recipients in it
+    next_attempt_at: dt.datetime | None = None
+
+    @property
+    def is_mixed(self) -> bool:
+        """Tell whether its recipients differ, so that the status alone says too little."""
+        return len(self.states) > 1
+
+    @property
+    def more_people(self) -> int:
+        """How many recipients the summary leaves out."""
+        return max(0, self.message.recipient_count - SUMMARISED)
+
+    @property
+    def is_urgent(self) -> bool:
+        """Tell whether it goes before others."""
+        return self.message.priority < NORMAL
+
+
+def read_rows(found: Sequence[Message]) -> list[Row]:
+    """Set out these messages; one query, however many there are."""
+    states, due = _states([message.pk for message in found])
+    return [Row(message, states.get(message.pk, {}), due.get(message.pk)) for message in found]
+
+
+def _states(
+    keys: list[int],
+) -> tuple[Mapping[int, dict[str, int]], dict[int, dt.datetime]]:
+    """Count the recipients of each message by state, and find its next attempt."""
+    states: dict[int, dict[str, int]] = defaultdict(dict)
+    due: dict[int, dt.datetime] = {}
+    counted = (
+        Recipient.objects.filter(message__in=keys)
+        .order_by()
+        .values_list("message", "state")
+        .annotate(count=Count("id"), next=Min("next_attempt_at"))
+    )
+    for key, state, count, next_attempt_at in counted:
+        states[key][state] = count
+        if next_attempt_at and State(state) in DUE:
+            due[key] = min(next_attempt_at, due.get(key, next_attempt_at))
+    return {key: _ordered(counts) for key, counts in states.items()}, due
+
+
+def _ordered(counts: dict[str, int]) -> dict[str, int]:
+    """Put states in the order in which they are reached."""
+    return {state.value: counts[state] for state in State if state in counts}
