@@ -23,7 +23,7 @@ from outbox import smtp
 from outbox.delivery import claim, converse, route
 from outbox.delivery.away import DATABASE_AWAY
 from outbox.delivery.job import Job
-from outbox.delivery.record import Closed, Freed, GivenBack, Opened
+from outbox.delivery.record import Closed, Freed, GivenBack, Opened, clean
 from outbox.delivery.verdict import RouteEffect, judge_route
 from outbox.models import Circuit, Destination, Session
 from outbox.models.secrets import SecretUnreadableError
@@ -273,7 +273,7 @@ class Lane:
 
     async def _fail_open(self, job: Job, fault: smtp.SmtpFault) -> None:
         self._allowed = 1
-        retry_at = await self._report(judge_route(fault), fault.detail)
+        retry_at = await self._report(judge_route(fault), _told(fault))
         row = self._session_row(fault.facts, fault.transcript)
         self._engine.recorder.put(Opened(session=row))
         self._engine.recorder.put(Closed(session=row, closing=""))
@@ -414,6 +414,11 @@ class _Warm:
         self.session = session
         self.row = row
         self.identity = identity
+
+
+def _told(fault: smtp.SmtpFault) -> str:
+    """Say what broke off, with the server's own words where it had some: a person acts on them."""
+    return clean(f"{fault.detail}: {fault.reply}") if fault.reply else fault.detail
 
 
 def _identity(destination: Destination) -> tuple[object, ...]:
