@@ -2,6 +2,7 @@
 #
 #   make run      set up and run the whole site on this machine; PORT=8001 for another web port
 #   make test     the whole suite; STAGE=unit|sqlite|postgresql|browser, ARGS="-k name" for a part
+#   make faults   every fault of a server at every stage, over the engine; the suite runs a choice
 #   make check    lint, format, types, migrations, deployment
 #   make format   let ruff put the sources into shape
 #   make manage   a management command on the site of `make run`: make manage COMMAND="shell"
@@ -24,6 +25,9 @@ run: venv-run
 
 test: venv-dev
 	@$(VENV) -m dev.test $(addprefix --stage ,$(STAGE)) -- $(ARGS)
+
+faults: venv-dev
+	@FAULTS=all $(VENV) -m pytest -q tests/integration/delivery/test_fault_matrix.py $(ARGS)
 
 check: venv-dev
 	@$(VENV) -m dev.check
