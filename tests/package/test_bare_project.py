@@ -117,3 +117,16 @@ def test_its_checks_tell_what_is_missing_and_nothing_else(project: BareProject) 
 
 def test_its_models_need_no_further_migration(project: BareProject) -> None:
     project.manage("makemigrations", "--check", "--dry-run")
+
+
+@pytest.mark.parametrize(
+    "runner",
+    [
+        pytest.param(["-m", "pytest", "--ds=shop.settings", "shop/tests.py"], id="pytest"),
+        pytest.param(["manage.py", "test"], id="Django's"),
+    ],
+)
+def test_its_own_tests_see_what_it_mails(runner: list[str], project: BareProject) -> None:
+    told = project.run("-W", "error::DeprecationWarning", *runner)
+
+    assert re.search(r"\b4 passed|Ran 2 tests", told), told
