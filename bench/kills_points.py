@@ -6,17 +6,14 @@ nothing of this is known to the code it wraps. Linux and macOS only: it kills it
 
 import functools
 import inspect
-import json
 import os
 import signal
-import time
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-import psutil
-
+from bench.kills_log import note_kill, open_connections
 from outbox import api, bell, smtp
 from outbox.delivery import claim, converse, lease, record, recorder, route, sweep
 from outbox.smtp import connection, protocol, wire
@@ -61,14 +58,6 @@ class WebPoint(StrEnum):
     RUNG = "bell rung, not yet answered"
 
 
-def open_connections(pid: int) -> int:
-    """Count a process's TCP connections; all else it talks to is on socket files."""
-    return sum(
-        bool(found.raddr) and found.status != psutil.CONN_SYN_SENT
-        for found in psutil.Process(pid).net_connections("tcp")
-    )
-
-
 class Fuse:
     """Kills this process at the n-th pass of one point; the plan says which."""
 
@@ -108,13 +97,6 @@ class Fuse:
             entry=self._entry,
         )
         os.kill(os.getpid(), signal.SIGKILL)
-
-
-def note_kill(log: Path, *, kind: str, pids: list[int], connections: int, entry: str = "") -> None:
-    """Append a kill to the log, just before it happens."""
-    line = {"kind": kind, "at": time.time(), "pids": pids, "connections": connections}
-    with log.open("ab") as output:
-        output.write(json.dumps(line | {"entry": entry}).encode() + b"\n")
 
 
 def wrap(

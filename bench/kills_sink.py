@@ -12,7 +12,6 @@ import asyncio
 import json
 import os
 import random
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +23,7 @@ from outbox.testing.serving import serve_until_signalled, write_port
 
 MUTE, CUT, BUSY = 0.004, 0.004, 0.01  # share of the mails
 BUSY_RECIPIENT = 0.004  # share of the recipients
-CLOSED = 0.03  # share of the connections that hear 421
+CLOSED = 0.1  # share of the connections that hear 421
 REFUSED = "refused"  # a local part that begins so is refused for good
 QUICKEST, SLOWEST = 0.005, 0.02  # seconds before each group of replies
 
@@ -114,4 +113,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

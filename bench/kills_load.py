@@ -1,0 +1,300 @@
+"""The people and programs that use the site while it is being killed.
+
+A feeder queues mail through the api, a canceller takes some of it back, visitors press Send in the
+composer. Each writes down what it was promised; the judge compares that with what arrived.
+"""
+
+import datetime as dt
+import http.client
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any, TypeVar
+from urllib.parse import urlencode
+
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+from django.contrib.auth.models import User
+from django.contrib.sessions.backends.db import SessionStore
+from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
+from django.utils.crypto import get_random_string
+
+from bench.kills_sink import REFUSED
+from outbox import api
+from outbox.models import Account, Message, OnUncertain, Source
+
+T = TypeVar("T")
+RESEND_AFTER = dt.timedelta(seconds=3)
+BATCH = 10
+_BODY = b"The quick brown fox jumps over the lazy dog, again and again.\r\n" * 28
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """What a person who wanted a mail back was told."""
+
+    message_pk: int
+    stopped: int
+    too_late: int
+
+
+@dataclass(slots=True)
+class Promises:
+    """What the site said; each list is appended to by one thread and read at the end."""
+
+    queued: set[str] = field(default_factory=set)  # Message-IDs the api gave back
+    poisoned: set[str] = field(default_factory=set)  # of those, what nobody can send
+    cancelled: list[Cancelled] = field(default_factory=list)
+    cancelled_unheard: set[int] = field(default_factory=set)  # messages; the answer was lost
+    answered: list[str] = field(default_factory=list)  # subjects for which Send said yes
+    unanswered: list[str] = field(default_factory=list)  # subjects for which nobody answered
+
+
+def patiently(work: Callable[[], T], within: float = 60) -> T:
+    """Do database work, again and again while the database is away."""
+    deadline = time.monotonic() + within
+    while True:
+        try:
+            return work()
+        except (OperationalError, InterfaceError):
+            connection.close()
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+
+
+def make_accounts(ports: tuple[int, int], owner: User) -> list[Account]:
+    """Make an account for each policy and each sink."""
+    return [
+        Account.objects.create(
+            owner=owner,
+            name=f"{policy} {port}",
+            from_address="ann@kills.test",
+            host="127.0.0.1",
+            port=port,
+            security="none",
+            max_connections=6,
+            on_uncertain=policy,
+            resend_after=RESEND_AFTER,
+        )
+        for policy in (OnUncertain.RESEND, OnUncertain.HOLD)
+        for port in ports
+    ]
+
+
+class Load:
+    """All users at once."""
+
+    def __init__(
+        self,
+        accounts: list[Account],
+        web_port: int,
+        *,
+        total: int,
+        heap: int,
+        rate: float,
+        visitors: int,
+        seed: int,
+    ) -> None:
+        """Queue `heap` mails at once and `rate` a second from then on; `total` at the least."""
+        self.promises = Promises()
+        self._total = total
+        self._heap = heap
+        self._rate = rate
+        self._accounts = accounts
+        self._web_port = web_port
+        self._chance = random.Random(seed)  # noqa: S311  # variety; guards nothing
+        self._number = 0
+        self._recent: deque[int] = deque(maxlen=200)
+        self._is_last_call = threading.Event()
+        self._over = threading.Event()
+        jobs: list[tuple[Callable[..., None], tuple[Any, ...]]] = [
+            (self._feed, ()),
+            (self._cancel, ()),
+            *((self._visit, (number,)) for number in range(visitors)),
+        ]
+        self._threads = [
+            threading.Thread(target=self._guarded, args=(job, words), daemon=True)
+            for job, words in jobs
+        ]
+        self.defects: list[BaseException] = []
+
+    def start(self) -> None:
+        """Let them come."""
+        for thread in self._threads:
+            thread.start()
+
+    def finish(self, within: float) -> None:
+        """Let the feeder queue what is left, then send everybody home."""
+        self._is_last_call.set()
+        self._threads[0].join(within)
+        self._over.set()
+        for thread in self._threads:
+            thread.join(30)
+        self.check()
+
+    def check(self) -> None:
+        """Raise what somebody failed on."""
+        if self.defects:
+            raise self.defects[0]
+
+    def _guarded(self, job: Callable[..., None], words: tuple[Any, ...]) -> None:
+        try:
+            job(*words)
+        except Exception as error:  # noqa: BLE001  # told by `finish`
+            self.defects.append(error)
+        finally:
+            connection.close()
+
+    # The feeder
+
+    def _feed(self) -> None:
+        """Queue a first heap at once, then at a steady rate for as long as things die."""
+        began = time.monotonic()
+        while not self._over.is_set():
+            due = self._heap + int((time.monotonic() - began) * self._rate)
+            if self._is_last_call.is_set():
+                due = self._total
+            if self._is_last_call.is_set() and self._number >= due:
+                return
+            if due - self._number < BATCH and not self._is_last_call.is_set():
+                self._over.wait(0.05)  # a batch at a time: so visitors and canceller have their say
+                continue
+            count = min(BATCH, due - self._number)
+            self._queue([self._outgoing(self._number + offset) for offset in range(count)])
+            self._number += count
+
+    def _outgoing(self, number: int, **values: Any) -> api.Outgoing:
+        account = self._accounts[number % len(self._accounts)]
+        copies = 3 if self._chance.random() < 0.05 else 1
+        names = [f"r{number}-{copy}@far.test" for copy in range(copies)]
+        if self._chance.random() < 0.005:
+            names[0] = f"{REFUSED}{number}@far.test"
+        message_id = f"{number}.{get_random_string(8)}@kills.test"
+        head = (
+            f"From: Ann <ann@kills.test>\r\nTo: {names[0]}\r\nSubject: Mail {number}\r\n"
+            f"Message-ID: <{message_id}>\r\nDate: Mon, 03 Aug 2026 10:00:00 +0000\r\n\r\n"
+        )
+        return api.Outgoing(
+            source=head.encode() + _BODY,
+            envelope_sender="ann@kills.test",
+            recipients=[api.OutgoingRecipient(address=name) for name in names],
+            account=account,
+            owner=account.owner if number % 3 else None,
+            message_id=message_id,
+            **values,
+        )
+
+    def _queue(self, items: list[api.Outgoing]) -> None:
+        """A failed commit may have been one: then nobody was promised anything."""
+        try:
+            with transaction.atomic():
+                messages = api.queue_sources(items)
+                if self._chance.random() < 0.05:
+                    self._poison(messages[0])
+        except (DatabaseError, InterfaceError):
+            connection.close()
+            return
+        self.promises.queued.update(item.message_id for item in items)
+        self._recent.extend(message.pk for message in messages[1:])
+
+    def _poison(self, message: Message) -> None:
+        """Take its bytes away, as a storage that lost a file does."""
+        Source.objects.filter(message=message).delete()
+        self.promises.poisoned.add(message.message_id)
+
+    # The canceller
+
+    def _cancel(self) -> None:
+        """Take back mail that is about to be sent, and undo mail at the moment it is due."""
+        while not self._over.wait(self._chance.uniform(0.1, 0.4)):
+            if self._chance.random() < 0.5:
+                pk = self._undone()
+            else:
+                pk = self._chance.choice(list(self._recent)) if self._recent else None
+            if pk is None:
+                continue
+            try:
+                message = Message.objects.get(pk=pk)
+                told = api.cancel(message, why="changed my mind")
+            except (DatabaseError, InterfaceError):
+                connection.close()
+                self.promises.cancelled_unheard.add(pk)
+                continue
+            self.promises.cancelled.append(Cancelled(pk, told.stopped, told.too_late))
+
+    def _undone(self) -> int | None:
+        """Queue a mail that leaves in a moment, and come back in that moment."""
+        wait = self._chance.uniform(0.2, 0.6)
+        send_at = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=wait)
+        number = 10_000_000 + len(self.promises.cancelled)
+        item = self._outgoing(number, send_at=send_at, priority=1)
+        try:
+            message = api.queue_sources([item])[0]
+        except (DatabaseError, InterfaceError):
+            connection.close()
+            return None
+        self.promises.queued.add(item.message_id)
+        self._over.wait(wait + self._chance.uniform(0, 0.5))
+        return message.pk
+
+    # The visitors
+
+    def _visit(self, number: int) -> None:
+        """Press Send in the composer; when nobody answers, press it again every other time."""
+        user = User.objects.get()
+        cookie = patiently(lambda: _signed_in(user))
+        count = 0
+        while not self._over.wait(0.25):
+            count += 1
+            subject = f"Visitor {number} writes letter {count}"
+            form = {
+                "account": str(self._accounts[count % len(self._accounts)].pk),
+                "to": f"v{number}-{count}@far.test",
+                "subject": subject,
+                "priority": "3",
+                "text": "Hello",
+                "form": get_random_string(22),
+                "send": "1",
+            }
+            if self._press(form, cookie):
+                self.promises.answered.append(subject)
+                continue
+            self.promises.unanswered.append(subject)
+            if count % 2:
+                while not self._press(form, cookie) and not self._over.wait(0.5):
+                    pass
+
+    def _press(self, form: dict[str, str], cookie: str) -> bool:
+        """Tell whether the site said that it has the mail."""
+        token = "k" * 32
+        web = http.client.HTTPConnection("127.0.0.1", self._web_port, timeout=10)
+        try:
+            web.request(
+                "POST",
+                "/compose/",
+                urlencode(form | {"csrfmiddlewaretoken": token}),
+                {
+                    "Content-Type": "application/x-www-form-urlencoded",
+                    "Cookie": f"{cookie}; csrftoken={token}",
+                },
+            )
+            answer = web.getresponse()
+            answer.read()
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            web.close()
+        return answer.status == HTTPStatus.FOUND and "/messages/" in answer.headers["Location"]
+
+
+def _signed_in(user: User) -> str:
+    session = SessionStore()
+    session[SESSION_KEY] = str(user.pk)
+    session[BACKEND_SESSION_KEY] = "django.contrib.auth.backends.ModelBackend"
+    session[HASH_SESSION_KEY] = user.get_session_auth_hash()
+    session.create()
+    return f"sessionid={session.session_key}"

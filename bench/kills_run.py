@@ -1,0 +1,85 @@
+"""One run on a stage that stands: users come, things die, mail drains, the judge speaks."""
+
+import random
+import sys
+import time
+
+from django.contrib.auth.models import User
+from django.core.management import call_command
+from django.db.models import Q
+
+from bench.kills_director import FULL, SHORT, Director
+from bench.kills_evidence import Evidence, read_copies
+from bench.kills_judge import Judge, Verdict
+from bench.kills_load import Load, make_accounts, patiently
+from bench.kills_log import read_kills
+from bench.kills_stage import Stage
+from outbox import api
+from outbox.models import Message, Recipient, State
+
+KILLS_WITHIN = 900.0
+DRAIN_WITHIN = 240.0
+
+
+def run(stage: Stage, *, short: bool, seed: int) -> Verdict:
+    """Kill, drain and judge."""
+    scale = SHORT if short else FULL
+    call_command("migrate", verbosity=0)
+    owner = User.objects.create_user("ann", password="only here")  # noqa: S106  # and gone with it
+    accounts = make_accounts((stage.sink_port(0), stage.sink_port(1)), owner)
+    load = Load(
+        accounts,
+        stage.port,
+        total=scale.mails,
+        heap=scale.heap,
+        rate=scale.rate,
+        visitors=scale.visitors,
+        seed=seed,
+    )
+    director = Director(stage, scale, random.Random(seed))  # noqa: S311  # variety
+    director.write_plans()
+    stage.start_site()
+    load.start()
+    director.wait_for_traffic()
+    began = time.monotonic()
+    missed = director.run(KILLS_WITHIN, load.check)
+    say(f"killed within {time.monotonic() - began:.0f} s")
+    load.finish(DRAIN_WITHIN)
+    say(f"all queued after {time.monotonic() - began:.0f} s")
+    drain()
+    settle(stage)
+    drain()
+    say(f"drained after {time.monotonic() - began:.0f} s")
+    copies = read_copies(stage.ledger(number) for number in (0, 1))
+    verdict = Judge(Evidence(read_kills(stage.log), copies, load.promises)).judge()
+    verdict.findings += [f"Never came about: {entry}." for entry in missed]
+    verdict.findings += [f"Group {group} lives on without its head." for group in stage.orphans()]
+    return verdict
+
+
+def say(text: str) -> None:
+    """Tell how far it is."""
+    print(text, file=sys.stderr, flush=True)
+
+
+_MOVES = Q(state__in=[State.QUEUED, State.DEFERRED, State.SENDING]) | Q(
+    state=State.UNCERTAIN, next_attempt_at__isnull=False
+)
+
+
+def drain() -> None:
+    """Wait until nothing moves by itself any more, or long enough; the judge finds what is left."""
+    deadline = time.monotonic() + DRAIN_WITHIN
+    while patiently(Recipient.objects.filter(_MOVES).exists) and time.monotonic() < deadline:
+        time.sleep(0.2)
+
+
+def settle(stage: Stage) -> None:
+    """Do what a person does with the uncertain mail of a hold account: ask the receiver."""
+    copies = read_copies(stage.ledger(number) for number in (0, 1))
+    waiting = Recipient.objects.filter(state=State.UNCERTAIN).select_related("message")
+    for recipient in waiting:
+        message: Message = recipient.message
+        has_arrived = bool(copies.get((message.message_id, recipient.address)))
+        act = api.settle_as_sent if has_arrived else api.settle_as_unsent
+        act(message, recipients=[recipient], actor=None, why="The receiver was asked.")
