@@ -9,6 +9,7 @@ from outbox.api.acts import (
     settle_as_sent,
     settle_as_unsent,
 )
+from outbox.api.answers import Answer, answer
 from outbox.api.drafts import (
     DraftFields,
     begun_on,
@@ -28,6 +29,7 @@ from outbox.api.undo import take_back
 from outbox.delivery.probe import ProbeReport, ProbeStep, probe
 
 __all__ = [
+    "Answer",
     "CancelResult",
     "DraftFields",
     "Explanation",
@@ -39,6 +41,7 @@ __all__ = [
     "RouteHeld",
     "StatusReport",
     "WorkerSeen",
+    "answer",
     "attach",
     "begun_on",
     "cancel",

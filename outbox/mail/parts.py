@@ -60,6 +60,28 @@ def outline(source: bytes) -> Part:
     return made["1"]
 
 
+def is_file(part: Part) -> bool:
+    """Tell a file, a picture or an enclosed mail from the readable text and from what holds it."""
+    if part.content_type.startswith("multipart/"):
+        return False
+    return bool(part.disposition == "attachment" or part.name or part.content_id) or (
+        not part.content_type.startswith("text/")
+    )
+
+
+def files(tree: Part) -> list[Part]:
+    """List what a mail carries beside its text; an enclosed mail is one file with all it holds."""
+    found: list[Part] = []
+    stack = [tree]
+    while stack:
+        part = stack.pop()
+        if part is not tree and is_file(part):
+            found.append(part)
+        else:
+            stack.extend(reversed(part.children))
+    return found
+
+
 def part_bytes(source: bytes, path: str) -> bytes:
     """Decode one part's content. Raises KeyError where the message has no such part."""
     for entity in _entities(source):

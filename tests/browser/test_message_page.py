@@ -1,6 +1,6 @@
 """The message page in a browser: what one sees of the mail, and what one does with it."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.contrib.auth.models import User
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 PASSWORD = "correct horse"
+FILM = ("film.mp4", "video/mp4", b"x" * 1_100_000)
 
 
 @pytest.fixture
@@ -51,3 +52,30 @@ def test_a_letter_is_seen_as_its_reader_sees_it(page: "Page", anna: User) -> Non
     page.get_by_text('<h1 style="color:').wait_for()
     page.get_by_role("link", name="Preview").click()
     page.frame_locator("#preview-light").get_by_role("heading", name="News").wait_for()
+
+
+def test_a_failed_mail_is_mended_and_sent_anew_to_whom_it_failed(page: "Page", anna: User) -> None:
+    states = [("jane@example.com", State.SENT), ("nobody@example.org", State.FAILED)]
+    failed = mail(account(anna), "Figures", states, attachments=[("f.csv", "text/csv", b"1;2")])
+    sign_in(page)
+    page.goto(reverse("outbox:message", args=[failed.pk]))
+    page.get_by_role("button", name="Edit and resend").click()
+    page.get_by_role("heading", name="Draft").wait_for()
+    assert page.get_by_label("Subject").input_value() == "Figures"
+    assert page.get_by_role("link", name="f.csv").is_visible()
+    page.get_by_text("nobody@example.org").wait_for()
+    assert page.get_by_text("jane@example.com").count() == 0
+    page.goto(reverse("outbox:message", args=[failed.pk]))
+    page.locator("dd", has=page.get_by_role("link", name="Figures")).get_by_text("draft").wait_for()
+
+
+def test_what_cannot_be_forwarded_is_told_on_the_page(
+    page: "Page", anna: User, settings: Any
+) -> None:
+    sent = mail(account(anna), "Film", [("a@example.com", State.SENT)], attachments=[FILM])
+    settings.OUTBOX = {**settings.OUTBOX, "MAX_MESSAGE_BYTES": 1_000_000}
+    sign_in(page)
+    page.goto(reverse("outbox:message", args=[sent.pk]))
+    page.get_by_role("button", name="Forward").click()
+    page.get_by_text("the limit is 1 MB in all").wait_for()
+    assert page.get_by_role("heading", name="Film").is_visible()

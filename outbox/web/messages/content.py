@@ -9,7 +9,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy, pgettext_lazy
 
 from outbox.mail.html import clean_for_preview
-from outbox.mail.parts import Part, decoded_headers, outline, text_and_html
+from outbox.mail.parts import Part, decoded_headers, is_file, outline, text_and_html
 from outbox.models import Message, Source
 
 TABS: dict[str, str | Promise] = {
@@ -119,13 +119,4 @@ class Content:
         """Every part that is not the readable text itself."""
         if self.source is None:
             return []
-        return [part for part in outline(self.source).walk() if is_attachment(part)]
-
-
-def is_attachment(part: Part) -> bool:
-    """Tell whether a part is offered by itself: a file, a picture, an enclosed mail."""
-    if part.content_type.startswith("multipart/"):
-        return False
-    return bool(part.disposition == "attachment" or part.name or part.content_id) or (
-        not part.content_type.startswith("text/")
-    )
+        return [part for part in outline(self.source).walk() if is_file(part)]

@@ -31,6 +31,7 @@ from outbox.web.messages.conversation import Conversation, read_conversation
 FEW_RECIPIENTS = 10
 RECIPIENTS_SHOWN = 200
 ATTEMPTS_SHOWN = 10  # the latest; older ones are asked for
+MADE_SHOWN = 10
 FAST, SLOW = 1, 5  # seconds between looks: while something happens, while all waits
 SOON = dt.timedelta(seconds=20)
 CLOSING_FOR = dt.timedelta(minutes=2)  # how long a settled mail's open connection is watched
@@ -61,6 +62,22 @@ class MessagePage:
     def recipients(self) -> list[Recipient]:
         """All of them, in the order they were named."""
         return list(self.message.recipients.all())
+
+    @cached_property
+    def answered(self) -> Message | None:
+        """The mail it answers, where that is one of its writer's own."""
+        if not self.message.in_reply_to:
+            return None
+        known = Message.objects.filter(
+            owner=self.message.owner_id, message_id=self.message.in_reply_to
+        )
+        return known.order_by("-pk").first()
+
+    @cached_property
+    def made_into(self) -> list[Message]:
+        """What its writer made from it: replies, forwards, copies."""
+        made = self.message.made_into.filter(owner=self.message.owner_id)
+        return list(made.order_by("-pk")[:MADE_SHOWN])
 
     @property
     def recipients_shown(self) -> list[Recipient]:
@@ -135,6 +152,11 @@ class MessagePage:
     def retryable(self) -> list[Recipient]:
         """Whom a person may have tried again, or tried sooner."""
         return self._among((*RETRYABLE, State.DEFERRED))
+
+    @property
+    def undelivered(self) -> list[Recipient]:
+        """Who will not get it any more by itself."""
+        return self._among(RETRYABLE)
 
     @property
     def uncertain(self) -> list[Recipient]:

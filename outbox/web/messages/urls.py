@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from outbox.web.messages import acts, preview, views
+from outbox.web.messages import acts, answers, preview, views
 
 urlpatterns = [
     path("", views.folder, name="list"),
@@ -10,6 +10,7 @@ urlpatterns = [
     path("messages/<int:pk>/live/", views.live, name="live"),
     path("messages/<int:pk>/content/<slug:tab>/", views.content, name="content"),
     path("messages/<int:pk>/preview/<str:permit>/", preview.preview, name="preview"),
+    path("messages/<int:pk>/answer/", answers.answer, name="answer"),
     path("messages/<int:pk>/cancel/", acts.cancel, name="cancel"),
     path("messages/<int:pk>/retry/", acts.retry, name="retry"),
     path("messages/<int:pk>/settle/", acts.settle, name="settle"),

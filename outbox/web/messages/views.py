@@ -73,7 +73,9 @@ def content(request: PersonRequest, pk: int, tab: str) -> HttpResponse:
 
 
 def _readable(request: PersonRequest) -> MessageQuerySet:
-    return Message.objects.visible_to(request.user).select_related("account", "owner", "draft")
+    return Message.objects.visible_to(request.user).select_related(
+        "account", "owner", "draft", "made_from"
+    )
 
 
 def _page(request: PersonRequest, mail: Message) -> MessagePage:

@@ -48,6 +48,7 @@ ADDRESSES = [
     Address("message", ("mail",)),
     Address("live", ("mail",)),
     Address("content", ("mail", "tab")),
+    Address("answer", ("mail",), owner=405, others=405),
     Address("cancel", ("mail",)),
     Address("retry", ("mail",)),
     Address("settle", ("mail",)),
@@ -109,8 +110,8 @@ def test_nobody_sees_anything_before_signing_in(address: Address, known: dict[st
 
 
 POSTED = (
-    "draft", "draft-save", "draft-files", "discard", "undo", "cancel", "retry", "settle", "release",
-    "account", "account-test", "contact", "contact-forget",
+    "draft", "draft-save", "draft-files", "discard", "undo", "answer", "cancel", "retry", "settle",
+    "release", "account", "account-test", "contact", "contact-forget",
 )  # fmt: skip
 
 

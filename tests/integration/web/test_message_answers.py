@@ -1,0 +1,201 @@
+"""Reply, forward, edit as new, resend: each begins a draft that its writer finishes."""
+
+from email.message import EmailMessage
+
+import pytest
+from django.contrib.auth.models import User
+from django.contrib.messages import get_messages
+from django.test import Client
+from django.urls import reverse
+
+from outbox import api
+from outbox.conf import get_conf
+from outbox.models import Account, Message, State
+
+
+@pytest.fixture
+def letter(anna: User, account: Account) -> Message:
+    """A mail to people in every role, with a file, sent in a thread."""
+    fields = api.DraftFields(
+        account=account,
+        to='Jane <jane@example.com>, "Joe, the other" <joe@example.org>',
+        cc="boss@example.com",
+        bcc="quiet@example.net",
+        reply_to="answers@example.com",
+        subject="Figures",
+        priority=2,
+        text="Hello,\n\n> you asked\nhere they are.",
+    )
+    draft = api.save_draft(anna, fields)
+    api.attach(draft, "figures.csv", "text/csv", b"1;2;3\r\n")
+    draft.in_reply_to = "<asked@example.org>"
+    draft.save()
+    draft.draft.references = "<first@example.org> <asked@example.org>"
+    draft.draft.save()
+    return api.send_draft(draft, actor=anna)
+
+
+def make(client: Client, mail: Message, kind: str) -> Message:
+    answer = client.post(reverse("outbox:answer", args=[mail.pk]), {"as": kind})
+    made = Message.objects.latest("pk")
+    assert answer.status_code == 302
+    assert answer["Location"] == reverse("outbox:draft", args=[made.pk])
+    assert made.is_draft
+    assert made.made_from == mail
+    return made
+
+
+def test_a_reply_goes_on_with_the_same_people_in_the_same_thread(
+    as_anna: Client, letter: Message
+) -> None:
+    made = make(as_anna, letter, "reply")
+    assert made.subject == "Re: Figures"
+    assert made.draft.to == 'Jane <jane@example.com>, "Joe, the other" <joe@example.org>'
+    assert made.draft.cc == "boss@example.com"
+    assert made.draft.bcc == ""
+    assert made.draft.text.endswith(
+        "Anna <anna@example.com> wrote:\n> Hello,\n>\n>> you asked\n> here they are.\n"
+    )
+    assert made.in_reply_to == f"<{letter.message_id}>"
+    assert made.draft.references == f"<first@example.org> <asked@example.org> <{letter.message_id}>"
+    assert not made.attachments.exists()
+
+
+def test_a_reply_that_is_sent_names_what_it_answers(
+    as_anna: Client, anna: User, letter: Message
+) -> None:
+    reply = api.send_draft(make(as_anna, letter, "reply"), actor=anna)
+    source = reply.source.read().decode()
+    assert f"In-Reply-To: <{letter.message_id}>\r\n" in source
+    assert "References: <first@example.org> <asked@example.org>\r\n" in source
+    page = as_anna.get(reverse("outbox:message", args=[reply.pk])).content.decode()
+    assert reverse("outbox:message", args=[letter.pk]) in page
+
+
+def test_a_forward_takes_text_and_files_along_and_asks_to_whom(
+    as_anna: Client, letter: Message
+) -> None:
+    made = make(as_anna, letter, "forward")
+    assert made.subject == "Fwd: Figures"
+    assert made.draft.to == made.draft.cc == made.draft.bcc == ""
+    assert "Subject: Figures\nTo: Jane <jane@example.com>" in made.draft.text
+    assert "quiet@example.net" not in made.draft.text
+    assert made.draft.text.endswith("\n\nHello,\n\n> you asked\nhere they are.\n")
+    assert made.in_reply_to == made.draft.references == ""
+    file = made.attachments.get()
+    assert (file.name, file.content_type, file.read()) == ("figures.csv", "text/csv", b"1;2;3\r\n")
+
+
+def test_a_copy_is_the_same_again(as_anna: Client, letter: Message) -> None:
+    made = make(as_anna, letter, "copy")
+    kept = ("to", "cc", "bcc", "reply_to", "text", "references")
+    assert {name: getattr(made.draft, name) for name in kept} == {
+        name: getattr(letter.draft, name) for name in kept
+    }
+    assert (made.subject, made.priority, made.account) == ("Figures", 2, letter.account)
+    assert made.in_reply_to == "<asked@example.org>"
+    assert made.attachments.get().read() == b"1;2;3\r\n"
+
+
+def test_a_resend_names_those_only_who_did_not_get_it(as_anna: Client, letter: Message) -> None:
+    letter.recipients.update(state=State.SENT)
+    letter.recipients.filter(address="joe@example.org").update(state=State.FAILED)
+    letter.recipients.filter(address="quiet@example.net").update(state=State.EXPIRED)
+    made = make(as_anna, letter, "resend")
+    assert made.draft.to == '"Joe, the other" <joe@example.org>'
+    assert made.draft.cc == ""
+    assert made.draft.bcc == "quiet@example.net"
+
+
+def test_both_pages_lead_to_each_other(as_anna: Client, letter: Message) -> None:
+    made = make(as_anna, letter, "copy")
+    page = as_anna.get(reverse("outbox:message", args=[letter.pk])).content.decode()
+    assert reverse("outbox:draft", args=[made.pk]) in page
+
+
+@pytest.fixture
+def foreign(anna: User, account: Account) -> Message:
+    """A mail of an app: HTML with a script, a picture inside and an enclosed mail."""
+    source = EmailMessage()
+    source["From"] = "shop@example.com"
+    source["Subject"] = "Invoice"
+    source["To"] = "jane@example.com"
+    source.add_alternative(
+        '<p onclick="x()">Please <b>pay</b></p><script>x()</script><img src="cid:logo">',
+        subtype="html",
+    )
+    (html,) = source.iter_parts()
+    html.add_related(b"png", "image", "png", cid="<logo>", filename="logo.png")
+    enclosed = EmailMessage()
+    enclosed["Subject"] = "Order"
+    enclosed.set_content("I order")
+    enclosed.add_attachment(b"inner", "text", "plain", filename="inner.txt")
+    source.add_attachment(enclosed)
+    outgoing = api.Outgoing(
+        source=source.as_bytes(policy=source.policy.clone(linesep="\r\n")),
+        envelope_sender="",
+        recipients=[api.OutgoingRecipient("jane@example.com")],
+        account=account,
+        owner=anna,
+        from_header="shop@example.com",
+    )
+    (mail,) = api.queue_sources([outgoing])
+    return mail
+
+
+def test_mail_of_an_app_is_answered_too_its_html_cleaned(as_anna: Client, foreign: Message) -> None:
+    made = make(as_anna, foreign, "reply")
+    assert "<blockquote><p>Please <b>pay</b></p>" in made.draft.html
+    assert "script" not in made.draft.html
+    assert "onclick" not in made.draft.html
+    assert "> Please pay" in made.draft.text
+    assert [file.content_id for file in made.attachments.all()] == ["logo"]  # seen in the quote
+
+
+def test_an_enclosed_mail_is_forwarded_whole(as_anna: Client, foreign: Message) -> None:
+    made = make(as_anna, foreign, "forward")
+    logo, enclosed = made.attachments.all()
+    assert logo.content_id == "logo"
+    assert enclosed.content_type == "message/rfc822"
+    assert b"inner.txt" in enclosed.read()
+
+
+def test_an_account_one_may_not_use_any_more_is_not_chosen(
+    as_anna: Client, letter: Message, account: Account, ben: User
+) -> None:
+    account.owner = ben
+    account.save()
+    assert make(as_anna, letter, "copy").account is None
+
+
+def test_files_too_large_for_a_mail_are_told_and_leave_no_draft(
+    as_anna: Client, letter: Message, settings: object
+) -> None:
+    drafts = Message.objects.filter(status="draft").count()
+    settings.OUTBOX = {**settings.OUTBOX, "MAX_MESSAGE_BYTES": 3}  # type: ignore[attr-defined]  # pytest-django's
+    assert get_conf().max_message_bytes == 3
+    answer = as_anna.post(reverse("outbox:answer", args=[letter.pk]), {"as": "forward"})
+    assert answer["Location"] == reverse("outbox:message", args=[letter.pk])
+    assert "the limit" in str(next(iter(get_messages(answer.wsgi_request))))
+    assert Message.objects.filter(status="draft").count() == drafts
+
+
+@pytest.mark.parametrize("kind", ["", "steal"])
+def test_an_unknown_answer_makes_nothing(as_anna: Client, letter: Message, kind: str) -> None:
+    count = Message.objects.count()
+    answer = as_anna.post(reverse("outbox:answer", args=[letter.pk]), {"as": kind})
+    assert answer.status_code == 400
+    assert Message.objects.count() == count
+
+
+def test_a_draft_cannot_be_answered(as_anna: Client, draft: Message) -> None:
+    assert (
+        as_anna.post(reverse("outbox:answer", args=[draft.pk]), {"as": "copy"}).status_code == 404
+    )
+
+
+def test_a_mail_whose_source_is_gone_can_still_be_answered(
+    as_anna: Client, letter: Message
+) -> None:
+    letter.source.delete()
+    assert make(as_anna, letter, "copy").draft.to == letter.draft.to
