@@ -24,7 +24,7 @@ from django.utils.encoding import punycode
 
 from outbox import api
 from outbox.conf import get_conf
-from outbox.exceptions import InvalidMailError, NoAccountError
+from outbox.exceptions import InvalidMailError
 from outbox.mail.addresses import Address, AddressError, parse_address, parse_address_list
 from outbox.mail.headers import HeaderError, check_name
 from outbox.mail.source import SourceError, normalise, strip_bcc
@@ -74,24 +74,13 @@ class EmailBackend(BaseEmailBackend):
         if not messages:
             return 0
         try:
-            account = self._account()
+            account = None if self.account is None else api.account_named(self.account)
             self._queue([_outgoing(message, account) for message in messages])
         except (DatabaseError, OSError):
             if not self.fail_silently:
                 raise
             return 0
         return len(messages)
-
-    def _account(self) -> Account | None:
-        if self.account is None:
-            return None
-        accounts = Account.objects.using(get_conf().database)
-        by = {"pk": self.account} if isinstance(self.account, int) else {"name": self.account}
-        found = list(accounts.filter(**by)[:2])
-        if len(found) != 1:
-            problem = "no account" if not found else "more than one account"
-            raise NoAccountError(f"There is {problem} {self.account!r} to send with.")
-        return found[0]
 
     def _queue(self, outgoing: Sequence[api.Outgoing]) -> None:
         others = self._other_transactions()

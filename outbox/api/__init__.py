@@ -2,46 +2,72 @@
 
 from outbox.api.acts import (
     CancelResult,
+    acancel,
+    ahold,
+    arelease,
+    aretry,
+    asettle,
     cancel,
     hold,
     release,
     retry,
+    settle,
     settle_as_sent,
     settle_as_unsent,
 )
-from outbox.api.answers import Answer, answer
 from outbox.api.drafts import (
     DraftFields,
     begun_on,
     discard_draft,
     save_draft,
-    send,
     send_draft,
 )
 from outbox.api.drafts import attach_file as attach
 from outbox.api.drafts import detach_file as detach
 from outbox.api.explain import Explanation, explain
+from outbox.api.handle import Handle, RecipientStatus
+from outbox.api.many import Many, Merge, Progress, Refused, asend_many, send_many
+from outbox.api.merging import Mould, Wording, mould
 from outbox.api.outgoing import Lane, Outgoing, OutgoingRecipient
 from outbox.api.queueing import queue_ids, queue_sources
-from outbox.api.routes import close_circuit, default_account
+from outbox.api.routes import account_named, close_circuit, default_account
+from outbox.api.sending import asend, send
 from outbox.api.status import RouteHeld, StatusReport, WorkerSeen, status
 from outbox.api.undo import take_back
 from outbox.delivery.probe import ProbeReport, ProbeStep, probe
+from outbox.mail.mime import AttachmentPart
+from outbox.models import Template
 
 __all__ = [
-    "Answer",
+    "AttachmentPart",
     "CancelResult",
     "DraftFields",
     "Explanation",
+    "Handle",
     "Lane",
+    "Many",
+    "Merge",
+    "Mould",
     "Outgoing",
     "OutgoingRecipient",
     "ProbeReport",
     "ProbeStep",
+    "Progress",
+    "RecipientStatus",
+    "Refused",
     "RouteHeld",
     "StatusReport",
+    "Template",
+    "Wording",
     "WorkerSeen",
-    "answer",
+    "acancel",
+    "account_named",
+    "ahold",
+    "arelease",
+    "aretry",
+    "asend",
+    "asend_many",
+    "asettle",
     "attach",
     "begun_on",
     "cancel",
@@ -51,6 +77,7 @@ __all__ = [
     "discard_draft",
     "explain",
     "hold",
+    "mould",
     "probe",
     "queue_ids",
     "queue_sources",
@@ -59,6 +86,8 @@ __all__ = [
     "save_draft",
     "send",
     "send_draft",
+    "send_many",
+    "settle",
     "settle_as_sent",
     "settle_as_unsent",
     "status",

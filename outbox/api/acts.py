@@ -14,9 +14,12 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from outbox import bell
+from outbox.api.handle import Handle
+from outbox.api.twins import twin
 from outbox.conf import get_conf
 from outbox.models import (
     CANCELLABLE,
+    CHANGES,
     DUE,
     RETRYABLE,
     Attempt,
@@ -43,7 +46,7 @@ class CancelResult:
 
 
 def cancel(
-    message: Message, *, actor: AbstractBaseUser | None = None, why: str = ""
+    message: Message | Handle, *, actor: AbstractBaseUser | None = None, why: str = ""
 ) -> CancelResult:
     """Stop what can still be stopped; what a worker is giving its dot just now is too late.
 
@@ -56,26 +59,26 @@ def cancel(
         stopped += count
         if count == 0:
             break
-    recipients = Recipient.objects.using(get_conf().database).filter(message=message)
+    recipients = Recipient.objects.using(get_conf().database).filter(message=message.pk)
     late = recipients.filter(state=State.SENDING).count()
     if late or (not stopped and recipients.filter(state=State.SENT).exists()):
         _tell_too_late(message, actor, why)
     return CancelResult(stopped, late)
 
 
-def _cancel_round(message: Message, actor: AbstractBaseUser | None, why: str) -> int:
+def _cancel_round(message: Message | Handle, actor: AbstractBaseUser | None, why: str) -> int:
     using = get_conf().database
     with transaction.atomic(using=using):
         now = database_now(using)
         unmarked = Attempt.objects.using(using).filter(
-            message=message, ended_at=None, dot_marked_at=None
+            message=message.pk, ended_at=None, dot_marked_at=None
         )
         locked = unmarked.order_by("pk").select_for_update(no_key=True)
         attempt_ids = list(locked.values_list("pk", flat=True))
         unmarked.filter(pk__in=attempt_ids).update(
             cancel_requested_at=now, ended_at=now, outcome=Outcome.CANCELLED
         )
-        recipients = Recipient.objects.using(using).filter(message=message)
+        recipients = Recipient.objects.using(using).filter(message=message.pk)
         waiting = _change(recipients.filter(state__in=CANCELLABLE), State.CANCELLED, settled_at=now)
         held = _change(
             recipients.filter(state=State.SENDING, attempt_id__in=attempt_ids),
@@ -87,10 +90,10 @@ def _cancel_round(message: Message, actor: AbstractBaseUser | None, why: str) ->
     return len(waiting) + len(held)
 
 
-def _tell_too_late(message: Message, actor: AbstractBaseUser | None, why: str) -> None:
+def _tell_too_late(message: Message | Handle, actor: AbstractBaseUser | None, why: str) -> None:
     using = get_conf().database
     Event.objects.using(using).create(
-        message=message,
+        message_id=message.pk,
         kind=EventKind.CANCEL_TOO_LATE,
         actor_id=actor.pk if actor else None,
         why=why,
@@ -99,7 +102,7 @@ def _tell_too_late(message: Message, actor: AbstractBaseUser | None, why: str) -
 
 
 def retry(
-    message: Message,
+    message: Message | Handle,
     *,
     recipients: Iterable[Recipient] | None = None,
     actor: AbstractBaseUser | None = None,
@@ -111,8 +114,9 @@ def retry(
         now = database_now(using)
         chosen = _chosen(message, recipients)
         lifetime = None
-        if message.expires_at is not None and message.queued_at is not None:
-            lifetime = now + (message.expires_at - (message.send_at or message.queued_at))
+        row = _row(message)
+        if row.expires_at is not None and row.queued_at is not None:
+            lifetime = now + (row.expires_at - (row.send_at or row.queued_at))
         again = _change(
             chosen.filter(state__in=RETRYABLE),
             State.QUEUED,
@@ -129,56 +133,87 @@ def retry(
     return len(again) + len(sooner)
 
 
-def hold(message: Message, *, actor: AbstractBaseUser | None = None, why: str = "") -> int:
+def hold(message: Message | Handle, *, actor: AbstractBaseUser | None = None, why: str = "") -> int:
     """Keep back what waits, until a person releases it."""
     return _act(message, None, DUE, State.HELD, EventKind.HELD, actor, why)
 
 
-def release(message: Message, *, actor: AbstractBaseUser | None = None, why: str = "") -> int:
+def release(
+    message: Message | Handle, *, actor: AbstractBaseUser | None = None, why: str = ""
+) -> int:
     """Put held recipients back in the queue; scheduled mail still leaves at its time."""
     using = get_conf().database
-    ahead = message.send_at is not None and message.send_at > database_now(using)
+    row = _row(message)
+    ahead = row.send_at is not None and row.send_at > database_now(using)
     changed = _act(
         message, None, (State.HELD,), State.QUEUED, EventKind.RELEASED, actor, why,
-        next_attempt_at=message.send_at if ahead else Now(),
+        next_attempt_at=row.send_at if ahead else Now(),
     )  # fmt: skip
     bell.ring(using)
+    return changed
+
+
+def settle(
+    message: Message | Handle,
+    to: State,
+    *,
+    recipients: Iterable[Recipient] | None = None,
+    actor: AbstractBaseUser | None = None,
+    why: str = "",
+) -> int:
+    """A person found out what became of an uncertain mail; the number of recipients it settles.
+
+    Sent: it arrived. Deferred: it did not, and is sent again now. Failed: it did not, and is
+    given up.
+    """
+    if to not in CHANGES[State.UNCERTAIN]:
+        known = ", ".join(CHANGES[State.UNCERTAIN])
+        raise ValueError(f"An uncertain mail is settled as one of {known}, not as {to}.")
+    again = to == State.DEFERRED
+    changed = _act(
+        message, recipients, (State.UNCERTAIN,), to, EventKind.SETTLED, actor, why,
+        next_attempt_at=Now() if again else None, settled_at=None if again else Now(),
+    )  # fmt: skip
+    if again:
+        bell.ring(get_conf().database)
     return changed
 
 
 def settle_as_sent(
-    message: Message,
+    message: Message | Handle,
     *,
     recipients: Iterable[Recipient] | None = None,
     actor: AbstractBaseUser | None = None,
     why: str = "",
 ) -> int:
-    """A person found out that the uncertain mail arrived."""
-    return _act(
-        message, recipients, (State.UNCERTAIN,), State.SENT, EventKind.SETTLED, actor, why,
-        next_attempt_at=None, settled_at=Now(),
-    )  # fmt: skip
+    """Settle an uncertain mail as sent."""
+    return settle(message, State.SENT, recipients=recipients, actor=actor, why=why)
 
 
 def settle_as_unsent(
-    message: Message,
+    message: Message | Handle,
     *,
     recipients: Iterable[Recipient] | None = None,
     actor: AbstractBaseUser | None = None,
     why: str = "",
 ) -> int:
-    """A person found out that the uncertain mail did not arrive: it is sent again, now."""
-    using = get_conf().database
-    changed = _act(
-        message, recipients, (State.UNCERTAIN,), State.DEFERRED, EventKind.SETTLED, actor, why,
-        next_attempt_at=Now(),
-    )  # fmt: skip
-    bell.ring(using)
-    return changed
+    """Settle an uncertain mail as not sent: it is sent again, now."""
+    return settle(message, State.DEFERRED, recipients=recipients, actor=actor, why=why)
+
+
+acancel = twin(cancel)
+aretry = twin(retry)
+ahold = twin(hold)
+arelease = twin(release)
+asettle = twin(settle)
+
+
+def _row(message: Message | Handle) -> Message:
+    return message if isinstance(message, Message) else message.message()
 
 
 def _act(
-    message: Message,
+    message: Message | Handle,
     recipients: Iterable[Recipient] | None,
     expected: Sequence[State],
     to: State,
@@ -195,8 +230,8 @@ def _act(
     return len(changed)
 
 
-def _chosen(message: Message, recipients: Iterable[Recipient] | None) -> Any:
-    chosen = Recipient.objects.using(get_conf().database).filter(message=message)
+def _chosen(message: Message | Handle, recipients: Iterable[Recipient] | None) -> Any:
+    chosen = Recipient.objects.using(get_conf().database).filter(message=message.pk)
     if recipients is not None:
         chosen = chosen.filter(pk__in=[recipient.pk for recipient in recipients])
     return chosen

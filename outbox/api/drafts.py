@@ -1,11 +1,10 @@
-"""Drafts and what is composed here: typed text in, a queued mail out.
+"""Drafts: typed text in, a queued mail out.
 
 A draft keeps whatever was typed, right or wrong. Only sending judges it, and then all at once:
 either everything is queued or nothing changed.
 """
 
 import datetime as dt
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.contrib.auth.models import AbstractBaseUser
@@ -13,20 +12,16 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from outbox import bell
-from outbox.api.outgoing import Outgoing, OutgoingRecipient, check
-from outbox.api.queueing import queue_sources, tell_queued
-from outbox.api.routes import default_account, route_of
+from outbox.api.composing import check_size, finish, read_addresses
+from outbox.api.outgoing import Outgoing, check
+from outbox.api.queueing import tell_queued
+from outbox.api.routes import route_of
 from outbox.api.rows import fill, store_parts
 from outbox.conf import get_conf
 from outbox.exceptions import DraftConflictError, InvalidMailError, NotADraftError
-from outbox.mail.addresses import Address, AddressError, parse_address_list, unique
 from outbox.mail.html import html_to_text
 from outbox.mail.mime import (
     AttachmentPart,
-    Composition,
-    HeaderError,
-    make_message_id,
-    render,
 )
 from outbox.mail.names import safe_filename
 from outbox.mail.text import snippet
@@ -39,7 +34,6 @@ from outbox.models import (
     EventKind,
     Message,
     Origin,
-    Role,
 )
 
 
@@ -152,7 +146,7 @@ def attach_file(
     with transaction.atomic(using=using):
         message, _ = _locked(draft)
         size = len(data) + sum(message.attachments.values_list("size", flat=True))
-        _check_size(size)
+        check_size(size)
         row = Attachment.of(message, safe_filename(name), content_type[:127], data)
         row.content_id = content_id
         row.save(using=using)
@@ -175,15 +169,6 @@ def detach_file(draft: Message, attachment_id: int) -> None:
 def _count_attachments(message: Message) -> None:
     message.attachment_count = message.attachments.count()
     message.save(update_fields=["attachment_count"])
-
-
-def _check_size(size: int) -> None:
-    limit = get_conf().max_message_bytes
-    if size > limit:
-        raise InvalidMailError(
-            "attachments",
-            f"The mail would have {size / 1e6:.1f} MB; the limit is {limit / 1e6:.0f} MB in all.",
-        )
 
 
 def discard_draft(draft: Message) -> None:
@@ -258,6 +243,7 @@ def _finish(message: Message, content: Draft, undo_for: float) -> Outgoing:
         in_reply_to=message.in_reply_to,
         references=content.references.split(),
         origin=Origin.COMPOSE,
+        wants_report=message.wants_report,
     )
 
 
@@ -267,140 +253,3 @@ def _leave_at(send_at: dt.datetime | None, undo_for: float) -> dt.datetime | Non
         return send_at
     earliest = timezone.now() + dt.timedelta(seconds=undo_for)
     return max(send_at, earliest) if send_at else earliest
-
-
-def read_addresses(field: str, typed: str) -> list[Address]:
-    """Read what a person typed in an address field. Raises InvalidMailError for that field."""
-    try:
-        return parse_address_list(typed)
-    except AddressError as error:
-        raise InvalidMailError(field, str(error)) from error
-
-
-def finish(
-    *,
-    account: Account,
-    to: Sequence[Address],
-    cc: Sequence[Address] = (),
-    bcc: Sequence[Address] = (),
-    reply_to: Sequence[Address] = (),
-    subject: str,
-    text: str,
-    html: str = "",
-    files: Sequence[AttachmentPart] = (),
-    priority: int = 3,
-    owner: AbstractBaseUser | None = None,
-    send_at: dt.datetime | None = None,
-    in_reply_to: str = "",
-    references: Sequence[str] = (),
-    origin: str = Origin.API,
-    idempotency_key: str | None = None,
-) -> Outgoing:
-    """Render a mail once. Raises InvalidMailError naming the field to mend."""
-    if not (to or cc or bcc):
-        raise InvalidMailError("to", "Name at least one recipient.")
-    _check_size(sum(len(part.data) for part in files) + len(text) + len(html))
-    identity = _identity(account)
-    message_id = make_message_id(get_conf().message_id_domain or identity.wire.rpartition("@")[2])
-    try:
-        source = render(
-            Composition(
-                from_=identity,
-                to=to,
-                cc=cc,
-                reply_to=reply_to,
-                subject=subject,
-                date=send_at or timezone.now(),
-                message_id=message_id,
-                in_reply_to=in_reply_to,
-                references=references,
-                priority=priority,
-                text=text or html_to_text(html),
-                html=html,
-                attachments=files,
-            )
-        )
-    except HeaderError as error:
-        raise InvalidMailError(error.field, str(error)) from error
-    return Outgoing(
-        source=source,
-        envelope_sender=identity.spec,
-        recipients=_envelope(to, cc, bcc),
-        account=account,
-        owner=owner,
-        origin=origin,
-        priority=priority,
-        send_at=send_at,
-        idempotency_key=idempotency_key,
-        subject=subject,
-        from_header=str(identity),
-        message_id=message_id,
-        in_reply_to=in_reply_to,
-        text=text or html_to_text(html),
-        attachment_count=len(files),
-    )
-
-
-def _identity(account: Account) -> Address:
-    try:
-        return account.identity
-    except AddressError as error:
-        raise InvalidMailError("account", f"The account's own address: {error}") from error
-
-
-def _envelope(
-    to: Sequence[Address], cc: Sequence[Address], bcc: Sequence[Address]
-) -> list[OutgoingRecipient]:
-    """One RCPT each: an address named twice keeps its first role."""
-    role_of: dict[str, Role] = {}
-    for role, addresses in ((Role.TO, to), (Role.CC, cc), (Role.BCC, bcc)):
-        for address in addresses:
-            role_of.setdefault(address.key, role)
-    return [
-        OutgoingRecipient(address=address.spec, role=role_of[address.key], name=address.name)
-        for address in unique([*to, *cc, *bcc])
-    ]
-
-
-def send(
-    *,
-    account: Account | None = None,
-    to: str | Sequence[str],
-    cc: str | Sequence[str] = (),
-    bcc: str | Sequence[str] = (),
-    reply_to: str | Sequence[str] = (),
-    subject: str,
-    text: str = "",
-    html: str = "",
-    attachments: Sequence[AttachmentPart] = (),
-    priority: int = 3,
-    owner: AbstractBaseUser | None = None,
-    send_at: dt.datetime | None = None,
-    idempotency_key: str | None = None,
-) -> Message:
-    """Render and queue one mail; return its message, whose state can be asked any time.
-
-    Raises InvalidMailError naming the field to mend, and NoAccountError.
-    """
-    chosen = account or default_account()
-    item = finish(
-        account=chosen,
-        to=_addresses("to", to),
-        cc=_addresses("cc", cc),
-        bcc=_addresses("bcc", bcc),
-        reply_to=_addresses("reply_to", reply_to),
-        subject=subject,
-        text=text,
-        html=html,
-        files=attachments,
-        priority=priority,
-        owner=owner,
-        send_at=send_at,
-        idempotency_key=idempotency_key,
-    )
-    return queue_sources([item])[0]
-
-
-def _addresses(field: str, given: str | Sequence[str]) -> list[Address]:
-    texts = [given] if isinstance(given, str) else list(given)
-    return [address for text in texts for address in read_addresses(field, text)]

@@ -10,16 +10,17 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypedDict
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.db.models import Model
+from django.utils import timezone
 
 from outbox.exceptions import InvalidMailError
 from outbox.mail.source import SourceError, SourceFacts, validate_source
 from outbox.models import Account, OnUncertain, Origin, Role
 
-_KEY_MAX = 255
+KEY_MAX = 255
 _ADDRESS_MAX = 320  # 64 + @ + 255
 _NOT_IN_ADDRESS = re.compile(r"[\r\n\0<> ]")
 
@@ -33,6 +34,22 @@ class Lane(StrEnum):
 
 
 _URGENCY = {Lane.URGENT.value: 1, Lane.NORMAL.value: 3, Lane.BULK.value: 5}
+
+
+class Wishes(TypedDict, total=False):
+    """What may be asked for a mail beside its words; each is optional."""
+
+    owner: AbstractBaseUser | None  # the user who sees it among their mail; None: nobody's
+    priority: int  # what its reader is told: 1 highest … 5 lowest, 3 if not said
+    lane: str  # what it may overtake, a `Lane`; "": as its priority says
+    send_at: dt.datetime | None  # not before; aware
+    expires_after: dt.timedelta | None  # how long it may wait, once it may leave
+    expires_at: dt.datetime | None  # instead: when it is of no use any more; aware
+    idempotency_key: str | None  # whoever comes second with a key gets the first one's mail
+    tags: Sequence[str]  # kept with it, for your own use
+    metadata: Mapping[str, Any]  # likewise; anything that JSON can hold
+    related: Model | None  # the object it is about, of any model
+    on_uncertain: str  # an `OnUncertain`; "": the account's policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +74,8 @@ class Outgoing:
     priority: int = 3  # X-Priority: 1 highest … 5 lowest
     lane: str = ""  # a `Lane`; "": as its priority says
     send_at: dt.datetime | None = None
-    expires_after: dt.timedelta | None = None  # None: OUTBOX["QUEUE_LIFETIME"]
+    expires_after: dt.timedelta | None = None  # neither: OUTBOX["QUEUE_LIFETIME"]
+    expires_at: dt.datetime | None = None
     idempotency_key: str | None = None
     on_uncertain: str = ""  # an `OnUncertain`; "": the account's policy
     wants_report: bool = False  # of delivery, where servers give one
@@ -112,20 +130,28 @@ def _check_wishes(item: Outgoing) -> None:
     if item.on_uncertain and item.on_uncertain not in OnUncertain.values:
         known = ", ".join(OnUncertain.values)
         raise InvalidMailError("on_uncertain", f"{item.on_uncertain!r} is none of {known}.")
-    if item.idempotency_key is not None and not 0 < len(item.idempotency_key) <= _KEY_MAX:
-        problem = f"An idempotency key has 1 to {_KEY_MAX} characters."
+    if item.idempotency_key is not None and not 0 < len(item.idempotency_key) <= KEY_MAX:
+        problem = f"An idempotency key has 1 to {KEY_MAX} characters."
         raise InvalidMailError("idempotency_key", problem)
-    if item.send_at is not None and item.send_at.tzinfo is None:
-        raise InvalidMailError("send_at", "The time to send at needs a time zone.")
+    if item.send_at is not None or item.expires_at is not None:
+        _check_times(item)
     if item.related is not None and item.related.pk is None:
         raise InvalidMailError("related", "What a mail is about has to be saved first.")
     if item.tags or item.metadata:
         _check_json(item)
 
 
+def _check_times(item: Outgoing) -> None:
+    for name, moment in (("send_at", item.send_at), ("expires_at", item.expires_at)):
+        if moment is not None and moment.tzinfo is None:
+            raise InvalidMailError(name, f"{name} needs a time zone.")
+    if item.expires_at is not None and item.expires_at <= (item.send_at or timezone.now()):
+        raise InvalidMailError("expires_at", "It would expire before it may leave.")
+
+
 def _check_json(item: Outgoing) -> None:
-    if not all(isinstance(tag, str) for tag in item.tags):
-        raise InvalidMailError("tags", "A tag is a text.")
+    if isinstance(item.tags, str) or not all(isinstance(tag, str) for tag in item.tags):
+        raise InvalidMailError("tags", "Tags are a list of texts.")
     try:
         json.dumps(dict(item.metadata), allow_nan=False)
     except (TypeError, ValueError) as error:

@@ -1,6 +1,7 @@
 """Queueing: finished mails become rows, all or none, inside the caller's transaction."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from django.db import connections, transaction
 
@@ -26,10 +27,22 @@ def queue_ids(items: Iterable[Outgoing]) -> list[int]:
     Raises InvalidMailError for what can never be sent and NoAccountError, both with nothing
     queued. An item whose idempotency key is known gives back the earlier message's id.
     """
+    return queue_checked([check(item) for item in items]).ids
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """The messages of queued mails, in their order."""
+
+    ids: list[int]
+    known: int  # how many of them were queued earlier, under their idempotency keys
+
+
+def queue_checked(mails: Sequence[Checked]) -> Queued:
+    """Queue mails that were found sendable, as `queue_ids` does."""
     using = get_conf().database
-    mails = [check(item) for item in items]
     if not mails:
-        return []
+        return Queued([], 0)
     if _needs_no_transaction(mails, using):
         return _queue(mails, using)
     with transaction.atomic(using=using):
@@ -43,12 +56,15 @@ def _needs_no_transaction(mails: Sequence[Checked], using: str) -> bool:
     return statement.can_store(using) and statement.is_alone(mails) and not is_heard(State.QUEUED)
 
 
-def _queue(mails: Sequence[Checked], using: str) -> list[int]:
+def _queue(mails: Sequence[Checked], using: str) -> Queued:
     store = statement.store if statement.can_store(using) else store_by_table
     stored = store(mails, using)
-    tell_queued([pk for pk in stored if pk is not None], using)
+    new = [pk for pk in stored if pk is not None]
+    tell_queued(new, using)
     bell.ring(using)
-    return _with_earlier(stored, mails, using)
+    if len(new) == len(mails):
+        return Queued(new, 0)
+    return Queued(_with_earlier(stored, mails, using), len(mails) - len(new))
 
 
 def _with_earlier(stored: Sequence[int | None], mails: Sequence[Checked], using: str) -> list[int]:
@@ -57,10 +73,8 @@ def _with_earlier(stored: Sequence[int | None], mails: Sequence[Checked], using:
     Who came second waited for the first one's commit, so that a new statement sees its row.
     """
     keys = [one.item.idempotency_key for pk, one in zip(stored, mails, strict=True) if pk is None]
-    earlier: dict[str | None, int] = {}
-    if keys:
-        known = Message.objects.using(using).filter(idempotency_key__in=keys)
-        earlier = dict(known.values_list("idempotency_key", "pk"))
+    known = Message.objects.using(using).filter(idempotency_key__in=keys)
+    earlier = dict(known.values_list("idempotency_key", "pk"))
     return [
         earlier[one.item.idempotency_key] if pk is None else pk
         for pk, one in zip(stored, mails, strict=True)

@@ -41,6 +41,23 @@ def default_account() -> Account:
     return some[0]
 
 
+def account_named(given: Account | str | int | None) -> Account:
+    """Return the account that is given by itself, its name or its id; None: the default one.
+
+    Raises NoAccountError.
+    """
+    if given is None:
+        return default_account()
+    if isinstance(given, Account):
+        return given
+    by = {"pk": given} if isinstance(given, int) else {"name": given}
+    found = list(Account.objects.using(get_conf().database).filter(**by)[:2])
+    if len(found) != 1:
+        problem = "no account" if not found else "more than one account"
+        raise NoAccountError(f"There is {problem} {given!r} to send with.")
+    return found[0]
+
+
 def route_of(account: Account | None) -> RouteIds:
     """Return the account's destination, made on first use; None: of the default account.
 

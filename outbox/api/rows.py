@@ -202,6 +202,8 @@ def _type_id(thing: Model) -> int:
 
 
 def _expires_at(item: Outgoing, now: dt.datetime) -> dt.datetime:
+    if item.expires_at is not None:
+        return item.expires_at
     lifetime = item.expires_after or dt.timedelta(seconds=get_conf().queue_lifetime)
     return (item.send_at or now) + lifetime
 

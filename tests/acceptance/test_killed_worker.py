@@ -81,7 +81,8 @@ def test_held_by_policy_it_waits_for_a_person(
 
 
 def _send(account: Account, owner: User, to: str) -> Message:
-    return api.send(account=account, owner=owner, to=to, subject="a mail", text="Hello")
+    handle = api.send(account=account, owner=owner, to=to, subject="a mail", text="Hello")
+    return handle.message()
 
 
 def _sweep_with(start_worker: StartWorker) -> None:

@@ -41,7 +41,9 @@ def test_it_delivers_what_the_test_sends(
     start_worker: StartWorker, mail_server: MailServer
 ) -> None:
     start_worker()
-    message = api.send(account=account_at(mail_server), to="ben@example.com", subject="Hello")
+    message = api.send(
+        account=account_at(mail_server), to="ben@example.com", subject="Hello"
+    ).message()
     assert becomes(message, Status.SENT, within=30)
     assert len(mail_server.mailboxes.messages("ben@example.com")) == 1
 
@@ -52,7 +54,7 @@ def test_what_a_killed_one_left_is_delivered_by_the_next(
     account = account_at(mail_server)
     first = start_worker("first")
     first.kill()
-    message = api.send(account=account, to="ben@example.com", subject="Hello")
+    message = api.send(account=account, to="ben@example.com", subject="Hello").message()
     assert not becomes(message, Status.SENT, within=1)
     start_worker("second")
     assert becomes(message, Status.SENT, within=30)

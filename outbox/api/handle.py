@@ -1,0 +1,73 @@
+"""Handle: what an app holds of a mail it queued, and what the mail says when it is asked.
+
+It is an id and nothing else: it costs no query, can be kept anywhere and made again from the id.
+"""
+
+import datetime as dt
+from dataclasses import dataclass
+
+from outbox.api.twins import twin
+from outbox.conf import get_conf
+from outbox.models import Message, Recipient, State, Status
+from outbox.models.anymail import event_type, send_status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecipientStatus:
+    """What is known of one recipient."""
+
+    address: str
+    role: str
+    state: State
+    status: str  # the same in Anymail's words: queued, sent, rejected, failed or unknown
+    event_type: str  # likewise, as Anymail's tracking says it: deferred and bounced are told apart
+    message_id: str  # the header, as Anymail's status has it
+    attempts: int
+    next_attempt_at: dt.datetime | None
+    reply_code: int | None  # of the last reply; None before any
+    reply_enhanced: str
+    reply_text: str
+    reason: str  # why it is in this state, in one sentence
+
+
+@dataclass(frozen=True, slots=True)
+class Handle:
+    """A queued mail, by its id. Each question is one query and tells the present."""
+
+    pk: int
+
+    def message(self) -> Message:
+        """Return the row. Raises Message.DoesNotExist when it was deleted."""
+        return Message.objects.using(get_conf().database).get(pk=self.pk)
+
+    def status(self) -> Status:
+        """Return the roll-up over all recipients. Raises Message.DoesNotExist."""
+        messages = Message.objects.using(get_conf().database)
+        return Status(messages.values_list("status", flat=True).get(pk=self.pk))
+
+    def recipients(self) -> dict[str, RecipientStatus]:
+        """Return what is known of each recipient, by address."""
+        rows = Recipient.objects.using(get_conf().database).filter(message=self.pk)
+        return {row.address: _status_of(row) for row in rows.select_related("message")}
+
+    amessage = twin(message)
+    astatus = twin(status)
+    arecipients = twin(recipients)
+
+
+def _status_of(row: Recipient) -> RecipientStatus:
+    state = State(row.state)
+    return RecipientStatus(
+        address=row.address,
+        role=row.role,
+        state=state,
+        status=send_status(state, row.reply_command),
+        event_type=event_type(state, row.reply_command),
+        message_id=row.message.message_id,
+        attempts=row.attempts,
+        next_attempt_at=row.next_attempt_at,
+        reply_code=row.reply_code,
+        reply_enhanced=row.reply_enhanced,
+        reply_text=row.reply_text,
+        reason=row.reason,
+    )

@@ -1,0 +1,159 @@
+"""Merging: a template and values become subject, text and HTML, with a value for every placeholder.
+
+Values are escaped in HTML and nowhere else. A template can load nothing from the site: no file, no
+tag library but Django's for translation, numbers and time. One that a person owns is placeholders
+and a few filters only, since its author need not be trusted with the server's time.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, NoReturn
+
+from django.template import Context, Engine, TemplateSyntaxError
+from django.template import Template as DjangoTemplate
+from django.template.base import Node, NodeList, TextNode, VariableNode
+from django.template.defaulttags import ForNode, WithNode
+
+from outbox.conf import get_conf
+from outbox.exceptions import InvalidMailError
+from outbox.models import Template
+
+_LIBRARIES = {name: f"django.templatetags.{name}" for name in ("i18n", "l10n", "tz")}
+_OF_PERSONS = {"capfirst", "date", "default", "linebreaksbr", "lower", "time", "title", "upper"}
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """The words of one mail. Without text, the text will be made of the HTML."""
+
+    subject: str
+    text: str
+    html: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mould:
+    """A template, ready to be filled any number of times."""
+
+    subject: DjangoTemplate
+    text: DjangoTemplate
+    html: DjangoTemplate
+    placeholders: tuple[str, ...]  # that need a value, in order of appearance
+    optional: tuple[str, ...]  # used with a default only
+
+    def fill(self, values: Mapping[str, Any]) -> Wording:
+        """Put the values in. Raises InvalidMailError for one that is missing."""
+        given = dict.fromkeys(self.optional) | dict(values)
+        subject = self.subject.render(Context(given, autoescape=False))
+        return Wording(
+            subject=" ".join(subject.split()),  # a tag on a line of its own leaves line ends
+            text=self.text.render(Context(given, autoescape=False)),
+            html=self.html.render(Context(given)),
+        )
+
+
+Fill = Callable[[Mapping[str, Any]], Wording]
+
+
+def filling(template: Template | str | None, words: Wording) -> Fill:
+    """Return what makes a mail's words of its values: a template, or the words as they are.
+
+    Raises InvalidMailError when both are given, or the template cannot be compiled.
+    """
+    if template is None:
+        return lambda values: _untouched(words, values)
+    if words != Wording("", "", ""):
+        raise InvalidMailError("template", "Give a template or words, not both.")
+    return mould(template).fill
+
+
+def _untouched(words: Wording, values: Mapping[str, Any]) -> Wording:
+    if values:
+        raise InvalidMailError("context", "There are values, but no template for them.")
+    return words
+
+
+def mould(template: Template | str) -> Mould:
+    """Compile a template, or the site's template of this name. Raises InvalidMailError."""
+    row = _of_site(template) if isinstance(template, str) else template
+    subject, text, html = (_compiled(row, field) for field in ("subject", "text", "html"))
+    uses = [use for part in (subject, text, html) for use in _uses(part.nodelist)]
+    needed = dict.fromkeys(name for name, has_default in uses if not has_default)
+    optional = dict.fromkeys(name for name, _ in uses if name not in needed)
+    return Mould(subject, text, html, tuple(needed), tuple(optional))
+
+
+def _of_site(name: str) -> Template:
+    found = Template.objects.using(get_conf().database).of_site().filter(name=name).first()
+    if found is None:
+        raise InvalidMailError("template", f"The site has no template named {name!r}.")
+    return found
+
+
+def _compiled(template: Template, field: str) -> DjangoTemplate:
+    try:
+        compiled = DjangoTemplate(getattr(template, field), engine=_engine())
+        if template.owner_id is not None:
+            _check_persons(compiled.nodelist)
+    except TemplateSyntaxError as error:
+        name = template.name or "the template"
+        raise InvalidMailError("template", f"In the {field} of {name}: {error}") from error
+    return compiled
+
+
+def _check_persons(nodes: NodeList) -> None:
+    for node in nodes:
+        if isinstance(node, TextNode):
+            continue
+        if not isinstance(node, VariableNode):
+            raise TemplateSyntaxError("only placeholders can be used, no tags.")
+        for function, _ in _filters(node):
+            name = getattr(function, "_filter_name", "")
+            if name not in _OF_PERSONS:
+                raise TemplateSyntaxError(f"the filter {name!r} cannot be used.")
+
+
+@lru_cache(maxsize=1)
+def _engine() -> Engine:
+    return Engine(
+        libraries=_LIBRARIES,
+        loaders=[("django.template.loaders.locmem.Loader", {})],
+        string_if_invalid=_Missing("%s"),
+    )
+
+
+class _Missing(str):
+    """Django formats this with the name of a variable that has no value, and would go on."""
+
+    __slots__ = ()
+
+    def __mod__(self, variable: object) -> NoReturn:
+        raise InvalidMailError("context", f"There is no value for {{{{ {variable} }}}}.")
+
+
+def _uses(nodes: NodeList, bound: frozenset[str] = frozenset()) -> Iterator[tuple[str, bool]]:
+    """Give each use of a name that the template does not make itself, and if it has a default."""
+    for node in nodes:
+        if isinstance(node, VariableNode):
+            yield from _used_by(node, bound)
+        inside = bound | _bound_by(node)
+        for attribute in node.child_nodelists:
+            yield from _uses(getattr(node, attribute, None) or NodeList(), inside)
+
+
+def _used_by(node: VariableNode, bound: frozenset[str]) -> Iterator[tuple[str, bool]]:
+    lookups = getattr(node.filter_expression.var, "lookups", None)  # a constant has none
+    if lookups and lookups[0] not in bound:
+        filters = {getattr(function, "_filter_name", "") for function, _ in _filters(node)}
+        yield lookups[0], "default" in filters and len(lookups) == 1
+
+
+def _bound_by(node: Node) -> set[str]:
+    if isinstance(node, ForNode):
+        return {"forloop", *node.loopvars}
+    return set(node.extra_context) if isinstance(node, WithNode) else set()
+
+
+def _filters(node: VariableNode) -> list[tuple[Any, Any]]:
+    return list(node.filter_expression.filters)

@@ -1,0 +1,23 @@
+"""What a test asks of a queued mail's bytes, read by Python's own parser."""
+
+import email
+import email.policy
+from email.message import EmailMessage
+
+from outbox.api import Handle
+from outbox.models import Source
+
+
+def read(handle: Handle) -> EmailMessage:
+    """Parse the bytes that will be sent."""
+    source = Source.objects.get(pk=handle.pk).read()
+    parsed = email.message_from_bytes(source, policy=email.policy.default)
+    assert isinstance(parsed, EmailMessage)
+    return parsed
+
+
+def body(handle: Handle, kind: str = "plain") -> str:
+    """Return the text of the mail, or its HTML, without the line end that every mail has."""
+    part = read(handle).get_body((kind,))
+    assert part is not None
+    return str(part.get_content()).replace("\r\n", "\n").rstrip("\n")

@@ -1,0 +1,130 @@
+"""An app sends a mail of its own words: what it names is in the bytes and in the rows."""
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import transaction
+
+from outbox import api
+from outbox.exceptions import InvalidMailError, NoAccountError
+from outbox.models import Account, Message, Origin, Recipient, Role, State, Status
+from tests.integration.api.reading import body, read
+
+pytestmark = pytest.mark.usefixtures("account")
+
+
+def test_its_words_and_addresses_are_sent() -> None:
+    handle = api.send(
+        to="Ann <ann@example.com>",
+        cc=["ben@example.com", "Cid <cid@example.com>"],
+        reply_to="help@example.com",
+        subject="Your order",
+        text="It left.",
+        html="<p>It <b>left</b>.</p>",
+    )
+
+    mail = read(handle)
+    assert mail["From"] == "The Shop <shop@example.com>"
+    assert mail["To"] == "Ann <ann@example.com>"
+    assert mail["Cc"] == "ben@example.com, Cid <cid@example.com>"
+    assert mail["Reply-To"] == "help@example.com"
+    assert mail["Subject"] == "Your order"
+    assert body(handle) == "It left."
+    assert body(handle, "html") == "<p>It <b>left</b>.</p>"
+
+
+def test_bcc_is_an_envelope_recipient_that_no_reader_sees() -> None:
+    handle = api.send(to="ann@example.com", bcc="eve@example.com", subject="Hello", text="Hello")
+
+    assert "eve" not in read(handle).as_string()
+    roles = Recipient.objects.filter(message=handle.pk).values_list("address", "role")
+    assert dict(roles) == {"ann@example.com": Role.TO, "eve@example.com": Role.BCC}
+
+
+def test_html_alone_gets_a_text_made_of_it() -> None:
+    handle = api.send(to="ann@example.com", subject="Hello", html="<p>Hello, <b>Ann</b></p>")
+
+    assert body(handle) == "Hello, Ann"
+
+
+def test_a_file_is_attached() -> None:
+    invoice = api.AttachmentPart(name="invoice.pdf", content_type="application/pdf", data=b"%PDF-")
+
+    handle = api.send(to="ann@example.com", subject="Invoice", text=".", attachments=[invoice])
+
+    (part,) = read(handle).iter_attachments()
+    assert (part.get_filename(), part.get_content()) == ("invoice.pdf", b"%PDF-")
+    assert handle.message().attachment_count == 1
+
+
+def test_a_header_of_ones_own_is_sent() -> None:
+    handle = api.send(
+        to="ann@example.com", subject="News", text=".", headers={"List-Id": "<news.example.com>"}
+    )
+
+    assert read(handle)["List-Id"] == "<news.example.com>"
+
+
+@pytest.mark.parametrize("by", ["itself", "name", "id"])
+def test_the_account_is_named(by: str) -> None:
+    other = Account.objects.create(
+        name="billing", from_address="billing@example.com", host="mail.example.com"
+    )
+    ways: dict[str, Account | str | int] = {"itself": other, "name": "billing", "id": other.pk}
+
+    handle = api.send(to="ann@example.com", subject="Invoice", text=".", account=ways[by])
+
+    assert read(handle)["From"] == "billing@example.com"
+    assert handle.message().account == other
+
+
+def test_an_account_that_does_not_exist_is_an_error_and_queues_nothing() -> None:
+    with pytest.raises(NoAccountError, match="no account 'nobody'"):
+        api.send(to="ann@example.com", subject="Hello", text=".", account="nobody")
+
+    assert not Message.objects.exists()
+
+
+def test_it_is_seen_among_its_owner_s_mail(django_user_model: type[User]) -> None:
+    ann = django_user_model.objects.create_user("ann")
+
+    handle = api.send(to="ben@example.com", subject="Hello", text=".", owner=ann)
+
+    assert list(Message.objects.visible_to(ann)) == [handle.message()]
+    assert handle.message().origin == Origin.API
+
+
+def test_it_joins_the_transaction_of_the_caller() -> None:
+    with transaction.atomic():
+        api.send(to="ann@example.com", subject="Hello", text=".")
+        transaction.set_rollback(True)
+
+    assert not Message.objects.exists()
+
+
+def test_it_waits_for_its_first_attempt() -> None:
+    handle = api.send(to="ann@example.com", subject="Hello", text=".")
+
+    assert handle.status() == Status.QUEUED
+    assert handle.recipients()["ann@example.com"].state == State.QUEUED
+
+
+@pytest.mark.parametrize(
+    ("field", "wrong"),
+    [
+        pytest.param("to", {"to": ""}, id="nobody"),
+        pytest.param("to", {"to": "no address"}, id="no address"),
+        pytest.param("cc", {"cc": ["ann@"]}, id="half an address"),
+        pytest.param("subject", {"subject": "one\ntwo"}, id="two lines of subject"),
+        pytest.param("List-Id", {"headers": {"List-Id": "a\r\nBcc: eve@example.com"}}, id="inject"),
+        pytest.param("Bcc", {"headers": {"Bcc": "eve@example.com"}}, id="a header of the outbox"),
+        pytest.param("context", {"context": {"name": "Ann"}}, id="values without a template"),
+    ],
+)
+def test_a_mistake_is_named_and_queues_nothing(field: str, wrong: dict[str, object]) -> None:
+    arguments: dict[str, object] = {"to": "ann@example.com", "subject": "Hello", "text": "."}
+
+    with pytest.raises(InvalidMailError) as raised:
+        api.send(**(arguments | wrong))  # type: ignore[arg-type]  # the table is of many types
+
+    assert raised.value.field == field
+    assert not Message.objects.exists()
