@@ -24,9 +24,22 @@ def ann(db: None) -> User:
 
 
 @pytest.fixture
-def account(ann: User) -> Account:
+def account(db: None) -> Account:
+    """The only account, and so the one of apps that name none."""
     return Account.objects.create(
-        owner=ann, name="shop", from_name="Ann", from_address="ann@example.org", host="mx.example"
+        name="shop", from_name="The Shop", from_address="shop@example.com", host="mail.example.com"
+    )
+
+
+@pytest.fixture
+def shop(db: None) -> Account:
+    """The account of apps that name none."""
+    return Account.objects.create(
+        name="the shop",
+        from_name="The Shop",
+        from_address="shop@example.com",
+        host="mail.example.com",
+        is_app_default=True,
     )
 
 
