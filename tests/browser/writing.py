@@ -34,6 +34,6 @@ def saved(page: "Page", text: str) -> Iterator[None]:
     """After the block, wait until the draft has this text, without a word to the page."""
     yield
     deadline = time.monotonic() + SAVED_WITHIN
-    while text not in Draft.objects.values_list("text", flat=True):
+    while text not in {kept.strip() for kept in Draft.objects.values_list("text", flat=True)}:
         assert time.monotonic() < deadline, f"{text!r} was not saved; the page says {page.url}"
         page.wait_for_timeout(50)

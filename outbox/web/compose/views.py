@@ -113,7 +113,7 @@ def _act(request: PersonRequest, form: DraftForm, saved: Message) -> HttpRespons
         return redirect("outbox:draft", saved.pk)
     if form.errors:
         return _page(request, form, saved)
-    if not {"send", "later"} & request.POST.keys():
+    if "send" not in request.POST and later.moment_of(request.POST.get("later")) is None:
         messages.success(request, _("Draft saved."))
         return redirect("outbox:draft", saved.pk)
     return _send(request, form, saved)

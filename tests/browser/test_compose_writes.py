@@ -1,0 +1,281 @@
+"""Writing a mail in a real browser: recipients, formatting, files, schedule, signature, advice."""
+
+import base64
+import datetime as dt
+import email
+import email.policy
+from typing import TYPE_CHECKING
+
+import pytest
+from django.contrib.auth.models import User
+from django.utils import timezone
+
+from outbox.mail.addresses import parse_address
+from outbox.models import Account, Contact, Message, Preferences, State, Status
+from tests.browser.scenes import account, mail
+from tests.browser.writing import saved, write_new
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+# Hands a file over the way the desktop does; a browser lets no script fill a real clipboard.
+HAND_OVER = """([kind, name, type, data, target]) => {
+    const bytes = Uint8Array.from(atob(data), (char) => char.charCodeAt(0));
+    const transfer = new DataTransfer();
+    transfer.items.add(new File([bytes], name, { type }));
+    const options = { bubbles: true, cancelable: true };
+    const event = kind === "drop"
+        ? new DragEvent("drop", { ...options, dataTransfer: transfer })
+        : new ClipboardEvent("paste", { ...options, clipboardData: transfer });
+    document.querySelector(target).dispatchEvent(event);
+}"""
+
+
+@pytest.fixture(autouse=True)
+def anna(writer: User) -> User:
+    return writer
+
+
+def hand_over(page: "Page", kind: str, name: str, content_type: str, target: str) -> None:
+    data = base64.b64encode(PNG).decode()
+    page.evaluate(HAND_OVER, [kind, name, content_type, data, target])
+
+
+def chips(page: "Page") -> list[str]:
+    return page.locator(".address-chip bdi").all_inner_texts()
+
+
+def test_recipients_become_chips_and_what_does_not_read_stays_to_be_mended(page: "Page") -> None:
+    write_new(page)
+    to = page.get_by_label("To", exact=True)
+    to.press_sequentially("Jane Doe <jane@example.com>, joe@example")
+    to.press("Enter")
+    assert chips(page) == ["Jane Doe", "joe@example"]
+    to.press_sequentially("nobody(at)example.org")
+    page.get_by_label("Subject").fill("Chips")
+    page.locator("#id_to_error").get_by_text("has no @").wait_for()
+    assert to.get_attribute("aria-invalid") == "true"
+    to.fill("")
+    page.get_by_label("Subject").fill("Chips without")
+    page.locator("#id_to_error").get_by_text("has no @").wait_for(state="hidden")
+    to.focus()
+    to.press("Backspace")  # the last chip is text again
+    assert to.input_value() == "joe@example"
+    to.fill("")
+    to.press("ArrowLeft")
+    page.keyboard.press("Delete")
+    assert chips(page) == []
+
+
+def test_a_pasted_list_becomes_chips_once_each(page: "Page") -> None:
+    write_new(page)
+    to = page.get_by_label("To", exact=True)
+    to.evaluate(
+        """(field) => {
+            const data = new DataTransfer();
+            data.setData("text/plain", 'a@x.test; "B, C" <b@x.test>\\nA@x.test, wrong');
+            const options = { clipboardData: data, bubbles: true, cancelable: true };
+            field.dispatchEvent(new ClipboardEvent("paste", options));
+        }"""
+    )
+    assert chips(page) == ["a@x.test", "B, C"]
+    assert to.input_value() == "wrong"
+
+
+def test_contacts_are_offered_while_an_address_is_typed(page: "Page", anna: User) -> None:
+    for text in ("Jane Doe <jane@example.com>", "Jack <jack@example.com>", "zoe@example.com"):
+        Contact.of(anna.pk, parse_address(text), is_kept=True).save()
+    write_new(page)
+    to = page.get_by_label("To", exact=True)
+    to.press_sequentially("ja")
+    options = page.locator("#id_to_options").get_by_role("option")
+    options.nth(1).wait_for()
+    assert [text.split()[0] for text in options.all_inner_texts()] == ["Jack", "Jane"]
+    assert to.get_attribute("aria-expanded") == "true"
+    to.press("ArrowDown")
+    to.press("Enter")
+    assert chips(page) == ["Jane Doe"]
+    to.press_sequentially("zzz")
+    assert page.locator("#id_to_options").get_by_role("option").count() == 0
+    to.press("Control+a")
+    to.press_sequentially("zoe")
+    options.first.wait_for()
+    to.press("Escape")
+    options.first.wait_for(state="hidden")
+    to.press("Control+a")
+    to.press("Delete")
+    with saved(page, "Chosen by keyboard"):
+        page.get_by_label("Text").fill("Chosen by keyboard")
+    assert Message.objects.get().draft.to == "Jane Doe <jane@example.com>"
+
+
+def test_formatted_text_goes_out_as_html_with_a_text_beside_it(page: "Page") -> None:
+    write_new(page)
+    page.get_by_label("To", exact=True).fill("jane@example.com")
+    page.get_by_label("Subject").fill("Bold words")
+    page.get_by_role("button", name="Format").click()
+    text = page.locator(".rich").and_(page.get_by_role("textbox", name="Text"))
+    text.press_sequentially("These are ")
+    page.get_by_role("button", name="Bold").click()
+    text.press_sequentially("bold")
+    assert page.get_by_role("button", name="Bold").get_attribute("aria-pressed") == "true"
+    hand_over(page, "paste", "dot.png", "image/png", ".rich")
+    page.locator(".rich img").wait_for()
+    assert page.locator(".rich img").evaluate("img => img.decode().then(() => img.naturalWidth)")
+    page.get_by_role("button", name="Send", exact=True).click()
+    page.get_by_role("heading", name="Bold words").wait_for()
+    sent = email.message_from_bytes(
+        Message.objects.get().source.read(), policy=email.policy.default
+    )
+    kinds = [part.get_content_type() for part in sent.walk()]
+    assert kinds == [
+        "multipart/alternative", "text/plain", "multipart/related", "text/html", "image/png",
+    ]  # fmt: skip
+    plain, html, picture = (part for part in sent.walk() if not part.is_multipart())
+    assert "These are bold" in plain.get_content()
+    assert "<strong>bold</strong>" in html.get_content()
+    assert f'src="cid:{picture["Content-ID"].strip("<>")}"' in html.get_content()
+    assert picture.get_content() == PNG
+
+
+def test_a_formatted_draft_opens_formatted_and_can_become_plain(page: "Page") -> None:
+    write_new(page)
+    page.get_by_role("button", name="Format").click()
+    page.locator(".rich").press_sequentially("Plain again")
+    with saved(page, "Plain again"):
+        pass
+    page.reload()
+    page.locator(".rich").get_by_text("Plain again").wait_for()
+    page.once("dialog", lambda dialog: dialog.accept())
+    page.get_by_role("button", name="Plain text").click()
+    page.locator("textarea#id_text").wait_for()
+    page.get_by_label("Text", exact=True).fill("Plain for good")
+    with saved(page, "Plain for good"):
+        pass
+    assert Message.objects.get().draft.html == ""
+
+
+def test_files_can_be_chosen_dropped_pasted_and_removed(page: "Page") -> None:
+    write_new(page)
+    page.get_by_label("Attach files").set_input_files(
+        {"name": "figures.csv", "mimeType": "text/csv", "buffer": b"1;2;3\r\n"}
+    )
+    page.get_by_role("link", name="figures.csv").wait_for()
+    hand_over(page, "drop", "plan.pdf", "application/pdf", "#compose")
+    page.get_by_role("link", name="plan.pdf").wait_for()
+    hand_over(page, "paste", "shot.png", "image/png", "#id_text")
+    page.get_by_role("link", name="shot.png").wait_for()
+    page.get_by_role("button", name="Remove plan.pdf").click()
+    page.get_by_role("link", name="plan.pdf").wait_for(state="detached")
+    names = Message.objects.get().attachments.values_list("name", flat=True)
+    assert list(names) == ["figures.csv", "shot.png"]
+
+
+def test_a_file_on_its_way_has_a_bar_and_send_waits_for_it(page: "Page") -> None:
+    write_new(page)
+    page.get_by_label("To", exact=True).fill("jane@example.com")
+    page.get_by_label("Subject").fill("Large")
+    session = page.context.new_cdp_session(page)
+    slow = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 400_000}
+    session.send("Network.emulateNetworkConditions", slow)
+    page.get_by_label("Attach files").set_input_files(
+        {"name": "large.bin", "mimeType": "application/x-thing", "buffer": b"x" * 800_000}
+    )
+    page.get_by_role("progressbar", name="Uploading large.bin").wait_for()
+    page.get_by_role("button", name="Send", exact=True).click()
+    page.get_by_role("heading", name="Large").wait_for()
+    assert Message.objects.get().attachments.get().size == 800_000
+
+
+def test_a_file_that_is_too_large_is_refused_at_once(page: "Page") -> None:
+    write_new(page)
+    page.get_by_label("Attach files").set_input_files(
+        {"name": "huge.bin", "mimeType": "application/x-thing", "buffer": b"x" * 26_000_000}
+    )
+    page.get_by_role("alert").filter(has_text="huge.bin").wait_for()
+    page.get_by_role("button", name="Remove huge.bin").click()
+    assert page.get_by_text("huge.bin").count() == 0
+    assert not Message.objects.exists()
+
+
+def test_a_mail_can_be_sent_tomorrow_at_nine(page: "Page", anna: User) -> None:
+    Preferences.objects.create(user=anna, time_zone="Asia/Tokyo")
+    write_new(page)
+    page.get_by_label("To", exact=True).fill("jane@example.com")
+    page.get_by_label("Subject").fill("In the morning")
+    page.get_by_role("button", name="Later").click()
+    page.get_by_role("button", name="Tomorrow 9:00").click()
+    page.get_by_text("Scheduled: it leaves at its time").wait_for()
+    mail = Message.objects.get()
+    assert mail.status == Status.SCHEDULED
+    assert mail.send_at is not None
+    tokyo = timezone.localtime(mail.send_at, dt.timezone(dt.timedelta(hours=9)))
+    assert (tokyo.hour, tokyo.minute) == (9, 0)
+    assert mail.recipients.get().next_attempt_at == mail.send_at
+
+
+def test_a_time_of_one_s_own_is_kept_shown_and_refused_once_past(page: "Page") -> None:
+    write_new(page)
+    page.get_by_label("To", exact=True).fill("jane@example.com")
+    page.get_by_label("Subject").fill("Some day")
+    page.get_by_role("button", name="Later").click()
+    page.get_by_label("At another time").fill("2001-01-01T09:00")
+    page.locator("#send").get_by_text("Schedule").wait_for()
+    page.locator("#later").get_by_role("button", name="Schedule").click()
+    page.get_by_text("That time is past.").wait_for()
+    page.get_by_role("button", name="Later").click()
+    page.get_by_label("At another time").fill("2071-01-01T09:00")
+    page.get_by_role("button", name="Save draft").click()
+    page.locator(".scheduled").get_by_text("2071").wait_for()
+    page.locator("#send").click()
+    page.get_by_text("Scheduled: it leaves at its time").wait_for()
+
+
+def test_what_is_odd_is_said_once_as_advice(page: "Page", anna: User) -> None:
+    mail(Account.objects.get(), "Earlier", [("gone@example.org", State.FAILED)])
+    write_new(page)
+    page.get_by_label("To", exact=True).fill("gone@example.org")
+    page.get_by_label("Text").fill("The plan is attached.")
+    page.get_by_role("button", name="Send", exact=True).click()
+    advice = page.get_by_role("alert", name="Before it goes")
+    advice.wait_for()
+    said = advice.inner_text()
+    assert "The text says “attached”, but nothing is attached." in said
+    assert "The subject is empty." in said
+    assert "550 5.1.1 <gone@example.org>: Recipient address rejected" in said
+    page.get_by_role("button", name="Send anyway").click()
+    page.get_by_role("heading", name="(no subject)").wait_for()
+
+
+def test_another_account_brings_its_own_signature(page: "Page", anna: User) -> None:
+    Account.objects.update(signature="Anna, Work")
+    account(anna, "Private", "anna@example.net")
+    Account.objects.filter(name="Private").update(signature="Love, A.")
+    write_new(page)
+    page.get_by_label("From").select_option(label="Work <anna@example.com>")
+    text = page.locator("#id_text")
+    assert text.input_value().endswith("-- \nAnna, Work")
+    text.press("Control+Home")
+    text.press_sequentially("Hi")
+    page.get_by_label("From").select_option(label="Private <anna@example.net>")
+    assert text.input_value() == "Hi\n\n-- \nLove, A."
+
+
+def test_without_scripts_the_form_is_plain_and_works(page: "Page", anna: User) -> None:
+    browser = page.context.browser
+    assert browser is not None
+    write_new(page)
+    context = browser.new_context(
+        java_script_enabled=False, storage_state=page.context.storage_state()
+    )
+    bare = context.new_page()
+    bare.goto(page.url)
+    bare.get_by_label("To", exact=True).fill("jane@example.com")
+    bare.get_by_label("Subject").fill("By hand")
+    bare.get_by_label("Text").fill("No script")
+    bare.get_by_role("button", name="Send", exact=True).click()
+    bare.get_by_role("heading", name="By hand").wait_for()
+    context.close()

@@ -1,0 +1,180 @@
+"""Formatted text, its pictures, and when it leaves: what the composer hands on."""
+
+import datetime as dt
+import email
+import email.policy
+import zoneinfo
+from email.message import EmailMessage
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+from django.urls import reverse
+
+from outbox import api
+from outbox.models import Account, Message, Preferences, Status
+from outbox.web.compose.later import PRESETS
+from tests.integration.web.conftest import typed
+
+COMPOSE = reverse("outbox:compose")
+HOSTILE = (
+    '<p onclick="x()">Hi <script>x()</script><b>bold</b>'
+    '<img src="http://x.test/a.png" onerror="x()"><a href="javascript:x()">link</a></p>'
+)
+
+
+def sent(message: Message) -> EmailMessage:
+    parsed = email.message_from_bytes(message.source.read(), policy=email.policy.default)
+    assert isinstance(parsed, EmailMessage)
+    return parsed
+
+
+def test_formatted_text_is_cleaned_and_its_text_is_derived(
+    as_anna: Client, account: Account
+) -> None:
+    as_anna.post(COMPOSE, typed(account, text="forged", html=HOSTILE, send="1"))
+    mail = Message.objects.get()
+    assert mail.draft.text == "Hi bold\n" or mail.draft.text.startswith("Hi bold")
+    assert "forged" not in mail.draft.text
+    html = sent(mail).get_body(("html",))
+    assert html is not None
+    body = html.get_content()
+    assert "<b>bold</b>" in body
+    assert not any(word in body for word in ("script", "onclick", "onerror", "javascript"))
+
+
+def test_a_formatted_text_that_is_too_long_is_told_and_keeps_the_plain_one(
+    as_anna: Client, account: Account
+) -> None:
+    answer = as_anna.post(COMPOSE, typed(account, html="<p>x</p>" * 70_000, save="1"))
+    assert answer.status_code == 422
+    assert list(answer.context["form"].errors) == ["html"]
+    assert Message.objects.get().draft.text == "Hello"
+
+
+def test_plain_text_stays_plain(as_anna: Client, account: Account) -> None:
+    as_anna.post(COMPOSE, typed(account, html="", send="1"))
+    assert sent(Message.objects.get()).get_content_type() == "text/plain"
+
+
+def add_picture(client: Client, draft: Message) -> str:
+    upload = SimpleUploadedFile("dot.png", b"\x89PNG dot", "image/png")
+    fields = {"attachments": upload, "inline": "1"}
+    told = client.post(reverse("outbox:draft-files", args=[draft.pk]), fields).json()
+    address: str = told["pictures"][0]
+    return address
+
+
+def test_a_picture_in_the_text_is_kept_and_sent_by_its_content_id(
+    as_anna: Client, draft: Message
+) -> None:
+    address = add_picture(as_anna, draft)
+    shown = as_anna.get(address)
+    assert (shown["Content-Type"], shown["X-Content-Type-Options"]) == ("image/png", "nosniff")
+    assert shown.content == b"\x89PNG dot"
+    html = f'<p>Look:</p><img src="{address}" alt="dot">'
+    page = reverse("outbox:draft", args=[draft.pk])
+    as_anna.post(page, typed(draft.account, version="1", html=html, save="1"))
+    kept = Message.objects.get()
+    picture = kept.attachments.exclude(content_id="").get()
+    assert f'src="cid:{picture.content_id}"' in kept.draft.html
+    assert f'src="{address}"' in as_anna.get(page).context["form"]["html"].value()
+    as_anna.post(page, typed(draft.account, version="2", html=html, send="1"))
+    parts = {part.get_content_type(): part for part in sent(kept).walk()}
+    assert parts["image/png"]["Content-ID"] == f"<{picture.content_id}>"
+
+
+def test_a_picture_taken_out_of_the_text_is_not_sent(as_anna: Client, draft: Message) -> None:
+    add_picture(as_anna, draft)
+    page = reverse("outbox:draft", args=[draft.pk])
+    as_anna.post(page, typed(draft.account, version="1", send="1"))
+    assert [part.get_filename() for part in sent(Message.objects.get()).iter_attachments()] == [
+        "figures.csv"
+    ]
+
+
+def test_a_picture_of_another_draft_is_not_taken_along(
+    as_anna: Client, anna: User, draft: Message, account: Account
+) -> None:
+    address = add_picture(as_anna, draft)
+    other = api.save_draft(anna, api.DraftFields(account=account))
+    fields = typed(account, version="1", html=f'<img src="{address}" alt="">', save="1")
+    as_anna.post(reverse("outbox:draft", args=[other.pk]), fields)
+    other = Message.objects.get(pk=other.pk)
+    assert address not in other.draft.html
+    assert "cid:" not in other.draft.html
+
+
+@pytest.mark.parametrize("kind", ["image/svg+xml", "text/html", "application/pdf"])
+def test_only_plain_pictures_go_into_the_text(as_anna: Client, draft: Message, kind: str) -> None:
+    fields = {"attachments": SimpleUploadedFile("x", b"<svg/>", kind), "inline": "1"}
+    told = as_anna.post(reverse("outbox:draft-files", args=[draft.pk]), fields).json()
+    assert told["pictures"] == []
+    plain = draft.attachments.get(content_type=kind)
+    assert plain.content_id == ""
+    address = reverse("outbox:picture", args=[draft.pk, plain.pk])
+    assert as_anna.get(address).status_code == 404
+
+
+# When it leaves.
+
+NOON = dt.datetime(2026, 3, 27, 12, tzinfo=zoneinfo.ZoneInfo("Europe/Berlin"))  # a Friday
+
+
+@pytest.mark.parametrize(
+    ("name", "now", "then"),
+    [
+        ("evening", NOON, "2026-03-27T18:00:00+01:00"),
+        ("tomorrow", NOON, "2026-03-28T09:00:00+01:00"),
+        ("monday", NOON, "2026-03-30T09:00:00+02:00"),  # summer time begins between
+        ("monday", NOON.replace(day=30), "2026-04-06T09:00:00+02:00"),  # on a Monday, the next
+    ],
+)
+def test_a_named_time_is_meant_on_the_clock_of_the_wall(
+    name: str, now: dt.datetime, then: str
+) -> None:
+    assert PRESETS[name].after(now).isoformat() == then
+
+
+def test_a_typed_time_is_in_the_person_s_zone(
+    as_anna: Client, anna: User, account: Account
+) -> None:
+    Preferences.objects.create(user=anna, time_zone="America/New_York")
+    as_anna.post(COMPOSE, typed(account, send_at="2071-07-01T09:00", send="1"))
+    mail = Message.objects.get()
+    assert mail.status == Status.SCHEDULED
+    assert mail.send_at == dt.datetime(2071, 7, 1, 13, tzinfo=dt.UTC)
+    assert sent(mail)["Date"].datetime == mail.send_at
+
+
+@pytest.mark.parametrize(
+    ("typed_time", "said"),
+    [
+        ("2001-01-01T09:00", "past"),
+        ("soon", "no date"),
+        ("2026-02-30T09:00", "no date"),
+        ("2071-03-08T02:30", "couldn’t be interpreted"),  # the clock is set forward over it
+    ],
+)
+def test_a_time_that_cannot_be_is_told_at_its_field(
+    as_anna: Client, anna: User, account: Account, typed_time: str, said: str
+) -> None:
+    Preferences.objects.create(user=anna, time_zone="America/New_York")
+    answer = as_anna.post(COMPOSE, typed(account, send_at=typed_time, send="1"))
+    assert answer.status_code == 422
+    assert said in str(answer.context["form"].errors["send_at"])
+    assert Message.objects.get().status == Status.DRAFT
+
+
+def test_a_preset_wins_over_a_typed_time(as_anna: Client, account: Account) -> None:
+    as_anna.post(COMPOSE, typed(account, send_at="soon", later="monday"))
+    mail = Message.objects.get()
+    assert mail.status == Status.SCHEDULED
+    assert mail.send_at is not None
+    assert (mail.send_at.weekday(), mail.send_at.hour) == (0, 9)
+
+
+def test_a_preset_nobody_knows_sends_nothing(as_anna: Client, account: Account) -> None:
+    as_anna.post(COMPOSE, typed(account, later="never"))
+    assert Message.objects.get().status == Status.DRAFT
