@@ -64,7 +64,8 @@ def finish(
     try:
         source = render(composition)
     except HeaderError as error:
-        raise InvalidMailError(error.field, str(error)) from error
+        field = "send_at" if error.field == "date" else error.field
+        raise InvalidMailError(field, str(error)) from error
     return Outgoing(
         source=source,
         envelope_sender=identity.spec,

@@ -9,7 +9,7 @@ from outbox.exceptions import InvalidMailError, NoAccountError
 from outbox.models import Account, Message, Origin, Recipient, Role, State, Status
 from tests.integration.api.reading import body, read
 
-pytestmark = pytest.mark.usefixtures("account")
+pytestmark = pytest.mark.usefixtures("shop")
 
 
 def test_its_words_and_addresses_are_sent() -> None:
@@ -84,9 +84,7 @@ def test_an_account_that_does_not_exist_is_an_error_and_queues_nothing() -> None
     assert not Message.objects.exists()
 
 
-def test_it_is_seen_among_its_owner_s_mail(django_user_model: type[User]) -> None:
-    ann = django_user_model.objects.create_user("ann")
-
+def test_it_is_seen_among_its_owner_s_mail(ann: User) -> None:
     handle = api.send(to="ben@example.com", subject="Hello", text=".", owner=ann)
 
     assert list(Message.objects.visible_to(ann)) == [handle.message()]
