@@ -35,7 +35,7 @@ def fields(sender: Account | None, **typed: Any) -> api.DraftFields:
 
 def everything() -> dict[str, list[dict[str, Any]]]:
     """All that a failed send must leave as it was."""
-    tables = (Message, Draft, Recipient, Source, Attachment, Event)
+    tables: tuple[Any, ...] = (Message, Draft, Recipient, Source, Attachment, Event)
     return {table.__name__: list(table.objects.order_by("pk").values()) for table in tables}
 
 
@@ -143,7 +143,7 @@ def test_a_file_can_be_taken_off_again(
 ) -> None:
     draft = api.save_draft(ann, fields(account))
     row = api.attach(draft, "a.txt", "text/plain", b"x")
-    storage, name = row.file.storage, row.file.name
+    storage, name = row.file.storage, str(row.file.name)
     with django_capture_on_commit_callbacks(execute=True):
         api.detach(draft, row.pk)
         assert storage.exists(name)  # not before the commit: it could be rolled back
@@ -164,7 +164,7 @@ def test_a_discarded_draft_is_gone_with_its_files(
 ) -> None:
     draft = api.save_draft(ann, fields(account))
     row = api.attach(draft, "a.txt", "text/plain", b"x")
-    storage, name = row.file.storage, row.file.name
+    storage, name = row.file.storage, str(row.file.name)
     with django_capture_on_commit_callbacks(execute=True):
         api.discard_draft(draft)
     assert not Message.objects.exists()
