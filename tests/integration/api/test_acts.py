@@ -1,0 +1,160 @@
+"""What a person may do to a queued mail: each act moves the states it names, and no other."""
+
+import datetime as dt
+from collections.abc import Callable
+
+import pytest
+from django.contrib.auth.models import User
+from django.utils import timezone
+
+from outbox import api
+from outbox.models import CHANGES, Event, EventKind, Message, Recipient, State, Status
+from tests.integration.api.conftest import Queue
+
+pytestmark = pytest.mark.django_db
+
+Act = Callable[[Message, User], int]
+
+_ACTS: dict[str, tuple[Act, dict[State, State], EventKind]] = {
+    "cancel": (
+        lambda message, who: api.cancel(message, actor=who, why="by mistake").stopped,
+        dict.fromkeys((State.QUEUED, State.DEFERRED, State.HELD), State.CANCELLED),
+        EventKind.CANCELLED,
+    ),
+    "retry": (
+        lambda message, who: api.retry(message, actor=who, why="by mistake"),
+        dict.fromkeys((State.FAILED, State.EXPIRED, State.CANCELLED, State.BOUNCED), State.QUEUED)
+        | {State.DEFERRED: State.DEFERRED},
+        EventKind.RETRIED,
+    ),
+    "hold": (
+        lambda message, who: api.hold(message, actor=who, why="by mistake"),
+        dict.fromkeys((State.QUEUED, State.DEFERRED), State.HELD),
+        EventKind.HELD,
+    ),
+    "release": (
+        lambda message, who: api.release(message, actor=who, why="by mistake"),
+        {State.HELD: State.QUEUED},
+        EventKind.RELEASED,
+    ),
+    "settle as sent": (
+        lambda message, who: api.settle_as_sent(message, actor=who, why="by mistake"),
+        {State.UNCERTAIN: State.SENT},
+        EventKind.SETTLED,
+    ),
+    "settle as unsent": (
+        lambda message, who: api.settle_as_unsent(message, actor=who, why="by mistake"),
+        {State.UNCERTAIN: State.DEFERRED},
+        EventKind.SETTLED,
+    ),
+}
+
+
+@pytest.mark.parametrize("before", list(State))
+@pytest.mark.parametrize("name", list(_ACTS))
+def test_an_act_moves_what_it_may_and_leaves_the_rest(
+    ann: User, queue: Queue, name: str, before: State
+) -> None:
+    act, moves, kind = _ACTS[name]
+    message = queue(state=before)
+    row = Recipient.objects.values().get()
+    changed = act(message, ann)
+    told = Event.objects.filter(message=message, recipient__isnull=False)
+    if before not in moves:
+        assert changed == 0
+        assert Recipient.objects.values().get() == row
+        assert not told.exists()
+        return
+    assert changed == 1
+    assert Recipient.objects.get().state == moves[before]
+    assert list(told.values_list("kind", "from_state", "to_state", "actor_id", "why")) == [
+        (kind, before, moves[before], ann.pk, "by mistake")
+    ]
+
+
+@pytest.mark.parametrize("name", list(_ACTS))
+def test_no_act_makes_a_change_that_the_table_forbids(name: str) -> None:
+    _, moves, _ = _ACTS[name]
+    for before, after in moves.items():
+        assert after in CHANGES[before] or after == before
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "status"),
+    [
+        ("cancel", State.DEFERRED, Status.CANCELLED),
+        ("retry", State.FAILED, Status.QUEUED),
+        ("hold", State.QUEUED, Status.HELD),
+        ("release", State.HELD, Status.QUEUED),
+        ("settle as sent", State.UNCERTAIN, Status.SENT),
+        ("settle as unsent", State.UNCERTAIN, Status.DEFERRED),
+    ],
+)
+def test_the_message_s_status_follows_at_once(
+    ann: User, queue: Queue, name: str, before: State, status: Status
+) -> None:
+    message = queue(state=before)
+    _ACTS[name][0](message, ann)
+    message.refresh_from_db()
+    assert message.status == status
+
+
+@pytest.mark.parametrize("name", ["retry", "settle as sent", "settle as unsent"])
+def test_an_act_on_chosen_recipients_leaves_the_others(queue: Queue, name: str) -> None:
+    before = State.FAILED if name == "retry" else State.UNCERTAIN
+    message = queue("bob@example.net", "eve@example.net", state=before)
+    chosen = Recipient.objects.filter(address="eve@example.net")
+    verbs = {
+        "retry": api.retry,
+        "settle as sent": api.settle_as_sent,
+        "settle as unsent": api.settle_as_unsent,
+    }
+    assert verbs[name](message, recipients=list(chosen)) == 1
+    assert Recipient.objects.get(address="bob@example.net").state == before
+    assert Recipient.objects.get(address="eve@example.net").state != before
+
+
+def test_nobody_s_recipient_is_moved_by_way_of_another_message(queue: Queue) -> None:
+    mine, other = queue(state=State.FAILED), queue(state=State.FAILED)
+    assert api.retry(mine, recipients=list(other.recipients.all())) == 0
+    assert set(Recipient.objects.values_list("state", flat=True)) == {State.FAILED}
+
+
+def test_a_retry_is_due_now_and_has_a_whole_life_again(queue: Queue) -> None:
+    message = queue(state=State.EXPIRED)
+    past = timezone.now() - dt.timedelta(days=9)
+    Recipient.objects.update(attempts=60, expires_at=past, settled_at=past, next_attempt_at=None)
+    api.retry(message)
+    row = Recipient.objects.get()
+    assert (row.attempts, row.settled_at) == (0, None)
+    assert row.next_attempt_at is not None
+    assert row.next_attempt_at <= timezone.now()
+    assert row.expires_at is not None
+    assert row.expires_at > timezone.now() + dt.timedelta(days=4)
+
+
+def test_a_retry_of_what_waits_makes_it_due_and_keeps_its_count(queue: Queue) -> None:
+    message = queue(state=State.DEFERRED)
+    Recipient.objects.update(attempts=3, next_attempt_at=timezone.now() + dt.timedelta(hours=3))
+    api.retry(message)
+    row = Recipient.objects.get()
+    assert row.attempts == 3
+    assert row.next_attempt_at is not None
+    assert row.next_attempt_at <= timezone.now()
+
+
+def test_what_is_settled_as_sent_waits_for_no_policy(queue: Queue) -> None:
+    message = queue(state=State.UNCERTAIN)
+    Recipient.objects.update(next_attempt_at=timezone.now())
+    api.settle_as_sent(message)
+    row = Recipient.objects.get()
+    assert row.next_attempt_at is None
+    assert row.settled_at is not None
+
+
+def test_scheduled_mail_that_was_held_still_leaves_at_its_time(queue: Queue) -> None:
+    moment = timezone.now() + dt.timedelta(days=2)
+    message = queue(send_at=moment)
+    api.hold(message)
+    api.release(message)
+    assert Recipient.objects.get().next_attempt_at == moment
