@@ -1,6 +1,6 @@
 """`make bench`: the outbox beside its neighbours, in one run, interleaved, as ratios of medians.
 
-    python -m bench [--rounds 3] [--count 10000] [--only drain|queue]
+    python -m bench [--rounds 3] [--count 10000] [--only drain|queue|claim|memory]
 
 Prints Markdown tables; absolute rates move with the machine, ratios are what to quote.
 """
@@ -10,6 +10,7 @@ import json
 import statistics
 from collections.abc import Callable
 
+from bench import claims, memory
 from bench.drains import Case, Figures, outbox, post_office, smtplib_loop, task_per_mail
 from bench.world import Contender, World, sink, world
 
@@ -20,14 +21,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--count", type=int, default=10_000)
-    parser.add_argument("--only", choices=["drain", "queue"])
+    parser.add_argument("--only", choices=["drain", "queue", "claim", "memory"])
     options = parser.parse_args()
     with world() as servers:
         prepare(servers)
-        if options.only != "queue":
+        if options.only in (None, "drain"):
             drains(servers, options.rounds, options.count)
-        if options.only != "drain":
+        if options.only in (None, "queue"):
             queues(servers, options.rounds, options.count)
+        if options.only in (None, "claim"):
+            claims.show(servers)
+        if options.only in (None, "memory"):
+            memory.show(servers)
 
 
 def prepare(servers: World) -> None:

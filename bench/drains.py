@@ -54,6 +54,8 @@ def outbox(world: World, port: int, case: Case) -> Figures:
     for worker in workers:
         worker.go()
     for worker in workers:
+        worker.go()  # done; it may leave
+    for worker in workers:
         worker.end()
     with psycopg.connect(world.url("ours")) as connection:
         ended, sent = connection.execute(

@@ -1,5 +1,7 @@
 """Drain with one engine: one of the two worker processes."""
 
+import sys
+
 import django
 
 django.setup()
@@ -13,6 +15,7 @@ def main() -> None:
     wait_for_signal()
     engine.run()
     report(done=1)
+    sys.stdin.readline()  # its memory may be looked at meanwhile
 
 
 if __name__ == "__main__":

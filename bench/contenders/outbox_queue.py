@@ -40,11 +40,18 @@ def main() -> None:
         report(done=1)
         return
     Account.objects.update(port=port, max_connections=connections)
-    mails = messages(count)
+    mails = [large()] if way == "large" else messages(count)
     began = wait_for_signal()
     cpu = time.process_time()
     queue(mails, way)
     report(seconds=time.time() - began, cpu=time.process_time() - cpu)
+
+
+def large() -> EmailMessage:
+    """A mail of 25 MB on the wire."""
+    mail = EmailMessage("Large", body(), "shop@example.org", ["to@example.com"])
+    mail.attach("large.bin", bytes(range(256)) * 71_000, "application/octet-stream")
+    return mail
 
 
 def queue(mails: list[EmailMessage], way: str) -> None:

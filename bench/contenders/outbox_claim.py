@@ -1,0 +1,39 @@
+"""Claim a hundred recipients again and again: `outbox_claim ROUNDS`; prints milliseconds."""
+
+import sys
+import time
+
+import django
+
+django.setup()
+
+from bench.contenders._stage import wait_for_signal  # noqa: E402  # needs the settings
+from outbox.delivery import lease  # noqa: E402
+from outbox.delivery.claim import claim  # noqa: E402
+from outbox.models import Destination  # noqa: E402
+
+
+def main() -> None:
+    rounds = int(sys.argv[1])
+    destination = Destination.objects.get()
+    worker = lease.register("bench", "default")
+    wait_for_signal()
+    took = []
+    sender = 0
+    for _ in range(rounds):
+        began = time.perf_counter()
+        jobs = claim(
+            destination_id=destination.pk,
+            worker_id=worker.worker_id,
+            limit=100,
+            after_sender=sender,
+            using="default",
+        )
+        took.append((time.perf_counter() - began) * 1000)
+        assert len(jobs) == 100  # what was asked for
+        sender = jobs[-1].sender_key
+    print(" ".join(f"{milliseconds:.3f}" for milliseconds in took), flush=True)
+
+
+if __name__ == "__main__":
+    main()
