@@ -1,0 +1,153 @@
+"""Why is this mail where it is? Every rule that can hold it has its sentence and its end."""
+
+import datetime as dt
+
+import pytest
+from django.utils import timezone
+
+from outbox import api
+from outbox.models import (
+    Account,
+    Attempt,
+    Circuit,
+    Destination,
+    Message,
+    Recipient,
+    State,
+    Worker,
+)
+from outbox.models.rollup import roll_up
+from tests.integration.api.conftest import Queue
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def worker(db: None) -> Worker:
+    """One that lives."""
+    now = timezone.now()
+    lease = now + dt.timedelta(minutes=5)
+    return Worker.objects.create(
+        host="here", pid=7, started_at=now, heartbeat_at=now, lease_until=lease
+    )
+
+
+def in_state(message: Message, state: State, **values: object) -> Message:
+    """Put its recipients there and roll the status up."""
+    Recipient.objects.filter(message=message).update(state=state, **values)
+    roll_up([message.pk], timezone.now(), "default")
+    return Message.objects.get(pk=message.pk)
+
+
+def said(message: Message) -> str:
+    return api.explain(message).sentence
+
+
+def test_it_waits_for_a_worker_that_lives(queue: Queue, worker: Worker) -> None:
+    assert "a worker takes it next" in said(queue())
+
+
+def test_it_says_so_when_no_worker_runs(queue: Queue) -> None:
+    assert "No worker is running" in said(queue())
+
+
+def test_scheduled_mail_names_its_time(queue: Queue, worker: Worker) -> None:
+    moment = timezone.now() + dt.timedelta(days=1)
+    told = api.explain(queue(send_at=moment))
+    assert "Scheduled" in told.sentence
+    assert told.until == moment
+
+
+def test_deferred_mail_names_the_answer_and_the_next_try(queue: Queue, worker: Worker) -> None:
+    moment = timezone.now() + dt.timedelta(minutes=4)
+    message = in_state(
+        queue(),
+        State.DEFERRED,
+        attempts=2,
+        reason="451 4.7.1 greylisted",
+        next_attempt_at=moment,
+    )
+    told = api.explain(message)
+    assert "2 attempts" in told.sentence
+    assert "451 4.7.1 greylisted" in told.sentence
+    assert told.until == moment
+    assert told.gives_up_at == message.expires_at
+
+
+@pytest.mark.parametrize("needs_person", [True, False])
+def test_an_open_circuit_is_named_with_its_reason(
+    queue: Queue, worker: Worker, needs_person: bool
+) -> None:
+    message = queue()
+    until = timezone.now() + dt.timedelta(minutes=5)
+    Destination.objects.update(
+        circuit=Circuit.OPEN,
+        circuit_reason="the server refused the login",
+        circuit_until=until,
+        circuit_needs_person=needs_person,
+    )
+    told = api.explain(message)
+    assert "the server refused the login" in told.sentence
+    assert ("somebody has to act" in told.sentence) == needs_person
+    assert told.until == until
+
+
+def test_a_probe_under_way_is_named(queue: Queue, worker: Worker) -> None:
+    message = queue()
+    Destination.objects.update(
+        circuit=Circuit.HALF_OPEN, circuit_until=timezone.now() + dt.timedelta(minutes=5)
+    )
+    assert "One mail is being tried" in said(message)
+
+
+def test_mail_without_an_account_says_what_to_do(queue: Queue, worker: Worker) -> None:
+    message = queue()
+    Account.objects.all().delete()
+    message.refresh_from_db()
+    assert "account was deleted" in said(message)
+
+
+def test_mail_that_is_being_sent_names_its_worker(queue: Queue, worker: Worker) -> None:
+    message = queue()
+    attempt = Attempt.objects.create(message=message, worker=worker, started_at=timezone.now())
+    assert "here/7" in said(in_state(message, State.SENDING, attempt=attempt))
+
+
+def test_uncertain_mail_says_whether_it_goes_again(queue: Queue) -> None:
+    moment = timezone.now() + dt.timedelta(hours=4)
+    by_policy = in_state(queue(), State.UNCERTAIN, next_attempt_at=moment)
+    by_person = in_state(queue(), State.UNCERTAIN, next_attempt_at=None)
+    told = api.explain(by_policy)
+    assert "a second copy is possible" in told.sentence
+    assert told.until == moment
+    told = api.explain(by_person)
+    assert "waits for a person" in told.sentence
+    assert told.until is None
+
+
+def test_held_mail_says_why(queue: Queue) -> None:
+    message = in_state(queue(), State.HELD, reason="Its account was deleted.")
+    assert "Its account was deleted." in said(message)
+
+
+@pytest.mark.parametrize(
+    ("state", "word"),
+    [
+        (State.SENT, "Taken by the server"),
+        (State.FAILED, "1 failed"),
+        (State.EXPIRED, "1 expired"),
+        (State.BOUNCED, "1 bounced"),
+        (State.CANCELLED, "Cancelled before anything was sent"),
+    ],
+)
+def test_a_final_state_is_named(queue: Queue, state: State, word: str) -> None:
+    assert word in said(in_state(queue(), state))
+
+
+def test_a_mail_partly_sent_counts_both(queue: Queue) -> None:
+    message = queue("a@example.net", "b@example.net", "c@example.net", state=State.SENT)
+    Recipient.objects.filter(address="c@example.net").update(state=State.FAILED)
+    roll_up([message.pk], timezone.now(), "default")
+    message.refresh_from_db()
+    assert "2 of 3" in said(message)
+    assert "1 failed" in said(message)

@@ -1,0 +1,79 @@
+"""How the whole outbox is doing, by its own numbers."""
+
+import datetime as dt
+
+import pytest
+from django.utils import timezone
+
+from outbox import api
+from outbox.models import Circuit, Destination, Recipient, State, Worker
+from tests.integration.api.conftest import Queue
+
+pytestmark = pytest.mark.django_db
+
+
+def a_worker(lease_for: float) -> Worker:
+    now = timezone.now()
+    until = now + dt.timedelta(seconds=lease_for)
+    return Worker.objects.create(
+        host="here", pid=7, started_at=now, heartbeat_at=now, lease_until=until
+    )
+
+
+def test_an_empty_outbox_has_a_zero_for_every_state() -> None:
+    report = api.status()
+    assert report.counts == dict.fromkeys((state.value for state in State), 0)
+    assert report.oldest_waiting_at is None
+    assert (report.workers, report.routes_held) == ([], [])
+
+
+def test_recipients_are_counted_by_state(queue: Queue) -> None:
+    queue("a@example.net", "b@example.net")
+    queue(state=State.DEFERRED)
+    queue(state=State.UNCERTAIN)
+    counts = api.status().counts
+    assert (counts["queued"], counts["deferred"], counts["uncertain"]) == (2, 1, 1)
+    assert sum(counts.values()) == 4
+
+
+def test_the_oldest_that_waits_is_the_one_due_first(queue: Queue) -> None:
+    now = timezone.now()
+    for seconds in (-30, -90, 600):
+        message = queue()
+        Recipient.objects.filter(message=message).update(
+            next_attempt_at=now + dt.timedelta(seconds=seconds)
+        )
+    queue(state=State.SENT)
+    assert api.status().oldest_waiting_at == now - dt.timedelta(seconds=90)
+
+
+def test_what_is_not_due_keeps_nobody_waiting(queue: Queue) -> None:
+    queue(send_at=timezone.now() + dt.timedelta(days=1))
+    assert api.status().oldest_waiting_at is None
+
+
+def test_workers_are_told_from_those_that_fell_silent() -> None:
+    living, silent = a_worker(60), a_worker(-60)
+    ended = a_worker(60)
+    Worker.objects.filter(pk=ended.pk).update(ended_at=timezone.now())
+    assert [worker.alive for worker in api.status().workers] == [True, False]
+    assert living.pk < silent.pk
+
+
+def test_an_open_circuit_is_told_with_its_reason_and_end(queue: Queue) -> None:
+    queue()
+    until = timezone.now() + dt.timedelta(minutes=5)
+    Destination.objects.update(
+        circuit=Circuit.OPEN, circuit_reason="the server refused the login", circuit_until=until
+    )
+    [held] = api.status().routes_held
+    assert (held.rule, held.reason, held.until) == (
+        "circuit",
+        "the server refused the login",
+        until,
+    )
+
+
+def test_a_broker_that_is_down_is_seen_to_be() -> None:
+    """No Redis runs in this test."""
+    assert not api.status().broker_seen
