@@ -1,0 +1,74 @@
+"""The async twins do what the verbs do, from a coroutine."""
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from outbox import api
+from outbox.models import Message, State, Status
+
+pytestmark = [pytest.mark.usefixtures("shop"), pytest.mark.django_db(transaction=True)]
+
+
+def test_a_mail_is_sent_asked_for_and_cancelled() -> None:
+    async def act() -> tuple[Status, State, api.CancelResult, Message]:
+        handle = await api.asend(to="ann@example.com", subject="Hello", text="Hello")
+        status = await handle.astatus()
+        state = (await handle.arecipients())["ann@example.com"].state
+        return status, state, await api.acancel(handle), await handle.amessage()
+
+    status, state, result, message = asyncio.run(act())
+
+    assert (status, state) == (Status.QUEUED, State.QUEUED)
+    assert result == api.CancelResult(stopped=1, too_late=0)
+    assert message.status == Status.CANCELLED
+
+
+def in_order(count: int) -> Iterator[api.Merge]:
+    for number in range(count):
+        Message.objects.exists()  # a queryset's own iterator asks the database, too
+        yield api.Merge(f"to{number}@example.com")
+
+
+async def as_they_come(count: int) -> AsyncIterator[api.Merge]:
+    for number in range(count):
+        await asyncio.sleep(0)
+        yield api.Merge(f"to{number}@example.com")
+
+
+@pytest.mark.parametrize("source", [in_order, as_they_come])
+def test_many_are_sent_from_either_kind_of_iterable(source: object) -> None:
+    told: list[int] = []
+
+    async def act() -> api.Many:
+        return await api.asend_many(
+            source(5),  # type: ignore[operator]  # either of the two above
+            subject="Hello",
+            text="Hello",
+            batch_size=2,
+            progress=lambda progress: told.append(progress.done),
+        )
+
+    many = asyncio.run(act())
+
+    assert (many.queued, told) == (5, [2, 4, 5])
+    assert Message.objects.count() == 5
+
+
+@pytest.mark.parametrize(
+    ("twin", "verb"),
+    [
+        (api.asend, api.send),
+        (api.acancel, api.cancel),
+        (api.aretry, api.retry),
+        (api.ahold, api.hold),
+        (api.arelease, api.release),
+        (api.asettle, api.settle),
+    ],
+)
+def test_a_twin_is_a_coroutine_function_of_the_same_arguments(twin: object, verb: object) -> None:
+    assert inspect.iscoroutinefunction(twin)
+    assert inspect.signature(twin) == inspect.signature(verb)  # type: ignore[arg-type]  # functions
+    assert twin.__name__ == f"a{verb.__name__}"  # type: ignore[attr-defined]  # likewise
