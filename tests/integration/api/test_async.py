@@ -5,6 +5,7 @@ import inspect
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from asgiref.sync import async_to_sync
 
 from outbox import api
 from outbox.models import Message, State, Status
@@ -19,7 +20,7 @@ def test_a_mail_is_sent_asked_for_and_cancelled() -> None:
         state = (await handle.arecipients())["ann@example.com"].state
         return status, state, await api.acancel(handle), await handle.amessage()
 
-    status, state, result, message = asyncio.run(act())
+    status, state, result, message = async_to_sync(act)()
 
     assert (status, state) == (Status.QUEUED, State.QUEUED)
     assert result == api.CancelResult(stopped=1, too_late=0)
@@ -51,7 +52,7 @@ def test_many_are_sent_from_either_kind_of_iterable(source: object) -> None:
             progress=lambda progress: told.append(progress.done),
         )
 
-    many = asyncio.run(act())
+    many = async_to_sync(act)()
 
     assert (many.queued, told) == (5, [2, 4, 5])
     assert Message.objects.count() == 5
