@@ -1,38 +1,22 @@
-"""Every page, wide and narrow, light and dark: it fits, axe finds no fault, it keeps its policy.
-
-The pictures it takes are kept in `.cache/pictures`, to be looked at.
-"""
+"""Every page, wide and narrow, light and dark: it fits, axe finds no fault, it keeps its policy."""
 
 from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]  # no types
 from django.contrib.auth.models import User
 from django.urls import reverse
 
 from outbox.models import Message
+from tests.browser.album import MISSING, SIZES, THEMES, Theme, open_album
 from tests.browser.scenes import busy_site
+from tests.browser.writing import PASSWORD
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, ConsoleMessage, Page
+    from playwright.sync_api import Browser, Page
 
-PICTURES = Path(".cache/pictures")
-SIZES = {"wide": (1280, 860), "narrow": (390, 844)}
-THEMES = ("light", "dark")
-MISSING = "/nowhere/"
-OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-# Which of axe's rules are asked: all of them once, and what a theme can break for each theme.
-RULES: dict[tuple[str, str], dict[str, Any]] = {
-    ("wide", "light"): {"resultTypes": ["violations"]},
-    ("wide", "dark"): {"resultTypes": ["violations"], "runOnly": ["color-contrast"]},
-}
 # Mails of `busy_site` whose pages are looked at.
 MAILS = ("partial", "sent", "deferred", "uncertain", "forty", "sending", "held", "long", "letter")
-HUGE = {"message-forty", "message-files", "message-headers"}  # more of the same, and slow to judge
-Theme = Literal["light", "dark"]
-PASSWORD = "correct horse"
 
 
 @pytest.fixture
@@ -74,71 +58,14 @@ def test_each_page_fits_is_accessible_and_keeps_its_policy(
     browser: "Browser", live_server: Any, anna: User, size: str, theme: Theme
 ) -> None:
     shown = busy_site(anna)
-    width, height = SIZES[size]
-    context = browser.new_context(
-        base_url=live_server.url,
-        viewport={"width": width, "height": height},
-        color_scheme=theme,
-        locale="en",
-        reduced_motion="reduce",
-    )
-    album = Album(context.new_page(), f"{size}-{theme}", RULES.get((size, theme)))
-    album.visit("login", reverse("login"))
-    sign_in(album.page)
-    for name, address in addresses(shown).items():
-        album.visit(name, address)
-    for name, act in ACTS.items():
-        act(album.page, shown)
-        album.keep(name)
-    context.close()
-    assert "\n".join(album.complaints) == ""
-
-
-def sign_in(page: "Page") -> None:
-    page.get_by_label("Username").fill("anna")
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Sign in").click()
-    page.get_by_role("heading", name="Outbox").wait_for()
-
-
-class Album:
-    """Takes the pictures of one size and theme, and looks at each page for faults."""
-
-    def __init__(self, page: "Page", suffix: str, rules: dict[str, Any] | None) -> None:
-        self.page = page
-        self.suffix = suffix
-        self.rules = rules
-        self.complaints: list[str] = []
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("console", self._hear)
-
-    def _hear(self, said: "ConsoleMessage") -> None:
-        # That a page answered with 404 or 422 is told in the console too.
-        if said.type in {"error", "warning"} and "Failed to load resource" not in said.text:
-            self.complaints.append(said.text)
-
-    def visit(self, name: str, address: str) -> None:
-        """Open a page and keep its picture."""
-        answer = self.page.goto(address)
-        assert answer is not None
-        assert answer.status == (404 if address == MISSING else 200), address
-        self.keep(name)
-
-    def keep(self, name: str) -> None:
-        """Keep a picture of the page as it stands, and what is wrong with it."""
-        for frame in self.page.locator("iframe:visible").all():
-            frame.content_frame.locator("body > *").first.wait_for()
-        PICTURES.mkdir(parents=True, exist_ok=True)
-        self.page.screenshot(path=PICTURES / f"{name}-{self.suffix}.png", full_page=True)
-        if self.page.evaluate(OVERFLOW) > 0:
-            self.complaints.append(f"{name} overflows sideways")
-        if self.rules is not None and name not in HUGE:
-            self._check(name, self.rules)
-
-    def _check(self, name: str, rules: dict[str, Any]) -> None:
-        for fault in Axe().run(self.page, options=rules).response["violations"]:
-            places = ", ".join(node["html"][:100] for node in fault["nodes"][:3])
-            self.complaints.append(f"{name}: {fault['id']} ({fault['impact']}): {places}")
+    with open_album(browser, live_server.url, size, theme) as album:
+        album.visit("login", reverse("login"))
+        album.sign_in()
+        for name, address in addresses(shown).items():
+            album.visit(name, address)
+        for name, act in ACTS.items():
+            act(album.page, shown)
+            album.keep(name)
 
 
 def wrong_draft(page: "Page", _shown: dict[str, Message]) -> None:
