@@ -4,8 +4,11 @@ A draft keeps whatever was typed, right or wrong. Only sending judges it, and th
 either everything is queued or nothing changed.
 """
 
+import dataclasses
 import datetime as dt
+import re
 from dataclasses import dataclass
+from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import IntegrityError, transaction
@@ -35,6 +38,8 @@ from outbox.models import (
     Message,
     Origin,
 )
+
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")  # NUL, and half of a surrogate pair
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +128,18 @@ def _locked(draft: Message) -> tuple[Message, Draft]:
     return message, content
 
 
+def _storable(fields: DraftFields) -> DraftFields:
+    """Put SUBSTITUTE where a text holds what no database keeps: it is as wrong in an address."""
+    texts: dict[str, Any] = {
+        field.name: _UNSTORABLE.sub("\x1a", value)
+        for field in dataclasses.fields(fields)
+        if isinstance(value := getattr(fields, field.name), str)
+    }
+    return dataclasses.replace(fields, **texts)
+
+
 def _put(message: Message, content: Draft, fields: DraftFields) -> None:
+    fields = _storable(fields)
     message.account = fields.account
     message.subject = fields.subject
     message.priority = fields.priority

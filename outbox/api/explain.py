@@ -131,7 +131,7 @@ def _waiting(message: Message, recipients: Sequence[Recipient], using: str) -> E
         return Explanation(sentence, until=first.next_attempt_at)
     blocked = _blocked(first, now, using)
     if blocked is not None:
-        return Explanation(blocked.sentence, blocked.until, message.expires_at)
+        return Explanation(blocked.sentence, blocked.until, first.expires_at)
     if first.next_attempt_at is not None and first.next_attempt_at > now:
         sentence = ngettext(
             "%(count)d attempt was put off: %(reason)s",
@@ -140,11 +140,11 @@ def _waiting(message: Message, recipients: Sequence[Recipient], using: str) -> E
         ) % {"count": first.attempts, "reason": first.reason}
         if first.attempts == 0:
             sentence = _("The way to the server is blocked: %(reason)s") % {"reason": first.reason}
-        return Explanation(sentence, first.next_attempt_at, message.expires_at)
+        return Explanation(sentence, first.next_attempt_at, first.expires_at)
     sentence = _("In the queue; a worker takes it next.")
     if not Worker.objects.using(using).filter(ended_at=None, lease_until__gt=now).exists():
         sentence = _("No worker is running; it leaves as soon as one does.")
-    return Explanation(sentence, gives_up_at=message.expires_at)
+    return Explanation(sentence, gives_up_at=first.expires_at)
 
 
 def _blocked(recipient: Recipient, now: dt.datetime, using: str) -> Explanation | None:

@@ -49,6 +49,13 @@ def test_a_draft_keeps_what_was_typed_right_or_wrong(ann: User) -> None:
     assert not Recipient.objects.exists()
 
 
+@pytest.mark.parametrize("odd", ["a\0b", "half \ud83d a pair"])
+def test_a_draft_marks_what_no_database_keeps(ann: User, odd: str) -> None:
+    api.save_draft(ann, fields(None, to=odd, cc=odd, bcc=odd, subject=odd, text=odd, html=odd))
+    kept = Draft.objects.get()
+    assert kept.text == kept.html == kept.to == odd.replace("\0", "\x1a").replace("\ud83d", "\x1a")
+
+
 def test_a_save_counts_and_two_windows_cannot_both_win(ann: User, account: Account) -> None:
     draft = api.save_draft(ann, fields(account))
     first = api.save_draft(ann, fields(account, text="first"), draft=draft, version=1)
@@ -93,7 +100,8 @@ def test_a_draft_is_sent_as_one_mail_to_each_recipient_once(ann: User, account: 
         ({"account": None}, "account"),
         ({"to": ""}, "to"),
         ({"to": "bob@"}, "to"),
-        ({"to": "bob\0@example.net"}, "to"),
+        ({"to": "bob\0@example.net"}, "to"),  # what no database keeps is wrong all the same
+        ({"to": "bob\ud83d@example.net"}, "to"),
         ({"cc": "<<"}, "cc"),
         ({"bcc": "no address"}, "bcc"),
         ({"reply_to": "@example.net"}, "reply_to"),

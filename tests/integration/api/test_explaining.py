@@ -151,3 +151,16 @@ def test_a_mail_partly_sent_counts_both(queue: Queue) -> None:
     message.refresh_from_db()
     assert "2 of 3" in said(message)
     assert "1 failed" in said(message)
+
+
+def test_a_mail_that_was_retried_is_given_up_later(queue: Queue, worker: Worker) -> None:
+    """Its first life is over: what counts is how long the recipient may wait now."""
+    message = queue()
+    past = timezone.now() - dt.timedelta(days=1)
+    Message.objects.update(expires_at=past, queued_at=past - dt.timedelta(days=5))
+    message = in_state(message, State.EXPIRED, expires_at=past)
+    api.retry(message)
+    message.refresh_from_db()
+    gives_up_at = api.explain(message).gives_up_at
+    assert gives_up_at is not None
+    assert gives_up_at > timezone.now()
