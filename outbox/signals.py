@@ -13,6 +13,7 @@ from django.db import transaction
 from django.dispatch import Signal
 
 from outbox.models import Recipient, State
+from outbox.models.anymail import event_type
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +51,28 @@ class Change:
     reply_code: int | None = None  # of the last reply; None where no server said anything
     reply_enhanced: str = ""
     reply_text: str = ""
+    reply_command: str = ""  # what that reply answered: MAIL, RCPT, DATA or DOT
     reason: str = ""  # why it is in this state, in one sentence
+
+    @property
+    def event_type(self) -> str:
+        """The state as a tracking event of Anymail's says it."""
+        return event_type(State(self.state), self.reply_command)
+
+    @classmethod
+    def of(cls, row: Recipient, state: State, reason: str) -> "Change":
+        """Tell of a recipient that came into this state without another word of a server."""
+        return cls(
+            message_id=row.message_id,
+            recipient_id=row.pk,
+            address=row.address,
+            state=state,
+            reply_code=row.reply_code,
+            reply_enhanced=row.reply_enhanced,
+            reply_text=row.reply_text,
+            reply_command=row.reply_command,
+            reason=reason,
+        )
 
 
 def is_heard(state: str) -> bool:

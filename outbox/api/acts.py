@@ -266,14 +266,4 @@ def _tell(
         )
         for row in rows
     )
-    tell_on_commit(
-        [
-            Change(
-                message_id=row.message_id, recipient_id=row.pk, address=row.address, state=to,
-                reason=why,
-            )
-            for row in rows
-            if row.state != to
-        ],
-        using,
-    )  # fmt: skip
+    tell_on_commit([Change.of(row, to, why) for row in rows if row.state != to], using)

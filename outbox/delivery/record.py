@@ -20,7 +20,7 @@ from outbox.models import Attempt, Event, EventKind, Outcome, Recipient, Session
 from outbox.models.bulk import Column, update_rows
 from outbox.models.clock import database_now
 from outbox.models.rollup import roll_up, roll_up_single
-from outbox.signals import Change
+from outbox.signals import Change, tell_on_commit
 
 
 @dataclass(slots=True, kw_only=True)
@@ -76,6 +76,7 @@ class Result:
                 reply_code=verdict.reply.code if verdict.reply else None,
                 reply_enhanced=verdict.reply.enhanced if verdict.reply else "",
                 reply_text=verdict.reply.text if verdict.reply else "",
+                reply_command=verdict.command if verdict.reply else "",
                 reason=verdict.reason,
             )
 
@@ -274,6 +275,8 @@ def _write_late(results: Sequence[Result], now: dt.datetime, using: str) -> None
         )
     settling = [_as_late(result, now) for result in results]
     changed = _change_recipients(settling, State.UNCERTAIN, now, using)
+    told = [change for result in settling for change in result.changes()]
+    tell_on_commit([change for change in told if change.recipient_id in changed], using)
     Event.objects.using(using).bulk_create(
         Event(
             message_id=result.job.message_id,

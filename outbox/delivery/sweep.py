@@ -29,6 +29,7 @@ from outbox.models import (
 )
 from outbox.models.clock import database_now
 from outbox.models.rollup import roll_up
+from outbox.signals import Change, tell_on_commit
 
 logger = logging.getLogger(__name__)
 _AT_ONCE = 500
@@ -112,13 +113,13 @@ def _close_orphan(attempt_id: int, using: str) -> int:
             detail="The worker that held it ended or fell silent.",
         )
         held = Recipient.objects.using(using).filter(attempt=attempt, state=State.SENDING)
-        ids = list(held.order_by("pk").select_for_update(no_key=True).values_list("pk", flat=True))
-        held.filter(pk__in=ids).update(
+        rows = list(held.order_by("pk").select_for_update(no_key=True))
+        held.filter(pk__in=[row.pk for row in rows]).update(
             state=state, next_attempt_at=due_at, attempts=F("attempts") + 1, reason=why
         )
-        _tell(ids, attempt.message_id, EventKind.LOST_WORKER, State.SENDING, state, why, using)
+        _tell(rows, EventKind.LOST_WORKER, state, why, now, using)
         roll_up([attempt.message_id], now, using)
-        return len(ids)
+        return len(rows)
 
 
 def _fate_of(attempt: Attempt, now: dt.datetime) -> tuple[State, str, dt.datetime | None]:
@@ -171,54 +172,33 @@ def _change(condition: Q, to: State, kind: EventKind, why: str, using: str) -> i
     with transaction.atomic(using=using):
         now = database_now(using)
         found = Recipient.objects.using(using).filter(condition).order_by("pk")
-        rows = list(
-            found.select_for_update(skip_locked=True).values_list("pk", "message_id", "state")[
-                :_AT_ONCE
-            ]
-        )
+        rows = list(found.select_for_update(skip_locked=True)[:_AT_ONCE])
         if not rows:
             return 0
         values = {"state": to, "reason": why}
         if to == State.EXPIRED:
             values["settled_at"] = now  # type: ignore[assignment]  # a time among texts
-        Recipient.objects.using(using).filter(condition, pk__in=[row[0] for row in rows]).update(
-            **values
-        )
-        Event.objects.using(using).bulk_create(
-            Event(
-                message_id=message_id,
-                recipient_id=pk,
-                kind=kind,
-                from_state=state,
-                to_state=to,
-                why=why,
-                at=now,
-            )
-            for pk, message_id, state in rows
-        )
-        roll_up([row[1] for row in rows], now, using)
+        ids = [row.pk for row in rows]
+        Recipient.objects.using(using).filter(condition, pk__in=ids).update(**values)
+        _tell(rows, kind, to, why, now, using)
+        roll_up([row.message_id for row in rows], now, using)
         return len(rows)
 
 
 def _tell(
-    ids: Sequence[int],
-    message_id: int,
-    kind: EventKind,
-    from_state: State,
-    to_state: State,
-    why: str,
-    using: str,
+    rows: Sequence[Recipient], kind: EventKind, to: State, why: str, now: dt.datetime, using: str
 ) -> None:
-    now = database_now(using)
+    """Leave an event for each recipient, as it was before, and tell who listens on commit."""
     Event.objects.using(using).bulk_create(
         Event(
-            message_id=message_id,
-            recipient_id=pk,
+            message_id=row.message_id,
+            recipient_id=row.pk,
             kind=kind,
-            from_state=from_state,
-            to_state=to_state,
+            from_state=row.state,
+            to_state=to,
             why=why,
             at=now,
         )
-        for pk in ids
+        for row in rows
     )
+    tell_on_commit([Change.of(row, to, why) for row in rows], using)

@@ -1,5 +1,6 @@
 """Other apps hear what became of each recipient, after the commit, and cannot stop it."""
 
+import datetime as dt
 import logging
 from collections.abc import Iterator
 from typing import Any
@@ -8,10 +9,12 @@ import pytest
 from django.db import transaction
 
 from outbox import api, signals
-from outbox.models import Account, Message, Recipient, State
+from outbox.delivery.sweep import sweep
+from outbox.models import Account, Attempt, Message, Recipient, State, Worker
 from outbox.signals import SIGNAL_OF, Change
 
 pytestmark = pytest.mark.django_db(transaction=True)
+PAST = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 
 
 class Listener:
@@ -87,6 +90,57 @@ def test_a_cancellation_is_told_with_its_reason(listener: Listener) -> None:
 
     (change,) = listener.heard
     assert (change.state, change.reason) == (State.CANCELLED, "wrong address")
+
+
+def test_what_a_delivery_said_last_is_told_along(listener: Listener) -> None:
+    message = queue("a@example.com")
+    Recipient.objects.update(state=State.UNCERTAIN, reply_code=250, reply_command="DOT")
+
+    api.settle(message, State.FAILED)
+
+    change = listener.heard[-1]
+    assert (change.reply_code, change.reply_command) == (250, "DOT")
+    assert (change.state, change.event_type) == (State.FAILED, "failed")
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        pytest.param({"expires_at": PAST}, State.EXPIRED, id="too old"),
+        pytest.param({"destination": None}, State.HELD, id="its account is gone"),
+        pytest.param(
+            {"state": State.UNCERTAIN, "next_attempt_at": PAST}, State.DEFERRED, id="sent again"
+        ),
+    ],
+)
+def test_what_the_sweep_changes_is_told(
+    listener: Listener, values: dict[str, Any], told: State
+) -> None:
+    queue("a@example.com")
+    Recipient.objects.update(**values)
+
+    sweep("default")
+
+    assert [change.state for change in listener.heard] == [State.QUEUED, told]
+    assert listener.heard[-1].reason == Recipient.objects.get().reason != ""
+
+
+@pytest.mark.parametrize(("marked_at", "told"), [(None, State.DEFERRED), (PAST, State.UNCERTAIN)])
+def test_what_a_dead_worker_leaves_is_told(
+    listener: Listener, marked_at: dt.datetime | None, told: State
+) -> None:
+    message = queue("a@example.com")
+    worker = Worker.objects.create(
+        host="gone", pid=1, started_at=PAST, heartbeat_at=PAST, lease_until=PAST
+    )
+    attempt = Attempt.objects.create(
+        message=message, worker=worker, started_at=PAST, dot_marked_at=marked_at
+    )
+    Recipient.objects.update(state=State.SENDING, attempt=attempt)
+
+    sweep("default")
+
+    assert [change.state for change in listener.heard] == [State.QUEUED, told]
 
 
 @pytest.mark.parametrize("named", [True, False], ids=["a function", "an object"])
