@@ -13,7 +13,7 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils.html import escape
 
 from outbox import api
-from outbox.models import Account, Contact, Message
+from outbox.models import Account, Contact, Message, Template
 from tests.integration.web.conftest import signed_in
 
 
@@ -45,6 +45,11 @@ ADDRESSES = [
     Address("contact", ("contact",)),
     Address("contact-forget", ("contact",), owner=405, others=405),
     Address("preferences", others=200),
+    Address("templates", others=200),
+    Address("template-add", others=200),
+    Address("template-try", owner=405, others=405),
+    Address("template", ("template",)),
+    Address("template-remove", ("template",), owner=405, others=405),
     Address("message", ("mail",)),
     Address("live", ("mail",)),
     Address("content", ("mail", "tab")),
@@ -81,6 +86,7 @@ def known(mail: Message, draft: Message, account: Account) -> dict[str, object]:
         "attachment": attachment.pk,
         "picture": picture.pk,
         "contact": contact.pk,
+        "template": Template.objects.create(owner=mail.owner, name="Offer").pk,
         "folder": "sent",
         "tab": "headers",
         "part": "1.2",

@@ -1,0 +1,76 @@
+"""A template as a person writes it: each part has to compile, and says at its field why not."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django import forms
+from django.contrib.auth.models import User
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from outbox import api
+from outbox.api.phrases import translate
+from outbox.exceptions import InvalidMailError
+from outbox.mail.html import HtmlTooLongError, clean_html
+from outbox.models import Template
+
+if TYPE_CHECKING:
+    TemplateModelForm = forms.ModelForm[Template]
+else:
+    TemplateModelForm = forms.ModelForm  # generic in its stubs only
+
+PARTS = ("subject", "text", "html")
+# Django takes a placeholder that is not closed on its line for text, and the mail would show it.
+_CLOSED = re.compile(r"\{\{.*?\}\}|\{#.*?#\}")
+_OPEN = re.compile(r"\{\{|\}\}")
+
+
+class TemplateForm(TemplateModelForm):
+    """Name, subject, text and formatted text."""
+
+    class Meta:
+        model = Template
+        fields = ("name", *PARTS)
+        widgets: ClassVar = {
+            "name": forms.TextInput(attrs={"autocomplete": "off"}),
+            "subject": forms.TextInput(attrs={"autocomplete": "off"}),
+            "text": forms.Textarea(attrs={"rows": 10, "class": "grows tall"}),
+            "html": forms.Textarea(attrs={"rows": 6, "class": "grows tall", "spellcheck": "false"}),
+        }
+        labels: ClassVar = {"html": gettext_lazy("Formatted text (HTML)")}
+        help_texts: ClassVar = {
+            "name": gettext_lazy("You choose the template by it."),
+            "html": gettext_lazy("Leave it empty for plain mail."),
+        }
+
+    def __init__(self, person: User, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.person = person
+
+    def clean_name(self) -> str:
+        name: str = self.cleaned_data["name"]
+        others = Template.objects.owned_by(self.person).exclude(pk=self.instance.pk)
+        if others.filter(name=name).exists():
+            raise forms.ValidationError(_("You have a template of this name already."))
+        return name
+
+    def clean_html(self) -> str:
+        try:
+            return clean_html(self.cleaned_data["html"])
+        except HtmlTooLongError as error:
+            raise forms.ValidationError(translate(str(error))) from error
+
+    def clean(self) -> dict[str, Any] | None:
+        """Compile each part by itself, so that a mistake is told where it stands."""
+        for part in PARTS:
+            words = {part: self.cleaned_data.get(part, "")}
+            if _OPEN.search(_CLOSED.sub("", words[part])):
+                self.add_error(part, _("A placeholder in it is not closed on the same line."))
+                continue
+            try:
+                api.mould(Template(owner=self.person, name=part, **words))
+            except InvalidMailError as error:
+                self.add_error(part, translate(str(error.__cause__ or error)))
+        return super().clean()
