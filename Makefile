@@ -1,8 +1,10 @@
 # Nothing has to be done before any of these: each makes .venv and installs what it needs.
 #
 #   make run      set up and run the whole site on this machine; PORT=8001 for another web port
-#   make test     the whole suite; STAGE=unit|sqlite|postgresql|browser, ARGS="-k name" for a part
+#   make test     the whole suite; for a part of it ARGS="-k name" and
+#                 STAGE=unit|sqlite|postgresql|browser|package
 #   make faults   every fault of a server at every stage, over the engine; the suite runs a choice
+#   make matrix   the suite on the other Djangos and Pythons that are found here
 #   make check    lint, format, types, migrations, deployment
 #   make format   let ruff put the sources into shape
 #   make manage   a management command on the site of `make run`: make manage COMMAND="shell"
@@ -28,6 +30,9 @@ test: venv-dev
 
 faults: venv-dev
 	@FAULTS=all $(VENV) -m pytest -q tests/integration/delivery/test_fault_matrix.py $(ARGS)
+
+matrix: venv-dev
+	@$(VENV) -m dev.matrix -- $(ARGS)
 
 check: venv-dev
 	@$(VENV) -m dev.check

@@ -3,8 +3,8 @@
     python -m dev.test [--stage NAME …] [-- PYTEST-ARGUMENT …]
 
 Unit tests run once; integration and acceptance tests on SQLite, and those that use a database again
-on PostgreSQL; browser tests once. TEST_DATABASE_URL, where given, takes the place of the PostgreSQL
-started here.
+on PostgreSQL; browser tests once, and so the wheel in a project of its own. TEST_DATABASE_URL,
+where given, takes the place of the PostgreSQL started here.
 """
 
 import argparse
@@ -42,6 +42,7 @@ STAGES = (
     Stage("sqlite", ("tests/integration", "tests/acceptance"), "sqlite"),
     Stage("postgresql", ("tests/integration", "tests/acceptance"), "postgresql"),
     Stage("browser", ("tests/browser",), "sqlite"),
+    Stage("package", ("tests/package",), "sqlite"),
 )
 
 

@@ -1,9 +1,10 @@
 """The Pythons that run the suite: this one with its Django, and a newer one with Django 6.1."""
 
-import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+from dev.interpreters import find_python
 
 ROOT = Path(__file__).resolve().parents[2]
 NEXT_DJANGO = "6.1"
@@ -14,21 +15,7 @@ TOOLS = ("pytest=", "pytest-django=", "pytest-timeout=")
 
 def find_newer() -> Path | None:
     """Look for a newer Python on PATH and among pyenv's."""
-    for version in NEXT_PYTHONS:
-        on_path = shutil.which(f"python{version}")
-        if on_path and _runs(Path(on_path), version):
-            return Path(on_path)
-        for candidate in sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python")):
-            if _runs(candidate, version):
-                return candidate
-    return None
-
-
-def _runs(python: Path, version: str) -> bool:
-    """Tell whether it is what its name says: pyenv's shims answer to versions that are not set."""
-    say = "import sys, venv; print('%d.%d' % sys.version_info[:2])"
-    done = subprocess.run([python, "-c", say], capture_output=True, text=True, check=False)
-    return done.stdout.strip() == version
+    return find_python(*NEXT_PYTHONS)
 
 
 def with_next_django(python: Path) -> Path:

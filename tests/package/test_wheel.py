@@ -67,9 +67,9 @@ def test_its_templates_stand_on_no_others() -> None:
 
 
 def test_it_asks_for_what_the_app_imports_and_no_more() -> None:
-    asked = {re.split(r"[\[<>=~]", one)[0].strip().lower() for one in declared()}
+    asked = sorted(re.split(r"[\[<>=~]", one)[0].strip().lower() for one in declared())
     names = packages_distributions()
-    imported = {names[module][0].lower() for module in _imported() - OPTIONAL}
+    imported = sorted({names[module][0].lower() for module in _imported() - OPTIONAL})
 
     assert imported == asked
 

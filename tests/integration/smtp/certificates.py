@@ -12,6 +12,17 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 _DAY = dt.timedelta(days=1)
+_SIGNS = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
 
 
 @dataclass
@@ -24,9 +35,10 @@ class Authority:
     def __post_init__(self) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
         builder = _builder(self.name, self.name, self._key.public_key())
+        builder = _identified(builder, self._key, self._key)
         builder = builder.add_extension(
             x509.BasicConstraints(ca=True, path_length=0), critical=True
-        )
+        ).add_extension(_SIGNS, critical=True)
         self.certificate = builder.sign(self._key, hashes.SHA256())
         self.file = self.directory / f"{self.name}.pem"
         self.file.write_bytes(_pem(self.certificate))
@@ -36,7 +48,7 @@ class Authority:
     ) -> ssl.SSLContext:
         """Give a server's context with a certificate for `names`, valid between two days."""
         key = ec.generate_private_key(ec.SECP256R1())
-        builder = _builder(names[0], self.name, key.public_key(), days)
+        builder = _identified(_builder(names[0], self.name, key.public_key(), days), key, self._key)
         builder = builder.add_extension(
             x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=False
         )
@@ -73,6 +85,19 @@ def _builder(
         .serial_number(x509.random_serial_number())
         .not_valid_before(now + days[0] * _DAY)
         .not_valid_after(now + days[1] * _DAY)
+    )
+
+
+def _identified(
+    builder: x509.CertificateBuilder,
+    key: ec.EllipticCurvePrivateKey,
+    signer: ec.EllipticCurvePrivateKey,
+) -> x509.CertificateBuilder:
+    """Say whose keys are in play, without which Python 3.13 accepts no certificate."""
+    return builder.add_extension(
+        x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False
+    ).add_extension(
+        x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False
     )
 
 
