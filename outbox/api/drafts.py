@@ -38,6 +38,7 @@ from outbox.models import (
     Message,
     Origin,
 )
+from outbox.models.search import put_in as put_in_search
 
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")  # NUL, and half of a surrogate pair
 
@@ -85,6 +86,7 @@ def save_draft(
         content.saved_from = page
         message.save(using=using)
         content.save(using=using)
+        put_in_search([message.pk], using)
     message.draft = content
     return message
 
@@ -217,6 +219,7 @@ def send_draft(draft: Message, *, actor: AbstractBaseUser, undo_for: float = 0) 
             message=message, kind=EventKind.QUEUED, actor_id=actor.pk, at=timezone.now()
         )
         _remember_contacts(message, content)
+        put_in_search([message.pk], using)
         bell.ring(using)
     return message
 

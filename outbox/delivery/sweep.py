@@ -8,7 +8,7 @@ does not stop the others. Whoever calls it, and how often, changes nothing: ever
 import datetime as dt
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from django.db import DatabaseError, transaction
 from django.db.models import F, Q
@@ -29,10 +29,12 @@ from outbox.models import (
 )
 from outbox.models.clock import database_now
 from outbox.models.rollup import roll_up
+from outbox.models.search import put_in_new
 from outbox.signals import Change, tell_on_commit
 
 logger = logging.getLogger(__name__)
 _AT_ONCE = 500
+_SEARCHABLE_AT_ONCE = 400  # messages a sweep: reading them takes a worker's time, which mail needs
 
 
 @dataclass(slots=True)
@@ -43,6 +45,7 @@ class Swept:
     expired: int = 0
     resent: int = 0
     held: int = 0
+    searchable: int = field(default=0, compare=False)  # messages, whose recipients it leaves alone
 
 
 def sweep(using: str) -> Swept:
@@ -53,6 +56,7 @@ def sweep(using: str) -> Swept:
         ("expired", expire),
         ("resent", resend_uncertain),
         ("held", hold_unroutable),
+        ("searchable", make_searchable),
     )
     for name, step in steps:
         try:
@@ -166,6 +170,11 @@ def hold_unroutable(using: str) -> int:
         "Its account was deleted; choose another one or cancel it.",
         using,
     )
+
+
+def make_searchable(using: str) -> int:
+    """Let what apps queued for people be found; the rest waits for the next sweep."""
+    return put_in_new(using, _SEARCHABLE_AT_ONCE)
 
 
 def _change(condition: Q, to: State, kind: EventKind, why: str, using: str) -> int:

@@ -8,6 +8,7 @@ from outbox.models.event import Event, EventKind
 from outbox.models.message import Attachment, Draft, Message, Origin, Source
 from outbox.models.preferences import Preferences
 from outbox.models.recipient import Recipient, Role
+from outbox.models.search import SearchEntry, SearchMark
 from outbox.models.states import (
     CANCELLABLE,
     CHANGES,
@@ -51,6 +52,8 @@ __all__ = [
     "Recipient",
     "Role",
     "Route",
+    "SearchEntry",
+    "SearchMark",
     "Security",
     "Session",
     "Slot",

@@ -94,6 +94,13 @@ class Recipient(models.Model):
                 name="outbox_recipient_uncertain",
                 condition=models.Q(state=State.UNCERTAIN.value),
             ),
+            # Search by reply code: what of one sender's was refused or put off. Mail that is
+            # taken never enters it.
+            models.Index(
+                fields=["sender_key", "-message", "reply_code", "reply_enhanced"],
+                name="outbox_recipient_refused",
+                condition=models.Q(reply_code__gte=400),
+            ),
             # Search by recipient, prefix first.
             models.Index(fields=["address"], name="outbox_recipient_address"),
         ]
