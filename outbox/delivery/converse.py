@@ -13,6 +13,7 @@ from dataclasses import asdict
 from outbox import smtp
 from outbox.conf import Conf, get_conf
 from outbox.delivery.job import Job
+from outbox.delivery.lease import Lease
 from outbox.delivery.record import Result, clean
 from outbox.delivery.schedule import Backoff
 from outbox.delivery.verdict import (
@@ -78,8 +79,8 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def policy_for(conf: Conf, resend_after: dt.timedelta | None) -> Policy:
-    """Return the judge's policy at this moment."""
+def policy_for(conf: Conf, resend_after: dt.timedelta | None, now: dt.datetime) -> Policy:
+    """Return the judge's policy at this moment of the database's."""
     return Policy(
         backoff=Backoff(
             first=conf.backoff_first,
@@ -90,7 +91,7 @@ def policy_for(conf: Conf, resend_after: dt.timedelta | None) -> Policy:
         ),
         attempts_max=conf.attempts_max,
         resend_after=resend_after,
-        now=dt.datetime.now(dt.UTC),
+        now=now,
         chance=random.random(),  # noqa: S311  # spreads load; guards nothing
     )
 
@@ -101,7 +102,7 @@ async def converse(
     job: Job,
     source: bytes,
     before_dot: Callable[[], Awaitable[bool]],
-    still: Callable[[], bool],
+    lease: Lease,
 ) -> tuple[Result, RouteEffect]:
     """Hand one job to the server; return what to record and what it means for the route."""
     number = session.messages + 1
@@ -112,11 +113,12 @@ async def converse(
         ),
         source,
         before_dot,
-        still=still,
+        still=lambda: lease.held,
         source_sha256=job.sha256,
     )
     cases = _cases(job, first=number == 1)
-    verdicts = judge_recipients(transaction, cases, policy_for(get_conf(), job.resend_after))
+    policy = policy_for(get_conf(), job.resend_after, lease.now)
+    verdicts = judge_recipients(transaction, cases, policy)
     fault = transaction.fault
     result = Result(
         job=job,

@@ -296,7 +296,7 @@ class Lane:
         except DATABASE_AWAY as error:
             logger.warning("A fault of %s could not be written: %s", self.destination, error)
             first = dt.timedelta(seconds=self._engine.conf.circuit_first)
-            return dt.datetime.now(dt.UTC) + first
+            return self._engine.lease.now + first
         self._faulty_at = asyncio.get_running_loop().time()
         if trouble.opened:
             self._engine.tell_circuit(self.destination, reason, trouble)
@@ -357,9 +357,8 @@ class Lane:
             await asyncio.sleep(0.01)
         try:
             source = await self._source_of(job)
-            before_dot, still = self._before_dot(job), lambda: engine.lease.held
             result, effect = await converse.converse(
-                warm.session, warm.row, job, source, before_dot, still
+                warm.session, warm.row, job, source, self._before_dot(job), engine.lease
             )
         except DATABASE_AWAY:
             self._give_back(job)

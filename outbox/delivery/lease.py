@@ -20,6 +20,8 @@ class Lease:
 
     worker_id: int
     until: float
+    seen: dt.datetime  # the database's time …
+    seen_at: float  # … when `time.monotonic()` said this
     lost: bool = False
     workers_alive: int = 1
 
@@ -27,6 +29,11 @@ class Lease:
     def held(self) -> bool:
         """Tell whether a dot may still leave under it."""
         return not self.lost and time.monotonic() < self.until
+
+    @property
+    def now(self) -> dt.datetime:
+        """The database's time, without asking it: this host's clock may be wrong or be set."""
+        return self.seen + dt.timedelta(seconds=time.monotonic() - self.seen_at)
 
 
 def register(version: str, using: str) -> Lease:
@@ -42,7 +49,7 @@ def register(version: str, using: str) -> Lease:
         heartbeat_at=now,
         lease_until=now + dt.timedelta(seconds=conf.lease_for),
     )
-    return Lease(worker.pk, asked_at + conf.lease_for)
+    return Lease(worker.pk, asked_at + conf.lease_for, seen=now, seen_at=asked_at)
 
 
 def renew(lease: Lease, using: str) -> None:
@@ -56,6 +63,7 @@ def renew(lease: Lease, using: str) -> None:
     )
     if renewed:
         lease.until = asked_at + conf.lease_for
+        lease.seen, lease.seen_at = now, asked_at
         lease.workers_alive = alive.count()
     else:
         lease.lost = True

@@ -9,6 +9,7 @@ from django.utils import timezone
 from outbox.delivery import lease
 from outbox.delivery.sweep import sweep
 from outbox.models import DUE, Attempt, Event, EventKind, Outcome, Slot, State, Worker
+from outbox.models.clock import database_now
 from outbox.testing.pytest_plugin import StartLab
 from tests.integration.delivery.desk import (
     USING,
@@ -56,6 +57,19 @@ def test_renewing_moves_the_end_and_counts_who_lives() -> None:
     assert Worker.objects.get(pk=held.worker_id).lease_until > timezone.now() + dt.timedelta(
         seconds=3
     )
+
+
+@pytest.mark.django_db
+def test_it_tells_the_database_s_time_without_asking() -> None:
+    """Protocol item 104: a host whose clock is wrong neither hammers a server nor forgets mail."""
+    held = lease.register("", USING)
+    assert abs(held.now - database_now(USING)) < dt.timedelta(seconds=1)
+    held.seen += dt.timedelta(hours=5)  # as if this host were five hours behind the database
+    before = held.now
+    until(lambda: held.now > before + dt.timedelta(seconds=0.05), "its time went on", within=2)
+    assert held.now - before < dt.timedelta(seconds=2)
+    lease.renew(held, USING)
+    assert abs(held.now - database_now(USING)) < dt.timedelta(seconds=1)
 
 
 @pytest.mark.django_db

@@ -122,9 +122,10 @@ def test_a_server_that_takes_one_mail_a_connection_gets_one_connection_each(
 
 
 def test_a_connection_cut_before_the_dot_is_certain(fault_lab: StartLab) -> None:
-    """Protocol item 71."""
+    """Protocol item 71, with a body too large to leave in one piece with its end."""
     lab = fault_lab("at body 1000: close")
-    message = queue(account_at(lab))
+    large = b"From: alice@example.org\r\n\r\n" + b"0123456789abcdef\r\n" * 450_000
+    message = queue(account_at(lab), source=large)
     deliver()
     assert states(message) == [State.DEFERRED]
     assert not lab.ledger.accepted
