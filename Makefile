@@ -4,7 +4,9 @@
 #   make test     the whole suite; for a part of it ARGS="-k name" and
 #                 STAGE=unit|sqlite|postgresql|browser|package
 #   make faults   every fault of a server at every stage, over the engine; the suite runs a choice
+#   make kills    kill every part, everywhere, while 20,000 mails drain; docs/reliability.md
 #   make matrix   the suite on the other Djangos and Pythons that are found here
+#   make bench    drains, queueing, claims and memory, beside the neighbours; see docs/performance.md
 #   make check    lint, format, types, migrations, deployment
 #   make format   let ruff put the sources into shape
 #   make manage   a management command on the site of `make run`: make manage COMMAND="shell"
@@ -17,7 +19,7 @@ PYTHON ?= $(or $(shell for p in $(CANDIDATES); do \
 	$$p $(NEW_ENOUGH) 2>/dev/null && echo $$p && break; done),python3)
 VENV := .venv/bin/python
 
-.PHONY: help run test check format manage clean venv-run venv-dev
+.PHONY: help run test kills check format manage clean venv-run venv-dev
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -31,8 +33,16 @@ test: venv-dev
 faults: venv-dev
 	@FAULTS=all $(VENV) -m pytest -q tests/integration/delivery/test_fault_matrix.py $(ARGS)
 
+kills: venv-dev
+	@$(VENV) -m bench.kills $(ARGS)
+
 matrix: venv-dev
 	@$(VENV) -m dev.matrix -- $(ARGS)
+
+bench: venv-dev
+	@test -d .cache/neighbours || \
+		$(VENV) -m pip install -q --no-deps --target .cache/neighbours -r bench/requirements.txt
+	@$(VENV) -m bench $(ARGS)
 
 check: venv-dev
 	@$(VENV) -m dev.check
