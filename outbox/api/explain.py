@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import ngettext, pgettext
 
+from outbox.api.phrases import translate
 from outbox.conf import get_conf
 from outbox.delivery.route import is_paused
 from outbox.models import (
@@ -48,7 +49,7 @@ def explain(message: Message) -> Explanation:
         case Status.HELD:
             held = next(row for row in recipients if row.state == State.HELD)
             return Explanation(
-                _("Held back until a person releases it. %(why)s") % {"why": held.reason}
+                _("Held back until a person releases it. %(why)s") % {"why": translate(held.reason)}
             )
         case _:
             return _waiting(message, recipients, using)
@@ -82,7 +83,9 @@ def _named(recipients: Sequence[Recipient]) -> str:
         if row.state != State.SENT:
             label = str(State(row.state).label)
             counts[label] = counts.get(label, 0) + 1
-    return ", ".join(f"{count} {label}" for label, count in counts.items())
+    one = _("%(count)d %(state)s")
+    each = [one % {"count": count, "state": label} for label, count in counts.items()]
+    return pgettext("between entries", ", ").join(each)
 
 
 def _sending(message: Message, using: str) -> str:
@@ -137,9 +140,11 @@ def _waiting(message: Message, recipients: Sequence[Recipient], using: str) -> E
             "%(count)d attempt was put off: %(reason)s",
             "%(count)d attempts were put off; the last answer: %(reason)s",
             first.attempts,
-        ) % {"count": first.attempts, "reason": first.reason}
+        ) % {"count": first.attempts, "reason": translate(first.reason)}
         if first.attempts == 0:
-            sentence = _("The way to the server is blocked: %(reason)s") % {"reason": first.reason}
+            sentence = _("The way to the server is blocked: %(reason)s") % {
+                "reason": translate(first.reason)
+            }
         return Explanation(sentence, first.next_attempt_at, first.expires_at)
     sentence = _("In the queue; a worker takes it next.")
     if not Worker.objects.using(using).filter(ended_at=None, lease_until__gt=now).exists():
@@ -162,7 +167,7 @@ def _blocked(recipient: Recipient, now: dt.datetime, using: str) -> Explanation 
             if route.circuit_needs_person
             else _("All mail to %(route)s waits: %(reason)s")
         )
-        sentence = words % {"route": route, "reason": route.circuit_reason}
+        sentence = words % {"route": route, "reason": translate(route.circuit_reason)}
         return Explanation(sentence, route.circuit_until)
     if route.circuit == Circuit.HALF_OPEN:
         return Explanation(
@@ -171,7 +176,7 @@ def _blocked(recipient: Recipient, now: dt.datetime, using: str) -> Explanation 
         )
     if is_paused(route, now):
         return Explanation(
-            _("Held back because %(reason)s.") % {"reason": route.paused_reason},
+            _("Held back because %(reason)s.") % {"reason": translate(route.paused_reason)},
             route.paused_until,
         )
     return None

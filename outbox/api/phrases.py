@@ -13,7 +13,8 @@ from django.utils.translation import get_language, gettext, gettext_noop
 # In each, %(name)s stands for anything; under these names stands a sentence of this list again.
 _SENTENCES = frozenset({"why"})
 _LONGEST = 2_000  # characters; a longer text is a server's, and not worth the search
-_ENHANCED = re.compile(r"[245]\.\d{1,3}\.\d{1,3} ")  # what smtp puts before its own refusals
+# What may stand in front: the status of a refusal of our own, or what the sentence is about.
+_START = re.compile(r"(?:[245]\.\d{1,3}\.\d{1,3} |[^\s“]+: )?")
 
 PHRASES = (
     # What is wrong with an address
@@ -49,9 +50,26 @@ PHRASES = (
     gettext_noop("%(field)s has half a character in it"),
     gettext_noop("%(field)s has a word of more than %(count)s characters in it"),
     gettext_noop("the HTML has more than %(count)s characters"),
+    # What is wrong with a template
+    gettext_noop("In the %(field)s of %(name)s: %(why)s"),
+    gettext_noop("only placeholders can be used, no tags."),
+    gettext_noop("the filter '%(name)s' cannot be used."),
+    gettext_noop("There is no value for %(name)s."),
+    gettext_noop("Invalid filter: '%(name)s'"),
+    gettext_noop("Could not parse the remainder: '%(rest)s' from '%(whole)s'"),
+    gettext_noop("Could not parse some characters: %(where)s"),
+    gettext_noop("Empty variable tag on line %(line)s"),
+    gettext_noop("Empty block tag on line %(line)s"),
+    gettext_noop("Variables and attributes may not begin with underscores: '%(name)s'"),
+    gettext_noop("Unclosed tag on line %(line)s: '%(tag)s'. Looking for one of: %(ends)s."),
+    gettext_noop(
+        "Invalid block tag on line %(line)s: '%(tag)s'. Did you forget to register or load this "
+        "tag?"
+    ),
+    gettext_noop("%(name)s requires %(count)s arguments, %(given)s provided"),
     # On the way to a server
-    gettext_noop("%(host)s: DNS gave no answer in time"),
-    gettext_noop("%(host)s: the name does not resolve (%(cause)s)"),
+    gettext_noop("DNS gave no answer in time"),
+    gettext_noop("the name does not resolve (%(cause)s)"),
     gettext_noop("%(address)s is not an address mail may go to from here"),
     gettext_noop("no connection within %(seconds)s seconds"),
     gettext_noop("nothing listens there (connection refused)"),
@@ -178,8 +196,8 @@ def _translate(text: str, _language: str) -> str:
 
 def _recognise(text: str) -> tuple[str, str, dict[str, str]] | None:
     """Return what stood in front, the phrase, and what stood in its places."""
-    enhanced = _ENHANCED.match(text)
-    start = enhanced[0] if enhanced else ""
+    found = _START.match(text)
+    start = found[0] if found else ""
     for pattern, phrase in _patterns():
         if matched := pattern.fullmatch(text, len(start)):
             return start, phrase, matched.groupdict()

@@ -8,7 +8,9 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
 
+from outbox.api.phrases import translate
 from outbox.templatetags.outbox_icons import icon
 from outbox.web import wording
 from outbox.web.wording import COMMANDS
@@ -18,6 +20,12 @@ register = template.Library()
 register.filter("inert", wording.inert)
 register.filter("size", wording.size)
 register.filter("duration", wording.duration)
+
+
+@register.filter
+def told(sentence: object) -> str:
+    """Put what a worker or code below Django wrote in the reader's language."""
+    return translate(str(sentence))
 
 
 @register.simple_tag
@@ -70,7 +78,8 @@ def command_name(command: str) -> str:
 def absolute(moment: dt.datetime) -> str:
     """Put a moment with date, seconds and zone."""
     local = timezone.localtime(moment)
-    return f"{date_format(local, 'DATE_FORMAT')}, {local:%H:%M:%S %Z}"
+    parts = {"date": date_format(local, "DATE_FORMAT"), "time": f"{local:%H:%M:%S %Z}"}
+    return _("%(date)s, %(time)s") % parts
 
 
 @register.filter

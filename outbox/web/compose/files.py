@@ -12,6 +12,7 @@ from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_POST, require_safe
 
 from outbox import api
+from outbox.api.phrases import translate
 from outbox.exceptions import InvalidMailError, NotADraftError
 from outbox.models import Attachment, Message
 from outbox.web.compose import pictures
@@ -30,7 +31,9 @@ def files(request: PersonRequest, pk: int) -> HttpResponse:
         if removed := number(request.POST.get("remove")):
             api.detach(draft, removed)
     except InvalidMailError as error:
-        return JsonResponse({"problem": str(error)}, status=HTTPStatus.UNPROCESSABLE_ENTITY)
+        return JsonResponse(
+            {"problem": translate(str(error))}, status=HTTPStatus.UNPROCESSABLE_ENTITY
+        )
     except NotADraftError:
         problem = _("This mail was sent or discarded meanwhile; nothing is saved any more.")
         return JsonResponse({"problem": problem}, status=HTTPStatus.GONE)

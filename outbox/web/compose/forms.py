@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from outbox import api
+from outbox.api.phrases import translate
 from outbox.conf import get_conf
 from outbox.mail.addresses import AddressError, parse_address_list
 from outbox.mail.html import HtmlTooLongError, html_to_text
@@ -168,7 +169,7 @@ class DraftForm(forms.Form):
             try:
                 parse_address_list(self.cleaned_data.get(name, ""))
             except AddressError as error:
-                wrong[name] = str(error)
+                wrong[name] = translate(str(error))
         return wrong
 
     def put_off_to(self, moment: dt.datetime | None) -> None:
@@ -179,7 +180,7 @@ class DraftForm(forms.Form):
 
     def object(self, field: str, text: str) -> None:
         """Put what `api` objects to at its field."""
-        self.add_error(field if field in self.fields else None, text)
+        self.add_error(field if field in self.fields else None, translate(text))
 
     @property
     def has_more(self) -> bool:

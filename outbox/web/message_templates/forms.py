@@ -11,7 +11,6 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from outbox import api
-from outbox.api.phrases import translate
 from outbox.exceptions import InvalidMailError
 from outbox.mail.html import HtmlTooLongError, clean_html
 from outbox.models import Template
@@ -60,7 +59,7 @@ class TemplateForm(TemplateModelForm):
         try:
             return clean_html(self.cleaned_data["html"])
         except HtmlTooLongError as error:
-            raise forms.ValidationError(translate(str(error))) from error
+            raise forms.ValidationError(str(error)) from error
 
     def clean(self) -> dict[str, Any] | None:
         """Compile each part by itself, so that a mistake is told where it stands."""
@@ -72,5 +71,5 @@ class TemplateForm(TemplateModelForm):
             try:
                 api.mould(Template(owner=self.person, name=part, **words))
             except InvalidMailError as error:
-                self.add_error(part, translate(str(error.__cause__ or error)))
+                self.add_error(part, str(error.__cause__ or error))
         return super().clean()
