@@ -40,37 +40,37 @@ class Conf:
     undo_for: float = 10  # how long a mail composed in the browser can be taken back
 
     lease_for: float = 30  # a worker that is silent for so long has lost its mail
-    heartbeat_every: float = 5
-    sweep_every: float = 5
+    heartbeat_every: float = 5  # how often a worker says that it lives
+    sweep_every: float = 5  # how often beat has a worker sweep, where its schedule reads this
     poll_every: float = 1  # how often a worker's engine looks for due mail unrung
     claim_size: int = 100  # recipients taken in one claim, at most
     recipients_per_transaction: int = 50  # RCPT commands in one transaction, at most
 
     queue_lifetime: float = 5 * 86_400  # age at which we give up
     attempts_max: int = 60  # tries after which we give up, whatever the age
-    backoff_first: float = 60
-    backoff_factor: float = 2
-    backoff_max: float = 4 * 3600
+    backoff_first: float = 60  # wait before the second try
+    backoff_factor: float = 2  # by which each wait is longer than the one before
+    backoff_max: float = 4 * 3600  # longest wait
     backoff_jitter: float = 0.2  # random share added to and taken from each wait
     retry_after_max: float = 6 * 3600  # bound on a server's "try again in"
 
     circuit_opens_after: int = 3  # connection faults in a row that open a route's circuit
     circuit_first: float = 10  # first pause of an open circuit; doubles
-    circuit_max: float = 900
+    circuit_max: float = 900  # longest pause
 
-    session_max_messages: int = 500
-    session_max_age: float = 300
-    session_max_idle: float = 8
+    session_max_messages: int = 500  # mails sent over one connection, at most
+    session_max_age: float = 300  # age at which a connection takes no further mail
+    session_max_idle: float = 8  # how long a connection waits for another mail
 
-    connect_timeout: float = 30
-    greeting_timeout: float = 300
-    command_timeout: float = 300
-    tls_timeout: float = 60
+    connect_timeout: float = 30  # for one address of a server to answer
+    greeting_timeout: float = 300  # for the server's first line (RFC 5321 4.5.3.2, as those below)
+    command_timeout: float = 300  # for a reply to EHLO, MAIL, RCPT and others
+    tls_timeout: float = 60  # for the TLS handshake
     auth_timeout: float = 120  # each step of a login
-    data_timeout: float = 120
-    block_timeout: float = 180
-    dot_timeout: float = 600
-    quit_timeout: float = 5
+    data_timeout: float = 120  # for the reply to DATA
+    block_timeout: float = 180  # for a block of the mail to leave
+    dot_timeout: float = 600  # for the reply to the whole mail
+    quit_timeout: float = 5  # for the reply to QUIT
     shutdown_for: float = 20  # how long a stopping worker lets conversations end
 
 

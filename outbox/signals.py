@@ -44,13 +44,13 @@ SIGNAL_OF: dict[str, Signal] = {
 class Change:
     """What a receiver is told. Fields may be added, never taken away or given another meaning."""
 
-    message_id: int
-    recipient_id: int
-    address: str
+    message_id: int  # of the row `Message`
+    recipient_id: int  # of the row `Recipient`
+    address: str  # the recipient's
     state: str  # the new one, a `State`
     reply_code: int | None = None  # of the last reply; None where no server said anything
-    reply_enhanced: str = ""
-    reply_text: str = ""
+    reply_enhanced: str = ""  # its enhanced status code, "5.1.1"
+    reply_text: str = ""  # its text, as the server wrote it
     reply_command: str = ""  # what that reply answered: MAIL, RCPT, DATA or DOT
     reason: str = ""  # why it is in this state, in one sentence
 

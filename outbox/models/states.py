@@ -22,17 +22,17 @@ class State(models.TextChoices):
 class Status(models.TextChoices):
     """Roll-up over the recipients of a message."""
 
-    DRAFT = "draft", _("draft")
-    SCHEDULED = "scheduled", _("scheduled")
-    QUEUED = "queued", _("queued")
-    SENDING = "sending", _("sending")
-    DEFERRED = "deferred", _("deferred")
-    HELD = "held", _("held")
-    UNCERTAIN = "uncertain", _("uncertain")
-    SENT = "sent", _("sent")
-    PARTIAL = "partial", _("partly sent")
-    FAILED = "failed", _("failed")
-    CANCELLED = "cancelled", _("cancelled")
+    DRAFT = "draft", _("draft")  # not sent yet; can be edited
+    SCHEDULED = "scheduled", _("scheduled")  # nothing was tried, and its time is ahead
+    QUEUED = "queued", _("queued")  # somebody waits for a first attempt
+    SENDING = "sending", _("sending")  # a worker holds somebody
+    DEFERRED = "deferred", _("deferred")  # of those that are open, all will be tried again
+    HELD = "held", _("held")  # of those that are open, all are kept back
+    UNCERTAIN = "uncertain", _("uncertain")  # of somebody nobody knows; before all else
+    SENT = "sent", _("sent")  # all were taken
+    PARTIAL = "partial", _("partly sent")  # some were taken, all others ended otherwise
+    FAILED = "failed", _("failed")  # none was taken, and nothing is open any more
+    CANCELLED = "cancelled", _("cancelled")  # all were stopped by a person
 
 
 class Folder(models.TextChoices):
