@@ -15,6 +15,7 @@ from outbox.api.acts import (
     settle_as_sent,
     settle_as_unsent,
 )
+from outbox.api.answers import Answer, answer
 from outbox.api.drafts import (
     DraftFields,
     begun_on,
@@ -39,6 +40,7 @@ from outbox.mail.mime import AttachmentPart
 from outbox.models import Template
 
 __all__ = [
+    "Answer",
     "AttachmentPart",
     "CancelResult",
     "DraftFields",
@@ -63,6 +65,7 @@ __all__ = [
     "acancel",
     "account_named",
     "ahold",
+    "answer",
     "arelease",
     "aretry",
     "asend",
