@@ -48,9 +48,14 @@ class Mould:
         subject = self.subject.render(Context(given, autoescape=False))
         return Wording(
             subject=" ".join(subject.split()),  # a tag on a line of its own leaves line ends
-            text=self.text.render(Context(given, autoescape=False)),
-            html=self.html.render(Context(given)),
+            text=_plain(self.text.render(Context(given, autoescape=False))),
+            html=_plain(self.html.render(Context(given))),
         )
+
+
+def _plain(rendered: str) -> str:
+    """Take away Django's mark of what is safe in a page: words of a mail are not."""
+    return rendered + ""
 
 
 Fill = Callable[[Mapping[str, Any]], Wording]

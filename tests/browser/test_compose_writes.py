@@ -11,12 +11,12 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from outbox.mail.addresses import parse_address
-from outbox.models import Account, Contact, Message, Preferences, State, Status
+from outbox.models import Account, Contact, Message, Preferences, State, Status, Template
 from tests.browser.scenes import account, mail
 from tests.browser.writing import saved, write_new
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Locator, Page
 
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -248,6 +248,42 @@ def test_what_is_odd_is_said_once_as_advice(page: "Page", anna: User) -> None:
     assert "550 5.1.1 <gone@example.org>: Recipient address rejected" in said
     page.get_by_role("button", name="Send anyway").click()
     page.get_by_role("heading", name="(no subject)").wait_for()
+
+
+def open_templates(page: "Page") -> "Locator":
+    page.get_by_role("link", name="Template", exact=True).click()
+    page.locator("#dialog .insert:not(.htmx-added)").wait_for()  # htmx has taken it over
+    return page.get_by_role("dialog", name="Write with a template")
+
+
+def test_a_template_is_filled_in_before_one_s_eyes_and_taken(page: "Page", anna: User) -> None:
+    words = {"subject": "Offer for {{ name }}", "text": "Dear {{ name }},"}
+    Template.objects.create(owner=anna, name="Offer", **words)
+    write_new(page)
+    dialog = open_templates(page)
+    dialog.get_by_label("Template").select_option(label="Offer")
+    dialog.get_by_text("Dear {{ name }},").wait_for()
+    dialog.get_by_label("name", exact=True).press_sequentially("Jane")
+    dialog.get_by_text("Dear Jane,").wait_for()
+    dialog.get_by_role("button", name="Use it").click()
+    dialog.wait_for(state="hidden")
+    assert page.get_by_label("Subject").input_value() == "Offer for Jane"
+    assert page.locator("#id_text").input_value() == "Dear Jane,"
+    with saved(page, "Dear Jane,"):
+        pass
+
+
+def test_a_formatted_template_opens_the_editor(page: "Page", anna: User) -> None:
+    Template.objects.create(owner=anna, name="Rich", html="<p>Dear <b>{{ name }}</b></p>")
+    write_new(page)
+    dialog = open_templates(page)
+    dialog.get_by_label("Template").select_option(label="Rich")
+    dialog.get_by_role("button", name="Use it").click()
+    page.locator(".rich strong").get_by_text("{{ name }}").wait_for()
+    page.get_by_label("To", exact=True).fill("jane@example.com")
+    page.get_by_label("Subject").fill("Forgotten")
+    page.get_by_role("button", name="Send", exact=True).click()
+    page.get_by_text("A placeholder of a template is left").wait_for()
 
 
 def test_another_account_brings_its_own_signature(page: "Page", anna: User) -> None:

@@ -4,6 +4,7 @@
 
 import { AddressField } from "./compose/chips.js";
 import * as files from "./compose/files.js";
+import "./compose/inserting.js";
 import * as saving from "./compose/saving.js";
 import { signWith } from "./compose/signature.js";
 

@@ -30,6 +30,8 @@ _ATTACHED = re.compile(
 )
 _QUOTED = re.compile(r"^>.*$", re.MULTILINE)  # what somebody else wrote
 
+_PLACEHOLDER = re.compile(r"\{\{ ?\w+ ?\}\}")
+
 
 @dataclass(frozen=True, slots=True)
 class Advice:
@@ -56,6 +58,13 @@ def _missing_attachment(draft: Message) -> Iterator[Advice]:
     if said and not draft.attachments.exists():
         text = _("The text says “%(word)s”, but nothing is attached.")
         yield Advice("attachment", text % {"word": said[0]})
+
+
+def _left_placeholder(draft: Message) -> Iterator[Advice]:
+    left = _PLACEHOLDER.search(f"{draft.subject}\n{draft.draft.text}")
+    if left:
+        text = _("A placeholder of a template is left: %(placeholder)s")
+        yield Advice("placeholder", text % {"placeholder": left[0]})
 
 
 def _many_visible(draft: Message) -> Iterator[Advice]:
@@ -115,6 +124,7 @@ def _keys(typed: str) -> set[str]:
 
 _LOOKS: tuple[Callable[[Message], Iterator[Advice]], ...] = (
     _missing_attachment,
+    _left_placeholder,
     _empty_subject,
     _failed_lately,
     _too_large,

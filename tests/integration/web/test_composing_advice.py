@@ -22,6 +22,8 @@ ODD = [
     ({"text": "See the enclosed figures"}, ["attachment"]),
     ({"text": "详见附件。"}, ["attachment"]),
     ({"subject": "Attachment: the plan"}, ["attachment"]),
+    ({"text": "Dear {{ name }},"}, ["placeholder"]),
+    ({"subject": "{{order}}"}, ["placeholder"]),
     ({"to": MANY}, ["visible"]),
     ({"to": "x@example.com", "cc": MANY}, ["visible"]),
     ({"bcc": MANY}, []),

@@ -82,6 +82,7 @@ export class AddressField {
   }
 
   keep(quiet = false) {
+    if (!this.input.value.trim() && this.error?.textContent) this.tell();
     const value = [...this.entries, this.input.value.trim()].filter(Boolean).join(", ");
     if (value === this.field.value) return;
     this.field.value = value;

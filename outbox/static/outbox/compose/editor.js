@@ -9,27 +9,27 @@ import { say } from "./words.js";
 const form = document.getElementById("compose");
 const plain = form.elements.text;
 const html = form.elements.html;
-const tools = document.createElement("div");
+const tools = document.getElementById("tools");
+const signs = document.getElementById("signs").content;
 const PROTOCOLS = ["http", "https", "mailto", "tel"];
 let editor = null;
 
-// Name, sign and what it does; the sign's class shows what it means.
+// Name, letter (else an icon is drawn), its style, what it does, and the mark that it stands for.
 const TOOLS = [
   ["bold", "B", "b", (chain) => chain.toggleBold(), "bold"],
   ["italic", "I", "i", (chain) => chain.toggleItalic(), "italic"],
   ["underline", "U", "u", (chain) => chain.toggleUnderline(), "underline"],
   ["strike", "S", "s", (chain) => chain.toggleStrike(), "strike"],
   ["heading", "H", "b", (chain) => chain.toggleHeading({ level: 2 }), "heading"],
-  ["bullets", "•", "", (chain) => chain.toggleBulletList(), "bulletList"],
-  ["numbers", "1.", "", (chain) => chain.toggleOrderedList(), "orderedList"],
-  ["quote", "❝", "", (chain) => chain.toggleBlockquote(), "blockquote"],
-  ["undo", "↶", "", (chain) => chain.undo()],
-  ["redo", "↷", "", (chain) => chain.redo()],
+  ["bullets", "", "", (chain) => chain.toggleBulletList(), "bulletList"],
+  ["numbers", "", "", (chain) => chain.toggleOrderedList(), "orderedList"],
+  ["quote", "", "", (chain) => chain.toggleBlockquote(), "blockquote"],
+  ["undo", "", "", (chain) => chain.undo()],
+  ["redo", "", "", (chain) => chain.redo()],
 ];
 
-tools.className = "tools";
+const rest = [...tools.children]; // what the page itself put there
 tools.append(button("toRich", say("toRich"), "push", open));
-plain.closest(".field").before(tools);
 if ("rich" in form.dataset) open();
 
 async function open() {
@@ -86,15 +86,17 @@ function build() {
   });
   tools.replaceChildren(
     ...TOOLS.map(([name, sign, style, act]) => button(name, sign, style, () => act(editor.chain().focus()).run())),
-    button("link", "🔗", "", link),
-    button("picture", "🖼", "", () => picker.click()),
+    button("link", "", "", link),
+    button("picture", "", "", () => picker.click()),
     picker,
+    ...rest,
     button("toPlain", say("toPlain"), "push", close),
   );
 }
 
 function button(name, sign, style, act) {
   const made = Object.assign(document.createElement("button"), { type: "button", textContent: sign, className: style, title: say(name) });
+  if (!sign) made.append(signs.querySelector(`[data-sign="${name}"]`).firstElementChild.cloneNode(true));
   made.dataset.tool = name;
   if (sign !== say(name)) made.setAttribute("aria-label", say(name));
   made.addEventListener("mousedown", (event) => event.preventDefault()); // the selection stays
@@ -170,7 +172,7 @@ function close() {
   place.remove();
   html.value = "";
   tools.removeAttribute("role");
-  tools.replaceChildren(button("toRich", say("toRich"), "push", open));
+  tools.replaceChildren(...rest, button("toRich", say("toRich"), "push", open));
   plain.closest(".field").hidden = false;
   plain.focus();
   changed();
@@ -182,6 +184,14 @@ form.addEventListener("signed", ({ detail }) => {
   const present = editor.getHTML();
   if (detail.from && present.endsWith(from)) editor.commands.setContent(present.slice(0, present.length - from.length) + to, { emitUpdate: true });
   else if (!detail.from) editor.commands.insertContentAt(editor.state.doc.content.size, to);
+});
+
+form.addEventListener("insert", async (event) => {
+  const { text, html: formatted } = event.detail;
+  if (!editor && !formatted) return;
+  event.preventDefault();
+  if (!editor) await open();
+  editor.chain().focus().insertContent(formatted || paragraphs(text)).run();
 });
 
 function paragraphs(text) {
