@@ -48,7 +48,7 @@ _NO_TEXTS = ("",) * 12
 
 _MAIL = """
 SELECT m.id, m.envelope_sender, m.recipient_count, m.on_uncertain, a.on_uncertain,
-    a.resend_after, s.data, s.sha256
+    a.resend_after, s.data, s.sha256, m.wants_report
 FROM {values}
 JOIN outbox_message m ON m.id = v.id
 LEFT JOIN outbox_account a ON a.id = m.account_id
@@ -66,6 +66,7 @@ class _Mail:
     account_resend_after: dt.timedelta | int | None  # SQLite keeps microseconds
     data: bytes | memoryview | None
     sha256: str | None
+    wants_report: bool | int  # SQLite keeps a number
 
     @property
     def resend_after(self) -> dt.timedelta | None:
@@ -182,6 +183,7 @@ def _job(attempt_id: int, mail: _Mail, batch: Sequence[Row], destination_id: int
         sha256=mail.sha256 or "",
         source=bytes(mail.data) if mail.data is not None else None,
         resend_after=mail.resend_after,
+        wants_report=bool(mail.wants_report),
         recipients=[
             JobRecipient(id=row[0], address=row[2], attempts=row[3], expires_at=row[4])
             for row in batch

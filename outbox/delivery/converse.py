@@ -27,6 +27,8 @@ from outbox.delivery.verdict import (
 )
 from outbox.models import Account, Destination, Outcome, Session, State
 
+_REPORTED = ("SUCCESS", "FAILURE", "DELAY")  # what a wanted report tells of (RFC 3461 4.1)
+
 
 def server_for(account: Account, secret: str | None = None) -> smtp.Server:
     """Describe the account's server to the SMTP client. Raises SecretUnreadableError."""
@@ -110,6 +112,8 @@ async def converse(
         smtp.Envelope(
             sender=job.envelope_sender,
             recipients=tuple(recipient.address for recipient in job.recipients),
+            envid=f"outbox-{job.message_id}" if job.wants_report else "",
+            notify=_REPORTED if job.wants_report else (),
         ),
         source,
         before_dot,

@@ -27,5 +27,6 @@ class Job:
     is_whole: bool  # no other recipient of the message exists
     source: bytes | None  # None: large, read when its turn comes
     resend_after: dt.timedelta | None  # None: an uncertain recipient waits for a person
+    wants_report: bool = False  # of delivery, from servers that give one (RFC 3461)
     recipients: list[JobRecipient] = field(default_factory=list)
     is_marked: bool = False  # "the dot is about to leave" was committed
