@@ -26,6 +26,7 @@ from outbox import api
 from outbox.conf import get_conf
 from outbox.exceptions import InvalidMailError
 from outbox.mail.addresses import Address, AddressError, parse_address, parse_address_list
+from outbox.mail.flatten import flatten
 from outbox.mail.headers import HeaderError, check_name
 from outbox.mail.source import SourceError, normalise, strip_bcc
 from outbox.mail.words import decode_words
@@ -75,7 +76,7 @@ class EmailBackend(BaseEmailBackend):
             return 0
         try:
             account = None if self.account is None else api.account_named(self.account)
-            self._queue([_outgoing(message, account) for message in messages])
+            self._queue([outgoing(message, account) for message in messages])
         except (DatabaseError, OSError):
             if not self.fail_silently:
                 raise
@@ -112,7 +113,8 @@ def _once_committed(aliases: Iterable[str], act: Callable[[], object]) -> None:
         transaction.on_commit(partial(committed, alias), using=alias)
 
 
-def _outgoing(message: EmailMessage, account: Account | None) -> api.Outgoing:
+def outgoing(message: EmailMessage, account: Account | None) -> api.Outgoing:
+    """Render a message and read its envelope. Raises InvalidMailError for what cannot be sent."""
     rendered = _rendered(message)
     recipients = [*_recipients(message), *_header_bcc(rendered)]
     return api.Outgoing(
@@ -183,10 +185,17 @@ def _source(rendered: email.message.Message) -> bytes:
     try:
         for name in rendered.keys():  # noqa: SIM118  # a message is no mapping: names may repeat
             check_name(name)  # a line break in one would begin another header
-        source = normalise(rendered.as_bytes())
+        source = normalise(_bytes_of(rendered))
     except (HeaderError, SourceError) as error:
         raise InvalidMailError("source", f"The message cannot be sent: {error}.") from error
     return strip_bcc(source)
+
+
+def _bytes_of(rendered: email.message.Message) -> bytes:
+    """Write it out; in a shorter way where nobody but Django 5.2 says how."""
+    if type(rendered).as_bytes.__module__ == "django.core.mail.message":
+        return flatten(rendered)
+    return rendered.as_bytes()
 
 
 def _priority(rendered: email.message.Message) -> int:
