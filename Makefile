@@ -19,7 +19,7 @@ PYTHON ?= $(or $(shell for p in $(CANDIDATES); do \
 	$$p $(NEW_ENOUGH) 2>/dev/null && echo $$p && break; done),python3)
 VENV := .venv/bin/python
 
-.PHONY: help run test kills check format manage clean venv-run venv-dev
+.PHONY: help run test faults kills matrix bench check format manage clean venv-run venv-dev
 
 help:
 	@sed -n 's/^#   //p' Makefile
