@@ -41,6 +41,13 @@ class TermsField(_Field):
     def get_placeholder(self, value: Any, compiler: Any, connection: BaseDatabaseWrapper) -> str:
         return "%s::tsvector" if connection.vendor == "postgresql" else "%s"
 
+    def get_placeholder_sql(
+        self, value: Any, compiler: Any, connection: BaseDatabaseWrapper
+    ) -> tuple[str, Sequence[Any]]:
+        """Answer Django 6.1, which asks for the parameters too."""
+        sql, params = compiler.compile(value) if hasattr(value, "as_sql") else ("%s", (value,))
+        return self.get_placeholder(value, compiler, connection) % sql, params
+
     def get_db_prep_value(
         self,
         value: Any,
