@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from django.db import DatabaseError, transaction
 from django.db.models import F, Q
 
-from outbox.delivery.away import DATABASE_AWAY
+from outbox.delivery.away import DATABASE_AWAY, is_about_a_row
 from outbox.delivery.schedule import moment_after
 from outbox.models import (
     DUE,
@@ -76,10 +76,9 @@ def recover_lost(using: str) -> int:
     now = database_now(using)
     lapsed = Worker.objects.using(using).filter(ended_at=None, lease_until__lte=now)
     for worker_id in list(lapsed.values_list("pk", flat=True)):
-        with transaction.atomic(using=using):
-            ended = lapsed.filter(pk=worker_id).update(ended_at=now)
-            if ended:
-                Slot.objects.using(using).filter(worker_id=worker_id).delete()
+        lapsed.filter(pk=worker_id).update(ended_at=now)
+    # One that was ended while it hung may take a slot afterwards, before it learns of its end.
+    Slot.objects.using(using).filter(worker__ended_at__isnull=False).delete()
     sending = Recipient.objects.using(using).filter(state=State.SENDING)
     orphans = sending.filter(
         Q(attempt__worker=None) | Q(attempt__worker__ended_at__isnull=False),
@@ -93,7 +92,9 @@ def _close_or_leave(attempt_id: int, using: str) -> int:
     """Close one orphan in a transaction of its own, so that one bad row keeps no other back."""
     try:
         return _close_orphan(attempt_id, using)
-    except DatabaseError:
+    except DatabaseError as error:
+        if isinstance(error, DATABASE_AWAY) and not is_about_a_row(error):
+            raise
         logger.exception("Attempt %d of a dead worker could not be closed.", attempt_id)
         return 0
 

@@ -154,6 +154,15 @@ def test_a_dead_worker_s_connections_are_free_again() -> None:
     assert list(Worker.objects.filter(ended_at=None)) == [living]
 
 
+def test_a_connection_that_a_late_worker_took_is_free_again() -> None:
+    """It hung, was ended meanwhile, and went on with what it was about to do."""
+    late = a_worker(lease_for=-1)
+    sweep(USING)
+    Slot.objects.create(destination=destination(account()), number=1, worker=late)
+    sweep(USING)
+    assert not Slot.objects.exists()
+
+
 def test_a_living_worker_keeps_what_it_holds() -> None:
     message = queue(account())
     claimed(message)
