@@ -98,7 +98,12 @@ class Freed:
     slots: Sequence[int]
 
 
-Unit = Mark | Opened | Closed | Result | GivenBack | Freed
+@dataclass(slots=True, kw_only=True)
+class Passed:
+    """Nothing to write: whoever put it learns that all before it is written."""
+
+
+Unit = Mark | Opened | Closed | Result | GivenBack | Freed | Passed
 
 _ATTEMPT = (
     Column("session_id", "bigint"),

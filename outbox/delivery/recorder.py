@@ -18,8 +18,8 @@ from dataclasses import replace
 from django.db import DatabaseError, InterfaceError, connections
 
 from outbox.delivery import record
-from outbox.delivery.away import DATABASE_AWAY
-from outbox.delivery.record import Mark, Result, Unit
+from outbox.delivery.away import DATABASE_AWAY, is_about_a_row
+from outbox.delivery.record import Mark, Passed, Result, Unit
 from outbox.delivery.verdict import Verdict
 
 logger = logging.getLogger(__name__)
@@ -68,6 +68,16 @@ class Recorder:
         future: asyncio.Future[bool] = self._loop.create_future()
         self._add(Mark(attempt_id=attempt_id), future)
         return await future
+
+    async def caught_up(self, patience: float) -> None:
+        """Wait until all that was put before is written, for `patience` seconds at most."""
+        if self.idle:
+            return
+        future: asyncio.Future[bool] = self._loop.create_future()
+        self._add(Passed(), future)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                await future
 
     def _add(self, unit: Unit, future: asyncio.Future[bool] | None) -> None:
         with self._ready:
@@ -118,7 +128,7 @@ class Recorder:
             try:
                 record.write(units, self._using)
             except DATABASE_AWAY as error:
-                if _is_about_a_row(error):
+                if is_about_a_row(error):
                     raise
                 self.healthy = False
                 logger.warning("The database does not answer; outcomes are kept: %s", error)
@@ -153,10 +163,14 @@ class Recorder:
             logger.exception("Not even the bare outcome could be written.")
 
     def _answer(self, group: Sequence[tuple[Unit, asyncio.Future[bool] | None]]) -> None:
-        marks = [(unit.granted, f) for unit, f in group if isinstance(unit, Mark) and f is not None]
-        if marks:
+        answers = [
+            (not isinstance(unit, Mark) or unit.granted, future)
+            for unit, future in group
+            if future is not None
+        ]
+        if answers:
             with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                self._loop.call_soon_threadsafe(_resolve, marks)
+                self._loop.call_soon_threadsafe(_resolve, answers)
         results = [unit for unit, _ in group if isinstance(unit, Result) and not unit.fenced]
         if results:
             try:
@@ -165,15 +179,10 @@ class Recorder:
                 logger.exception("What was recorded could not be told.")
 
 
-def _resolve(marks: Sequence[tuple[bool, asyncio.Future[bool]]]) -> None:
-    for granted, future in marks:
+def _resolve(answers: Sequence[tuple[bool, asyncio.Future[bool]]]) -> None:
+    for answer, future in answers:
         if not future.done():
-            future.set_result(granted)
-
-
-def _is_about_a_row(error: Exception) -> bool:
-    """PostgreSQL's class 54 (a limit is exceeded) is filed under trouble of its own."""
-    return str(getattr(error.__cause__, "sqlstate", None) or "").startswith("54")
+            future.set_result(answer)
 
 
 def _without_texts(verdict: Verdict) -> Verdict:

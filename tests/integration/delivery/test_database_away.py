@@ -222,6 +222,24 @@ def test_a_session_whose_commit_was_lost_on_the_way_back_is_written_once(
     assert session.opening_lines
 
 
+def test_a_connection_is_kept_until_what_it_carried_is_written(
+    fault_lab: StartLab, outage: Outage, settings: LazySettings
+) -> None:
+    """So that a kill leaves no more uncertain than there are connections."""
+    settings.OUTBOX = settings.OUTBOX | {"SESSION_MAX_MESSAGES": 1, "SESSION_MAX_IDLE": 20}
+    lab = fault_lab("at dot: late 0.3")
+    message = queue(account_at(lab))
+    with Working() as working:
+        until(is_marked, "the dot was marked")
+        outage.begin()
+        lab.ledger.wait_for(lambda ledger: bool(ledger.accepted))
+        until(lambda: not working.engine.recorder.healthy, "the recorder noticed")
+        assert "QUIT" not in lab.ledger.commands
+        outage.end()
+        lab.ledger.wait_for(lambda ledger: "QUIT" in ledger.commands)
+        assert states(message) == [State.SENT]
+
+
 def test_a_sweep_meanwhile_says_so_in_a_line(
     outage: Outage, caplog: pytest.LogCaptureFixture
 ) -> None:
