@@ -12,6 +12,7 @@ urlpatterns = [
     path("accounts/", include("outbox.web.accounts.urls")),
     path("contacts/", include("outbox.web.contacts.urls")),
     path("preferences/", include("outbox.web.preferences.urls")),
+    path("search/", include("outbox.web.search.urls")),
     path("templates/", include("outbox.web.message_templates.urls")),
     path("", include("outbox.web.attachments.urls")),
     path("", include("outbox.web.messages.urls")),

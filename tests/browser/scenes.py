@@ -16,6 +16,7 @@ from outbox.models import (
     Message,
     Outcome,
     Recipient,
+    SearchEntry,
     Session,
     State,
     Status,
@@ -130,7 +131,8 @@ def mail(
         api.attach(draft, name, content_type, data)
     message = api.send_draft(draft, actor=sender.owner)
     queued_at = timezone.now() - age
-    Message.objects.filter(pk=message.pk).update(queued_at=queued_at)
+    Message.objects.filter(pk=message.pk).update(queued_at=queued_at, listed_at=queued_at)
+    SearchEntry.objects.filter(pk=message.pk).update(listed_at=queued_at)
     Event.objects.filter(message=message).update(at=queued_at)
     states = [state for _, state in (*recipients, *cc)]
     if any(state not in {State.QUEUED, State.HELD, State.CANCELLED} for state in states):

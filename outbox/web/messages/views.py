@@ -10,11 +10,10 @@ from outbox.models import Folder, Message
 from outbox.models.message import MessageQuerySet
 from outbox.web.messages.content import Content
 from outbox.web.messages.folders import read_page
+from outbox.web.messages.listing import NOTHING_NEW
 from outbox.web.messages.page import MessagePage
 from outbox.web.messages.preview import PAPERS, SANDBOX, preview_address
 from outbox.web.person import PersonRequest, signed_in
-
-NOTHING_NEW = 204  # htmx leaves the page as it is
 
 
 @signed_in

@@ -31,6 +31,8 @@ ADDRESSES = [
     Address("list", others=200),
     Address("folder", ("folder",), others=200),
     Address("rows", ("folder",), others=200),
+    Address("search", others=200),
+    Address("search-rows", others=200),
     Address("compose", others=200),
     Address("draft", ("draft",)),
     Address("discard", ("draft",)),

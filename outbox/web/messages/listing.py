@@ -1,0 +1,42 @@
+"""A page of mail as a list shows it, whatever the list is of."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from outbox.models import Folder, Status
+from outbox.web.messages.paging import Stretch
+from outbox.web.messages.rows import Row
+
+LIVE_FOLDERS = (Folder.OUTBOX, Folder.SCHEDULED)
+WATCHED = (Status.QUEUED, Status.SENDING, Status.DEFERRED, Status.UNCERTAIN)
+NOTHING_NEW = 204  # htmx leaves the page as it is
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """Rows, newest first."""
+
+    rows: list[Row]
+    stretch: Stretch
+    refresh: str  # where its rows are asked for again; ends so that a parameter can follow
+    here: str  # leads to the newest page of this list; ends likewise
+    folder: Folder | None = None  # None: mail of all folders
+    is_bounded: bool = False  # only the latest mail was looked at
+
+    @property
+    def is_live(self) -> bool:
+        """Tell whether it may change by itself; further pages are read, not watched."""
+        return self.stretch.is_newest and (
+            self.folder in LIVE_FOLDERS or any(row.message.status in WATCHED for row in self.rows)
+        )
+
+    @property
+    def fingerprint(self) -> str:
+        """Name what is shown, so that an unchanged list is not sent again."""
+        shown = [
+            (row.message.pk, row.message.status, sorted(row.states.items()), row.next_attempt_at)
+            for row in self.rows
+        ]
+        return hashlib.sha256(repr(shown).encode()).hexdigest()[:16]

@@ -1,0 +1,251 @@
+"""Search: what each name of the line finds, as text and as fields, on the whole mailbox."""
+
+import datetime as dt
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
+
+from outbox import api
+from outbox.models import Account, Message, Recipient, SearchEntry, State
+from outbox.models.rollup import roll_up
+from outbox.models.search import put_in_new
+from outbox.web.messages.paging import PAGE_SIZE
+from outbox.web.search import finding
+
+SEARCH = reverse("outbox:search")
+NOVEMBER = dt.datetime(2026, 11, 3, 12, tzinfo=dt.UTC)
+
+
+@pytest.fixture
+def mailbox(anna: User, account: Account) -> dict[str, Message]:
+    """A few mails that differ in everything one may ask for."""
+
+    def mail(to: str, subject: str, text: str, files: int = 0) -> Message:
+        fields = api.DraftFields(account=account, to=to, subject=subject, text=text)
+        draft = api.save_draft(anna, fields)
+        for number in range(files):
+            api.attach(draft, f"{number}.txt", "text/plain", b"x")
+        return api.send_draft(draft, actor=anna)
+
+    mails = {
+        "figures": mail("Jane Doe <jane@example.com>", "Figures for October", "as asked", 1),
+        "invoice": mail("joe@shop.example", "Invoice", "The annual report and figures"),
+        "chinese": mail("li@example.cn", "东京都的会议", "会议纪要见附件"),
+        "draft": api.save_draft(anna, api.DraftFields(to="jane@", subject="Unfinished figures")),
+    }
+    refuse(mails["invoice"], State.FAILED, 550, "5.1.1")
+    refuse(mails["chinese"], State.DEFERRED, 451, "4.7.1")
+    refuse(mails["figures"], State.SENT, 250, "2.0.0")
+    list_at(mails["figures"], NOVEMBER)
+    return mails
+
+
+def refuse(mail: Message, state: State, code: int, enhanced: str) -> None:
+    mail.recipients.update(state=state, reply_code=code, reply_enhanced=enhanced)
+    roll_up([mail.pk], timezone.now(), "default")
+
+
+def list_at(mail: Message, moment: dt.datetime) -> None:
+    Message.objects.filter(pk=mail.pk).update(listed_at=moment)
+    SearchEntry.objects.filter(pk=mail.pk).update(listed_at=moment)
+
+
+FOUND = [
+    ("figures", {"figures", "invoice", "draft"}),  # in subject and in body
+    ("figu octo", {"figures"}),
+    ("subject:figures", {"figures", "draft"}),
+    ("body:figures", {"invoice"}),
+    ('body:"annual report"', {"invoice"}),
+    ('body:"report annual"', set()),
+    ("to:jane", {"figures", "draft"}),
+    ("to:doe", {"figures"}),
+    ('to:"Jane Doe"', {"figures"}),
+    ("to:jane@example.com", {"figures"}),
+    ("to:@shop", {"invoice"}),
+    ("jane@exa", {"figures"}),
+    ("东京", {"chinese"}),
+    ("京", {"chinese"}),
+    ("subject:都的会", {"chinese"}),
+    ("body:纪要", {"chinese"}),
+    ("东都", set()),
+    ("code:5", {"invoice"}),
+    ("code:550", {"invoice"}),
+    ("code:5.1", {"invoice"}),
+    ("code:5.1.1", {"invoice"}),
+    ("code:5.11", set()),
+    ("code:4", {"chinese"}),
+    ("code:250", {"figures"}),
+    ("code:5 figures", {"invoice"}),
+    ("is:failed", {"invoice"}),
+    ("is:draft", {"draft"}),
+    ("is:sent figures", {"figures"}),
+    ("in:outbox", {"chinese"}),
+    ("in:drafts figures", {"draft"}),
+    ("before:2026-11-04", {"figures"}),
+    ("before:2026-11-03", set()),
+    ("after:2026-11-03 before:2026-11-04", {"figures"}),
+    ("has:attachment", {"figures"}),
+    ("from:anna subject:invoice", {"invoice"}),
+    ("nowhere", set()),
+    ("!!!", set()),
+    ("", {"figures", "invoice", "chinese", "draft"}),
+]  # fmt: skip
+
+
+def names(answer: object, mailbox: dict[str, Message]) -> set[str]:
+    shown = {row.message.pk for row in answer.context["list"].rows}  # type: ignore[attr-defined]  # the test client's
+    return {name for name, mail in mailbox.items() if mail.pk in shown}
+
+
+@pytest.mark.parametrize(("line", "found"), FOUND)
+def test_a_line_finds(
+    as_anna: Client, mailbox: dict[str, Message], line: str, found: set[str]
+) -> None:
+    assert names(as_anna.get(SEARCH, {"q": line}), mailbox) == found
+
+
+@pytest.mark.parametrize(("line", "found"), FOUND)
+def test_a_line_finds_the_same_beyond_the_latest_mail(
+    as_anna: Client,
+    mailbox: dict[str, Message],
+    monkeypatch: pytest.MonkeyPatch,
+    line: str,
+    found: set[str],
+) -> None:
+    monkeypatch.setattr(finding, "LATEST", 0)
+    answer = as_anna.get(SEARCH, {"q": line})
+    if not answer.context["list"].is_bounded:
+        assert names(answer, mailbox) == found
+
+
+def test_a_message_id_is_found_with_and_without_its_brackets(
+    as_anna: Client, mailbox: dict[str, Message]
+) -> None:
+    key = mailbox["invoice"].message_id
+    for line in (f"id:{key}", f"id:<{key}>"):
+        assert names(as_anna.get(SEARCH, {"q": line}), mailbox) == {"invoice"}
+
+
+def test_one_finds_ones_own_mail_only(as_ben: Client, mailbox: dict[str, Message]) -> None:
+    key = mailbox["invoice"].message_id
+    for line in ("figures", "to:jane", "code:550", f"id:{key}", "is:failed", ""):
+        assert as_ben.get(SEARCH, {"q": line}).context["list"].rows == []
+
+
+def test_fields_become_a_line(as_anna: Client, mailbox: dict[str, Message]) -> None:
+    fields = {
+        "fields": "1", "q": "tag:x", "words": 'a "b c"', "to": "jane", "code": "5.1",
+        "state": "failed", "before": "2026-11-04", "has_files": "on", "message_id": "<m@x>",
+    }  # fmt: skip
+    answer = as_anna.get(SEARCH, fields, follow=True)
+    assert answer.context["line"] == (
+        'a "b c" to:jane tag:x code:5.1 id:m@x is:failed before:2026-11-04 has:attachment'
+    )
+    shown = answer.content.decode()
+    assert 'value="2026-11-04"' in shown
+    assert 'value="jane"' in shown
+    assert "a &quot;b c&quot;" in shown
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "told"),
+    [("code", "abc", "no reply code"), ("before", "yesterday", "Enter a valid date")],
+)
+def test_a_wrong_field_says_so_and_keeps_what_was_typed(
+    as_anna: Client, field: str, value: str, told: str
+) -> None:
+    answer = as_anna.get(SEARCH, {"fields": "1", field: value})
+    assert answer.status_code == 422
+    page = answer.content.decode()
+    assert told in page
+    assert f'value="{value}"' in page
+
+
+def test_a_wrong_line_says_so_and_searches_nothing(
+    as_anna: Client, mailbox: dict[str, Message]
+) -> None:
+    answer = as_anna.get(SEARCH, {"q": "before:soon figures"})
+    assert "“soon” is no date" in answer.content.decode()
+    assert "list" not in answer.context
+    assert "before:soon figures" in answer.content.decode()
+
+
+def test_replies_that_are_no_refusal_are_looked_for_in_the_latest_mail_and_it_says_so(
+    as_anna: Client, mailbox: dict[str, Message]
+) -> None:
+    assert b"your latest mail only" in as_anna.get(SEARCH, {"q": "code:250"}).content
+    assert b"your latest mail only" not in as_anna.get(SEARCH, {"q": "code:550"}).content
+
+
+def many(anna: User, account: Account, count: int) -> None:
+    """Queue so many mails as an app does."""
+    head = b"From: a@example.com\r\nDate: Tue, 24 Nov 2026 12:00:00 +0000\r\n"
+    api.queue_ids(
+        api.Outgoing(
+            source=head + b"Subject: Mail\r\n\r\ntext\r\n",
+            envelope_sender="",
+            recipients=[api.OutgoingRecipient("jane@example.com")],
+            account=account,
+            owner=anna,
+            subject=f"Mail {number}",
+        )
+        for number in range(count)
+    )
+    put_in_new("default", count + 1)
+
+
+@pytest.mark.parametrize("latest", [0, finding.LATEST], ids=["by index", "among the latest"])
+def test_what_is_found_is_paged_without_gap(
+    anna: User, as_anna: Client, account: Account, monkeypatch: pytest.MonkeyPatch, latest: int
+) -> None:
+    monkeypatch.setattr(finding, "LATEST", latest)
+    many(anna, account, 2 * PAGE_SIZE + 7)
+    pages, query = [], {"q": "subject:mail"}
+    for _ in range(3):
+        pages.append(as_anna.get(SEARCH, query))
+        query = {"q": "subject:mail", "before": pages[-1].context["list"].stretch.older}
+    keys = [[row.message.pk for row in page.context["list"].rows] for page in pages]
+    assert [len(page) for page in keys] == [PAGE_SIZE, PAGE_SIZE, 7]
+    flat = [key for page in keys for key in page]
+    assert flat == sorted(set(flat), reverse=True)
+    back = {"q": "subject:mail", "after": pages[2].context["list"].stretch.newer}
+    assert [row.message.pk for row in as_anna.get(SEARCH, back).context["list"].rows] == keys[1]
+
+
+@pytest.mark.parametrize("line", ["mail", "to:jane", "nowhere", "code:5", "is:queued", "body:text"])
+def test_a_search_costs_the_same_however_much_mail_there_is(
+    anna: User,
+    as_anna: Client,
+    account: Account,
+    django_assert_max_num_queries: DjangoAssertNumQueries,
+    line: str,
+) -> None:
+    many(anna, account, 3)
+    with django_assert_max_num_queries(11):  # two to find, nine as for every list
+        as_anna.get(SEARCH, {"q": line})
+    many(anna, account, 60)
+    with django_assert_max_num_queries(11):
+        as_anna.get(SEARCH, {"q": line})
+
+
+def test_what_was_found_refreshes_itself(as_anna: Client, mailbox: dict[str, Message]) -> None:
+    page = as_anna.get(SEARCH, {"q": "code:4"})
+    assert b"hx-trigger" in page.content
+    seen = page.context["list"].fingerprint
+    rows = reverse("outbox:search-rows")
+    assert as_anna.get(rows, {"q": "code:4", "seen": seen}).status_code == 204
+    Recipient.objects.filter(message=mailbox["chinese"]).update(state=State.SENT)
+    roll_up([mailbox["chinese"].pk], timezone.now(), "default")
+    changed = as_anna.get(rows, {"q": "code:4", "seen": seen})
+    assert changed.status_code == 200
+
+
+def test_a_hostile_line_stays_text(as_anna: Client) -> None:
+    line = "\"><script>alert(1)</script> to:'; DROP TABLE x; --\x00\u202e"
+    answer = as_anna.get(SEARCH, {"q": line})
+    assert answer.status_code == 200
+    assert b"<script>alert" not in answer.content
