@@ -15,6 +15,7 @@ from enum import StrEnum
 
 from django.db import connection
 
+from bench.kills_load import patiently
 from bench.kills_log import read_kills
 from bench.kills_points import Point, WebPoint
 from bench.kills_stage import Kept, Stage
@@ -191,7 +192,7 @@ class Director:
         acts: dict[Deed, Callable[[], None]] = {
             Deed.WORKER: lambda: stage.kill_group(self._worker(), deed),
             Deed.CHILD: lambda: stage.kill_child(self._worker(), deed),
-            Deed.STOPPING: lambda: stage.kill_stopping(self._worker(), deed, self._moment),
+            Deed.STOPPING: lambda: self._kill_stopping(deed),
             Deed.PARENT: lambda: stage.kill_parent(self._worker(), deed),
             Deed.FROZEN: lambda: stage.freeze(self._worker(), deed, get_conf().lease_for + 1.5),
             Deed.IMMEDIATE: lambda: stage.crash_postgres(deed, signal.SIGQUIT, self._moment),
@@ -219,6 +220,10 @@ class Director:
     def _moment(self) -> None:
         time.sleep(self.chance.uniform(0, 1))
 
+    def _kill_stopping(self, deed: Deed) -> None:
+        while not self.stage.kill_stopping(self._worker(), deed, self.chance.uniform(0, 0.4)):
+            pass
+
     def _crash_both(self, deed: Deed) -> None:
         """A worker dies with outcomes in hand that it could not write down."""
         worker = self._worker()
@@ -231,12 +236,8 @@ class Director:
 
     def _kill_backend(self, deed: Deed) -> None:
         """PostgreSQL answers the death of one of its processes by ending all and recovering."""
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' "
-                "AND pid <> pg_backend_pid() ORDER BY random() LIMIT 1"
-            )
-            (pid,) = cursor.fetchone()
+        while not _is_held(pid := patiently(_some_backend)):
+            time.sleep(0.05)  # its client was killed meanwhile
         self.stage.note_for_all(deed)
         os.kill(pid, signal.SIGKILL)
 
@@ -258,6 +259,25 @@ class Director:
                 _, pid, entry = path.name.split("-", 2)
                 if entry not in done and not _runs(int(pid)):
                     path.rename(folder / entry)
+
+
+def _some_backend() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' "
+            "AND pid <> pg_backend_pid() ORDER BY random() LIMIT 1"
+        )
+        (pid,) = cursor.fetchone()
+    return int(pid)
+
+
+def _is_held(pid: int) -> bool:
+    """Stop a process where it is, unless it is gone."""
+    try:
+        os.kill(pid, signal.SIGSTOP)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _runs(pid: int) -> bool:

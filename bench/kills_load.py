@@ -152,20 +152,22 @@ class Load:
     # The feeder
 
     def _feed(self) -> None:
-        """Queue a first heap at once, then at a steady rate for as long as things die."""
+        """Queue a first heap at once, then at a steady rate for as long as things die.
+
+        What nobody was promised, since the database died, does not count.
+        """
         began = time.monotonic()
         while not self._over.is_set():
+            is_last_call = self._is_last_call.is_set()
             due = self._heap + int((time.monotonic() - began) * self._rate)
-            if self._is_last_call.is_set():
-                due = self._total
-            if self._is_last_call.is_set() and self._number >= due:
+            missing = (self._total if is_last_call else due) - len(self.promises.queued)
+            if is_last_call and missing <= 0:
                 return
-            if due - self._number < BATCH and not self._is_last_call.is_set():
-                self._over.wait(0.05)  # a batch at a time: so visitors and canceller have their say
+            if missing < BATCH and not is_last_call:
+                self._over.wait(0.05)  # a batch at a time
                 continue
-            count = min(BATCH, due - self._number)
-            self._queue([self._outgoing(self._number + offset) for offset in range(count)])
-            self._number += count
+            self._queue([self._outgoing(self._number + offset) for offset in range(BATCH)])
+            self._number += BATCH
 
     def _outgoing(self, number: int, **values: Any) -> api.Outgoing:
         account = self._accounts[number % len(self._accounts)]
@@ -245,8 +247,7 @@ class Load:
 
     def _visit(self, number: int) -> None:
         """Press Send in the composer; when nobody answers, press it again every other time."""
-        user = User.objects.get()
-        cookie = patiently(lambda: _signed_in(user))
+        cookie = patiently(lambda: _signed_in(User.objects.get()))
         count = 0
         while not self._over.wait(0.25):
             count += 1

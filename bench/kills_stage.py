@@ -202,13 +202,16 @@ class Stage:
             for child in children:
                 _send(child, signal.SIGCONT)
 
-    def kill_stopping(self, part: Kept, kind: str, moment: Callable[[], None]) -> None:
-        """Kill a worker that was asked to stop and puts its work down."""
-        assert part.process is not None
-        part.process.ask()
-        moment()
-        if part.process.returncode is None:
-            self.kill_group(part, kind)
+    def kill_stopping(self, part: Kept, kind: str, after: float) -> bool:
+        """Kill a worker that was asked to stop; False when it was quicker."""
+        process = part.process
+        assert process is not None
+        process.ask()
+        time.sleep(after)
+        if process.returncode is not None:
+            return False
+        self.kill_group(part, kind)
+        return True
 
     def freeze(self, part: Kept, kind: str, seconds: float) -> None:
         """Stop a part and its children where they are, and let them go on after a while."""
