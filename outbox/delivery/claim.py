@@ -6,15 +6,17 @@ Which rows are taken is `turns`' affair.
 
 import datetime as dt
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from django.db import connections, transaction
 
 from outbox.conf import get_conf
+from outbox.delivery import route
 from outbox.delivery.away import DATABASE_AWAY
 from outbox.delivery.job import Job, JobRecipient
 from outbox.delivery.turns import Due, Row, take
-from outbox.models import Attempt, OnUncertain, Outcome, Source, State
+from outbox.models import Attempt, Destination, OnUncertain, Outcome, Source, State
 from outbox.models.bulk import Column, insert_rows, select_rows, update_rows
 from outbox.models.clock import database_now
 from outbox.models.rollup import roll_up, roll_up_single
@@ -76,6 +78,28 @@ class _Mail:
         if policy == OnUncertain.HOLD or after is None:
             return None
         return dt.timedelta(microseconds=after) if isinstance(after, int) else after
+
+
+def claim_within_limits(
+    destination: Destination, worker_id: int, room: int, after_sender: int, using: str
+) -> list[Job]:
+    """Claim as much of `room` as the circuit and the rate limits give leave for."""
+    asked = route.has_limits(destination)
+    leave = route.ask_leave(destination.pk, room, using) if asked else route.Leave(room)
+    if leave.recipients <= 0:
+        return []
+    jobs = claim(
+        destination_id=destination.pk,
+        worker_id=worker_id,
+        limit=leave.recipients,
+        after_sender=after_sender,
+        using=using,
+    )
+    unused = leave.recipients - sum(len(job.recipients) for job in jobs)
+    if asked and unused:
+        with suppress(*DATABASE_AWAY):  # what was claimed must not be lost for a count
+            route.give_back_leave(destination.pk, leave, unused, using)
+    return jobs
 
 
 class ClaimInDoubtError(Exception):

@@ -10,10 +10,8 @@ import asyncio
 import datetime as dt
 import logging
 import random
-import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +23,7 @@ from outbox.delivery.away import DATABASE_AWAY
 from outbox.delivery.job import Job
 from outbox.delivery.record import Closed, Freed, GivenBack, Opened, clean
 from outbox.delivery.verdict import RouteEffect, judge_route
+from outbox.delivery.warm import Warm
 from outbox.models import Circuit, Destination, Session
 from outbox.models.secrets import SecretUnreadableError
 
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 _JOBS_A_SESSION = 6  # claimed ahead for each session, so that none waits for a claim
-_AT_ONCE = 0.2  # seconds between two mails that are no waiting
 _RECORDER_FULL = 2_000  # units; beyond it no new transaction begins
 
 
@@ -112,38 +110,25 @@ class Lane:
         if room <= 0 or self._dry or not self._engine.may_claim:
             return
         try:
-            jobs = await self._engine.in_claimer(partial(self._claim_with_leave, room))
+            jobs = await self._engine.in_claimer(
+                partial(
+                    claim.claim_within_limits,
+                    self.destination,
+                    self._engine.lease.worker_id,
+                    room,
+                    self._last_sender,
+                    self._engine.using,
+                )
+            )
         except claim.ClaimInDoubtError as error:
             self._give_back(*error.jobs)
             raise
         self._dry = sum(len(job.recipients) for job in jobs) < room
         self._jobs.extend(jobs)
-        async with self._more:
-            self._more.notify_all()
-
-    def _claim_with_leave(self, room: int) -> list[Job]:
-        """Runs in the claimer's thread."""
-        using, pk = self._engine.using, self.destination.pk
-        leave = route.Leave(room)
-        asked = route.has_limits(self.destination)
-        if asked:
-            leave = route.ask_leave(pk, room, using)
-        if leave.recipients <= 0:
-            return []
-        jobs = claim.claim(
-            destination_id=pk,
-            worker_id=self._engine.lease.worker_id,
-            limit=leave.recipients,
-            after_sender=self._last_sender,
-            using=using,
-        )
-        unused = leave.recipients - sum(len(job.recipients) for job in jobs)
-        if asked and unused:
-            with suppress(*DATABASE_AWAY):  # what was claimed must not be lost for a count
-                route.give_back_leave(pk, leave, unused, using)
         if jobs:
             self._last_sender = jobs[-1].sender_key
-        return jobs
+        async with self._more:
+            self._more.notify_all()
 
     def _start(self, slot: int) -> None:
         task = asyncio.create_task(self._serve(slot))
@@ -211,7 +196,7 @@ class Lane:
             self._idle -= 1
         return True
 
-    async def _open_for(self, job: Job) -> _Warm | None:
+    async def _open_for(self, job: Job) -> Warm | None:
         """Open a session for this job; when that fails, the job waits for the route."""
         try:
             return await self._open()
@@ -227,7 +212,7 @@ class Lane:
             await self._fail_open(job, defect)
         return None
 
-    async def _open(self) -> _Warm:
+    async def _open(self) -> Warm:
         """Raises SmtpFault, and whatever an account's own settings are wrong for."""
         try:
             server = converse.server_for(self.destination.account)
@@ -239,7 +224,7 @@ class Lane:
         self._engine.recorder.put(Opened(session=row))
         if not self._is_suspect:
             await self._stands()
-        return _Warm(session, row, _identity(self.destination))
+        return Warm(session, row, self.destination)
 
     def _session_row(
         self, facts: smtp.SessionFacts | None, opening: smtp.Transcript | None
@@ -311,17 +296,17 @@ class Lane:
         if jobs:
             self._engine.recorder.put(GivenBack(jobs=jobs, worker_id=self._engine.lease.worker_id))
 
-    async def _serve_over(self, warm: _Warm, job: Job | None) -> None:
+    async def _serve_over(self, warm: Warm, job: Job | None) -> None:
         """Serve jobs over one session until it has to be left."""
         try:
             while job is not None:
                 effect = await self._one(warm, job)
                 if effect == RouteEffect.NONE and self._is_suspect:
                     await self._stands()
-                if not warm.session.usable or self._spent(warm):
+                if not warm.session.usable or warm.is_spent(self._engine.conf, self.destination):
                     return
                 job = await self._next_job()
-                if job is not None and not await self._still_good(warm):
+                if job is not None and not await warm.is_good(self._engine.conf, self.destination):
                     self._jobs.appendleft(job)
                     return
         finally:
@@ -336,23 +321,7 @@ class Lane:
                 )
             )
 
-    async def _still_good(self, warm: _Warm) -> bool:
-        """While a session waited the server may have left it and the account may have changed."""
-        if self._spent(warm):
-            return False
-        if time.monotonic() - warm.session.last_used_at < _AT_ONCE:
-            return warm.session.usable
-        return await warm.session.check_idle()
-
-    def _spent(self, warm: _Warm) -> bool:
-        conf = self._engine.conf
-        return (
-            warm.session.messages >= conf.session_max_messages
-            or time.monotonic() - warm.session.opened_at > conf.session_max_age
-            or warm.identity != _identity(self.destination)
-        )
-
-    async def _one(self, warm: _Warm, job: Job) -> RouteEffect:
+    async def _one(self, warm: Warm, job: Job) -> RouteEffect:
         """One transaction. What our own code fails on is quarantined and stops nobody else."""
         engine = self._engine
         while engine.recorder.backlog > _RECORDER_FULL:  # noqa: ASYNC110  # it is a thread
@@ -406,29 +375,6 @@ class Lane:
                 await asyncio.wait(left, timeout=2)
 
 
-class _Warm:
-    """An open session, its row, and the settings it was opened with."""
-
-    __slots__ = ("identity", "row", "session")
-
-    def __init__(self, session: smtp.Session, row: Session, identity: tuple[object, ...]) -> None:
-        self.session = session
-        self.row = row
-        self.identity = identity
-
-
 def _told(fault: smtp.SmtpFault) -> str:
     """Say what broke off, with the server's own words where it had some: a person acts on them."""
     return clean(f"{fault.detail}: {fault.reply}") if fault.reply else fault.detail
-
-
-def _identity(destination: Destination) -> tuple[object, ...]:
-    account = destination.account
-    return (
-        account.host,
-        account.port,
-        account.security,
-        account.username,
-        account.secret_encrypted,
-        account.secret_is_token,
-    )
