@@ -9,6 +9,7 @@
 #   make bench    drains, queueing, claims and memory, beside the neighbours; see docs/performance.md
 #   make check    lint, format, types, migrations, deployment
 #   make format   let ruff put the sources into shape
+#   make messages bring the Chinese catalogue up to the sources, and compile it
 #   make manage   a management command on the site of `make run`: make manage COMMAND="shell"
 #   make clean    forget .venv and caches (the data of `make run` stays, in .run)
 
@@ -19,7 +20,7 @@ PYTHON ?= $(or $(shell for p in $(CANDIDATES); do \
 	$$p $(NEW_ENOUGH) 2>/dev/null && echo $$p && break; done),python3)
 VENV := .venv/bin/python
 
-.PHONY: help run test faults kills matrix bench check format manage clean venv-run venv-dev
+.PHONY: help messages run test faults kills matrix bench check format manage clean venv-run venv-dev
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -50,6 +51,9 @@ check: venv-dev
 format: venv-dev
 	@$(VENV) -m ruff check --fix --select I
 	@$(VENV) -m ruff format
+
+messages: venv-dev
+	@$(VENV) -m dev.messages
 
 manage: venv-run
 	@$(VENV) -m dev.manage $(COMMAND)
