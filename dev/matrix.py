@@ -20,7 +20,7 @@ class Row:
 
     django: str
     pythons: tuple[str, ...]
-    folders: tuple[str, ...] = ("tests/unit", "tests/integration")
+    folders: tuple[str, ...] = ("tests/unit", "tests/integration", "tests/importing")
 
     @property
     def name(self) -> str:

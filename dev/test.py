@@ -39,8 +39,8 @@ class Stage:
 
 STAGES = (
     Stage("unit", ("tests/unit",), "sqlite"),
-    Stage("sqlite", ("tests/integration", "tests/acceptance"), "sqlite"),
-    Stage("postgresql", ("tests/integration", "tests/acceptance"), "postgresql"),
+    Stage("sqlite", ("tests/integration", "tests/importing", "tests/acceptance"), "sqlite"),
+    Stage("postgresql", ("tests/integration", "tests/importing", "tests/acceptance"), "postgresql"),
     Stage("browser", ("tests/browser",), "sqlite"),
     Stage("package", ("tests/package",), "sqlite"),
 )

