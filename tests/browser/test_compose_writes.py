@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
+from pytest_django import Settings
 
 from outbox.mail.addresses import parse_address
 from outbox.models import Account, Contact, Message, Preferences, State, Status, Template
@@ -190,10 +191,11 @@ def test_a_file_on_its_way_has_a_bar_and_send_waits_for_it(page: "Page") -> None
     assert Message.objects.get().attachments.get().size == 800_000
 
 
-def test_a_file_that_is_too_large_is_refused_at_once(page: "Page") -> None:
+def test_a_file_that_is_too_large_is_refused_at_once(page: "Page", settings: Settings) -> None:
+    settings.OUTBOX = settings.OUTBOX | {"MAX_MESSAGE_BYTES": 100_000}
     write_new(page)
     page.get_by_label("Attach files").set_input_files(
-        {"name": "huge.bin", "mimeType": "application/x-thing", "buffer": b"x" * 26_000_000}
+        {"name": "huge.bin", "mimeType": "application/x-thing", "buffer": b"x" * 100_001}
     )
     page.get_by_role("alert").filter(has_text="huge.bin").wait_for()
     page.get_by_role("button", name="Remove huge.bin").click()
