@@ -50,6 +50,8 @@ def addresses(shown: dict[str, Message]) -> dict[str, str]:
         "retry": reverse("outbox:retry", args=[shown["partial"].pk]),
         "cancel": reverse("outbox:cancel", args=[shown["deferred"].pk]),
         "settle": reverse("outbox:settle", args=[shown["uncertain"].pk]),
+        "bulk": f"{reverse('outbox:bulk', args=['retry'])}?all=1&folder=failed",
+        "bulk-nothing": reverse("outbox:bulk", args=["cancel"]),
         "password": reverse("password_change"),
         "missing": MISSING,
     }

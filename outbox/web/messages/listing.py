@@ -5,12 +5,28 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy
+
 from outbox.models import Folder, Status
 from outbox.web.messages.paging import Stretch
 from outbox.web.messages.rows import Row
 
 LIVE_FOLDERS = (Folder.OUTBOX, Folder.SCHEDULED)
 WATCHED = (Status.QUEUED, Status.SENDING, Status.DEFERRED, Status.UNCERTAIN)
+ACT_LABELS: dict[str, tuple[str | Promise, str]] = {
+    "cancel": (gettext_lazy("Cancel"), "ban"),
+    "retry": (gettext_lazy("Try again"), "retry"),
+    "discard": (gettext_lazy("Discard"), "close"),
+}
+ACTS_IN: dict[Folder | None, tuple[str, ...]] = {
+    Folder.OUTBOX: ("retry", "cancel"),
+    Folder.SCHEDULED: ("cancel",),
+    Folder.DRAFTS: ("discard",),
+    Folder.FAILED: ("retry",),
+    Folder.CANCELLED: ("retry",),
+    None: ("retry", "cancel", "discard"),
+}
 NOTHING_NEW = 204  # htmx leaves the page as it is
 
 
@@ -31,6 +47,11 @@ class Page:
         return self.stretch.is_newest and (
             self.folder in LIVE_FOLDERS or any(row.message.status in WATCHED for row in self.rows)
         )
+
+    @property
+    def acts(self) -> list[tuple[str, str | Promise, str]]:
+        """What may be done about several of its mails: name, label, icon."""
+        return [(act, *ACT_LABELS[act]) for act in ACTS_IN.get(self.folder, ())]
 
     @property
     def fingerprint(self) -> str:

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from outbox.web.messages import acts, answers, preview, views
+from outbox.web.messages import acts, answers, bulk, preview, views
 
 urlpatterns = [
     path("", views.folder, name="list"),
@@ -15,6 +15,7 @@ urlpatterns = [
     path("messages/<int:pk>/retry/", acts.retry, name="retry"),
     path("messages/<int:pk>/settle/", acts.settle, name="settle"),
     path("messages/<int:pk>/release/", acts.release, name="release"),
+    path("bulk/<slug:act>/", bulk.bulk, name="bulk"),
     path("folders/<slug:folder>/", views.folder, name="folder"),
     path("folders/<slug:folder>/rows/", views.rows, name="rows"),
 ]

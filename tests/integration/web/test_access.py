@@ -57,6 +57,7 @@ ADDRESSES = [
     Address("live", ("mail",)),
     Address("content", ("mail", "tab")),
     Address("answer", ("mail",), owner=405, others=405),
+    Address("bulk", ("act",), others=200),
     Address("cancel", ("mail",)),
     Address("retry", ("mail",)),
     Address("settle", ("mail",)),
@@ -91,6 +92,7 @@ def known(mail: Message, draft: Message, account: Account) -> dict[str, object]:
         "contact": contact.pk,
         "template": Template.objects.create(owner=mail.owner, name="Offer").pk,
         "folder": "sent",
+        "act": "cancel",
         "tab": "headers",
         "part": "1.2",
     }
