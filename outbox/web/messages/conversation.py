@@ -11,7 +11,7 @@ from typing import Any
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, pgettext_lazy
 
 from outbox.models import Attempt, Session
 from outbox.web.wording import PHASES
@@ -133,7 +133,7 @@ def _stretches(attempt: Attempt, session: Session | None) -> list[Stretch]:
     return [
         Stretch(gettext_lazy("Connection"), opening, _("Nothing was said.")),
         Stretch(gettext_lazy("Transfer"), transfer, _transfer_remark(attempt)),
-        Stretch(gettext_lazy("Close"), closing, _closing_remark(attempt, session)),
+        Stretch(pgettext_lazy("of a conversation", "Close"), closing, _closing_remark(attempt, session)),
     ]
 
 

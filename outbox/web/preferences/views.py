@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
+from django.conf import settings
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
@@ -14,6 +15,8 @@ from django.views.decorators.http import require_http_methods
 from outbox.models import Preferences
 from outbox.web.person import PersonRequest, browser_zone, signed_in
 from outbox.web.preferences.forms import PreferencesForm
+
+_A_YEAR = 365 * 86_400
 
 
 @signed_in
@@ -26,7 +29,17 @@ def preferences(request: PersonRequest) -> HttpResponse:
         chosen = form.save()
         with translation.override(chosen.language or translation.get_language()):
             messages.success(request, _("Preferences saved."))
-        return redirect("outbox:preferences")
+        return _in_language(redirect("outbox:preferences"), chosen.language)
     context = {"form": form, "now": timezone.localtime(), "page": "preferences"}
     status = HTTPStatus.UNPROCESSABLE_ENTITY if form.errors else HTTPStatus.OK
     return render(request, "outbox/preferences.html", context, status=status)
+
+
+def _in_language(answer: HttpResponse, language: str) -> HttpResponse:
+    """Have pages that know nobody, such as signing in, speak the chosen language here, too."""
+    if language:
+        age = settings.LANGUAGE_COOKIE_AGE or _A_YEAR
+        answer.set_cookie(settings.LANGUAGE_COOKIE_NAME, language, max_age=age, samesite="Lax")
+    else:
+        answer.delete_cookie(settings.LANGUAGE_COOKIE_NAME)
+    return answer

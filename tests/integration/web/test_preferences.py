@@ -65,6 +65,20 @@ def test_pages_come_in_the_chosen_language(as_anna: Client, anna: User) -> None:
     assert '<html lang="zh-hans">' in page
 
 
+def test_pages_that_know_nobody_follow_in_the_same_browser(as_anna: Client, anna: User) -> None:
+    as_anna.post(PREFERENCES, USUAL | {"language": "zh-hans"})
+    as_anna.post(reverse("logout"))
+    assert '<html lang="zh-hans">' in as_anna.get(reverse("login")).content.decode()
+    assert '<html lang="zh-hans">' in as_anna.get("/nowhere/").content.decode()
+
+
+def test_a_language_that_is_given_up_is_forgotten(as_anna: Client, anna: User) -> None:
+    chosen = as_anna.post(PREFERENCES, USUAL | {"language": "zh-hans"})
+    assert chosen.cookies["django_language"].value == "zh-hans"
+    given_up = as_anna.post(PREFERENCES, USUAL)
+    assert given_up.cookies["django_language"].value == ""
+
+
 def test_the_signature_stands_below_a_new_mail(as_anna: Client, account: Account) -> None:
     as_anna.post(PREFERENCES, USUAL | {"signature": "Anna\r\nSales"})
     form = as_anna.get(reverse("outbox:compose")).context["form"]
