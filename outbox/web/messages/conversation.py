@@ -133,7 +133,9 @@ def _stretches(attempt: Attempt, session: Session | None) -> list[Stretch]:
     return [
         Stretch(gettext_lazy("Connection"), opening, _("Nothing was said.")),
         Stretch(gettext_lazy("Transfer"), transfer, _transfer_remark(attempt)),
-        Stretch(pgettext_lazy("of a conversation", "Close"), closing, _closing_remark(attempt, session)),
+        Stretch(
+            pgettext_lazy("of a conversation", "Close"), closing, _closing_remark(attempt, session)
+        ),
     ]
 
 
