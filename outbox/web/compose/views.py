@@ -94,9 +94,9 @@ def _obey(request: PersonRequest, draft: Message | None) -> HttpResponse:
         assert kept is not None
         return _conflict(request, form, kept)
     except NotADraftError:
-        assert draft is not None
         messages.warning(request, _("It was sent or discarded meanwhile; nothing was changed."))
-        return redirect("outbox:message", draft.pk)
+        kept = draft or begun_here(request)
+        return redirect("outbox:message", kept.pk) if kept else redirect("outbox:list")
 
 
 def _attach(form: DraftForm, saved: Message) -> None:
