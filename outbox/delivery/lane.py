@@ -310,9 +310,17 @@ class Lane:
                     self._jobs.appendleft(job)
                     return
         finally:
+            await self._part(warm)
+
+    async def _part(self, warm: Warm) -> None:
+        try:
             # A worker that is killed leaves no more uncertain than it had connections.
-            await self._engine.recorder.caught_up(self._engine.conf.session_max_idle)
+            await self._engine.recorder.caught_up()
             await warm.session.quit()
+        except asyncio.CancelledError:
+            warm.session.abort()  # the engine ends and has no time left for a farewell
+            raise
+        finally:
             closing = warm.session.transcript.close
             self._engine.recorder.put(
                 Closed(

@@ -154,7 +154,8 @@ def test_another_worker_takes_over_at_once(fault_lab: StartLab) -> None:
         silent.join()
     assert len(lab.ledger.accepted) == 1
     assert states(message) == [State.SENT]
-    assert last_attempt(message).message.attempts.count() == 2
+    # One each; and one more where the silent one claimed before its heartbeat told it of its end.
+    assert message.attempts.count() in {2, 3}
 
 
 @pytest.mark.django_db(transaction=True)
