@@ -32,8 +32,6 @@ from outbox.smtp.wire import BLOCK, Wire
 # once with its envelope, or its fate would be uncertain where it was only not tried.
 _FRESH_FOR = 5.0
 
-ONE_PIECE = 16_384  # bytes of a body so short that it gains nothing by leaving before its end
-
 
 class Session:
     """An open session, made by `Session.open`; carries one transaction at a time."""
@@ -289,7 +287,7 @@ class Session:
             self._body_began = 0.0
 
     async def _consent(self) -> None:
-        if not self._open_gate.is_decided and self._wire.held > ONE_PIECE:
+        if not self._open_gate.is_decided:
             self._wire.flush()
         try:
             await self._open_gate.consent()

@@ -107,11 +107,6 @@ class Wire(asyncio.Protocol):
         """Gather a short stretch of body."""
         self._held.append(data)
 
-    @property
-    def held(self) -> int:
-        """Bytes that were gathered and have not left."""
-        return sum(map(len, self._held))
-
     def flush(self) -> None:
         """Write what was gathered, as one piece. Raises SmtpFault once the session is over."""
         self.protocol.check()
