@@ -5,18 +5,27 @@ writes some while the next are put into words.
 """
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.db import connections
 from django.utils import timezone
 
 from outbox.api.outgoing import Checked
-from outbox.api.rows import MESSAGE, is_large, message_record, routes_of, store_large_sources
+from outbox.api.routes import RouteIds
+from outbox.api.rows import (
+    MESSAGE,
+    account_key,
+    is_large,
+    message_record,
+    routes_of,
+    store_large_sources,
+)
 from outbox.models import SMARTHOST_KEY, State
 from outbox.models.bulk import as_json, fetch, fetch_each
 
 _AT_ONCE = 200  # mails in one statement, at most
+_NO_ROUTES: Mapping[int | None, RouteIds] = {}
 
 # The mails of one statement. Without a route, or with a key that is known, a mail gives no row.
 _STORE = """
@@ -87,8 +96,8 @@ def store(mails: Sequence[Checked], using: str) -> list[int | None]:
     for group, answer in zip(groups, answers, strict=True):
         rows = answer
         if any(destination is None for _, _, destination in rows):
-            routes_of(group)  # which makes them
-            rows = fetch(using, _STORE, _parameters(group, now))
+            routes = routes_of(group)  # which makes them, and knows what no mark says
+            rows = fetch(using, _STORE, _parameters(group, now, routes))
         ids += [pk for _, pk, _ in sorted(rows)]
     store_large_sources(
         [(pk, one) for pk, one in zip(ids, mails, strict=True) if pk is not None], using
@@ -96,11 +105,15 @@ def store(mails: Sequence[Checked], using: str) -> list[int | None]:
     return ids
 
 
-def _parameters(mails: Sequence[Checked], now: dt.datetime) -> list[Any]:
+def _parameters(
+    mails: Sequence[Checked], now: dt.datetime, routes: Mapping[int | None, RouteIds] = _NO_ROUTES
+) -> list[Any]:
     items: list[dict[str, Any]] = []
     recipients: list[dict[str, Any]] = []
     for number, one in enumerate(mails, start=1):
         record = message_record(one, now)
+        if route := routes.get(account_key(one.item)):
+            record["account_id"] = route.account_id
         record["n"] = number
         record["sha256"] = one.facts.sha256
         record["urgency"] = one.item.urgency
