@@ -25,7 +25,7 @@ class Conf:
     storage: str = "default"  # alias of the storage that holds large sources and attachments
     secret_keys: tuple[str, ...] = ()  # Fernet keys; the first encrypts, every one decrypts
     allow_private_hosts: bool = False  # may users' accounts name loopback and private hosts
-    autoconfig: bool = True  # ask the DNS which server a new account's domain names for its mail
+    autoconfig: str = "dns https"  # what is asked about the domain of a new account; empty: nothing
     redis_url: str = ""  # where the bell keeps its mark; empty: Celery's broker
     celery_queue: str = ""  # the Celery queue of the bell; empty: the project's default queue
 

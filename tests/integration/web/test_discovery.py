@@ -151,8 +151,9 @@ def test_a_silent_dns_costs_its_patience_once(monkeypatch: pytest.MonkeyPatch) -
     assert 0.2 < time.monotonic() - began < 2
 
 
-def test_nobody_is_asked_where_it_is_switched_off(settings: Settings) -> None:
-    settings.OUTBOX = settings.OUTBOX | {"AUTOCONFIG": False}
+@pytest.mark.parametrize("off", ["", "off", False])
+def test_nobody_is_asked_where_it_is_switched_off(settings: Settings, off: object) -> None:
+    settings.OUTBOX = settings.OUTBOX | {"AUTOCONFIG": off}
     with dns_server({SUBMISSIONS: ["0 1 465 mail.example.com."]}) as resolver:
         assert suggest(parse_address("anna@example.com"), resolver) is None
     assert suggest(parse_address("anna@gmail.com")) is not None
