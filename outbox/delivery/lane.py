@@ -75,11 +75,14 @@ class Lane:
         if self._feeding.locked() or self._closing:
             return
         async with self._feeding:
+            began_at = asyncio.get_running_loop().time()
             slots = [] if self._tasks else await self._take_slots(1)
             try:
                 if self._tasks or slots:
                     await self._claim()
                     slots += await self._take_slots(self._sessions_wanted() - len(slots))
+                if self._faulty_at >= began_at:
+                    self._give_back()  # claimed before the circuit opened
                 for slot in slots[: max(self._sessions_wanted(), 0)]:
                     self._start(slot)
                     slots.remove(slot)
