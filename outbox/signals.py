@@ -7,13 +7,14 @@ nothing; one that is slow delays the process it runs in, so let it start a task 
 
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from django.db import transaction
 from django.dispatch import Signal
 
 from outbox.models import Recipient, State
 from outbox.models.anymail import event_type
+from outbox.models.webhook import note_calls, wanted_states
 
 logger = logging.getLogger(__name__)
 
@@ -91,8 +92,22 @@ def tell(changes: Iterable[Change]) -> None:
                 logger.exception("A receiver of %r raised.", change.state)
 
 
+def is_awaited(state: str, using: str) -> bool:
+    """Tell whether a receiver or a webhook is told of this state."""
+    return is_heard(state) or state in wanted_states(using)
+
+
+def note(changes: Iterable[Change], using: str) -> None:
+    """Write down, in the present transaction, what webhooks have to be told."""
+    if wanted_states(using):
+        note_calls(
+            [asdict(change) | {"event_type": change.event_type} for change in changes], using
+        )
+
+
 def tell_on_commit(changes: Iterable[Change], using: str) -> None:
-    """Tell once the present transaction has committed; at once where there is none."""
+    """Tell once the present transaction has committed; webhooks, too."""
     told = tuple(changes)
     if told:
+        note(told, using)
         transaction.on_commit(lambda: tell(told), using=using, robust=True)

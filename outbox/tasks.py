@@ -7,7 +7,7 @@ from celery.signals import worker_process_shutdown, worker_shutdown
 
 from outbox import bell
 from outbox.conf import get_conf
-from outbox.delivery import process
+from outbox.delivery import process, webhooks
 from outbox.delivery.sweep import sweep as sweep_once
 
 
@@ -21,8 +21,17 @@ def deliver() -> None:
 @shared_task(name="outbox.sweep", ignore_result=True)
 def sweep() -> None:
     """Find what no bell told, then wake the engine."""
-    sweep_once(get_conf().database)
+    using = get_conf().database
+    sweep_once(using)
     process.feed()
+    if webhooks.is_due(using):
+        call_webhooks.delay()
+
+
+@shared_task(name="outbox.call_webhooks", ignore_result=True)
+def call_webhooks() -> None:
+    """Make the webhook calls that are due."""
+    webhooks.call_due(get_conf().database)
 
 
 @worker_process_shutdown.connect  # a prefork child ends

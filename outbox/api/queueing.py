@@ -11,7 +11,7 @@ from outbox.api.outgoing import Checked, Outgoing, check
 from outbox.api.rows import store_by_table
 from outbox.conf import get_conf
 from outbox.models import Message, Recipient, State
-from outbox.signals import Change, is_heard, tell_on_commit
+from outbox.signals import Change, is_awaited, tell_on_commit
 
 
 def queue_sources(items: Iterable[Outgoing]) -> list[Message]:
@@ -53,7 +53,9 @@ def _needs_no_transaction(mails: Sequence[Checked], using: str) -> bool:
     """A statement alone is a transaction of its own; in the caller's, it needs a savepoint."""
     if connections[using].in_atomic_block or not connections[using].get_autocommit():
         return False
-    return statement.can_store(using) and statement.is_alone(mails) and not is_heard(State.QUEUED)
+    if is_awaited(State.QUEUED, using):
+        return False
+    return statement.can_store(using) and statement.is_alone(mails)
 
 
 def _queue(mails: Sequence[Checked], using: str) -> Queued:
@@ -82,8 +84,8 @@ def _with_earlier(stored: Sequence[int | None], mails: Sequence[Checked], using:
 
 
 def tell_queued(ids: Sequence[int], using: str) -> None:
-    """Tell, on commit, of every recipient of these messages, where anybody listens."""
-    if not is_heard(State.QUEUED):
+    """Tell, on commit, of every recipient of these messages, where anybody waits for it."""
+    if not is_awaited(State.QUEUED, using):
         return
     recipients = Recipient.objects.using(using).filter(message__in=ids).order_by("pk")
     tell_on_commit(

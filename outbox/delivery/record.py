@@ -20,7 +20,8 @@ from outbox.models import Attempt, Event, EventKind, Outcome, Recipient, Session
 from outbox.models.bulk import Column, update_rows
 from outbox.models.clock import database_now
 from outbox.models.rollup import roll_up, roll_up_single
-from outbox.signals import Change, tell_on_commit
+from outbox.models.webhook import wanted_states
+from outbox.signals import Change, note, tell_on_commit
 
 
 @dataclass(slots=True, kw_only=True)
@@ -209,7 +210,10 @@ def _write_ends(
         result.fenced = result.job.attempt_id not in kept and not _is_written(result, using)
     undone = _drop_attempts(returned, using)
     owned = [result for result in results if not result.fenced]
-    _change_recipients(owned, State.SENDING, now, using)
+    changed = _change_recipients(owned, State.SENDING, now, using)
+    if wanted_states(using):
+        told = [change for result in owned for change in result.changes()]
+        note([change for change in told if change.recipient_id in changed], using)
     _put_back(undone, using)
     late = [result for result in results if result.fenced]
     if late:

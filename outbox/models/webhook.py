@@ -6,17 +6,30 @@ Who makes the calls, and when again, is `delivery`'s business.
 
 from __future__ import annotations
 
+import json
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from django.core.validators import URLValidator
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from outbox.models import secrets
+from outbox.models.clock import database_now
+from outbox.models.message import Message
+from outbox.models.states import State
+
+_REMEMBERED_FOR = 5.0  # seconds: no delivery asks for every mail who wants to hear of it
 
 
 class Webhook(models.Model):
     """Where to tell what became of mail, for programs that cannot hear Django's signals."""
 
     name = models.CharField(_("name"), max_length=100)
-    url = models.URLField(_("URL"), max_length=2000)
+    url = models.CharField(
+        _("URL"), max_length=2000, validators=[URLValidator(schemes=["https", "http"])]
+    )
     secret_encrypted = models.TextField(blank=True, editable=False)
     states = models.JSONField(
         _("states"), default=list, blank=True, help_text=_("Those it is told of; empty: all.")
@@ -29,6 +42,11 @@ class Webhook(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Save it, and tell this process that it changed; others notice within seconds."""
+        super().save(*args, **kwargs)
+        forget_webhooks()
 
     @property
     def secret(self) -> str:
@@ -43,7 +61,10 @@ class Webhook(models.Model):
 class WebhookCall(models.Model):
     """One change to be told to one webhook, until it was taken or is given up."""
 
-    webhook = models.ForeignKey(Webhook, on_delete=models.CASCADE, related_name="calls")
+    # Unconstrained: a webhook that is deleted at the same moment must not undo a delivery's record.
+    webhook = models.ForeignKey(
+        Webhook, on_delete=models.CASCADE, related_name="calls", db_constraint=False
+    )
     body = models.TextField()  # the JSON, as it is signed and sent each time
     created_at = models.DateTimeField()
     next_attempt_at = models.DateTimeField(null=True)  # NULL: taken, or given up
@@ -65,3 +86,62 @@ class WebhookCall(models.Model):
 
     def __str__(self) -> str:
         return f"call {self.pk} of {self.webhook_id}"
+
+
+_wanted: dict[str, tuple[float, list[tuple[int, frozenset[str]]]]] = {}
+
+
+def wanted_states(using: str) -> frozenset[str]:
+    """Return the states that any webhook is told of; up to five seconds old."""
+    return frozenset().union(*(states for _, states in _active(using)))
+
+
+def forget_webhooks() -> None:
+    """Ask anew who wants to hear: a webhook was changed in this process."""
+    _wanted.clear()
+
+
+def _active(using: str) -> list[tuple[int, frozenset[str]]]:
+    known = _wanted.get(using)
+    if known is None or known[0] < time.monotonic():
+        rows = Webhook.objects.using(using).filter(is_active=True).values_list("pk", "states")
+        found = [(pk, frozenset(states or State.values)) for pk, states in rows]
+        known = _wanted[using] = (time.monotonic() + _REMEMBERED_FOR, found)
+    return known[1]
+
+
+def note_calls(changes: Sequence[Mapping[str, Any]], using: str) -> None:
+    """Write the calls that these changes make due, inside the transaction that makes them.
+
+    Each is what a `Change` of the signals holds; the mail's own marks are added.
+    """
+    hooks = [
+        (pk, [change for change in changes if change["state"] in states])
+        for pk, states in _active(using)
+    ]
+    if not any(chosen for _, chosen in hooks):
+        return
+    now = database_now(using)
+    marks = _marks({change["message_id"] for _, chosen in hooks for change in chosen}, using)
+    WebhookCall.objects.using(using).bulk_create(
+        WebhookCall(
+            webhook_id=pk,
+            body=json.dumps(
+                {"type": f"recipient.{change['state']}", "timestamp": now.isoformat()}
+                | {"data": {**change, **marks.get(change["message_id"], {})}}
+            ),
+            created_at=now,
+            next_attempt_at=now,
+        )
+        for pk, chosen in hooks
+        for change in chosen
+    )
+
+
+def _marks(message_ids: set[int], using: str) -> dict[int, dict[str, Any]]:
+    fields = ("pk", "message_id", "subject", "tags", "metadata")
+    rows = Message.objects.using(using).filter(pk__in=message_ids).values_list(*fields)
+    return {
+        pk: {"message_id_header": header, "subject": subject, "tags": tags, "metadata": metadata}
+        for pk, header, subject, tags, metadata in rows
+    }

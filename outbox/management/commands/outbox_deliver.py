@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand
 from outbox.conf import get_conf
 from outbox.delivery.engine import Engine
 from outbox.delivery.sweep import sweep
+from outbox.delivery.webhooks import call_due
 
 
 class Command(BaseCommand):
@@ -21,6 +22,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         sweep(get_conf().database)
+        call_due()
         engine = Engine(until_empty=options["until_empty"])
         try:
             previous = {

@@ -1,0 +1,119 @@
+"""Webhooks: make the calls that are due, signed, and again later where they were not taken.
+
+A call is taken when the answer is 2xx; nothing else in it is read. The signature is that of
+Standard Webhooks. A slow or dead receiver delays other calls a little, and mail not at all: this
+runs in a task of its own.
+"""
+
+import base64
+import datetime as dt
+import hashlib
+import hmac
+import http.client
+import logging
+import time
+from urllib.parse import urlsplit
+
+from django.db import transaction
+
+from outbox.conf import get_conf
+from outbox.models import WebhookCall
+from outbox.models.clock import database_now
+from outbox.models.secrets import SecretUnreadableError
+
+logger = logging.getLogger(__name__)
+PATIENCE = 10.0  # seconds for a receiver, each for connecting and for its answer
+ATTEMPTS_MAX = 12  # over about a day and a half
+ROUND_FOR = 60.0  # seconds after which a round begins no further call
+_AT_ONCE = 50
+_LEASE = dt.timedelta(minutes=5)  # longer than a round can take
+_FIRST, _FACTOR, _LONGEST = 10.0, 3.0, 6 * 3600.0
+
+
+def is_due(using: str) -> bool:
+    """Tell whether any call waits to be made."""
+    now = database_now(using)
+    return WebhookCall.objects.using(using).filter(next_attempt_at__lte=now).exists()
+
+
+def call_due(using: str | None = None) -> int:
+    """Make the calls that are due, a bounded number; return how many were made."""
+    using = using or get_conf().database
+    calls = _claim(using)
+    over_at = time.monotonic() + ROUND_FOR
+    made = 0
+    for call in calls:
+        if time.monotonic() > over_at:
+            break
+        _make(call, using)
+        made += 1
+    left = [call.pk for call in calls[made:]]
+    if left:
+        now = database_now(using)
+        WebhookCall.objects.using(using).filter(pk__in=left).update(next_attempt_at=now)
+    return made
+
+
+def _claim(using: str) -> list[WebhookCall]:
+    """Take what is due; whoever dies with it leaves it to the next, after the lease."""
+    with transaction.atomic(using=using):
+        now = database_now(using)
+        due = WebhookCall.objects.using(using).filter(next_attempt_at__lte=now)
+        locked = due.order_by("next_attempt_at", "pk").select_for_update(skip_locked=True)
+        ids = list(locked.values_list("pk", flat=True)[:_AT_ONCE])
+        mine = WebhookCall.objects.using(using).filter(pk__in=ids)
+        mine.update(next_attempt_at=now + _LEASE)
+    return list(mine.select_related("webhook").order_by("pk"))
+
+
+def _make(call: WebhookCall, using: str) -> None:
+    try:
+        code, detail = _post(call)
+    except (OSError, http.client.HTTPException, SecretUnreadableError, ValueError) as error:
+        code, detail = None, f"{type(error).__name__}: {error}"
+    now = database_now(using)
+    is_taken = code is not None and 200 <= code < 300  # noqa: PLR2004  # what HTTP calls success
+    call.attempts += 1
+    wait = None if is_taken or call.attempts >= ATTEMPTS_MAX else wait_after(call.attempts)
+    WebhookCall.objects.using(using).filter(pk=call.pk).update(
+        attempts=call.attempts,
+        reply_code=code,
+        detail=detail,
+        taken_at=now if is_taken else None,
+        next_attempt_at=None if wait is None else now + dt.timedelta(seconds=wait),
+    )
+    if not is_taken and wait is None:
+        logger.warning("%s was given up after %d attempts: %s", call, call.attempts, detail)
+
+
+def wait_after(attempts: int) -> float:
+    """Seconds to wait after the `attempts`-th try."""
+    return min(_FIRST * _FACTOR ** (attempts - 1), _LONGEST)
+
+
+def _post(call: WebhookCall) -> tuple[int, str]:
+    url = urlsplit(call.webhook.url)
+    kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
+    connection = kind(url.hostname or "", url.port, timeout=PATIENCE)
+    body = call.body.encode()
+    path = (url.path or "/") + (f"?{url.query}" if url.query else "")
+    try:
+        connection.request("POST", path, body, headers_of(call, body, dt.datetime.now(dt.UTC)))
+        answer = connection.getresponse()
+    finally:
+        connection.close()
+    return answer.status, f"{answer.status} {answer.reason}"
+
+
+def headers_of(call: WebhookCall, body: bytes, now: dt.datetime) -> dict[str, str]:
+    """Sign a call: who knows the secret can tell that it is ours, whole and fresh."""
+    name, moment = f"call_{call.pk}", str(int(now.timestamp()))
+    signed = f"{name}.{moment}.".encode() + body
+    digest = hmac.digest(call.webhook.secret.encode(), signed, hashlib.sha256)
+    return {
+        "Content-Type": "application/json",
+        "User-Agent": "outbox",
+        "webhook-id": name,
+        "webhook-timestamp": moment,
+        "webhook-signature": f"v1,{base64.b64encode(digest).decode()}",
+    }

@@ -1,0 +1,189 @@
+"""A program that is not Django hears what became of a mail: signed, and again until it listened."""
+
+import base64
+import datetime as dt
+import hashlib
+import hmac
+import json
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
+
+import pytest
+from django.db import transaction
+
+from outbox import api
+from outbox.delivery import webhooks
+from outbox.delivery.sweep import sweep
+from outbox.models import Account, Recipient, State, Webhook, WebhookCall
+from outbox.models.webhook import forget_webhooks
+
+pytestmark = pytest.mark.django_db(transaction=True)
+PAST = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+
+
+class Far(HTTPServer):
+    """The far end: it remembers what it was told, and answers with `status`."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Answering)
+        self.heard: list[tuple[dict[str, str], bytes]] = []
+        self.status = 204
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/hook?of=tests"
+
+
+class Answering(BaseHTTPRequestHandler):
+    server: Far
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        assert self.path == "/hook?of=tests"
+        self.server.heard.append((dict(self.headers.items()), body))
+        self.send_response(self.server.status)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # its own name
+        """Say nothing on the test's terminal."""
+
+
+@pytest.fixture
+def far() -> Iterator[Far]:
+    with Far() as server:
+        thread = Thread(target=server.serve_forever, args=[0.01], daemon=True)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def hook(far: Far) -> Iterator[Webhook]:
+    hook = Webhook(name="the warehouse", url=far.url)
+    hook.secret = "between us"
+    hook.save()
+    yield hook
+    forget_webhooks()
+
+
+@pytest.fixture(autouse=True)
+def _account() -> None:
+    Account.objects.create(name="shop", from_address="shop@example.com", host="mail.example.com")
+
+
+def send(**wishes: object) -> api.Handle:
+    return api.send(to="ann@example.com", subject="Hello", text=".", **wishes)  # type: ignore[arg-type]  # the test's own
+
+
+def test_it_is_told_what_became_of_whom(hook: Webhook, far: Far) -> None:
+    handle = send(tags=["order"], metadata={"order": 7})
+
+    assert webhooks.call_due() == 1
+
+    body = json.loads(far.heard[0][1])
+    assert body["type"] == "recipient.queued"
+    data = body["data"]
+    assert (data["message_id"], data["address"]) == (handle.pk, "ann@example.com")
+    assert (data["state"], data["event_type"]) == ("queued", "queued")
+    assert (data["tags"], data["metadata"]) == (["order"], {"order": 7})
+    assert data["message_id_header"] == handle.message().message_id
+
+
+def test_whoever_knows_the_secret_can_tell_that_it_is_ours(hook: Webhook, far: Far) -> None:
+    send()
+    webhooks.call_due()
+
+    headers, body = far.heard[0]
+    signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+    digest = base64.b64encode(hmac.digest(b"between us", signed, hashlib.sha256)).decode()
+    assert headers["webhook-signature"] == f"v1,{digest}"
+    assert abs(int(headers["webhook-timestamp"]) - dt.datetime.now(dt.UTC).timestamp()) < 60
+
+
+def test_what_was_taken_is_not_told_again(hook: Webhook, far: Far) -> None:
+    send()
+
+    assert (webhooks.call_due(), webhooks.call_due()) == (1, 0)
+    assert WebhookCall.objects.get().taken_at is not None
+
+
+@pytest.mark.parametrize("status", [302, 404, 500])
+def test_what_was_not_taken_is_told_again_in_the_same_words(
+    hook: Webhook, far: Far, status: int
+) -> None:
+    far.status = status
+    send()
+    webhooks.call_due()
+    call = WebhookCall.objects.get()
+    assert (call.reply_code, call.taken_at, call.attempts) == (status, None, 1)
+
+    assert webhooks.call_due() == 0, "not at once"
+    WebhookCall.objects.update(next_attempt_at=PAST)
+    far.status = 200
+    webhooks.call_due()
+
+    assert far.heard[0][1] == far.heard[1][1]
+    assert far.heard[0][0]["webhook-id"] == far.heard[1][0]["webhook-id"]
+    assert WebhookCall.objects.get().taken_at is not None
+
+
+def test_a_receiver_that_is_down_is_given_up_in_the_end(hook: Webhook, far: Far) -> None:
+    far.server_close()
+    send()
+    WebhookCall.objects.update(attempts=webhooks.ATTEMPTS_MAX - 1)
+
+    webhooks.call_due()
+
+    call = WebhookCall.objects.get()
+    assert (call.next_attempt_at, call.taken_at) == (None, None)
+    assert "ConnectionRefusedError" in call.detail
+
+
+def test_waits_grow_up_to_six_hours() -> None:
+    waits = [webhooks.wait_after(attempts) for attempts in range(1, webhooks.ATTEMPTS_MAX)]
+
+    assert waits[:3] == [10, 30, 90]
+    assert waits == sorted(waits)
+    assert waits[-1] == 6 * 3600
+
+
+def test_it_joins_the_transaction_of_the_change(hook: Webhook) -> None:
+    with transaction.atomic():
+        send()
+        transaction.set_rollback(True)
+
+    assert not WebhookCall.objects.exists()
+
+
+def test_it_hears_of_the_states_it_asked_for(hook: Webhook, far: Far) -> None:
+    hook.states = [State.CANCELLED, State.EXPIRED]
+    hook.save()
+    first, _ = send(), send()
+    api.cancel(first)
+    Recipient.objects.filter(state=State.QUEUED).update(expires_at=PAST)
+    sweep("default")
+
+    webhooks.call_due()
+
+    told = [json.loads(body)["data"]["state"] for _, body in far.heard]
+    assert told == [State.CANCELLED, State.EXPIRED]
+
+
+def test_one_that_is_not_active_hears_nothing(hook: Webhook) -> None:
+    hook.is_active = False
+    hook.save()
+
+    send()
+
+    assert not WebhookCall.objects.exists()
+
+
+def test_one_that_was_deleted_meanwhile_undoes_no_mail(hook: Webhook) -> None:
+    Webhook.objects.all().delete()  # which no other process hears of at once
+
+    handle = send()
+
+    assert handle.status() == "queued"
+    assert webhooks.call_due() == 0
