@@ -8,16 +8,18 @@ from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.db.models import Q
 
-from bench.kills_director import FULL, SHORT, Director
+from bench.kills_director import FULL, SHORT, Deed, Director
 from bench.kills_evidence import Evidence, read_copies
 from bench.kills_judge import Judge, Verdict
 from bench.kills_load import Load, make_accounts, patiently
 from bench.kills_log import read_kills
+from bench.kills_points import Point, WebPoint
 from bench.kills_stage import Stage
 from outbox import api
 from outbox.models import Message, Recipient, State
 
 KILLS_WITHIN = 900.0
+_ORDER = [*(kind.value for kinds in (Point, WebPoint, Deed) for kind in kinds), "none"]
 DRAIN_WITHIN = 240.0
 
 
@@ -53,6 +55,7 @@ def run(stage: Stage, *, short: bool, seed: int) -> Verdict:
     say(f"drained after {time.monotonic() - began:.0f} s")
     copies = read_copies(stage.ledger(number) for number in (0, 1))
     verdict = Judge(Evidence(read_kills(stage.log), copies, load.promises)).judge()
+    verdict.lines.sort(key=lambda line: _ORDER.index(line.kind))
     verdict.findings += [f"Never came about: {entry}." for entry in missed]
     verdict.findings += [f"Group {group} lives on without its head." for group in stage.orphans()]
     return verdict

@@ -69,15 +69,13 @@ class Recorder:
         self._add(Mark(attempt_id=attempt_id), future)
         return await future
 
-    async def caught_up(self, patience: float) -> None:
-        """Wait until all that was put before is written, for `patience` seconds at most."""
+    async def caught_up(self) -> None:
+        """Wait until all that was put before is written, however long the database is away."""
         if self.idle:
             return
         future: asyncio.Future[bool] = self._loop.create_future()
         self._add(Passed(), future)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(patience):
-                await future
+        await future
 
     def _add(self, unit: Unit, future: asyncio.Future[bool] | None) -> None:
         with self._ready:

@@ -226,7 +226,7 @@ def test_a_connection_is_kept_until_what_it_carried_is_written(
     fault_lab: StartLab, outage: Outage, settings: LazySettings
 ) -> None:
     """So that a kill leaves no more uncertain than there are connections."""
-    settings.OUTBOX = settings.OUTBOX | {"SESSION_MAX_MESSAGES": 1, "SESSION_MAX_IDLE": 20}
+    settings.OUTBOX = settings.OUTBOX | {"SESSION_MAX_MESSAGES": 1}
     lab = fault_lab("at dot: late 0.3")
     message = queue(account_at(lab))
     with Working() as working:
