@@ -1,5 +1,7 @@
 """Writing a message out is quicker than the standard library's way, and gives the same bytes."""
 
+from collections.abc import Callable
+from email.errors import HeaderParseError
 from email.generator import BytesGenerator
 from email.header import Header
 from email.message import Message
@@ -24,6 +26,14 @@ def by_the_library(message: "Message[Any, Any]") -> bytes:
     return written.getvalue()
 
 
+def outcome(write: Callable[..., bytes], message: "Message[Any, Any]") -> bytes | str:
+    """The bytes, or the library's own complaint: it refuses what looks like a header of its own."""
+    try:
+        return write(message)
+    except HeaderParseError as error:
+        return str(error)
+
+
 @given(st.lists(st.tuples(NAMES, VALUES), max_size=6))
 @example([("Subject", "x" * 69)])  # ends at column 78
 @example([("Subject", "x" * 70)])  # and beyond it
@@ -31,12 +41,13 @@ def by_the_library(message: "Message[Any, Any]") -> bytes:
 @example([("Subject", " led by a blank")])
 @example([("Subject", "two  blanks")])
 @example([("Subject", "")])
+@example([("Subject", "\x1e0:")])  # the library takes this separator for a line end
 def test_any_header_comes_out_as_the_library_has_it(fields: list[tuple[str, str]]) -> None:
     message = MIMEText("From here on\n.\n", "plain", "utf-8")
     for name, value in fields:
         message[name] = value
 
-    assert flatten(message) == by_the_library(message)
+    assert outcome(flatten, message) == outcome(by_the_library, message)
 
 
 @pytest.mark.parametrize(
