@@ -7,7 +7,9 @@ from django.views.decorators.http import require_safe
 
 from outbox.mail.names import safe_filename
 from outbox.mail.parts import outline, part_bytes
-from outbox.models import Attachment, Message, Source
+from outbox.models import Attachment, Message, Source, Status
+from outbox.web.attachments.record import as_json, as_text, attempts_of
+from outbox.web.numbers import number
 from outbox.web.person import PersonRequest, signed_in
 
 
@@ -17,6 +19,30 @@ def source(request: PersonRequest, pk: int) -> HttpResponse:
     """Hand out the exact bytes of the mail."""
     mail, data = _mail_and_source(request, pk)
     return download(data, f"{mail.subject[:100] or 'mail'}.eml", "message/rfc822")
+
+
+@signed_in
+@require_safe
+def transcript(request: PersonRequest, pk: int) -> HttpResponse:
+    """Hand out what both sides said at every attempt, or at the one of `attempt`."""
+    mail = _sent(request, pk)
+    attempts = attempts_of(mail)
+    name = f"transcript-{pk}"
+    if one := number(request.GET.get("attempt")):
+        attempts = [attempt for attempt in attempts if attempt.pk == one]
+        name += f"-{one}"
+        if not attempts:
+            raise Http404
+    return download(as_text(mail, attempts).encode(), f"{name}.txt", "text/plain; charset=utf-8")
+
+
+@signed_in
+@require_safe
+def record(request: PersonRequest, pk: int) -> HttpResponse:
+    """Hand out everything that is known of the mail's fate, for a program."""
+    mail = _sent(request, pk)
+    data = as_json(mail, attempts_of(mail)).encode()
+    return download(data, f"mail-{pk}.json", "application/json")
 
 
 @signed_in
@@ -52,6 +78,11 @@ def download(
     response["X-Content-Type-Options"] = "nosniff"
     response["Content-Security-Policy"] = "default-src 'none'; sandbox"
     return response
+
+
+def _sent(request: PersonRequest, pk: int) -> Message:
+    mine = Message.objects.visible_to(request.user).exclude(status=Status.DRAFT)
+    return get_object_or_404(mine.select_related("account"), pk=pk)
 
 
 def _mail_and_source(request: PersonRequest, pk: int) -> tuple[Message, bytes]:

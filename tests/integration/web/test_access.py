@@ -63,6 +63,8 @@ ADDRESSES = [
     Address("settle", ("mail",)),
     Address("release", ("mail",)),
     Address("source", ("mail",)),
+    Address("transcript", ("mail",)),
+    Address("record", ("mail",)),
     Address("part", ("mail", "part")),
     Address("attachment", ("draft", "attachment")),
     Address("accounts", others=200),
