@@ -10,6 +10,7 @@
 #   make check    lint, format, types, migrations, deployment
 #   make format   let ruff put the sources into shape
 #   make messages bring the Chinese catalogue up to the sources, and compile it
+#   make tour     put the browser tests' pictures into docs/tour.md
 #   make manage   a management command on the site of `make run`: make manage COMMAND="shell"
 #   make clean    forget .venv and caches (the data of `make run` stays, in .run)
 
@@ -20,7 +21,7 @@ PYTHON ?= $(or $(shell for p in $(CANDIDATES); do \
 	$$p $(NEW_ENOUGH) 2>/dev/null && echo $$p && break; done),python3)
 VENV := .venv/bin/python
 
-.PHONY: help messages run test faults kills matrix bench check format manage clean venv-run venv-dev
+.PHONY: help tour messages run test faults kills matrix bench check format manage clean venv-run venv-dev
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -54,6 +55,9 @@ format: venv-dev
 
 messages: venv-dev
 	@$(VENV) -m dev.messages
+
+tour: venv-dev
+	@$(VENV) -m dev.tour
 
 manage: venv-run
 	@$(VENV) -m dev.manage $(COMMAND)

@@ -92,6 +92,10 @@ class Album:
         if self.rules is not None and name not in HUGE:
             self._check(name, self.rules)
 
+    def keep_part(self, name: str, selector: str) -> None:
+        """Keep a picture of one part of a page that was looked at already."""
+        self.page.locator(selector).screenshot(path=PICTURES / f"{name}-{self.suffix}.png")
+
     def _take(self, path: Path) -> None:
         """Photograph the whole page on a screen as high as it is: what sticks or fills stays true.
 

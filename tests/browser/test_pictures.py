@@ -71,6 +71,9 @@ def test_each_page_fits_is_accessible_and_keeps_its_policy(
         for name, act in ACTS.items():
             act(album.page, shown)
             album.keep(name)
+        for tab in ("headers", "raw", "parts"):
+            album.page.goto(f"{reverse('outbox:message', args=[shown['partial'].pk])}?show={tab}")
+            album.keep_part(f"content-{tab}", "#content")
 
 
 def wrong_draft(page: "Page", _shown: dict[str, Message]) -> None:
