@@ -15,7 +15,7 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from dev.messages import CATALOGUE, Text, read_file
+from dev.messages import CATALOGUE, Text, found_in_sources, read_file
 from outbox.web import wording
 
 PLACE = re.compile(r"%\(\w+\)[sd]|%%s|</?code>")
@@ -28,6 +28,11 @@ def catalogue() -> polib.POFile:
 
 def translations(entry: polib.POEntry) -> list[str]:
     return list(entry.msgstr_plural.values()) if entry.msgid_plural else [entry.msgstr]
+
+
+def test_it_holds_exactly_the_texts_of_the_sources(catalogue: polib.POFile) -> None:
+    held = {Text(entry.msgid, entry.msgid_plural, entry.msgctxt) for entry in catalogue}
+    assert held == set(found_in_sources())
 
 
 def test_every_text_is_translated_and_none_is_a_guess(catalogue: polib.POFile) -> None:
