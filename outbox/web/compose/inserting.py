@@ -16,6 +16,7 @@ from django.views.decorators.http import require_http_methods
 
 from outbox import api
 from outbox.api import Wording
+from outbox.api.phrases import translate
 from outbox.exceptions import InvalidMailError
 from outbox.mail.html import clean_html, html_to_text
 from outbox.models import Account, Template
@@ -32,6 +33,7 @@ class Filled:
     template: Template
     values: Mapping[str, str]  # by placeholder, in the order of the template
     wording: Wording
+    optional: frozenset[str] = frozenset()  # placeholders that may stay without a value
     problem: str = ""
 
     @property
@@ -73,9 +75,9 @@ def fill(template: Template, given: Mapping[str, str]) -> Filled:
         values = {name: given.get(VALUE + name, "") for name in names}
         shown = {name: values[name] or f"{{{{ {name} }}}}" for name in mould.placeholders}
         shown |= {name: values[name] for name in mould.optional if values[name]}
-        return Filled(template, values, mould.fill(shown))
+        return Filled(template, values, mould.fill(shown), frozenset(mould.optional))
     except InvalidMailError as error:
-        return Filled(template, {}, Wording("", "", ""), str(error))
+        return Filled(template, {}, Wording("", "", ""), problem=translate(str(error)))
 
 
 def _begin(request: PersonRequest, filled: Filled) -> HttpResponse:
