@@ -1,5 +1,6 @@
 """Anna at the composer: what every test of it begins with."""
 
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,9 +32,11 @@ def write_new(page: "Page") -> None:
 
 @contextmanager
 def saved(page: "Page", text: str) -> Iterator[None]:
-    """After the block, wait until the draft has this text, without a word to the page."""
+    """After the block, wait until the draft has this text and the page, still open, its address."""
     yield
     deadline = time.monotonic() + SAVED_WITHIN
     while text not in {kept.strip() for kept in Draft.objects.values_list("text", flat=True)}:
         assert time.monotonic() < deadline, f"{text!r} was not saved; the page says {page.url}"
         page.wait_for_timeout(50)
+    if "/compose/" in page.url:
+        page.wait_for_url(re.compile(r"/compose/\d+/"))

@@ -24,6 +24,8 @@ saving.onWrong((wrong) => { for (const [name, field] of Object.entries(fields)) 
 (form.querySelector('[aria-invalid="true"]:not([hidden])') ?? form.querySelector(".advice ~ *, .advice"))?.scrollIntoView?.({ block: "nearest" });
 form.querySelector('[aria-invalid="true"]:not([hidden])')?.focus();
 
+const typed = (field) => field.name && ["text", "textarea"].includes(field.type) && field.value !== field.defaultValue;
+if (Array.from(form.elements).some(typed)) saving.changed(); // while this script was on its way
 form.addEventListener("input", (event) => { if (event.target.name && event.target.type !== "file") saving.changed(); });
 
 // What is under way may still change where the form goes, and which version it is of.

@@ -61,7 +61,7 @@ export class AddressField {
     this.input.addEventListener("input", () => this.typed());
     this.input.addEventListener("keydown", (event) => this.key(event));
     this.input.addEventListener("paste", (event) => this.pasted(event));
-    this.input.addEventListener("blur", () => { this.close(); this.take(this.input.value); });
+    this.input.addEventListener("blur", () => { this.close(); unpressed(() => this.take(this.input.value)); });
     this.list.addEventListener("keydown", (event) => this.keyOnChip(event));
     this.list.addEventListener("dblclick", (event) => this.edit(event.target.closest("li")));
     this.options.addEventListener("mousedown", (event) => event.preventDefault());
@@ -228,6 +228,18 @@ export class AddressField {
     this.active = -1;
     this.mark();
   }
+}
+
+// A chip moves what stands below it, and a button that moves between press and release is not
+// clicked: what leaving a field does waits until the press that left it is over.
+
+let pressed = false;
+addEventListener("pointerdown", () => { pressed = true; }, true);
+for (const over of ["pointerup", "pointercancel", "dragend"]) addEventListener(over, () => { pressed = false; }, true);
+
+function unpressed(act) {
+  if (pressed) setTimeout(unpressed, 20, act);
+  else act();
 }
 
 function make(tag, properties) { return Object.assign(document.createElement(tag), properties); }

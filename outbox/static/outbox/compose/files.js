@@ -84,10 +84,12 @@ class Row {
   }
 }
 
-picker.addEventListener("change", () => {
+function takePicked() {
   for (const file of picker.files) upload(file);
   picker.value = ""; // they are on their way; the form must not send them again
-});
+}
+picker.addEventListener("change", takePicked);
+takePicked(); // chosen while this script was on its way
 
 form.addEventListener("click", async (event) => {
   const button = event.target.closest('button[name="remove"]');

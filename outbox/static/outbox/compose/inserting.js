@@ -17,6 +17,12 @@ dialog.addEventListener("submit", (event) => {
   changed();
 });
 
+// What was typed before htmx had taken the fields over is filled in as well.
+dialog.addEventListener("htmx:load", ({ target }) => {
+  const fields = Array.from(target.querySelectorAll("#insert-form input[hx-post]"));
+  fields.find((field) => field.value !== field.defaultValue)?.dispatchEvent(new Event("input"));
+});
+
 function putInto(field, text) {
   field.setRangeText(text, field.selectionStart, field.selectionEnd, "end");
   field.focus();
