@@ -2,10 +2,14 @@
 
 import contextlib
 import socket
+import threading
 import time
+from collections.abc import Callable, Iterator
 
 import pytest
 import redis
+from celery import Celery
+from celery.app import app_or_default
 from django.conf import LazySettings
 from django.db import transaction
 
@@ -120,3 +124,70 @@ def test_a_silent_broker_holds_up_send_once_and_briefly(
     assert first < 1
     assert rest < 1  # it is left alone for a while
     assert Recipient.objects.count() == 21
+
+
+@pytest.fixture
+def broker_at(settings: LazySettings) -> Iterator[Callable[[str], None]]:
+    """Give this project another broker, in Celery's own settings: no patience is set there."""
+    ours = app_or_default()
+
+    def name(url: str) -> None:
+        Celery("of a project", broker=url).set_current()
+        settings.CELERY_BROKER_URL = url
+        settings.OUTBOX = settings.OUTBOX | {"REDIS_URL": ""}
+
+    yield name
+    ours.set_current()
+    bell.forget()
+
+
+@pytest.fixture
+def black_hole() -> Iterator[int]:
+    """The port of a server that accepts, and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://127.0.0.1:{}/0",
+        "sentinel://127.0.0.1:{}",  # no mark there: Celery alone knows how to reach it
+        "amqp://127.0.0.1:{}//",
+        "amqp://nobody.invalid//",
+    ],
+)
+def test_no_broker_holds_up_send_for_long_nor_twice(
+    url: str, black_hole: int, broker_at: Callable[[str], None], queue: Queue
+) -> None:
+    broker_at(url.format(black_hole))
+    begun = time.monotonic()
+    queue()
+    first = time.monotonic() - begun
+    for _ in range(20):
+        queue()
+    rest = time.monotonic() - begun - first
+    assert first < 2
+    assert rest < 1
+    assert Recipient.objects.count() == 21
+
+
+def test_the_threads_of_a_process_wait_for_a_silent_broker_only_once(
+    black_hole: int, broker_at: Callable[[str], None], queue: Queue
+) -> None:
+    broker_at(f"amqp://127.0.0.1:{black_hole}//")
+    queue()
+    begun = time.monotonic()
+    other = threading.Thread(target=bell.ring)
+    other.start()
+    other.join()
+    assert time.monotonic() - begun < 0.5
+
+
+def test_the_status_does_not_wait_for_a_silent_broker(
+    black_hole: int, broker_at: Callable[[str], None]
+) -> None:
+    broker_at(f"amqp://127.0.0.1:{black_hole}//")
+    begun = time.monotonic()
+    assert not bell.broker_seen()
+    assert time.monotonic() - begun < 2
