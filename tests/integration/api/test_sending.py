@@ -7,6 +7,7 @@ from django.db import transaction
 from outbox import api
 from outbox.exceptions import InvalidMailError, NoAccountError
 from outbox.models import Account, Message, Origin, Recipient, Role, State, Status
+from tests.integration.api.conftest import SOURCE
 from tests.integration.api.reading import body, read
 
 pytestmark = pytest.mark.usefixtures("shop")
@@ -30,6 +31,14 @@ def test_its_words_and_addresses_are_sent() -> None:
     assert mail["Subject"] == "Your order"
     assert body(handle) == "It left."
     assert body(handle, "html") == "<p>It <b>left</b>.</p>"
+
+
+@pytest.mark.parametrize("address", ['"john smith"@example.com', '"a@b, <c>"@example.com'])
+def test_a_local_part_in_quotes_may_hold_a_space(address: str) -> None:
+    handle = api.send(to=f"John Smith <{address}>", subject="Hello", text=".")
+
+    assert list(handle.recipients()) == [address]
+    assert f"John Smith <{address}>".encode() in Message.objects.get().source.read()
 
 
 def test_bcc_is_an_envelope_recipient_that_no_reader_sees() -> None:
@@ -123,6 +132,37 @@ def test_a_mistake_is_named_and_queues_nothing(field: str, wrong: dict[str, obje
 
     with pytest.raises(InvalidMailError) as raised:
         api.send(**(arguments | wrong))  # type: ignore[arg-type]  # the table is of many types
+
+    assert raised.value.field == field
+    assert not Message.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "ann smith@example.com",
+        "ann@example.com>",
+        "<ann@example.com",
+        "ann@example.com\r\nRCPT TO:<eve@example.com>",
+        '"ann"smith@example.com',
+        '"ann\0"@example.com',
+        '"ann@example.com',
+        "ann(b)@example.com",
+        "ann\ud800@example.com",
+        "ann@" + "x" * 260,
+    ],
+)
+@pytest.mark.parametrize("field", ["from", "to"])
+def test_a_finished_mail_with_an_address_that_no_session_could_name_is_refused(
+    field: str, address: str
+) -> None:
+    item = api.Outgoing(
+        source=SOURCE,
+        envelope_sender=address if field == "from" else "",
+        recipients=[api.OutgoingRecipient(address if field == "to" else "ann@example.com")],
+    )
+    with pytest.raises(InvalidMailError, match="Not an address") as raised:
+        api.queue_sources([item])
 
     assert raised.value.field == field
     assert not Message.objects.exists()

@@ -30,6 +30,25 @@ def test_it_is_the_envelope_django_would_use() -> None:
     assert (by_outbox().sender, by_outbox().recipients) == (expected.sender, expected.recipients)
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        '"john smith"@example.com',
+        '"<eve>"@example.com',
+        r'"a \"b\" c"@example.com',
+        '"a@b"@[127.0.0.1]',
+    ],
+)
+def test_a_local_part_in_quotes_may_hold_what_a_bare_one_may_not(address: str) -> None:
+    """RFC 5321 4.1.2: Quoted-string."""
+    message = EmailMessage(from_email=address, to=["jane@example.com", address])
+
+    message.send()
+
+    assert by_outbox().sender == address
+    assert by_outbox().recipients == ["jane@example.com", address]
+
+
 def test_it_keeps_name_and_role_of_each_recipient() -> None:
     EmailMessage(to=["Jane <a@example.com>"], cc=["b@example.com"], bcc=["c@example.com"]).send()
 

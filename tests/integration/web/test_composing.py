@@ -46,6 +46,17 @@ def test_send_queues_the_mail_and_leads_to_its_page(as_anna: Client, account: Ac
     assert "boss@example.com" not in source
 
 
+def test_a_local_part_in_quotes_may_hold_a_space(as_anna: Client, account: Account) -> None:
+    address = '"john smith"@example.com'
+    saved = as_anna.post(reverse("outbox:compose"), typed(account, to=address, save="1"))
+    form = as_anna.get(saved["Location"]).context["form"]
+    assert form["to"].value() == address
+    as_anna.post(reverse("outbox:compose"), typed(account, to=f"{address}, joe@x.org", send="1"))
+    mail = Message.objects.get(status=Status.QUEUED)
+    addresses = mail.recipients.values_list("address", flat=True)
+    assert list(addresses) == [address, "joe@x.org"]
+
+
 def test_a_form_sent_twice_makes_one_mail(as_anna: Client, account: Account) -> None:
     page = as_anna.get(reverse("outbox:compose"))
     fields = typed(account, form=page.context["mark"], version="", send="1")
