@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]  # no types
 from django.urls import reverse
 
 from tests.browser.writing import PASSWORD
@@ -113,6 +112,9 @@ class Album:
         self.page.set_viewport_size(seen)
 
     def _check(self, name: str, rules: dict[str, Any]) -> None:
+        # Here, since the names above are also read where no browser is installed.
+        from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
+
         for fault in Axe().run(self.page, options=rules).response["violations"]:
             places = ", ".join(node["html"][:100] for node in fault["nodes"][:3])
             self.complaints.append(f"{name}: {fault['id']} ({fault['impact']}): {places}")
