@@ -1,16 +1,19 @@
 """The bell: tell a worker that something is due. It carries no mail and promises nothing.
 
 It rings after the commit and at most once for what commits together; while a rung bell has not
-been heard, ringing again publishes nothing. Whoever rings waits for the broker for a second at
-most, whatever the transport and its settings would have made of it; a broker that did not answer
-is then left alone for a while by the whole process: the sweep finds what no bell told.
+been heard, ringing again publishes nothing, and a process that rings all the time pauses between.
+Whoever rings waits for the broker for a second at most, whatever the transport and its settings
+would have made of it; a broker that did not answer is then left alone for a while by the whole
+process: the sweep finds what no bell told.
 """
 
+import atexit
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import redis
@@ -27,6 +30,7 @@ _MARK_FOR_MS = 5_000  # a bell that nobody heard for so long may be rung again
 _REDIS_PATIENCE = 0.4  # seconds for Redis to answer
 _PATIENCE = 1.0  # seconds for the whole of a ring
 _LEFT_ALONE_FOR = 5.0  # seconds without a try after a ring that failed
+_APART = 0.05  # seconds between two rings of one process
 
 
 @dataclass(slots=True)
@@ -53,6 +57,50 @@ class _Broker:
 _broker = _Broker()
 
 
+@dataclass(slots=True)
+class _Pause:
+    """Between two rings: who rings meanwhile is rung for at its end, all of them at once."""
+
+    began_at: float = -_APART
+    end: threading.Timer | None = None  # somebody rang meanwhile
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def takes(self, app: Celery) -> bool:
+        """Tell whether this ring waits for the end of the pause; otherwise one begins now."""
+        with self.lock:
+            left = self.began_at + _APART - time.monotonic()
+            if left > 0 and self.end is None:
+                self.end = threading.Timer(left, self.ring, [app])
+                self.end.daemon = True
+                self.end.start()
+            elif left <= 0 and self.end is None:
+                self.began_at = time.monotonic()
+                return False
+            return True
+
+    def ring(self, app: Celery) -> None:
+        """End the pause and begin the next one."""
+        with self.lock:
+            self.end = None
+            self.began_at = time.monotonic()
+        _ring_now(app)
+
+    def cut_short(self) -> None:
+        """Ring for those who wait: the process ends and takes the timer with it."""
+        if self.end is not None:
+            self.end.cancel()
+            self.ring(*self.end.args)
+
+    def forget(self) -> None:
+        """Begin anew; the timer of a process that forked stayed behind, and maybe the lock."""
+        if self.end is not None:
+            self.end.cancel()
+        self.began_at, self.end, self.lock = -_APART, None, threading.Lock()
+
+
+_pause = _Pause()
+
+
 def ring(using: str | None = None) -> None:
     """Ring once the present transaction commits; at once when there is none."""
     alias = using or get_conf().database
@@ -75,8 +123,13 @@ def heard() -> None:
 
 
 def forget() -> None:
-    """Forget that the broker did not answer: the next ring tries it again."""
+    """Forget that it rang, and that the broker did not answer: the next ring is the first one."""
     _broker.redis_answers, _broker.left_alone_until, _broker.ringer = False, 0.0, None
+    _pause.forget()
+
+
+atexit.register(_pause.cut_short)
+os.register_at_fork(after_in_child=forget)
 
 
 def broker_seen() -> bool:
@@ -103,16 +156,22 @@ def _answers(app: Celery) -> bool:
 def _publish() -> None:
     if not current_app.conf.broker_url:
         return  # Celery is not set up here; asking its default broker would take seconds
+    app = app_or_default()  # in another thread that may be another one
+    if not _pause.takes(app):
+        _ring_now(app)
+
+
+def _ring_now(app: Celery) -> None:
     if _broker.is_left_alone():
         return
     if not _broker.redis_answers:
-        _ring_in_time(_mark_and_send)
+        _ring_in_time(_mark_and_send, app)
     elif _is_news():  # asked on a connection that stands, it spares most rings the thread
-        _ring_in_time(_send)
+        _ring_in_time(_send, app)
 
 
-def _ring_in_time(do: Callable[[Celery], None]) -> None:
-    ringer = _in_time(do, app_or_default())  # in another thread that may be another app
+def _ring_in_time(do: Callable[[Celery], None], app: Celery) -> None:
+    ringer = _in_time(do, app)
     if ringer.is_alive():
         _broker.ringer = ringer
         _broker.failed(f"it took more than {_PATIENCE:g} s")
