@@ -3,8 +3,9 @@
     python -m dev.test [--stage NAME …] [-- PYTEST-ARGUMENT …]
 
 Unit tests run once; integration and acceptance tests on SQLite, and those that use a database again
-on PostgreSQL; browser tests once, and so the wheel in a project of its own. TEST_DATABASE_URL,
-where given, takes the place of the PostgreSQL started here.
+on PostgreSQL ("acceptance": real processes, on SQLite; "crashes": the same on PostgreSQL, where
+that is killed too); browser tests once, and so the wheel in a project of its own.
+TEST_DATABASE_URL, where given, takes the place of the PostgreSQL started here.
 """
 
 import argparse
@@ -39,9 +40,11 @@ class Stage:
 
 STAGES = (
     Stage("unit", ("tests/unit",), "sqlite"),
-    Stage("sqlite", ("tests/integration", "tests/importing", "tests/acceptance"), "sqlite"),
-    Stage("postgresql", ("tests/integration", "tests/importing", "tests/acceptance"), "postgresql"),
     Stage("browser", ("tests/browser",), "sqlite"),
+    Stage("sqlite", ("tests/integration", "tests/importing"), "sqlite"),
+    Stage("acceptance", ("tests/acceptance",), "sqlite"),
+    Stage("postgresql", ("tests/integration", "tests/importing"), "postgresql"),
+    Stage("crashes", ("tests/acceptance",), "postgresql"),
     Stage("package", ("tests/package",), "sqlite"),
 )
 

@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LEFT_OUT = (".git", ".venv", ".run", ".cache", ".env", "__pycache__", ".*_cache", ".hypothesis")
 READY = "The outbox is ready: open "
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.every_database]
+pytestmark = pytest.mark.timeout(300)
 
 
 class Site:
@@ -190,6 +190,7 @@ def signed_in(site: Site) -> urllib.request.OpenerDirector:
     return browser
 
 
+@pytest.mark.every_database
 def test_one_command_brings_up_a_site_one_can_sign_in_to(site: Site) -> None:
     assert f"{READY}{site.address}/" in site.said()
     signed_in(site)
@@ -222,10 +223,12 @@ def test_static_files_are_served_under_names_that_tell_their_content(site: Site)
     assert urllib.request.urlopen(site.address + style[1]).status == 200
 
 
+@pytest.mark.every_database
 def test_a_mail_reaches_the_local_mailbox(site: Site) -> None:
     site.send("first@example.com")
 
 
+@pytest.mark.every_database
 def test_a_killed_worker_is_replaced_and_mail_goes_on(site: Site) -> None:
     before = {process.pid for process in site.family}
     for process in site.family:
