@@ -16,6 +16,7 @@ from typing import Any
 from bench.kills_log import note_kill, open_connections
 from outbox import api, bell, smtp
 from outbox.delivery import claim, converse, lease, record, recorder, route, sweep
+from outbox.delivery.unit import Result, Unit
 from outbox.smtp import connection, protocol, wire
 
 
@@ -194,7 +195,7 @@ def _wrap_recording(fuse: Fuse) -> None:
     """The points around a group commit, where the group holds what they are about."""
 
     def with_results(units: Any) -> bool:
-        return any(isinstance(unit, record.Result) for unit in units)
+        return any(isinstance(unit, Result) for unit in units)
 
     write, write_ends, write_marks = record.write, record._write_ends, record._write_marks
     put = recorder.Recorder.put
@@ -214,9 +215,9 @@ def _wrap_recording(fuse: Fuse) -> None:
         if marks:
             fuse.reach(Point.MARKING)
 
-    def watched_put(self: recorder.Recorder, unit: record.Unit) -> None:
+    def watched_put(self: recorder.Recorder, unit: Unit) -> None:
         put(self, unit)
-        if isinstance(unit, record.Result):
+        if isinstance(unit, Result):
             fuse.reach(Point.OUTCOME_WAITS)
 
     record.write = watched_write

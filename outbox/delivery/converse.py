@@ -14,8 +14,8 @@ from outbox import smtp
 from outbox.conf import Conf, get_conf
 from outbox.delivery.job import Job
 from outbox.delivery.lease import Lease
-from outbox.delivery.record import Result, clean
 from outbox.delivery.schedule import Backoff
+from outbox.delivery.unit import Result, clean
 from outbox.delivery.verdict import (
     Case,
     Policy,

@@ -9,37 +9,36 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any
 
 from django.db import DatabaseError, InterfaceError, connections
 
 from outbox import signals
 from outbox.conf import get_conf
 from outbox.delivery import due, lease
+from outbox.delivery.equipment import Equipment, run_in
 from outbox.delivery.lane import Lane
-from outbox.delivery.record import Result
 from outbox.delivery.recorder import Recorder
-from outbox.delivery.route import RouteTrouble, is_shut
+from outbox.delivery.route import is_shut
+from outbox.delivery.unit import Result
 from outbox.models import Destination
 from outbox.models.clock import database_now
 
 logger = logging.getLogger(__name__)
 VERSION = "0.1.0"
 _LOOKUPS = 64  # names asked for side by side: DNS that hangs for some must not stop the others
-T = TypeVar("T")
 
 
 class Engine:
     """Delivers what is due in one database until it is stopped."""
 
     def __init__(self, *, until_empty: bool = False) -> None:
-        self.conf = get_conf()
-        self.using = self.conf.database
-        self.lease: lease.Lease
-        self.recorder: Recorder
+        self._conf = get_conf()
+        self._using = self._conf.database
+        self._equipment: Equipment
         self._until_empty = until_empty
         self._lanes: dict[int, Lane] = {}
         self._background: set[asyncio.Task[Any]] = set()
@@ -51,20 +50,16 @@ class Engine:
         self._defect: Exception | None = None
 
     @property
+    def recorder(self) -> Recorder:
+        """What writes its outcomes, once it runs."""
+        return self._equipment.recorder
+
+    @property
     def may_claim(self) -> bool:
-        """Claiming stops while outcomes cannot be written, the lease is gone or the end is near."""
-        return self.recorder.healthy and self.lease.held and not self._stopping.is_set()
+        """Tell whether it takes up mail at present."""
+        return self._equipment.may_claim
 
-    async def in_claimer(self, work: Callable[[], T]) -> T:
-        """Run database work in the claimer's thread."""
-        return await self._in(self._claimer, work)
-
-    async def _in(self, executor: ThreadPoolExecutor, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(
-            executor, _closing_broken, work, self.using
-        )
-
-    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Run beside the rest; what it raises is logged."""
         task = asyncio.get_running_loop().create_task(self._survive(work))
         self._background.add(task)
@@ -98,16 +93,24 @@ class Engine:
         self.wake()
 
     async def _main(self) -> None:
+        using = self._using
         self._wake = asyncio.Event()
         self._loop = loop = asyncio.get_running_loop()
         loop.set_default_executor(ThreadPoolExecutor(_LOOKUPS, thread_name_prefix="outbox-dns"))
         try:
-            self.lease = await self._in(self._pulse, lambda: lease.register(VERSION, self.using))
-            self.recorder = Recorder(self.using, loop, on_recorded=self._recorded)
+            held = await run_in(self._pulse, lambda: lease.register(VERSION, using), using)
+            self._equipment = Equipment(
+                conf=self._conf,
+                lease=held,
+                recorder=Recorder(using, loop, on_recorded=self._recorded),
+                claimer=self._claimer,
+                stopping=self._stopping,
+                spawn=self._spawn,
+            )
             try:
                 await self._work()
             finally:  # not before: what an ended worker held is anybody's
-                await self._in(self._pulse, lambda: lease.end(self.lease, self.using))
+                await run_in(self._pulse, lambda: lease.end(held, using), using)
         finally:
             for executor in (self._claimer, self._pulse):
                 executor.submit(connections.close_all).result()
@@ -122,7 +125,7 @@ class Engine:
             heartbeat.cancel()
 
     async def _deliver(self) -> None:
-        while not self._stopping.is_set() and not self.lease.lost:
+        while not self._stopping.is_set() and not self._equipment.lease.lost:
             self._wake.clear()
             idle = self._until_empty and self._is_idle()
             try:
@@ -133,7 +136,7 @@ class Engine:
             if idle and not anything:
                 return
             with suppress(TimeoutError):
-                async with asyncio.timeout(0.05 if self._until_empty else self.conf.poll_every):
+                async with asyncio.timeout(0.05 if self._until_empty else self._conf.poll_every):
                     await self._wake.wait()
 
     async def _feed_lanes(self) -> bool:
@@ -141,12 +144,12 @@ class Engine:
         if not self.may_claim:
             return True
         seen_at = asyncio.get_running_loop().time()
-        destinations = await self.in_claimer(self._due)
+        destinations = await self._equipment.in_claimer(self._due)
         for destination in destinations:
             lane = self._lanes.get(destination.pk)
             if lane is None:
-                lane = self._lanes[destination.pk] = Lane(self, destination)
-            self.spawn(lane.feed_due(destination, seen_at))
+                lane = self._lanes[destination.pk] = Lane(self._equipment, destination)
+            self._spawn(lane.feed_due(destination, seen_at))
         for pk in [pk for pk, lane in self._lanes.items() if not lane.busy]:
             if pk not in {destination.pk for destination in destinations}:
                 del self._lanes[pk]
@@ -154,12 +157,12 @@ class Engine:
 
     def _due(self) -> list[Destination]:
         """Runs in the claimer's thread."""
-        earliest = due.waiting(self.using)
+        earliest = due.waiting(self._using)
         if not earliest:
             return []
-        now = database_now(self.using)
+        now = database_now(self._using)
         ids = [pk for pk, moment in earliest.items() if moment <= now]
-        found = Destination.objects.using(self.using).filter(pk__in=ids).select_related("account")
+        found = Destination.objects.using(self._using).filter(pk__in=ids).select_related("account")
         return [row for row in found if not is_shut(row, now)]
 
     def _is_idle(self) -> bool:
@@ -169,10 +172,11 @@ class Engine:
 
     async def _beat(self) -> None:
         """Renew the lease, also while the last conversations end."""
-        while not self.lease.lost:
-            await asyncio.sleep(min(self.conf.heartbeat_every, self.conf.lease_for / 3))
+        held, using = self._equipment.lease, self._using
+        while not held.lost:
+            await asyncio.sleep(min(self._conf.heartbeat_every, self._conf.lease_for / 3))
             try:
-                await self._in(self._pulse, lambda: lease.renew(self.lease, self.using))
+                await run_in(self._pulse, lambda: lease.renew(held, using), using)
             except (DatabaseError, InterfaceError) as error:
                 logger.warning("The lease could not be renewed: %s", error)
         logger.error("The lease was lost; this engine ends and leaves its mail to others.")
@@ -180,7 +184,7 @@ class Engine:
 
     async def _close(self) -> None:
         # With the lease lost no dot leaves any more, but a reply may still tell of one that did.
-        patience = self.conf.shutdown_for
+        patience = self._conf.shutdown_for
         await asyncio.gather(*(lane.close(patience) for lane in self._lanes.values()))
         if self._background:
             await asyncio.wait(self._background, timeout=5)
@@ -194,16 +198,3 @@ class Engine:
             for change in result.changes()
             if signals.is_heard(change.state)
         )
-
-    def tell_circuit(self, destination: Destination, reason: str, trouble: RouteTrouble) -> None:
-        """A circuit opened: say so once, where people look."""
-        logger.warning("%s: no mail is tried until %s: %s", destination, trouble.retry_at, reason)
-
-
-def _closing_broken(work: Callable[[], T], using: str) -> T:
-    """A connection that broke is closed here, or its thread would never get another."""
-    try:
-        return work()
-    except (DatabaseError, InterfaceError):
-        connections[using].close()
-        raise

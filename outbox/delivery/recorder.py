@@ -19,7 +19,7 @@ from django.db import DatabaseError, InterfaceError, connections
 
 from outbox.delivery import record
 from outbox.delivery.away import DATABASE_AWAY, is_about_a_row
-from outbox.delivery.record import Mark, Passed, Result, Unit
+from outbox.delivery.unit import Mark, Passed, Result, Unit
 from outbox.delivery.verdict import Verdict
 
 logger = logging.getLogger(__name__)

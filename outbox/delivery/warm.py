@@ -1,10 +1,19 @@
 """A warm session: an open connection, its row, and how long it is good for another mail."""
 
+import asyncio
 import time
+from typing import Self
+
+from django.core.exceptions import ImproperlyConfigured
 
 from outbox import smtp
 from outbox.conf import Conf
+from outbox.delivery import converse
+from outbox.delivery.equipment import Equipment
+from outbox.delivery.recorder import Recorder
+from outbox.delivery.unit import Closed, Opened
 from outbox.models import Destination, Session
+from outbox.models.secrets import SecretUnreadableError
 
 _AT_ONCE = 0.2  # seconds between two mails that are no waiting
 
@@ -18,6 +27,21 @@ class Warm:
         self.session = session
         self.row = row
         self._identity = _identity(destination)
+
+    @classmethod
+    async def open(cls, destination: Destination, equipment: Equipment) -> Self:
+        """Connect. Raises SmtpFault, also for what an account's own settings are wrong for."""
+        try:
+            server = converse.server_for(destination.account)
+        except (SecretUnreadableError, ImproperlyConfigured) as error:
+            kind = smtp.FaultKind.AUTH_UNAVAILABLE
+            raise smtp.SmtpFault(smtp.Phase.AUTH, kind, str(error)) from error
+        session = await smtp.Session.open(server)
+        row = converse.session_row(
+            destination, equipment.lease.worker_id, session.facts, session.transcript
+        )
+        equipment.recorder.put(Opened(session=row))
+        return cls(session, row, destination)
 
     async def is_good(self, conf: Conf, destination: Destination) -> bool:
         """While it waited the server may have left it and the account may have changed."""
@@ -34,6 +58,20 @@ class Warm:
             or time.monotonic() - self.session.opened_at > conf.session_max_age
             or self._identity != _identity(destination)
         )
+
+    async def part(self, recorder: Recorder) -> None:
+        """Take leave of the server, once what was carried is written."""
+        try:
+            # A worker that is killed leaves no more uncertain than it had connections.
+            await recorder.caught_up()
+            await self.session.quit()
+        except asyncio.CancelledError:
+            self.session.abort()  # the engine ends and has no time left for a farewell
+            raise
+        finally:
+            closing = self.session.transcript.close
+            text = converse.transcript_json(closing) if closing else ""
+            recorder.put(Closed(session=self.row, closing=text))
 
 
 def _identity(destination: Destination) -> tuple[object, ...]:

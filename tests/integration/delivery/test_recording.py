@@ -10,9 +10,9 @@ import pytest
 from outbox import api
 from outbox.delivery import record
 from outbox.delivery.job import Job
-from outbox.delivery.record import GivenBack, Mark, Opened, Result
 from outbox.delivery.recorder import Recorder
 from outbox.delivery.sweep import sweep
+from outbox.delivery.unit import GivenBack, Mark, Opened, Result
 from outbox.delivery.verdict import Verdict
 from outbox.models import (
     CHANGES,

@@ -7,8 +7,8 @@ from django.utils import timezone
 
 from outbox.delivery import record
 from outbox.delivery import sweep as sweeping
-from outbox.delivery.record import Mark
 from outbox.delivery.sweep import Swept, sweep
+from outbox.delivery.unit import Mark
 from outbox.models import (
     Account,
     Event,
