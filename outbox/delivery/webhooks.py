@@ -1,8 +1,7 @@
 """Webhooks: make the calls that are due, signed, and again later where they were not taken.
 
 A call is taken when the answer is 2xx; nothing else in it is read. The signature is that of
-Standard Webhooks. A receiver that does not answer is not asked again for each call that is due to
-it: they all wait as if it had been. So it delays other calls a little, and mail not at all: this
+Standard Webhooks. A slow or dead receiver delays other calls a little, and mail not at all: this
 runs in a task of its own.
 """
 
@@ -12,11 +11,7 @@ import hashlib
 import hmac
 import http.client
 import logging
-import socket
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 from django.db import transaction
@@ -27,7 +22,7 @@ from outbox.models.clock import database_now
 from outbox.models.secrets import SecretUnreadableError
 
 logger = logging.getLogger(__name__)
-PATIENCE = 10.0  # seconds for a receiver to say anything; for all of its answer, twice that
+PATIENCE = 10.0  # seconds for a receiver, each for connecting and for its answer
 ATTEMPTS_MAX = 12  # over about a day and a half
 ROUND_FOR = 60.0  # seconds after which a round begins no further call
 _AT_ONCE = 50
@@ -47,12 +42,15 @@ def call_due(using: str | None = None) -> int:
     calls = _claim(using)
     over_at = time.monotonic() + ROUND_FOR
     made = 0
-    while calls and time.monotonic() < over_at:
-        call = calls.pop(0)
+    for call in calls:
+        if time.monotonic() > over_at:
+            break
+        _make(call, using)
         made += 1
-        if not _make(call, using):
-            calls = _pass_over(call, calls, using)
-    _give_back(calls, using)
+    left = [call.pk for call in calls[made:]]
+    if left:
+        now = database_now(using)
+        WebhookCall.objects.using(using).filter(pk__in=left).update(next_attempt_at=now)
     return made
 
 
@@ -68,13 +66,7 @@ def _claim(using: str) -> list[WebhookCall]:
     return list(mine.select_related("webhook").order_by("pk"))
 
 
-def _give_back(calls: list[WebhookCall], using: str) -> None:
-    mine = WebhookCall.objects.using(using).filter(pk__in=[call.pk for call in calls])
-    mine.update(next_attempt_at=database_now(using))
-
-
-def _make(call: WebhookCall, using: str) -> bool:
-    """Make a call and write down what came of it; False: no answer came."""
+def _make(call: WebhookCall, using: str) -> None:
     try:
         code, detail = _post(call)
     except (OSError, http.client.HTTPException, SecretUnreadableError, ValueError) as error:
@@ -82,41 +74,16 @@ def _make(call: WebhookCall, using: str) -> bool:
     now = database_now(using)
     is_taken = code is not None and 200 <= code < 300  # noqa: PLR2004  # what HTTP calls success
     call.attempts += 1
-    call.detail = detail
+    wait = None if is_taken or call.attempts >= ATTEMPTS_MAX else wait_after(call.attempts)
     WebhookCall.objects.using(using).filter(pk=call.pk).update(
         attempts=call.attempts,
         reply_code=code,
         detail=detail,
         taken_at=now if is_taken else None,
-        next_attempt_at=None if is_taken else _next_attempt(call.attempts, now),
+        next_attempt_at=None if wait is None else now + dt.timedelta(seconds=wait),
     )
-    if not is_taken and call.attempts >= ATTEMPTS_MAX:
+    if not is_taken and wait is None:
         logger.warning("%s was given up after %d attempts: %s", call, call.attempts, detail)
-    return code is not None
-
-
-def _pass_over(silent: WebhookCall, calls: list[WebhookCall], using: str) -> list[WebhookCall]:
-    """Count all that is due to a silent receiver as tried; return the calls to the others."""
-    others = [call for call in calls if call.webhook_id != silent.webhook_id]
-    _give_back([call for call in calls if call.webhook_id == silent.webhook_id], using)
-    now = database_now(using)
-    due = WebhookCall.objects.using(using).filter(
-        webhook=silent.webhook_id, next_attempt_at__lte=now
-    )
-    for attempts in reversed(range(ATTEMPTS_MAX)):  # so that none is counted twice
-        due.filter(attempts=attempts).update(
-            attempts=attempts + 1,
-            reply_code=None,
-            detail=f"not tried, since another call got no answer: {silent.detail}",
-            next_attempt_at=_next_attempt(attempts + 1, now),
-        )
-    return others
-
-
-def _next_attempt(attempts: int, now: dt.datetime) -> dt.datetime | None:
-    if attempts >= ATTEMPTS_MAX:
-        return None
-    return now + dt.timedelta(seconds=wait_after(attempts))
 
 
 def wait_after(attempts: int) -> float:
@@ -131,32 +98,18 @@ def _post(call: WebhookCall) -> tuple[int, str]:
     body = call.body.encode()
     path = (url.path or "/") + (f"?{url.query}" if url.query else "")
     try:
-        connection.connect()
-        with _deadline(connection.sock):
-            connection.request("POST", path, body, headers_of(call, body, dt.datetime.now(dt.UTC)))
-            answer = connection.getresponse()
+        connection.request("POST", path, body, headers_of(call, body, dt.datetime.now(dt.UTC)))
+        answer = connection.getresponse()
     finally:
         connection.close()
     return answer.status, f"{answer.status} {answer.reason}"
-
-
-@contextmanager
-def _deadline(sock: socket.socket) -> Iterator[None]:
-    """Break off what takes too long in all: each byte of a slow answer would renew a timeout."""
-    timer = threading.Timer(2 * PATIENCE, sock.shutdown, [socket.SHUT_RDWR])
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
 
 
 def headers_of(call: WebhookCall, body: bytes, now: dt.datetime) -> dict[str, str]:
     """Sign a call: who knows the secret can tell that it is ours, whole and fresh."""
     name, moment = f"call_{call.pk}", str(int(now.timestamp()))
     signed = f"{name}.{moment}.".encode() + body
-    digest = hmac.digest(call.webhook.key, signed, hashlib.sha256)
+    digest = hmac.digest(call.webhook.secret.encode(), signed, hashlib.sha256)
     return {
         "Content-Type": "application/json",
         "User-Agent": "outbox",
