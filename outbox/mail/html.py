@@ -7,6 +7,7 @@ It does not rely on the page's CSP or on the frame's sandbox; those come on top.
 
 import base64
 import re
+from collections import Counter
 from collections.abc import Mapping
 from urllib.parse import unquote, urlsplit
 
@@ -108,9 +109,17 @@ def clean_for_preview(html: str, cid_map: Mapping[str, tuple[str, bytes]]) -> tu
 
     `cid_map` goes from content id, bare, to content type and bytes.
     """
+    cleaned, hosts = _for_preview(html, cid_map)
+    return cleaned, sorted(hosts)
+
+
+def remote_content(html: str) -> Counter[str]:
+    """Count by host what showing the HTML as it came would fetch."""
+    return _for_preview(html, {})[1]
+
+
+def _for_preview(html: str, cid_map: Mapping[str, tuple[str, bytes]]) -> tuple[str, Counter[str]]:
     preview = _Preview(cid_map)
-    for remote in _REMOTE.findall(html[:MAX_HTML]):
-        preview.note_host(remote)
     cleaned = nh3.clean(
         well_nested(html, _TAGS),
         tags=_TAGS,
@@ -122,14 +131,22 @@ def clean_for_preview(html: str, cid_map: Mapping[str, tuple[str, bytes]]) -> tu
         set_tag_attribute_values={"a": {"target": "_blank"}},
         link_rel="noopener noreferrer nofollow",
     )
-    return cleaned, sorted(preview.hosts)
+    written = Counter(filter(None, map(_host, _REMOTE.findall(html[:MAX_HTML]))))
+    return cleaned, written | preview.hosts  # a picture is found both ways: the larger count
+
+
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
 
 
 class _Preview:
     """What one preview puts in, and what it leaves out."""
 
     def __init__(self, cid_map: Mapping[str, tuple[str, bytes]]) -> None:
-        self.hosts: set[str] = set()
+        self.hosts: Counter[str] = Counter()
         self._cid_map = cid_map
         self._room = _MAX_PICTURES
 
@@ -143,17 +160,10 @@ class _Preview:
                 return None if value.lower().startswith(("cid:", "data:")) else value
         return value
 
-    def note_host(self, url: str) -> None:
-        try:
-            host = urlsplit(url).hostname
-        except ValueError:
-            return
-        if host:
-            self.hosts.add(host)
-
     def _picture(self, url: str) -> str | None:
         if not url.lower().startswith(("cid:", "data:")):
-            self.note_host(url)
+            if host := _host(url):
+                self.hosts[host] += 1
             return None
         if _DATA_PICTURE.fullmatch(url):
             return url

@@ -67,7 +67,7 @@ def well_nested(html: str, tags: Set[str]) -> str:
     """Write the HTML anew with the given tags only, each closed; other tags leave their text."""
     nest = _Nest()
     pieces: list[str] = []
-    for close, tag, rest in _tokens(html[:MAX_HTML]):
+    for close, tag, rest in tokens(html):
         if not tag:
             pieces.append(rest.replace("<", "&lt;").replace(">", "&gt;"))
         elif tag not in tags:
@@ -75,13 +75,14 @@ def well_nested(html: str, tags: Set[str]) -> str:
         elif close:
             pieces.extend(nest.close(tag))
         else:
-            pieces.extend(nest.open(tag, _attributes(rest)))
+            pieces.extend(nest.open(tag, _written(rest)))
     pieces.extend(nest.close_all())
     return "".join(pieces)
 
 
-def _tokens(html: str) -> Iterator[tuple[str, str, str]]:
-    """Yield ("" or "/", tag, attributes), or ("", "", text)."""
+def tokens(html: str) -> Iterator[tuple[str, str, str]]:
+    """Yield ("" or "/", tag, attributes), or ("", "", text), of the first MAX_HTML characters."""
+    html = html[:MAX_HTML]
     position = 0
     while match := _TOKEN.match(html, position):
         position = match.end()
@@ -95,8 +96,8 @@ def _tokens(html: str) -> Iterator[tuple[str, str, str]]:
             yield "", "", match["text"]
 
 
-def _attributes(text: str) -> str:
-    """Write each attribute once, in double quotes; entities stay as they are."""
+def attributes(text: str) -> dict[str, str]:
+    """Read the attributes of a tag, the first of each name; entities stay as they are."""
     found: dict[str, str] = {}
     for match in _NAME_AND_VALUE.finditer(text):
         name = match[1].lower()
@@ -104,6 +105,12 @@ def _attributes(text: str) -> str:
             found.setdefault(name, match[2] or match[3] or match[4] or "")
         if len(found) == MAX_ATTRIBUTES:
             break
+    return found
+
+
+def _written(text: str) -> str:
+    """Write each attribute once, in double quotes."""
+    found = attributes(text)
     return "".join(f' {name}="{_quotable(value)}"' for name, value in found.items())
 
 

@@ -110,6 +110,13 @@ def complete(source: bytes, *, date: datetime, message_id: str) -> bytes:
     return source
 
 
+def longest_line(source: bytes) -> tuple[int, int]:
+    """Return the bytes and the number, from 1, of the first of the longest lines."""
+    lengths = [len(line) for line in source.split(b"\r\n")]
+    longest = max(lengths)
+    return longest, lengths.index(longest) + 1
+
+
 def strip_bcc(source: bytes) -> bytes:
     """Take the Bcc and Resent-Bcc fields out of a normalised source (RFC 5322 3.6.3)."""
     head = _head(source)

@@ -33,6 +33,7 @@ def addresses(shown: dict[str, Message]) -> dict[str, str]:
         "message-headers": f"{partial}?show=headers",
         "message-source": f"{partial}?show=raw",
         "message-files": f"{partial}?show=parts",
+        "message-checks": f"{pages['message-letter']}?show=checks",
         "outbox": reverse("outbox:list"),
         "sent": reverse("outbox:folder", args=["sent"]),
         "drafts": reverse("outbox:folder", args=["drafts"]),

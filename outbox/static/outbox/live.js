@@ -23,6 +23,7 @@ document.addEventListener("htmx:afterSwap", () => {
     const details = document.getElementById(id);
     if (details) details.open = open;
   }
+  showCurrent();
   announce();
 });
 
@@ -43,8 +44,14 @@ function announce() {
   if (voice && sentence && sentence !== said) voice.textContent = said = sentence;
 }
 
-// The folder in sight: on a narrow screen the strip of folders scrolls.
-document.querySelector(".folders [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+// The folder and the tab in sight: on a narrow screen their strips scroll.
+function showCurrent() {
+  for (const strip of document.querySelectorAll(".folders, .tabs")) {
+    const current = strip.querySelector("[aria-current]");
+    if (current) strip.scrollLeft = current.offsetLeft - (strip.clientWidth - current.offsetWidth) / 2;
+  }
+}
+showCurrent();
 
 // A link to an attempt opens it.
 function openTarget() {

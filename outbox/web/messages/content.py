@@ -19,6 +19,7 @@ TABS: dict[str, str | Promise] = {
     "headers": gettext_lazy("Headers"),
     "raw": gettext_lazy("Source"),
     "parts": pgettext_lazy("of a mail", "Attachments"),
+    "checks": gettext_lazy("Checks"),
 }
 HTML_TABS = frozenset({"preview", "html"})  # of no use where there is none
 TEXT_SHOWN = 100_000  # characters

@@ -8,6 +8,7 @@ from django.views.decorators.http import require_safe
 
 from outbox.models import Folder, Message
 from outbox.models.message import MessageQuerySet
+from outbox.web.messages.checks import read_checks
 from outbox.web.messages.content import Content
 from outbox.web.messages.folders import read_page
 from outbox.web.messages.listing import NOTHING_NEW
@@ -82,8 +83,10 @@ def _page(request: PersonRequest, mail: Message) -> MessagePage:
 
 
 def _content(request: PersonRequest, mail: Message, tab: str) -> dict[str, Any]:
+    content = Content(mail, tab)
     return {
-        "content": Content(mail, tab),
+        "content": content,
+        "checks": read_checks(content) if content.tab == "checks" else [],
         "preview_address": preview_address(mail, request.user),
         "papers": PAPERS,
         "sandbox": SANDBOX,

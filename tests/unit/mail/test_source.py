@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outbox.mail.source import SourceError, complete, normalise, strip_bcc, validate_source
+from outbox.mail.source import (
+    SourceError,
+    complete,
+    longest_line,
+    normalise,
+    strip_bcc,
+    validate_source,
+)
 
 HEAD = b"From: a@x.org\nDate: Sun, 1 Mar 2026 12:30:00 +0100\nMessage-ID: <1@x.org>\n"
 
@@ -179,3 +186,7 @@ def test_any_bytes_are_taken_or_refused(data: bytes) -> None:
     except SourceError:
         return
     assert facts.longest_line <= 998
+
+
+def test_it_finds_the_longest_line() -> None:
+    assert longest_line(b"a: b\r\n\r\n12345\r\n54321\r\n1\r\n") == (5, 3)
