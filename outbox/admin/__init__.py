@@ -1,6 +1,7 @@
 """The admin: staff see everything here and change nothing but through `outbox.api`.
 
-Accounts are the exception, since they are settings. No list counts a table or loads a body.
+Accounts, templates and webhooks are the exception, since they are settings. No list counts a table
+or loads a body.
 """
 
 from outbox.admin.accounts import AccountAdmin
@@ -8,6 +9,8 @@ from outbox.admin.attempts import AttemptAdmin
 from outbox.admin.messages import MessageAdmin
 from outbox.admin.recipients import RecipientAdmin
 from outbox.admin.routes import DestinationAdmin, WorkerAdmin
+from outbox.admin.templates import TemplateAdmin
+from outbox.admin.webhooks import WebhookAdmin, WebhookCallAdmin
 
 __all__ = [
     "AccountAdmin",
@@ -15,5 +18,8 @@ __all__ = [
     "DestinationAdmin",
     "MessageAdmin",
     "RecipientAdmin",
+    "TemplateAdmin",
+    "WebhookAdmin",
+    "WebhookCallAdmin",
     "WorkerAdmin",
 ]

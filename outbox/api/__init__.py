@@ -35,6 +35,7 @@ from outbox.api.routes import account_named, close_circuit, default_account
 from outbox.api.sending import asend, send
 from outbox.api.status import RouteHeld, StatusReport, WorkerSeen, status
 from outbox.api.undo import take_back
+from outbox.api.webhooks import call_again
 from outbox.delivery.probe import ProbeReport, ProbeStep, probe
 from outbox.mail.mime import AttachmentPart
 from outbox.models import Template
@@ -73,6 +74,7 @@ __all__ = [
     "asettle",
     "attach",
     "begun_on",
+    "call_again",
     "cancel",
     "close_circuit",
     "default_account",

@@ -6,6 +6,7 @@ Who makes the calls, and when again, is `delivery`'s business.
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,7 @@ from outbox.models.clock import database_now
 from outbox.models.message import Message
 from outbox.models.states import State
 
+BASE64_MARK = "whsec_"  # begins a secret whose rest is the key's bytes (Standard Webhooks)
 _REMEMBERED_FOR = 5.0  # seconds: no delivery asks for every mail who wants to hear of it
 
 
@@ -50,12 +52,20 @@ class Webhook(models.Model):
 
     @property
     def secret(self) -> str:
-        """The key that calls are signed with. Raises SecretUnreadableError."""
+        """What calls are signed with. Raises SecretUnreadableError."""
         return secrets.decrypt(self.secret_encrypted)
 
     @secret.setter
     def secret(self, plain: str) -> None:
         self.secret_encrypted = secrets.encrypt(plain)
+
+    @property
+    def key(self) -> bytes:
+        """The secret as bytes. Raises SecretUnreadableError, and ValueError for bad Base64."""
+        plain = self.secret
+        if plain.startswith(BASE64_MARK):
+            return base64.b64decode(plain.removeprefix(BASE64_MARK), validate=True)
+        return plain.encode()
 
 
 class WebhookCall(models.Model):

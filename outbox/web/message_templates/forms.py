@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
@@ -62,14 +63,19 @@ class TemplateForm(TemplateModelForm):
             raise forms.ValidationError(str(error)) from error
 
     def clean(self) -> dict[str, Any] | None:
-        """Compile each part by itself, so that a mistake is told where it stands."""
-        for part in PARTS:
-            words = {part: self.cleaned_data.get(part, "")}
-            if _OPEN.search(_CLOSED.sub("", words[part])):
-                self.add_error(part, _("A placeholder in it is not closed on the same line."))
-                continue
-            try:
-                api.mould(Template(owner=self.person, name=part, **words))
-            except InvalidMailError as error:
-                self.add_error(part, str(error.__cause__ or error))
+        for part, why in mistakes(self.cleaned_data, owner=self.person):
+            self.add_error(part, why)
         return super().clean()
+
+
+def mistakes(words: Mapping[str, Any], *, owner: User | None) -> Iterator[tuple[str, str]]:
+    """Compile each part by itself, so that a mistake is told where it stands."""
+    for part in PARTS:
+        text = words.get(part, "")
+        if _OPEN.search(_CLOSED.sub("", text)):
+            yield part, _("A placeholder in it is not closed on the same line.")
+            continue
+        try:
+            api.mould(Template(owner=owner, name=part, **{part: text}))
+        except InvalidMailError as error:
+            yield part, str(error.__cause__ or error)
