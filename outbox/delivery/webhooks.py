@@ -1,7 +1,8 @@
 """Webhooks: make the calls that are due, signed, and again later where they were not taken.
 
 A call is taken when the answer is 2xx; nothing else in it is read. The signature is that of
-Standard Webhooks. A slow or dead receiver delays other calls a little, and mail not at all: this
+Standard Webhooks. A receiver that does not answer is not asked again for each call that is due to
+it: they all wait as if it had been. So it delays other calls a little, and mail not at all: this
 runs in a task of its own.
 """
 
@@ -11,7 +12,11 @@ import hashlib
 import hmac
 import http.client
 import logging
+import socket
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 from django.db import transaction
@@ -22,8 +27,8 @@ from outbox.models.clock import database_now
 from outbox.models.secrets import SecretUnreadableError
 
 logger = logging.getLogger(__name__)
-PATIENCE = 10.0  # seconds for a receiver, each for connecting and for its answer
-ATTEMPTS_MAX = 12  # over about a day and a half
+PATIENCE = 10.0  # seconds for a receiver to say anything; for all of its answer, twice that
+ATTEMPTS_MAX = 12  # over 27 hours
 ROUND_FOR = 60.0  # seconds after which a round begins no further call
 _AT_ONCE = 50
 _LEASE = dt.timedelta(minutes=5)  # longer than a round can take
@@ -42,15 +47,12 @@ def call_due(using: str | None = None) -> int:
     calls = _claim(using)
     over_at = time.monotonic() + ROUND_FOR
     made = 0
-    for call in calls:
-        if time.monotonic() > over_at:
-            break
-        _make(call, using)
+    while calls and time.monotonic() < over_at:
+        call = calls.pop(0)
         made += 1
-    left = [call.pk for call in calls[made:]]
-    if left:
-        now = database_now(using)
-        WebhookCall.objects.using(using).filter(pk__in=left).update(next_attempt_at=now)
+        if not _make(call, using):
+            calls = _pass_over(call, calls, using)
+    _give_back(calls, using)
     return made
 
 
@@ -66,7 +68,13 @@ def _claim(using: str) -> list[WebhookCall]:
     return list(mine.select_related("webhook").order_by("pk"))
 
 
-def _make(call: WebhookCall, using: str) -> None:
+def _give_back(calls: list[WebhookCall], using: str) -> None:
+    mine = WebhookCall.objects.using(using).filter(pk__in=[call.pk for call in calls])
+    mine.update(next_attempt_at=database_now(using))
+
+
+def _make(call: WebhookCall, using: str) -> bool:
+    """Make a call and write down what came of it; False: no answer came."""
     try:
         code, detail = _post(call)
     except (OSError, http.client.HTTPException, SecretUnreadableError, ValueError) as error:
@@ -74,16 +82,41 @@ def _make(call: WebhookCall, using: str) -> None:
     now = database_now(using)
     is_taken = code is not None and 200 <= code < 300  # noqa: PLR2004  # what HTTP calls success
     call.attempts += 1
-    wait = None if is_taken or call.attempts >= ATTEMPTS_MAX else wait_after(call.attempts)
+    call.detail = detail
     WebhookCall.objects.using(using).filter(pk=call.pk).update(
         attempts=call.attempts,
         reply_code=code,
         detail=detail,
         taken_at=now if is_taken else None,
-        next_attempt_at=None if wait is None else now + dt.timedelta(seconds=wait),
+        next_attempt_at=None if is_taken else _next_attempt(call.attempts, now),
     )
-    if not is_taken and wait is None:
+    if not is_taken and call.attempts >= ATTEMPTS_MAX:
         logger.warning("%s was given up after %d attempts: %s", call, call.attempts, detail)
+    return code is not None
+
+
+def _pass_over(silent: WebhookCall, calls: list[WebhookCall], using: str) -> list[WebhookCall]:
+    """Count all that is due to a silent receiver as tried; return the calls to the others."""
+    others = [call for call in calls if call.webhook_id != silent.webhook_id]
+    _give_back([call for call in calls if call.webhook_id == silent.webhook_id], using)
+    now = database_now(using)
+    due = WebhookCall.objects.using(using).filter(
+        webhook=silent.webhook_id, next_attempt_at__lte=now
+    )
+    for attempts in reversed(range(ATTEMPTS_MAX)):  # so that none is counted twice
+        due.filter(attempts=attempts).update(
+            attempts=attempts + 1,
+            reply_code=None,
+            detail=f"not tried, since another call got no answer: {silent.detail}",
+            next_attempt_at=_next_attempt(attempts + 1, now),
+        )
+    return others
+
+
+def _next_attempt(attempts: int, now: dt.datetime) -> dt.datetime | None:
+    if attempts >= ATTEMPTS_MAX:
+        return None
+    return now + dt.timedelta(seconds=wait_after(attempts))
 
 
 def wait_after(attempts: int) -> float:
@@ -98,18 +131,40 @@ def _post(call: WebhookCall) -> tuple[int, str]:
     body = call.body.encode()
     path = (url.path or "/") + (f"?{url.query}" if url.query else "")
     try:
-        connection.request("POST", path, body, headers_of(call, body, dt.datetime.now(dt.UTC)))
-        answer = connection.getresponse()
+        connection.connect()
+        with _deadline(connection.sock):
+            connection.request("POST", path, body, headers_of(call, body, dt.datetime.now(dt.UTC)))
+            answer = connection.getresponse()
     finally:
         connection.close()
     return answer.status, f"{answer.status} {answer.reason}"
+
+
+@contextmanager
+def _deadline(sock: socket.socket) -> Iterator[None]:
+    """Break off what takes too long in all: each byte of a slow answer would renew a timeout."""
+    is_over = threading.Event()
+
+    def end() -> None:
+        is_over.set()
+        sock.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(2 * PATIENCE, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+    if is_over.is_set():  # half an answer may look like a whole one
+        raise TimeoutError(f"no whole answer within {2 * PATIENCE:g} s")
 
 
 def headers_of(call: WebhookCall, body: bytes, now: dt.datetime) -> dict[str, str]:
     """Sign a call: who knows the secret can tell that it is ours, whole and fresh."""
     name, moment = f"call_{call.pk}", str(int(now.timestamp()))
     signed = f"{name}.{moment}.".encode() + body
-    digest = hmac.digest(call.webhook.secret.encode(), signed, hashlib.sha256)
+    digest = hmac.digest(call.webhook.key, signed, hashlib.sha256)
     return {
         "Content-Type": "application/json",
         "User-Agent": "outbox",

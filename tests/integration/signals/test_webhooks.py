@@ -1,14 +1,17 @@
 """A program that is not Django hears what became of a mail: signed, and again until it listened."""
 
 import base64
+import contextlib
 import datetime as dt
 import hashlib
 import hmac
 import json
 import socket
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
+from typing import Any
 
 import pytest
 from django.db import transaction
@@ -18,8 +21,10 @@ from outbox.delivery import webhooks
 from outbox.delivery.sweep import sweep
 from outbox.models import Account, Recipient, State, Webhook, WebhookCall
 from outbox.models.webhook import forget_webhooks
+from tests.unit.docs.blocks import ROOT, blocks, run
 
 pytestmark = pytest.mark.django_db(transaction=True)
+HOW_TO = ROOT / "docs" / "how-to" / "webhooks.md"
 PAST = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 
 
@@ -103,6 +108,23 @@ def test_whoever_knows_the_secret_can_tell_that_it_is_ours(hook: Webhook, far: F
     assert abs(int(headers["webhook-timestamp"]) - dt.datetime.now(dt.UTC).timestamp()) < 60
 
 
+def test_who_checks_as_the_how_to_shows_believes_a_call_of_ours(hook: Webhook, far: Far) -> None:
+    hook.secret = secret = "whsec_" + base64.b64encode(b"between us").decode()
+    hook.save()
+    [shown] = [block for block in blocks(HOW_TO) if "def is_genuine" in block.text]
+    reader: dict[str, Any] = {}
+    run(shown, reader, HOW_TO.name)
+    send()
+    webhooks.call_due()
+
+    headers, body = far.heard[0]
+    is_genuine = reader["is_genuine"]
+    assert is_genuine(headers, body, secret)
+    assert not is_genuine(headers, body.replace(b"ann@", b"eve@"), secret)
+    assert not is_genuine(headers, body, "whsec_" + base64.b64encode(b"a guess").decode())
+    assert not is_genuine(headers, body, secret, now=time.time() + 600)
+
+
 def test_what_was_taken_is_not_told_again(hook: Webhook, far: Far) -> None:
     send()
 
@@ -143,6 +165,57 @@ def test_a_receiver_that_is_down_is_given_up_in_the_end(hook: Webhook) -> None:
     call = WebhookCall.objects.get()
     assert (call.next_attempt_at, call.taken_at) == (None, None)
     assert "ConnectionRefusedError" in call.detail
+
+
+def test_a_secret_of_standard_webhooks_is_the_bytes_it_stands_for(hook: Webhook) -> None:
+    hook.secret = "whsec_" + base64.b64encode(b"between us").decode()
+
+    assert hook.key == b"between us"
+
+
+def test_a_silent_receiver_is_asked_once_for_all_that_is_due_to_it(
+    hook: Webhook, far: Far, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhooks, "PATIENCE", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        dead = Webhook.objects.create(name="dead", url=url)
+        for _ in range(3):
+            send()
+        begun = time.monotonic()
+        made = webhooks.call_due()
+
+    assert made == 4, "each call to the one that answers, one to the other"
+    assert time.monotonic() - begun < 2
+    assert len(far.heard) == 3
+    calls = list(WebhookCall.objects.filter(webhook=dead))
+    assert [call.attempts for call in calls] == [1, 1, 1]
+    assert [call.detail.partition(",")[0] for call in calls][1:] == ["not tried"] * 2
+    assert webhooks.call_due() == 0, "it is left alone for a while"
+
+
+def test_an_answer_that_drips_is_broken_off(hook: Webhook, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(webhooks, "PATIENCE", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        hook.url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        hook.save()
+        Thread(target=drip, args=[listener], daemon=True).start()
+        send()
+        begun = time.monotonic()
+        webhooks.call_due()
+
+    assert time.monotonic() - begun < 2
+    assert WebhookCall.objects.get().reply_code is None
+
+
+def drip(listener: socket.socket) -> None:
+    """Answer with a byte in time, again and again."""
+    connection, _ = listener.accept()
+    with connection, contextlib.suppress(OSError):
+        connection.sendall(b"HTTP/1.1 200 OK\r\nX: ")
+        for _ in range(100):
+            connection.sendall(b"x")
+            time.sleep(0.1)
 
 
 def test_waits_grow_up_to_six_hours() -> None:
