@@ -1,37 +1,49 @@
-"""Encrypt every stored password anew with the first of OUTBOX["SECRET_KEYS"]."""
+"""Encrypt every stored secret anew with the first of OUTBOX["SECRET_KEYS"]."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
 from outbox.conf import get_conf
-from outbox.models import Account
+from outbox.models import Account, Webhook
 from outbox.models.secrets import SecretUnreadableError, rotate
 
 
 class Command(BaseCommand):
     help = (
-        "Encrypt every stored password anew with the first of the secret keys. "
-        "Afterwards the older keys may be taken out of the setting."
+        "Encrypt every stored password, and every webhook's secret, anew with the first of the "
+        "secret keys. Afterwards the older keys may be taken out of the setting."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        accounts = Account.objects.using(get_conf().database).exclude(secret_encrypted="")
-        unreadable = [str(account) for account in accounts.iterator() if not _rotate(account)]
-        self.stdout.write(f"Encrypted anew: {accounts.count() - len(unreadable)}.")
+        rotated, unreadable = 0, []
+        for holder in _holders(get_conf().database):
+            if _rotate(holder):
+                rotated += 1
+            else:
+                unreadable.append(str(holder))
+        self.stdout.write(f"Encrypted anew: {rotated}.")
         if unreadable:
             names = ", ".join(unreadable)
-            raise CommandError(f"No key opens the password of: {names}. Enter it again.")
+            raise CommandError(f"No key opens the secret of: {names}. Enter it again.")
 
 
-def _rotate(account: Account) -> bool:
-    """Guarded by the old text, so that a password saved meanwhile is not overwritten."""
+def _holders(using: str) -> Iterator[Account | Webhook]:
+    yield from Account.objects.using(using).exclude(secret_encrypted="").iterator()
+    yield from Webhook.objects.using(using).exclude(secret_encrypted="").iterator()
+
+
+def _rotate(holder: Account | Webhook) -> bool:
+    """Guarded by the old text, so that a secret saved meanwhile is not overwritten."""
     try:
-        renewed = rotate(account.secret_encrypted)
+        renewed = rotate(holder.secret_encrypted)
     except SecretUnreadableError:
         return False
-    same = Account.objects.using(account._state.db).filter(
-        pk=account.pk, secret_encrypted=account.secret_encrypted
+    same = (
+        type(holder)
+        ._default_manager.using(holder._state.db)
+        .filter(pk=holder.pk, secret_encrypted=holder.secret_encrypted)
     )
     same.update(secret_encrypted=renewed)
     return True

@@ -1,4 +1,4 @@
-"""`outbox_rotate_secrets` encrypts every password with the newest key, so that old keys can go."""
+"""`outbox_rotate_secrets` encrypts every secret with the newest key, so that old keys can go."""
 
 from io import StringIO
 
@@ -7,7 +7,7 @@ from cryptography.fernet import Fernet
 from django.conf import LazySettings
 from django.core.management import CommandError, call_command
 
-from outbox.models import Account
+from outbox.models import Account, Webhook
 
 pytestmark = pytest.mark.django_db
 
@@ -35,13 +35,17 @@ def test_afterwards_the_old_key_is_not_needed(settings: LazySettings) -> None:
     use(settings, OLD)
     made = account("shop", "swordfish")
     account("without a password", "")
+    hook = Webhook(name="the warehouse", url="https://warehouse.example.com/")
+    hook.secret = "between us"
+    hook.save()
 
     use(settings, NEW, OLD)
-    assert rotate() == "Encrypted anew: 1.\n"
+    assert rotate() == "Encrypted anew: 2.\n"
 
     use(settings, NEW)
     made.refresh_from_db()
-    assert made.secret == "swordfish"
+    hook.refresh_from_db()
+    assert (made.secret, hook.secret) == ("swordfish", "between us")
 
 
 def test_what_no_key_opens_is_named_and_left_alone(settings: LazySettings) -> None:
