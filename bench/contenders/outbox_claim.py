@@ -16,8 +16,8 @@ from outbox.models import Destination  # noqa: E402
 def main() -> None:
     rounds = int(sys.argv[1])
     destination = Destination.objects.get()
-    worker = lease.register("bench", "default")
     wait_for_signal()
+    worker = lease.register("bench", "default")  # its lease is not renewed
     took = []
     sender = 0
     for _ in range(rounds):

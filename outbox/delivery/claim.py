@@ -46,7 +46,10 @@ _ATTEMPT = (
     ),
 )
 _NO_TEXTS = ("",) * 12
-
+_HOLDS_ITS_LEASE = (
+    "EXISTS (SELECT 1 FROM outbox_worker w "
+    "WHERE w.id = %s AND w.ended_at IS NULL AND w.lease_until > {now})"
+)
 
 _MAIL = """
 SELECT m.id, m.envelope_sender, m.recipient_count, m.on_uncertain, a.on_uncertain,
@@ -115,8 +118,9 @@ def claim(
 ) -> list[Job]:
     """Take up to `limit` due recipients; return them as jobs, each a message, source included.
 
-    `after_sender` is the sender served last: the next one in order has the first turn. Raises
-    ClaimInDoubtError when the connection was lost while the claim was being committed.
+    `after_sender` is the sender served last: the next one in order has the first turn. A worker
+    whose lease is over gets none, though it may not know yet. Raises ClaimInDoubtError when the
+    connection was lost while the claim was being committed.
     """
     jobs: list[Job] = []
     try:
@@ -150,7 +154,11 @@ def _open_attempts(
             (batch[0][1], worker_id, now, 0, batch[0][1] in repeated, *_NO_TEXTS)
             for batch in batches
         ],
+        guard=_HOLDS_ITS_LEASE,
+        guarded_by=[worker_id],
     )
+    if not attempt_ids:
+        return []  # the guard refused
     update_rows(
         using,
         "outbox_recipient",

@@ -64,7 +64,7 @@ def update_rows(
         f"UPDATE {table} AS t SET {assignments} FROM {source} WHERE {where} "  # noqa: S608  # names are ours
         f"RETURNING {returning}"
     )
-    return [row[0] for row in _fetch(using, sql, text)]
+    return [row[0] for row in fetch(using, sql, [text])]
 
 
 def _new_value(column: Column) -> str:
@@ -78,12 +78,16 @@ def insert_rows(
     rows: Sequence[Sequence[Any]],
     *,
     now_for: Collection[str] = (),
+    guard: str = "true",
+    guarded_by: Sequence[Any] = (),
     behind: str = "",
 ) -> list[int]:
     """Insert `rows`, each in the order of `columns`; return their new ids in the rows' order.
 
-    A column of `now_for` whose value is None gets the database's present time. `behind` is SQL of
-    ours that follows, such as what happens on a conflict.
+    A column of `now_for` whose value is None gets the database's present time, which `{now}` stands
+    for in the `guard`: a condition, with parameters, without which nothing is inserted. It must not
+    speak of the rows, or they might be joined out of order. `behind` is SQL that follows, such as
+    what happens on a conflict. Both are ours, never anybody's input.
     """
     if not rows:
         return []
@@ -96,17 +100,17 @@ def insert_rows(
     )
     # The WHERE keeps SQLite from reading a join into the statement's end.
     sql = (
-        f"INSERT INTO {table} ({names}) SELECT {chosen} FROM {source} WHERE true {behind} "  # noqa: S608  # names are ours
-        "RETURNING id"
+        f"INSERT INTO {table} ({names}) SELECT {chosen} FROM {source} "  # noqa: S608  # names are ours
+        f"WHERE {guard.format(now=now)} {behind} RETURNING id"
     )
     # Both databases number the rows in the order in which they are inserted.
-    return sorted(row[0] for row in _fetch(using, sql, text))
+    return sorted(row[0] for row in fetch(using, sql, [text, *guarded_by]))
 
 
 def select_rows(using: str, sql: str, rows: Sequence[Sequence[Any]]) -> list[tuple[Any, ...]]:
     """Run a query of ours that joins `{values}`, the given rows of one id each, named `v`."""
     source, text = _values(using, (_ID,), rows)
-    return _fetch(using, sql.format(values=source), text)
+    return fetch(using, sql.format(values=source), [text])
 
 
 def insert_blobs(using: str, table: str, rows: Sequence[tuple[int, bytes, str]]) -> None:
@@ -185,10 +189,6 @@ def as_json(value: Any, adapt: Callable[[Any], Any] = _iso) -> str:
     if not text.isascii():
         text = text.encode("utf-8", "replace").decode()
     return text
-
-
-def _fetch(using: str, sql: str, text: str) -> list[tuple[Any, ...]]:
-    return fetch(using, sql, [text])
 
 
 def _run_prepared(

@@ -113,6 +113,20 @@ def claimed(message: Message, worker: Worker | None = None) -> Job:
     return job
 
 
+def left_behind(message: Message) -> Job:
+    """Claim the recipients of this message as a worker that has died since."""
+    worker = a_worker()
+    job = claimed(message, worker)
+    let_die(worker)
+    return job
+
+
+def let_die(worker: Worker) -> None:
+    """Let its lease be over, as if it had been silent for so long."""
+    past = database_now(USING) - dt.timedelta(seconds=1)
+    Worker.objects.filter(pk=worker.pk).update(lease_until=past)
+
+
 def deliver() -> None:
     """Run an engine until nothing is due."""
     Engine(until_empty=True).run()

@@ -17,6 +17,7 @@ from tests.integration.delivery.desk import (
     a_worker,
     account,
     account_at,
+    claim_due,
     destination,
     last_attempt,
     queue,
@@ -93,6 +94,22 @@ def test_a_worker_cut_off_from_the_database_stops_by_its_own_clock(settings: Laz
     held = lease.register("", USING)
     until(lambda: not held.held, "it knew by itself", within=1)
     assert not held.lost  # nobody said so yet
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("is_swept", [False, True], ids=["lapsed", "swept"])
+def test_a_worker_whose_lease_is_over_claims_nothing(is_swept: bool) -> None:
+    """It learns of its end at its next heartbeat; until then the claim itself refuses."""
+    sender = account()
+    message = queue(sender)
+    late, other = a_worker(lease_for=-1), a_worker()
+    if is_swept:
+        sweep(USING)
+    assert claim_due(sender, late) == []
+    assert states(message) == [State.QUEUED]
+    assert not Attempt.objects.exists()
+    [job] = claim_due(sender, other)
+    assert Attempt.objects.get(pk=job.attempt_id).worker == other
 
 
 @pytest.mark.django_db

@@ -35,6 +35,7 @@ from tests.integration.delivery.desk import (
     claim_due,
     claimed,
     last_attempt,
+    left_behind,
     queue,
     queue_many,
     refusing,
@@ -86,7 +87,7 @@ def test_a_cancel_after_the_mark_is_too_late() -> None:
 def test_the_mark_is_refused_after_a_sweep() -> None:
     """Protocol item 98: a worker that lost its mail sends no dot."""
     message = queue(account())
-    job = claimed(message, a_worker(lease_for=-1))
+    job = left_behind(message)
     sweep(USING)
     assert states(message) == [State.DEFERRED]
     mark = Mark(attempt_id=job.attempt_id)
@@ -97,7 +98,7 @@ def test_the_mark_is_refused_after_a_sweep() -> None:
 def test_a_result_that_comes_after_a_sweep_changes_no_state_but_is_kept() -> None:
     """Protocol item 98."""
     message = queue(account())
-    job = claimed(message, a_worker(lease_for=-1))
+    job = left_behind(message)
     sweep(USING)
     late = ended(job, Verdict(state=State.FAILED, reply=Reply(550, "5.1.1", "5.1.1 no")))
     record.write([late], USING)
@@ -123,7 +124,7 @@ def test_a_late_reply_settles_the_uncertainty_its_attempt_caused(
     verdict: Verdict, state: State
 ) -> None:
     message = queue(account())
-    job = claimed(message, a_worker(lease_for=-1))
+    job = left_behind(message)
     record.write([Mark(attempt_id=job.attempt_id)], USING)
     sweep(USING)
     assert states(message) == [State.UNCERTAIN]
@@ -153,7 +154,7 @@ def test_the_message_s_status_is_rolled_up_from_each_state(state: State, number:
 
 def test_a_late_reply_settles_nothing_that_another_attempt_caused() -> None:
     message = queue(account())
-    old = claimed(message, a_worker(lease_for=-1))
+    old = left_behind(message)
     record.write([Mark(attempt_id=old.attempt_id)], USING)
     sweep(USING)
     api.settle_as_unsent(message)

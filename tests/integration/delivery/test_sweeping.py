@@ -28,6 +28,8 @@ from tests.integration.delivery.desk import (
     claimed,
     destination,
     last_attempt,
+    left_behind,
+    let_die,
     queue,
     queue_many,
     refusing,
@@ -45,7 +47,7 @@ def events() -> list[tuple[str, str, str]]:
 def test_what_a_dead_worker_had_not_marked_is_certainly_unsent() -> None:
     """Protocol item 97."""
     message = queue(account())
-    claimed(message, a_worker(lease_for=-1))
+    left_behind(message)
     assert sweep(USING) == Swept(lost=1)
     recipient = row(message)
     assert (recipient.state, recipient.attempts) == (State.DEFERRED, 1)
@@ -59,7 +61,7 @@ def test_what_a_dead_worker_had_not_marked_is_certainly_unsent() -> None:
 
 def test_what_it_had_marked_is_uncertain() -> None:
     message = queue(account())
-    job = claimed(message, a_worker(lease_for=-1))
+    job = left_behind(message)
     record.write([Mark(attempt_id=job.attempt_id)], USING)
     sweep(USING)
     recipient = row(message)
@@ -82,7 +84,7 @@ def test_the_message_s_policy_goes_before_the_account_s(
 ) -> None:
     sender = account(on_uncertain=on_account, resend_after=dt.timedelta(hours=1))
     message = queue(sender, on_uncertain=on_message)
-    job = claimed(message, a_worker(lease_for=-1))
+    job = left_behind(message)
     record.write([Mark(attempt_id=job.attempt_id)], USING)
     before = timezone.now()
     sweep(USING)
@@ -96,9 +98,8 @@ def test_the_message_s_policy_goes_before_the_account_s(
 def test_an_interval_beyond_the_calendar_keeps_no_mail_from_being_found() -> None:
     sender = account(on_uncertain="resend", resend_after=dt.timedelta(days=100_000_000))
     messages = queue_many(sender, 2)
-    worker = a_worker(lease_for=-1)
     for message in messages:
-        record.write([Mark(attempt_id=claimed(message, worker).attempt_id)], USING)
+        record.write([Mark(attempt_id=left_behind(message).attempt_id)], USING)
     sweep(USING)
     assert states() == [State.UNCERTAIN] * 2
 
@@ -191,7 +192,7 @@ def test_a_worker_whose_row_is_gone_held_mail_all_the_same() -> None:
 def test_a_second_sweep_finds_nothing_to_do() -> None:
     """Protocol item 99: whoever calls it, and how often, changes nothing."""
     message = queue(account())
-    claimed(message, a_worker(lease_for=-1))
+    left_behind(message)
     sweep(USING)
     before = list(Recipient.objects.values())
     assert sweep(USING) == Swept()
@@ -210,7 +211,9 @@ def test_each_transaction_is_bounded_and_all_is_found(monkeypatch: pytest.Monkey
         taken.append(count)
         count = sweeping.expire(USING)
     assert taken == [3, 3, 1]
-    claim_due(messages[0].account, a_worker(lease_for=-1))
+    worker = a_worker()
+    claim_due(messages[0].account, worker)
+    let_die(worker)
     assert sweep(USING).lost == 3
 
 
@@ -218,9 +221,8 @@ def test_a_row_that_cannot_be_changed_keeps_no_other_back() -> None:
     sender = account()
     messages = [queue(sender, f"bob{i}@example.net") for i in range(3)]
     queue(sender, "old@example.net", expires_after=dt.timedelta(seconds=-1))
-    dead = a_worker(lease_for=-1)
     for message in messages:
-        claimed(message, dead)
+        left_behind(message)
     with refusing("outbox_recipient", "NEW.address = 'bob1@example.net'"):
         sweep(USING)
         assert states() == [State.DEFERRED, State.SENDING, State.DEFERRED, State.EXPIRED]
