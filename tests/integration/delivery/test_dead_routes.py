@@ -186,7 +186,14 @@ def test_two_black_holes_do_not_slow_a_third_route(
 
     other work as well must tell a worker that goes on from one that waits a minute.
     """
-    settings.OUTBOX = settings.OUTBOX | {"GREETING_TIMEOUT": 60, "SHUTDOWN_FOR": 0}
+    patient = {
+        "GREETING_TIMEOUT": 60,
+        "COMMAND_TIMEOUT": 10,
+        "DATA_TIMEOUT": 10,
+        "BLOCK_TIMEOUT": 10,
+        "DOT_TIMEOUT": 10,
+    }
+    settings.OUTBOX = settings.OUTBOX | patient | {"SHUTDOWN_FOR": 0}
 
     def seconds_for(lab: FaultLab) -> float:
         messages = queue_many(account_at(lab), 150)
