@@ -115,6 +115,29 @@ def put_in_new(using: str, at_once: int) -> int:
     return len(found)
 
 
+def put_in_anew(using: str, at_once: int) -> Iterator[int]:
+    """Write every entry anew, and yield after each so many messages how many were looked at.
+
+    Each lot is a transaction of its own, so that mail goes on meanwhile.
+    """
+    SearchEntry.objects.using(using).filter(message__owner__isnull=True).delete()
+    owned = Message.objects.using(using).filter(owner__isnull=False).order_by("pk")
+    last = looked_at = 0
+    while keys := list(owned.filter(pk__gt=last).values_list("pk", flat=True)[:at_once]):
+        _put_in_what_stays(keys, using)
+        last = keys[-1]
+        looked_at += len(keys)
+        yield looked_at
+
+
+def _put_in_what_stays(message_ids: list[int], using: str) -> None:
+    """Write entries of messages that may be discarded while it does."""
+    with transaction.atomic(using=using):
+        there = Message.objects.using(using).filter(pk__in=message_ids).order_by("pk")
+        locked = there.select_for_update(no_key=True).values_list("pk", flat=True)
+        put_in(list(locked), using)
+
+
 def _entry(message: Message) -> SearchEntry:
     assert message.owner_id is not None
     owner = message.owner_id
