@@ -1,8 +1,8 @@
 """Django's mail API, queued: `send_mail` and `EmailMessage.send()` end as rows, not as a call.
 
 What is queued is what `EmailMessage.message()` gave, byte for byte with CRLF, less a Bcc header.
-A call is queued whole or not at all: every message of it is rendered and checked before the first
-row is written, and a bad header or address raises in the caller's stack, `fail_silently` or not.
+A call is queued whole or not at all: every message of it is rendered and checked before the rows
+are committed, and a bad header or address raises in the caller's stack, `fail_silently` or not.
 It never talks to a mail server and never reads a body as a template.
 """
 
@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache, partial
 from typing import Any
 
-from django.core.mail import EmailMessage
+from django.core.mail import EmailMessage, EmailMultiAlternatives
 from django.core.mail.backends.base import BaseEmailBackend
 from django.db import DatabaseError, connections, transaction
 from django.utils import timezone
@@ -76,19 +76,19 @@ class EmailBackend(BaseEmailBackend):
             return 0
         try:
             account = None if self.account is None else api.account_named(self.account)
-            self._queue([outgoing(message, account) for message in messages])
+            self._queue(_rendering(messages, account))
         except (DatabaseError, OSError):
             if not self.fail_silently:
                 raise
             return 0
         return len(messages)
 
-    def _queue(self, outgoing: Sequence[api.Outgoing]) -> None:
+    def _queue(self, mails: Iterable[api.Outgoing]) -> None:
         others = self._other_transactions()
         if others:
-            _once_committed({*others, get_conf().database}, partial(api.queue_ids, outgoing))
+            _once_committed({*others, get_conf().database}, partial(api.queue_ids, list(mails)))
         else:
-            api.queue_ids(outgoing)
+            api.queue_ids(mails)
 
     def _other_transactions(self) -> set[str]:
         conf = get_conf()
@@ -111,6 +111,17 @@ def _once_committed(aliases: Iterable[str], act: Callable[[], object]) -> None:
 
     for alias in sorted(waiting):
         transaction.on_commit(partial(committed, alias), using=alias)
+
+
+def _rendering(messages: Sequence[EmailMessage], account: Account | None) -> Iterable[api.Outgoing]:
+    """Render them: those of Django's own classes when it is their turn, while others are written.
+
+    A subclass may ask the database something, which is then amid a statement.
+    """
+    rendered = (outgoing(message, account) for message in messages)
+    if all(type(message) in (EmailMessage, EmailMultiAlternatives) for message in messages):
+        return rendered
+    return list(rendered)
 
 
 def outgoing(message: EmailMessage, account: Account | None) -> api.Outgoing:
@@ -250,6 +261,7 @@ def _envelope_sender(message: EmailMessage) -> str:
     return address
 
 
+@lru_cache(maxsize=256)  # one sender writes much of the mail
 def _mailbox(text: str, field: str) -> tuple[str, str]:
     """Return display name and addr-spec of one address. Raises InvalidMailError, a ValueError.
 

@@ -1,7 +1,8 @@
 """Queueing: finished mails become rows, all or none, inside the caller's transaction."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 
 from django.db import connections, transaction
 
@@ -27,7 +28,7 @@ def queue_ids(items: Iterable[Outgoing]) -> list[int]:
     Raises InvalidMailError for what can never be sent and NoAccountError, both with nothing
     queued. An item whose idempotency key is known gives back the earlier message's id.
     """
-    return queue_checked([check(item) for item in items]).ids
+    return queue_checked(map(check, items)).ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +39,20 @@ class Queued:
     known: int  # how many of them were queued earlier, under their idempotency keys
 
 
-def queue_checked(mails: Sequence[Checked]) -> Queued:
-    """Queue mails that were found sendable, as `queue_ids` does."""
+def queue_checked(mails: Iterable[Checked]) -> Queued:
+    """Queue mails that were found sendable, as `queue_ids` does.
+
+    Of many, the later ones are made while the database writes the earlier ones.
+    """
     using = get_conf().database
-    if not mails:
+    waiting = iter(mails)
+    first = list(islice(waiting, statement.AT_ONCE + 1))
+    if not first:
         return Queued([], 0)
-    if _needs_no_transaction(mails, using):
-        return _queue(mails, using)
+    if _needs_no_transaction(first, using):
+        return _queue(first, using)
     with transaction.atomic(using=using):
-        return _queue(mails, using)
+        return _queue(chain(first, waiting), using)
 
 
 def _needs_no_transaction(mails: Sequence[Checked], using: str) -> bool:
@@ -58,15 +64,25 @@ def _needs_no_transaction(mails: Sequence[Checked], using: str) -> bool:
     return statement.can_store(using) and statement.is_alone(mails)
 
 
-def _queue(mails: Sequence[Checked], using: str) -> Queued:
-    store = statement.store if statement.can_store(using) else store_by_table
-    stored = store(mails, using)
+def _queue(waiting: Iterable[Checked], using: str) -> Queued:
+    mails: list[Checked] = []
+    if statement.can_store(using):
+        stored = statement.store(_noted(waiting, mails), using)
+    else:
+        mails.extend(waiting)
+        stored = store_by_table(mails, using)
     new = [pk for pk in stored if pk is not None]
     tell_queued(new, using)
     bell.ring(using)
     if len(new) == len(mails):
         return Queued(new, 0)
     return Queued(_with_earlier(stored, mails, using), len(mails) - len(new))
+
+
+def _noted(waiting: Iterable[Checked], mails: list[Checked]) -> Iterator[Checked]:
+    for one in waiting:
+        mails.append(one)
+        yield one
 
 
 def _with_earlier(stored: Sequence[int | None], mails: Sequence[Checked], using: str) -> list[int]:

@@ -5,7 +5,8 @@ writes some while the next are put into words.
 """
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice
 from typing import Any
 
 from django.db import connections
@@ -24,7 +25,7 @@ from outbox.api.rows import (
 from outbox.models import SMARTHOST_KEY, State
 from outbox.models.bulk import as_json, fetch, fetch_each
 
-_AT_ONCE = 200  # mails in one statement, at most
+AT_ONCE = 200  # mails in one statement, at most
 _NO_ROUTES: Mapping[int | None, RouteIds] = {}
 
 # The mails of one statement. Without a route, or with a key that is known, a mail gives no row.
@@ -78,31 +79,43 @@ def can_store(using: str) -> bool:
 
 def is_alone(mails: Sequence[Checked]) -> bool:
     """Tell whether these mails are written whole or not at all even without a transaction."""
-    return len(mails) <= _AT_ONCE and not any(map(is_large, mails))
+    return len(mails) <= AT_ONCE and not any(map(is_large, mails))
 
 
-def store(mails: Sequence[Checked], using: str) -> list[int | None]:
+def store(mails: Iterable[Checked], using: str) -> list[int | None]:
     """Write the rows; return the ids in the mails' order, None where the key is known already.
 
     Outside a transaction it takes only what `is_alone`. Raises NoAccountError.
     """
     now = timezone.now()
-    groups = [mails[start : start + _AT_ONCE] for start in range(0, len(mails), _AT_ONCE)]
-    given = (_parameters(group, now) for group in groups)
-    answers = (
-        fetch_each(using, _STORE, given) if len(groups) > 1 else [fetch(using, _STORE, *given)]
-    )
+    groups: list[list[Checked]] = []
     ids: list[int | None] = []
-    for group, answer in zip(groups, answers, strict=True):
+    for group, answer in zip(groups, _write(_grouped(mails, groups), now, using), strict=True):
         rows = answer
         if any(destination is None for _, _, destination in rows):
             routes = routes_of(group)  # which makes them, and knows what no mark says
             rows = fetch(using, _STORE, _parameters(group, now, routes))
         ids += [pk for _, pk, _ in sorted(rows)]
-    store_large_sources(
-        [(pk, one) for pk, one in zip(ids, mails, strict=True) if pk is not None], using
-    )
+    stored = zip(ids, chain.from_iterable(groups), strict=True)
+    store_large_sources([(pk, one) for pk, one in stored if pk is not None], using)
     return ids
+
+
+def _grouped(mails: Iterable[Checked], groups: list[list[Checked]]) -> Iterator[list[Checked]]:
+    waiting = iter(mails)
+    while group := list(islice(waiting, AT_ONCE)):
+        groups.append(group)
+        yield group
+
+
+def _write(
+    groups: Iterator[list[Checked]], now: dt.datetime, using: str
+) -> Sequence[Sequence[tuple[Any, ...]]]:
+    first = next(groups)
+    if len(first) < AT_ONCE:
+        return [fetch(using, _STORE, _parameters(first, now))]
+    given = (_parameters(group, now) for group in chain([first], groups))
+    return fetch_each(using, _STORE, given)
 
 
 def _parameters(
@@ -110,10 +123,12 @@ def _parameters(
 ) -> list[Any]:
     items: list[dict[str, Any]] = []
     recipients: list[dict[str, Any]] = []
+    written = now.isoformat()  # once, not once a mail and column
     for number, one in enumerate(mails, start=1):
         record = message_record(one, now)
         if route := routes.get(account_key(one.item)):
             record["account_id"] = route.account_id
+        record |= dict.fromkeys(("created_at", "listed_at", "queued_at"), written)
         record["n"] = number
         record["sha256"] = one.facts.sha256
         record["urgency"] = one.item.urgency

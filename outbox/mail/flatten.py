@@ -1,7 +1,8 @@
-"""A message of the standard library written out, in half its time where its headers are plain.
+"""A message of the standard library written out, much faster where its headers are plain.
 
 The library puts every header value through an encoder and a folder. A short value of printable
-ASCII comes out as it went in, and most are such; whatever is not goes the library's way.
+ASCII comes out as it went in, and most are such; whatever is not goes the library's way. A body it
+writes line by line; here it is written at once.
 """
 
 import re
@@ -13,6 +14,7 @@ from typing import Any
 
 _PLAIN = re.compile(r"[!-~]+(?: [!-~]+)*")
 _FOLDED_AT = 78  # of Compat32
+_LINE_END = re.compile(r"\r\n?")
 
 
 def flatten(message: "Message[Any, Any]") -> bytes:
@@ -30,6 +32,10 @@ class _Generator(BytesGenerator):
             self._fp.write(f"{head}\n".encode("ascii"))  # type: ignore[attr-defined]  # as below
         else:
             super()._write_headers(message)  # type: ignore[misc]  # it is not in the stubs
+
+    def _write_lines(self, lines: str) -> None:
+        if lines:
+            self.write(_LINE_END.sub("\n", lines) if "\r" in lines else lines)
 
 
 def _is_plain(name: str, value: object) -> bool:

@@ -24,7 +24,9 @@ def visible(text: str) -> str:
 def snippet(text: str, length: int = 120) -> str:
     """Say in one line of at most `length` characters what the mail opens with."""
     opening = text[: length * 50].replace("\r\n", "\n")  # enough to get past a quoted block
-    own = _SIGNATURE.sub("", _QUOTED_LINE.sub("", opening))
+    own = _QUOTED_LINE.sub("", opening) if ">" in opening else opening
+    if "-- " in own:
+        own = _SIGNATURE.sub("", own)
     # Split first: on one line most texts have nothing to drop. Again behind it, since what was
     # dropped may have parted two blanks.
     line = visible(" ".join((own if own.strip() else opening).split()))

@@ -64,3 +64,11 @@ def test_what_is_not_plain_goes_the_library_s_way(value: Any) -> None:
     message["Subject"] = value
 
     assert flatten(message) == by_the_library(message)
+
+
+@given(st.text(st.sampled_from("ab.\r\n"), max_size=40))
+def test_any_body_comes_out_as_the_library_has_it(text: str) -> None:
+    message: Message[Any, Any] = Message()
+    message.set_payload(text)
+
+    assert flatten(message) == by_the_library(message)
