@@ -34,6 +34,7 @@ def addresses(shown: dict[str, Message]) -> dict[str, str]:
         "message-source": f"{partial}?show=raw",
         "message-files": f"{partial}?show=parts",
         "message-checks": f"{pages['message-letter']}?show=checks",
+        "message-changes": f"{partial}?show=changes",
         "outbox": reverse("outbox:list"),
         "sent": reverse("outbox:folder", args=["sent"]),
         "drafts": reverse("outbox:folder", args=["drafts"]),

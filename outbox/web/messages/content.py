@@ -20,6 +20,7 @@ TABS: dict[str, str | Promise] = {
     "raw": gettext_lazy("Source"),
     "parts": pgettext_lazy("of a mail", "Attachments"),
     "checks": gettext_lazy("Checks"),
+    "changes": gettext_lazy("Changes"),
 }
 HTML_TABS = frozenset({"preview", "html"})  # of no use where there is none
 TEXT_SHOWN = 100_000  # characters

@@ -14,6 +14,8 @@ from outbox.web.messages.folders import read_page
 from outbox.web.messages.listing import NOTHING_NEW
 from outbox.web.messages.page import MessagePage
 from outbox.web.messages.preview import PAPERS, SANDBOX, preview_address
+from outbox.web.messages.versions import Versions
+from outbox.web.numbers import number
 from outbox.web.person import PersonRequest, signed_in
 
 
@@ -87,6 +89,7 @@ def _content(request: PersonRequest, mail: Message, tab: str) -> dict[str, Any]:
     return {
         "content": content,
         "checks": read_checks(content) if content.tab == "checks" else [],
+        "versions": Versions(content, number(request.GET.get("with"))),
         "preview_address": preview_address(mail, request.user),
         "papers": PAPERS,
         "sandbox": SANDBOX,
