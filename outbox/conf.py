@@ -4,8 +4,9 @@ Each setting is a field below with its default and its meaning; an unknown key i
 misspelt name cannot be silently ignored.
 """
 
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import Field, dataclass, fields
 from functools import lru_cache
 from typing import Any
 
@@ -41,7 +42,7 @@ class Conf:
 
     lease_for: float = 30  # a worker that is silent for so long has lost its mail
     heartbeat_every: float = 5  # how often a worker says that it lives
-    sweep_every: float = 5  # how often beat has a worker sweep, where its schedule reads this
+    sweep_every: float = 5  # how often `outbox_deliver` sweeps; otherwise beat's schedule says
     poll_every: float = 1  # how often a worker's engine looks for due mail unrung
     claim_size: int = 100  # recipients taken in one claim, at most
     recipients_per_transaction: int = 50  # RCPT commands in one transaction, at most
@@ -106,16 +107,37 @@ def _read(kind: Any, text: str) -> Any:
 
 @lru_cache(maxsize=1)
 def get_conf() -> Conf:
-    """Return the settings in force. Raises ImproperlyConfigured on an unknown key."""
+    """Return the settings in force. Raises ImproperlyConfigured on what they cannot be."""
     given: dict[str, Any] = getattr(django_settings, "OUTBOX", {})
-    known = {field.name.upper(): field.name for field in fields(Conf)}
+    known = {field.name.upper(): field for field in fields(Conf)}
     unknown = sorted(set(given) - set(known))
     if unknown:
         raise ImproperlyConfigured(f"OUTBOX has no setting named {', '.join(unknown)}.")
-    values = {known[key]: value for key, value in given.items()}
-    if "secret_keys" in values:
-        values["secret_keys"] = tuple(values["secret_keys"])
-    return Conf(**values)
+    return Conf(**{known[key].name: _checked(known[key], given[key]) for key in given})
+
+
+def _checked(field: "Field[Any]", value: Any) -> Any:
+    if field.name == "secret_keys":
+        return _keys(value)
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    kind: Any = (int, float) if field.type is float else field.type
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        wanted = "True or False" if kind is bool else "a text" if kind is str else "a number"
+        name = field.name.upper()
+        raise ImproperlyConfigured(f'OUTBOX["{name}"] is {value!r}, and should be {wanted}.')
+    return value
+
+
+def _keys(value: Any) -> tuple[str, ...]:
+    """Take one key, several with commas between as the environment gives them, or a list."""
+    if isinstance(value, bytes):
+        value = value.decode()
+    if isinstance(value, str):
+        value = [key for key in value.replace(" ", "").split(",") if key]
+    if not isinstance(value, (list, tuple)):
+        raise ImproperlyConfigured('OUTBOX["SECRET_KEYS"] should be a list of Fernet keys.')
+    return tuple(value)
 
 
 def _forget(*, setting: str, **_: object) -> None:

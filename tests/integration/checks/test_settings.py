@@ -1,15 +1,18 @@
 """Every classic mistake in the settings has its check, with a hint; a good set-up has none."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import django
 import pytest
 from celery import current_app
+from cryptography.fernet import Fernet
 from django.conf import LazySettings
 from django.core import checks
 
 from outbox.checks import check_settings
+from outbox.conf import get_conf
 
 OURS = "outbox.backend.EmailBackend"
 ELSEWHERE = "django.core.mail.backends.smtp.EmailBackend"
@@ -46,7 +49,12 @@ def test_a_good_set_up_has_nothing_to_mend() -> None:
     [
         pytest.param({"LEASE_FRO": 30}, "outbox.E001", id="an unknown setting"),
         pytest.param({"SECRET_KEYS": ["short"]}, "outbox.E002", id="a malformed key"),
+        pytest.param({"SECRET_KEYS": "short"}, "outbox.E002", id="a malformed key, alone"),
         pytest.param({"SECRET_KEYS": []}, "outbox.W003", id="no key"),
+        pytest.param({"SECRET_KEYS": 7}, "outbox.E001", id="a key of a wrong type"),
+        pytest.param({"LEASE_FOR": "30"}, "outbox.E001", id="a text for a duration"),
+        pytest.param({"CLAIM_SIZE": 1.5}, "outbox.E001", id="a part of a recipient"),
+        pytest.param({"CHUNKING": "off"}, "outbox.E001", id="a word for False"),
         pytest.param({"DATABASE": "mail"}, "outbox.E004", id="an unknown database"),
         pytest.param({"STORAGE": "mail"}, "outbox.E005", id="an unknown storage"),
         pytest.param({"LEASE_FOR": 9, "HEARTBEAT_EVERY": 5}, "outbox.E006", id="a short lease"),
@@ -57,6 +65,32 @@ def test_outbox_has(given: dict[str, Any], told: str, settings: LazySettings) ->
     settings.OUTBOX = {**settings.OUTBOX, **given}
 
     assert found() == [told]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        pytest.param("{0}", id="one, and no list"),
+        pytest.param("{0}, {1}", id="several, as the environment gives them"),
+        pytest.param(b"{0}", id="as generate_key() gives it"),
+    ],
+)
+def test_keys_may_be_one_text(given: str | bytes, settings: LazySettings) -> None:
+    keys = [Fernet.generate_key().decode() for _ in range(2)]
+    text = (given.decode() if isinstance(given, bytes) else given).format(*keys)
+    settings.OUTBOX = {
+        **settings.OUTBOX,
+        "SECRET_KEYS": text.encode() if isinstance(given, bytes) else text,
+    }
+
+    assert found() == []
+    assert ",".join(get_conf().secret_keys) == text.replace(" ", "")
+
+
+def test_a_file_may_be_a_path(settings: LazySettings, tmp_path: Path) -> None:
+    settings.OUTBOX = {**settings.OUTBOX, "CA_FILE": tmp_path / "ca.pem"}
+
+    assert get_conf().ca_file == str(tmp_path / "ca.pem")
 
 
 @pytest.mark.parametrize("keys", [["short"], ["€" * 43 + "="], [b"bytes"]], ids=repr)
