@@ -1,0 +1,108 @@
+"""`outbox_deliver` stands in for worker and beat: it delivers, and sweeps as long as it runs."""
+
+import datetime as dt
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from django.core.management import call_command
+from django.utils import timezone
+
+from dev.processes import Process
+from outbox import api
+from outbox.models import Account, Recipient, State, Webhook, WebhookCall
+from outbox.models.webhook import forget_webhooks
+from outbox.testing.mailserver import MailServer
+
+ROOT = Path(__file__).resolve().parents[3]
+PAST = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def account(mail_server: MailServer) -> Account:
+    return Account.objects.create(
+        name="shop",
+        from_address="shop@example.com",
+        host="127.0.0.1",
+        port=mail_server.port,
+        security="none",
+    )
+
+
+@pytest.fixture
+def running(site_environment: dict[str, str], tmp_path: Path) -> Iterator[Process]:
+    """The command, sweeping often."""
+    with (tmp_path / "deliver.log").open("wb") as output:
+        process = Process(
+            [sys.executable, "manage.py", "outbox_deliver"],
+            environment=site_environment | {"OUTBOX_SWEEP_EVERY": "0.2"},
+            output=output,
+            cwd=ROOT,
+        )
+    yield process
+    process.kill()
+
+
+def until(is_so: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + 20
+    while not is_so():
+        assert time.monotonic() < deadline, f"waited too long for {what}"
+        time.sleep(0.05)
+
+
+def send() -> api.Handle:
+    return api.send(to="ann@example.com", subject="Hello", text=".")
+
+
+def state() -> str:
+    return Recipient.objects.latest("pk").state
+
+
+def test_it_delivers_and_sweeps_until_it_is_stopped(account: Account, running: Process) -> None:
+    send()
+    until(lambda: state() == State.SENT, "the first mail")
+
+    # Due tomorrow, and of no use any more: only a sweep looks at it.
+    api.send(
+        to="bob@example.com",
+        subject="Hello",
+        text=".",
+        send_at=timezone.now() + dt.timedelta(days=1),
+    )
+    Recipient.objects.filter(state=State.QUEUED).update(expires_at=PAST)
+    until(lambda: state() == State.EXPIRED, "a sweep")
+
+    running.signal_group(signal.SIGTERM)
+    until(lambda: running.returncode == 0, "its end")
+
+
+def test_it_calls_webhooks(account: Account, running: Process) -> None:
+    send()
+    until(lambda: state() == State.SENT, "the first mail")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        hook = Webhook.objects.create(name="the warehouse", url=url)
+        now = timezone.now()
+        WebhookCall.objects.create(webhook=hook, body="{}", created_at=now, next_attempt_at=now)
+        listener.settimeout(20)
+        listener.accept()[0].close()
+
+
+def test_until_empty_it_ends_when_nothing_is_due(account: Account) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        Webhook.objects.create(name="the warehouse", url=url, states=[State.SENT])
+        listener.close()
+        send()
+
+        call_command("outbox_deliver", "--until-empty")
+
+    forget_webhooks()
+    assert state() == State.SENT
+    assert WebhookCall.objects.get().attempts == 1, "it tells at once what just happened"
