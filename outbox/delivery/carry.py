@@ -7,10 +7,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
 
-from outbox.delivery import claim, converse
+from outbox.delivery import converse
 from outbox.delivery.away import DATABASE_AWAY
 from outbox.delivery.equipment import Equipment
 from outbox.delivery.job import Job
+from outbox.delivery.storage import StorageAwayError, read_source
 from outbox.delivery.verdict import RouteEffect
 from outbox.delivery.warm import Warm
 
@@ -32,6 +33,9 @@ async def carry(job: Job, warm: Warm, equipment: Equipment) -> tuple[RouteEffect
         )
     except DATABASE_AWAY:
         raise
+    except StorageAwayError as error:  # nothing was said to the server
+        recorder.put(converse.unread(job, str(error), equipment.lease.now))
+        return RouteEffect.NONE, ""
     except Exception as error:  # noqa: BLE001  # whatever it is, it concerns this mail alone
         recorder.put(converse.quarantined(job, f"{type(error).__name__}: {error}"))
         warm.session.abort()
@@ -45,7 +49,7 @@ async def _source_of(job: Job, equipment: Equipment) -> bytes:
     source, job.source = job.source, None
     if source is not None:
         return source
-    return await equipment.in_claimer(partial(claim.read_source, job.message_id, equipment.using))
+    return await equipment.in_claimer(partial(read_source, job.message_id, equipment.using))
 
 
 def _before_dot(job: Job, equipment: Equipment) -> Callable[[], Awaitable[bool]]:

@@ -16,7 +16,7 @@ from outbox.delivery import route
 from outbox.delivery.away import DATABASE_AWAY
 from outbox.delivery.job import Job, JobRecipient
 from outbox.delivery.turns import Due, Row, take
-from outbox.models import Attempt, Destination, OnUncertain, Outcome, Source, State
+from outbox.models import Attempt, Destination, OnUncertain, Outcome, State
 from outbox.models.bulk import Column, insert_rows, select_rows, update_rows
 from outbox.models.clock import database_now
 from outbox.models.rollup import roll_up, roll_up_single
@@ -221,8 +221,3 @@ def _job(attempt_id: int, mail: _Mail, batch: Sequence[Row], destination_id: int
             for row in batch
         ],
     )
-
-
-def read_source(message_id: int, using: str) -> bytes:
-    """Read one source, wherever it is kept. Raises Source.DoesNotExist or OSError."""
-    return Source.objects.using(using).get(pk=message_id).read()

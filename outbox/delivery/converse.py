@@ -24,6 +24,7 @@ from outbox.delivery.verdict import (
     judge_recipients,
     judge_transaction,
     judge_unopened,
+    judge_unread,
 )
 from outbox.models import Account, Destination, Outcome, Session, State
 
@@ -164,6 +165,14 @@ def unopened(job: Job, row: Session, fault: smtp.SmtpFault, retry_at: dt.datetim
         fault=fault.kind.value,
         detail=fault.detail,
     )
+
+
+def unread(job: Job, why: str, now: dt.datetime) -> Result:
+    """Describe a job whose source is in a storage that is away."""
+    policy = policy_for(get_conf(), job.resend_after, now)
+    reason = f"The stored mail cannot be read at present: {why}"
+    verdicts = [judge_unread(reason, case, policy) for case in _cases(job, first=True)]
+    return Result(job=job, verdicts=verdicts, outcome=outcome_of(verdicts), detail=reason)
 
 
 def quarantined(job: Job, why: str) -> Result:

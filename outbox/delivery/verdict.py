@@ -21,6 +21,9 @@ many at once", and so does a limit the server stated: they go in a further trans
 The dot. A final reply decides. Without one the recipient is uncertain: nobody knows, and nothing is
 sent again but by the account's policy or a person.
 
+Storage. A source that cannot be read at present says nothing of the route and goes unsaid by any
+server: its recipients wait as after a transient refusal, counted.
+
 Giving up. A deferral past the queue lifetime or the greatest number of attempts is expired, and
 keeps the last real reply.
 """
@@ -123,6 +126,11 @@ def judge_unopened(fault: SmtpFault, route_retry_at: dt.datetime, case: Case) ->
         reply=fault.reply,
         command=fault.phase.value.upper() if fault.reply else "",
     )
+
+
+def judge_unread(reason: str, case: Case, policy: Policy) -> Verdict:
+    """Judge a recipient whose mail cannot be read from storage at present."""
+    return _later(RecipientOutcome(address=""), case, policy, reason)
 
 
 def judge_recipients(

@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from django.conf import LazySettings
@@ -53,6 +54,44 @@ def test_a_mail_without_its_source_is_held(
     assert not [taken for taken in lab.ledger.accepted if taken.message_id == message.message_id]
     for other in (before, after):
         assert last_attempt(other).outcome == Outcome.SENT
+
+
+@pytest.mark.parametrize("away", ["it answers with an error", "its volume is not mounted"])
+def test_a_mail_whose_storage_is_away_waits_and_goes_by_itself(
+    fault_lab: StartLab, settings: LazySettings, away: str
+) -> None:
+    lab = fault_lab("")
+    sender = account_at(lab, max_connections=1)
+    settings.OUTBOX = settings.OUTBOX | {"INLINE_SOURCE_BYTES": 10}
+    large = queue(sender)
+    settings.OUTBOX = settings.OUTBOX | {"INLINE_SOURCE_BYTES": 1_000_000}
+    small = queue(sender, "small@example.net")
+    stored = Path(Source.objects.get(message=large).file.path)
+    kept = stored.read_bytes()
+    elsewhere = stored.parent.with_name("elsewhere")
+    if away == "its volume is not mounted":
+        stored.parent.rename(elsewhere)
+    else:
+        stored.unlink()
+        stored.mkdir()  # EISDIR stands for any other error
+    deliver()
+
+    recipient, attempt = row(large), last_attempt(large)
+    assert (states(large), states(small)) == ([State.DEFERRED], [State.SENT])
+    assert recipient.attempts == 1
+    assert recipient.next_attempt_at is not None
+    assert recipient.next_attempt_at > recipient.last_attempt_at  # type: ignore[operator]  # it was tried
+    assert "cannot be read at present" in recipient.reason
+    assert (attempt.outcome, attempt.traceback) == (Outcome.DEFERRED, "")
+
+    if away == "its volume is not mounted":
+        elsewhere.rename(stored.parent)
+    else:
+        stored.rmdir()
+        stored.write_bytes(kept)
+    Recipient.objects.update(next_attempt_at=recipient.last_attempt_at)
+    deliver()
+    assert states(large) == [State.SENT]
 
 
 def test_many_of_them_stop_nobody(fault_lab: StartLab) -> None:

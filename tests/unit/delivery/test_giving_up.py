@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from outbox.delivery.verdict import Case
+from outbox.delivery.verdict import Case, judge_unread
 from outbox.models import State
 from outbox.smtp import Disposition, FaultKind, Phase
 from tests.unit.delivery.judging import NOW, POLICY, after, fault, judge, outcome
@@ -33,6 +33,14 @@ def test_it_ends_by_age_and_by_attempts(
     [verdict] = judge(LATER, case=Case(attempts=attempts, expires_at=expires_at))
     assert verdict.state == state
     assert verdict.reply == LATER.reply  # the last real reply is kept
+
+
+def test_a_storage_that_stays_away_ends_it_as_well() -> None:
+    waiting = judge_unread("no such volume", Case(attempts=3, expires_at=None), POLICY)
+    ended = judge_unread("no such volume", Case(attempts=59, expires_at=None), POLICY)
+    assert (waiting.state, waiting.counts) == (State.DEFERRED, True)
+    assert waiting.next_attempt_at == after(480)
+    assert (ended.state, ended.reason[-14:]) == (State.EXPIRED, "no such volume")
 
 
 def test_expiry_is_told_apart_from_a_refusal() -> None:
