@@ -43,6 +43,22 @@ class Try:
         return self.outcome == Outcome.UNCERTAIN
 
 
+@dataclass(frozen=True, slots=True)
+class Life:
+    """One engine's row as a worker; a process that lost its lease begins another."""
+
+    pk: int
+    pid: int
+    began: float
+    last_heartbeat: float
+    lease_until: float
+    ended: float
+
+    def held_at(self, moment: float) -> bool:
+        """Tell whether it was a worker then: what it left later is no work of that moment."""
+        return self.began <= moment < min(self.lease_until, self.ended)
+
+
 def read_copies(ledgers: Iterable[Path]) -> Copies:
     """Return the copies taken."""
     copies: dict[tuple[str, str], list[Copy]] = defaultdict(list)
@@ -70,24 +86,32 @@ class Evidence:
         self.tries: dict[int, list[Try]] = defaultdict(list)
         for attempt in _tries():
             self.tries[attempt.message_pk].append(attempt)
+        self.lives = {life.pk: life for life in _lives()}
         self._killer = self._killers()
 
     def _killers(self) -> dict[int, Kill]:
-        """Find, for each worker row, the kill that ended it."""
-        rows: dict[int, list[tuple[float, int]]] = defaultdict(list)
-        for pk, pid, started_at in Worker.objects.values_list("pk", "pid", "started_at"):
-            rows[pid].append((started_at.timestamp(), pk))
+        """Find, for each worker, the kill that ended it while it held its lease."""
         found: dict[int, Kill] = {}
         for kill in self.kills:
-            for pid in kill.pids:
-                for started, pk in rows[pid]:
-                    if started <= kill.at:
-                        found.setdefault(pk, kill)
+            for life in self.lives.values():
+                if life.pid in kill.pids and life.held_at(kill.at):
+                    found.setdefault(life.pk, kill)
         return found
 
     def killer(self, attempt: Try) -> Kill | None:
         """Return the kill of the worker that made an attempt."""
         return self._killer.get(attempt.worker_pk) if attempt.worker_pk else None
+
+    def outage(self, attempt: Try) -> Kill | None:
+        """Return what cut its worker off: the first death of the database after its last heartbeat.
+
+        A worker that cannot renew its lease for too long loses it, and so its mail, without dying.
+        """
+        life = self.lives.get(attempt.worker_pk or 0)
+        if life is None:
+            return None
+        deaths = (kill for kill in self.kills if not kill.pids and "PostgreSQL" in kill.kind)
+        return next((k for k in deaths if life.last_heartbeat <= k.at <= attempt.ended), None)
 
     def taken(self, recipient: Recipient) -> Sequence[Copy]:
         """Return the copies a receiver took for a recipient."""
@@ -115,6 +139,18 @@ class Evidence:
             if attempt.began <= kill.at < attempt.ended
             and (not kill.pids or self.killer(attempt) is kill)
         ]
+
+
+def _lives() -> Iterable[Life]:
+    for worker in Worker.objects.all():
+        yield Life(
+            worker.pk,
+            worker.pid,
+            worker.started_at.timestamp(),
+            worker.heartbeat_at.timestamp(),
+            worker.lease_until.timestamp(),
+            worker.ended_at.timestamp() if worker.ended_at else FOR_EVER,
+        )
 
 
 def _tries() -> Iterable[Try]:

@@ -139,6 +139,8 @@ class Judge:
             if not mails[subject]:
                 self._line("none").lost += 1
                 self._find(f"Lost: “{subject}” was answered with yes and is no mail.")
+        for trouble in promises.never:
+            self._find(f"Send was pressed again and again: {trouble}.")
         for subject in {*promises.answered, *promises.unanswered}:
             if mails[subject] > 1:
                 self._find(f"“{subject}” became {mails[subject]} mails.")
@@ -212,9 +214,8 @@ class Judge:
         return counted
 
     def _cause(self, attempt: Try) -> Kill | None:
-        """Return the kill of its worker, else the last of what all workers share."""
+        """Return the kill of its worker, else what cut its worker off for longer than a lease."""
         kill = self._evidence.killer(attempt)
         if kill is not None and kill.at <= attempt.ended:
             return kill
-        shared = [one for one in self._evidence.kills if not one.pids and one.at <= attempt.ended]
-        return shared[-1] if shared else None
+        return self._evidence.outage(attempt)
