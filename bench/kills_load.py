@@ -28,6 +28,7 @@ from outbox.models import Account, Message, OnUncertain, Source
 
 T = TypeVar("T")
 RESEND_AFTER = dt.timedelta(seconds=3)
+PRESSED_FOR = 60.0  # seconds; no death of anything keeps the site away for so long
 BATCH = 10
 _BODY = b"The quick brown fox jumps over the lazy dog, again and again.\r\n" * 28
 
@@ -51,6 +52,7 @@ class Promises:
     cancelled_unheard: set[int] = field(default_factory=set)  # messages; the answer was lost
     answered: list[str] = field(default_factory=list)  # subjects for which Send said yes
     unanswered: list[str] = field(default_factory=list)  # subjects for which nobody answered
+    never: list[str] = field(default_factory=list)  # likewise, however often Send was pressed
 
 
 def patiently(work: Callable[[], T], within: float = 60) -> T:
@@ -261,16 +263,25 @@ class Load:
                 "form": get_random_string(22),
                 "send": "1",
             }
-            if self._press(form, cookie):
+            if not self._press(form, cookie):
                 self.promises.answered.append(subject)
                 continue
             self.promises.unanswered.append(subject)
             if count % 2:
-                while not self._press(form, cookie) and not self._over.wait(0.5):
-                    pass
+                self._press_again(form, cookie)
 
-    def _press(self, form: dict[str, str], cookie: str) -> bool:
-        """Tell whether the site said that it has the mail."""
+    def _press_again(self, form: dict[str, str], cookie: str) -> None:
+        """Press until somebody says yes; the answer may not be no for ever."""
+        deadline = time.monotonic() + PRESSED_FOR
+        while trouble := self._press(form, cookie):
+            if time.monotonic() > deadline:
+                self.promises.never.append(f"“{form['subject']}”: {trouble}")
+                return
+            if self._over.wait(0.5):
+                return
+
+    def _press(self, form: dict[str, str], cookie: str) -> str:
+        """Return "" when the site said that it has the mail, else what it said instead."""
         token = "k" * 32
         web = http.client.HTTPConnection("127.0.0.1", self._web_port, timeout=10)
         try:
@@ -285,11 +296,13 @@ class Load:
             )
             answer = web.getresponse()
             answer.read()
-        except (OSError, http.client.HTTPException):
-            return False
+        except (OSError, http.client.HTTPException) as error:
+            return repr(error)
         finally:
             web.close()
-        return answer.status == HTTPStatus.FOUND and "/messages/" in answer.headers["Location"]
+        place = answer.headers["Location"] or ""
+        is_kept = answer.status == HTTPStatus.FOUND and "/messages/" in place
+        return "" if is_kept else f"{answer.status} {answer.reason} {place}"
 
 
 def _signed_in(user: User) -> str:

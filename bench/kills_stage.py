@@ -186,8 +186,14 @@ class Stage:
 
     def kill_child(self, part: Kept, kind: str) -> None:
         """Kill one child; its parent makes another."""
-        wait_until(lambda: bool(part.children()), within=30, what=f"a child of {part.name}")
-        victim = max(part.children())
+        children: list[int] = []  # asked for once: what is there may be dead a moment later
+
+        def has_any() -> bool:
+            children[:] = part.children()
+            return bool(children)
+
+        wait_until(has_any, within=30, what=f"a child of {part.name}")
+        victim = max(children)
         self._note(kind, [victim])
         _send(victim, signal.SIGKILL)
 
@@ -244,16 +250,24 @@ class Stage:
         wait_until(lambda: process.returncode is not None, within=20, what="PostgreSQL's end")
         process.kill()
         meanwhile()
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while True:
             try:
                 self.postgres.start()
             except StartError:  # its orphans still hold its shared memory
                 if time.monotonic() > deadline:
                     raise
+                self._end_orphans_of_postgres()
                 time.sleep(0.2)
             else:
                 return
+
+    def _end_orphans_of_postgres(self) -> None:
+        """Kill what a dead server left behind, as a supervisor does with a control group."""
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if process.cwd() == str(self.postgres.data):
+                    process.kill()
 
     def crash_redis(self, kind: str) -> None:
         """Kill Redis, which comes back empty."""

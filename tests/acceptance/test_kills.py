@@ -18,7 +18,7 @@ from bench.kills_points import Point, WebPoint
 ROOT = Path(__file__).resolve().parents[2]
 WITHIN = 240  # seconds; a quiet machine needs a fifth of it
 
-pytestmark = pytest.mark.timeout(WITHIN + 30)
+pytestmark = [pytest.mark.every_database, pytest.mark.timeout(WITHIN + 30)]
 
 
 @pytest.fixture(scope="module")
