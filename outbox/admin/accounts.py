@@ -8,6 +8,7 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
 from outbox.admin.readonly import ModelAdmin
+from outbox.api.phrases import translate
 from outbox.conf import get_conf
 from outbox.mail.addresses import AddressError, parse_address
 from outbox.models import Account
@@ -58,7 +59,7 @@ def _address(text: str) -> str:
         try:
             parse_address(text)
         except AddressError as error:
-            raise ValidationError(str(error)) from error
+            raise ValidationError(translate(str(error))) from error
     return text
 
 

@@ -7,6 +7,7 @@ from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
 
 from outbox.admin.readonly import ModelAdmin
+from outbox.api.phrases import translate
 from outbox.mail.html import HtmlTooLongError, clean_html
 from outbox.models import Template
 from outbox.web.message_templates.forms import PARTS, mistakes
@@ -32,7 +33,7 @@ class TemplateForm(TemplateModelForm):
         try:
             return clean_html(html)
         except HtmlTooLongError as error:
-            raise forms.ValidationError(str(error)) from error
+            raise forms.ValidationError(translate(str(error))) from error
 
     def clean(self) -> dict[str, Any] | None:
         for part, why in mistakes(self.cleaned_data, owner=self.cleaned_data.get("owner")):

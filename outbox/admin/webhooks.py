@@ -18,6 +18,7 @@ from django.utils.translation import ngettext
 from outbox import api
 from outbox.admin import wording
 from outbox.admin.readonly import ModelAdmin, ReadOnlyAdmin
+from outbox.api.phrases import translate
 from outbox.models import State, Webhook, WebhookCall
 from outbox.models.webhook import BASE64_MARK
 from outbox.signals import SIGNAL_OF
@@ -146,17 +147,17 @@ class CallStateFilter(admin.SimpleListFilter):
 class WebhookCallAdmin(ReadOnlyAdmin):
     """Every call with its attempts and the last answer; those not taken can be made again."""
 
-    list_display = ("pk", "webhook", "what", "state", "attempts", "detail", "next_attempt_at")
+    list_display = ("pk", "webhook", "what", "state", "attempts", "last_answer", "next_attempt_at")
     list_filter = (CallStateFilter, "webhook")
     list_select_related = ("webhook",)
     ordering = ("-pk",)
     actions = ("call_again",)
     fieldsets = (
-        (None, {"fields": ("webhook", "state", "attempts", "reply_code", "detail")}),
+        (None, {"fields": ("webhook", "state", "attempts", "last_answer")}),
         (None, {"fields": ("created_at", "next_attempt_at", "taken_at")}),
         (None, {"fields": ("body_text",)}),
     )
-    readonly_fields = ("state", "body_text")
+    readonly_fields = ("state", "last_answer", "body_text")
 
     @admin.display(description=_("what"))
     def what(self, call: WebhookCall) -> str:
@@ -168,6 +169,10 @@ class WebhookCallAdmin(ReadOnlyAdmin):
         if call.taken_at:
             return str(_("taken"))
         return str(_("waits") if call.next_attempt_at else _("given up"))
+
+    @admin.display(description=_("last answer"))
+    def last_answer(self, call: WebhookCall) -> str:
+        return translate(call.detail) or wording.EMPTY
 
     @admin.display(description=_("content"))
     def body_text(self, call: WebhookCall) -> SafeString:

@@ -49,7 +49,24 @@ PHRASES = (
     gettext_noop("%(field)s has a line break or NUL in it"),
     gettext_noop("%(field)s has half a character in it"),
     gettext_noop("%(field)s has a word of more than %(count)s characters in it"),
+    gettext_noop("%(field)s has no time zone"),
+    gettext_noop("%(field)s has %(id)s in it, which is no message id"),
+    gettext_noop("%(field)s %(id)s is no content id"),
+    gettext_noop("%(field)s is no header name"),
+    gettext_noop("%(field)s is none of 1 to 5"),
+    gettext_noop("%(field)s is written by the outbox itself, or given twice"),
     gettext_noop("the HTML has more than %(count)s characters"),
+    gettext_noop("The message cannot be sent: %(why)s."),
+    gettext_noop("the message has a NUL byte in it"),
+    gettext_noop("the header has a stray line break in it"),
+    gettext_noop("a line has %(count)s bytes; %(most)s is the most (RFC 5322 2.1.1)"),
+    gettext_noop("the header has a line that is no header field: %(line)s"),
+    gettext_noop("the message has no From header"),
+    gettext_noop("the message has %(count)s %(name)s headers"),
+    gettext_noop("From has several addresses, but there is no Sender header"),
+    gettext_noop("the header has bytes outside ASCII that are not UTF-8"),
+    gettext_noop("This draft was changed in another window."),
+    gettext_noop("It was sent or discarded meanwhile."),
     # What is wrong with a template
     gettext_noop("In the %(field)s of %(name)s: %(why)s"),
     gettext_noop("only placeholders can be used, no tags."),
@@ -156,6 +173,8 @@ PHRASES = (
     gettext_noop("Given up after %(count)s attempts; the last answer was: %(why)s"),
     gettext_noop("the mail was withdrawn before its end was sent"),
     gettext_noop("This mail could not be processed: %(why)s"),
+    gettext_noop("The stored mail cannot be read at present: %(why)s"),
+    gettext_noop("the source is neither in its row nor in storage"),
     gettext_noop("The worker that held it ended or fell silent."),
     gettext_noop("Its worker died before the mail was complete: certainly unsent."),
     gettext_noop(
@@ -168,6 +187,9 @@ PHRASES = (
     gettext_noop("The database refused the full record of this attempt."),
     gettext_noop("the limit of %(count)s recipients a minute is reached"),
     gettext_noop("the limit of %(count)s recipients a day is reached"),
+    # What became of a webhook's call
+    gettext_noop("not tried, since another call got no answer: %(why)s"),
+    gettext_noop("no whole answer within %(seconds)s s"),
 )
 
 

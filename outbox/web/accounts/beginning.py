@@ -6,6 +6,7 @@ from django import forms
 from django.contrib.auth.models import User
 from django.utils.translation import gettext_lazy
 
+from outbox.api.phrases import translate
 from outbox.mail.addresses import Address, AddressError, parse_address
 from outbox.web.accounts.discovery import Suggestion
 
@@ -31,7 +32,7 @@ class BeginForm(forms.Form):
         try:
             return parse_address(self.cleaned_data["address"])
         except AddressError as error:
-            raise forms.ValidationError(str(error)) from error
+            raise forms.ValidationError(translate(str(error))) from error
 
 
 def initial_for(person: User, address: Address, found: Suggestion | None) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from django.db.models import Q
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from outbox.api.phrases import translate
 from outbox.conf import get_conf
 from outbox.mail.addresses import AddressError, parse_address, parse_address_list
 from outbox.models import Account
@@ -133,14 +134,14 @@ class AccountForm(AccountModelForm):
         try:
             return parse_address(self.cleaned_data["from_address"]).spec
         except AddressError as error:
-            raise forms.ValidationError(str(error)) from error
+            raise forms.ValidationError(translate(str(error))) from error
 
     def clean_reply_to(self) -> str:
         typed: str = self.cleaned_data["reply_to"]
         try:
             parse_address_list(typed)
         except AddressError as error:
-            raise forms.ValidationError(str(error)) from error
+            raise forms.ValidationError(translate(str(error))) from error
         return typed
 
     def clean_host(self) -> str:

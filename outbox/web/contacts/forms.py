@@ -9,6 +9,7 @@ from django import forms
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from outbox.api.phrases import translate
 from outbox.mail.addresses import AddressError, parse_address
 from outbox.models import Contact
 
@@ -40,7 +41,7 @@ class ContactForm(ContactModelForm):
             name = self.cleaned_data.get("name", "") or address.name
             self.instance.put(dataclasses.replace(address, name=name))
         except AddressError as error:
-            self.add_error("address", str(error))
+            self.add_error("address", translate(str(error)))
             return
         self.cleaned_data["address"] = self.instance.address
         self.cleaned_data["name"] = self.instance.name

@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from outbox import api
+from outbox.api.phrases import translate
 from outbox.exceptions import InvalidMailError
 from outbox.mail.html import HtmlTooLongError, clean_html
 from outbox.models import Template
@@ -60,7 +61,7 @@ class TemplateForm(TemplateModelForm):
         try:
             return clean_html(self.cleaned_data["html"])
         except HtmlTooLongError as error:
-            raise forms.ValidationError(str(error)) from error
+            raise forms.ValidationError(translate(str(error))) from error
 
     def clean(self) -> dict[str, Any] | None:
         for part, why in mistakes(self.cleaned_data, owner=self.person):
@@ -78,4 +79,4 @@ def mistakes(words: Mapping[str, Any], *, owner: User | None) -> Iterator[tuple[
         try:
             api.mould(Template(owner=owner, name=part, **{part: text}))
         except InvalidMailError as error:
-            yield part, str(error.__cause__ or error)
+            yield part, translate(str(error.__cause__ or error))

@@ -7,6 +7,7 @@ from django.shortcuts import get_object_or_404, redirect
 from django.views.decorators.http import require_POST
 
 from outbox import api
+from outbox.api.phrases import translate
 from outbox.exceptions import InvalidMailError
 from outbox.models import Message
 from outbox.web.person import PersonRequest, signed_in
@@ -26,6 +27,6 @@ def answer(request: PersonRequest, pk: int) -> HttpResponse:
     try:
         draft = api.answer(mail, kind, actor=request.user)
     except InvalidMailError as error:
-        messages.error(request, str(error))
+        messages.error(request, translate(str(error)))
         return redirect("outbox:message", pk)
     return redirect("outbox:draft", draft.pk)
