@@ -1,5 +1,8 @@
-"""What a worker's memory grows by: draining 100,000 small mails, and one mail of 25 MB."""
+"""What memory grows by: a worker's, draining 100,000 small mails, and with one mail of 25 MB; and a
+caller's, in queueing 100,000 personalised mails by one call.
+"""
 
+import json
 from pathlib import Path
 
 from bench.world import Contender, World, sink
@@ -18,6 +21,20 @@ def show(world: World, many: int = MANY) -> None:
     print(f"| idle | {idle:.0f} | |")
     for name, peak in rows.items():
         print(f"| {name} | {peak:.0f} | + {peak - idle:.0f} MB |", flush=True)
+    _show_merge(world, many)
+
+
+def _show_merge(world: World, count: int) -> None:
+    world.fresh("memory", "ours_empty")
+    environment = world.environment("memory", "mailsite.settings")
+    caller = Contender("outbox_merge", count, environment=environment)
+    caller.wait_ready()
+    caller.go()
+    figures = json.loads(caller.end())
+    rate, more = figures["queued"] / figures["seconds"], figures["peak"] - figures["first"]
+    print(f"\nsend_many of {count:,} personalised mails: {rate:,.0f} a second;")
+    print(f"{figures['peak']:.0f} MB at most, + {more:.0f} MB after its first batch;")
+    print(f"its progress was told {figures['told']:.0f} times.", flush=True)
 
 
 def _peak(world: World, way: str, count: int) -> float:
