@@ -141,7 +141,10 @@ def _write(path: Path) -> None:
 
 
 if __name__ == "__main__":
+    import os
+
     import django
 
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
     django.setup()
     _write(REFERENCE)

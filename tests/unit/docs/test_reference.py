@@ -8,7 +8,7 @@ from outbox import api
 from tests.unit.docs.blocks import ROOT
 from tests.unit.docs.tables import REFERENCE, TABLES, filled
 
-HOW_TO = "run `DJANGO_SETTINGS_MODULE=tests.settings python -m tests.unit.docs.tables`"
+HOW_TO = "run `python -m tests.unit.docs.tables`"
 # For pages, the admin and commands of this project; what they need may change at any time.
 NOT_FOR_APPS = {
     "Answer", "DraftFields", "ProbeReport", "ProbeStep", "RouteHeld", "WorkerSeen", "answer",
