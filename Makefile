@@ -2,7 +2,7 @@
 #
 #   make run      set up and run the whole site on this machine; PORT=8001 for another web port
 #   make test     the whole suite; for a part of it ARGS="-k name" and
-#                 STAGE=unit|browser|sqlite|acceptance|postgresql|crashes|package
+#                 STAGE=unit|browser|postgresql|sqlite|acceptance|crashes|package
 #   make faults   every fault of a server at every stage, over the engine; the suite runs a choice
 #   make kills    kill every part, everywhere, while 20,000 mails drain; docs/reliability.md
 #   make matrix   the suite on the other Djangos and Pythons that are found here

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from dev.test import STAGES, Result, read, summary
+from dev.test import STAGES, Result, Stage, next_of, read, summary
 
 REPORT = """<?xml version="1.0"?>
 <testsuites><testsuite name="pytest" time="1.5">
@@ -47,3 +47,14 @@ def test_it_says_why_tests_were_skipped(capsys: pytest.CaptureFixture[str]) -> N
     said = capsys.readouterr().out
     assert "unit: 2 skipped, no Chromium found" in said
     assert said.splitlines()[-1] == "1 passed, 0 failed, 2 skipped"
+
+
+def test_two_stages_on_one_postgresql_wait_for_each_other() -> None:
+    """They would make, and drop, the same test database."""
+    on_sqlite, on_postgres, also = (
+        Stage(name, (), database)
+        for name, database in [("a", "sqlite"), ("b", "postgresql"), ("c", "postgresql")]
+    )
+    assert next_of([on_postgres, on_sqlite], [also]) == on_sqlite
+    assert next_of([on_postgres], [also]) is None
+    assert next_of([on_postgres], [on_sqlite]) == on_postgres
