@@ -37,8 +37,10 @@ export class AddressField {
     this.label = document.querySelector(`label[for="${field.id}"]`);
     this.choices = [];
     this.active = -1;
+    const writing = document.activeElement === field;
     this.build();
     this.take(field.value, { quiet: true });
+    if (writing) this.goOn();
   }
 
   build() {
@@ -79,6 +81,12 @@ export class AddressField {
     }
     this.input.value = rest.join(", ");
     this.keep(quiet);
+  }
+
+  // Somebody was writing here while this script came, and writes on.
+  goOn() {
+    if (/[^,;\s]\s*$/.test(this.field.value) && !this.input.value) this.edit(this.list.lastElementChild);
+    this.input.focus();
   }
 
   keep(quiet = false) {
