@@ -24,14 +24,7 @@ def sweep() -> None:
     using = get_conf().database
     sweep_once(using)
     process.feed()
-    if webhooks.is_due(using):
-        call_webhooks.delay()
-
-
-@shared_task(name="outbox.call_webhooks", ignore_result=True)
-def call_webhooks() -> None:
-    """Make the webhook calls that are due."""
-    webhooks.call_due(get_conf().database)
+    webhooks.call_beside(using)
 
 
 @worker_process_shutdown.connect  # a prefork child ends

@@ -14,7 +14,7 @@ from django.db import connections
 from outbox.conf import get_conf
 from outbox.delivery.away import DATABASE_AWAY
 from outbox.delivery.sweep import sweep
-from outbox.delivery.webhooks import call_due
+from outbox.delivery.webhooks import call_all_due
 
 logger = logging.getLogger(__name__)
 _END_WITHIN = 5.0  # seconds for a round in hand; a killed one is taken up by whoever comes next
@@ -26,7 +26,7 @@ def beating(using: str) -> Iterator[None]:
     is_over = threading.Event()
     threads = [
         threading.Thread(target=_repeat, args=(act, using, is_over), name=name, daemon=True)
-        for name, act in (("outbox-sweep", sweep), ("outbox-webhooks", call_due))
+        for name, act in (("outbox-sweep", sweep), ("outbox-webhooks", call_all_due))
     ]
     for thread in threads:
         thread.start()

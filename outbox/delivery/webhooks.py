@@ -2,8 +2,8 @@
 
 A call is taken when the answer is 2xx; nothing else in it is read. The signature is that of
 Standard Webhooks. A receiver that does not answer is not asked again for each call that is due to
-it: they all wait as if it had been. So it delays other calls a little, and mail not at all: this
-runs in a task of its own.
+it: they all wait as if it had been. So it delays other calls a little, and mail not at all, for a
+thread of its own makes them, and no task of Celery's waits for a receiver.
 """
 
 import base64
@@ -19,9 +19,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
-from django.db import transaction
+from django.db import connections, transaction
 
 from outbox.conf import get_conf
+from outbox.delivery.away import DATABASE_AWAY
 from outbox.models import WebhookCall
 from outbox.models.clock import database_now
 from outbox.models.secrets import SecretUnreadableError
@@ -33,12 +34,37 @@ ROUND_FOR = 60.0  # seconds after which a round begins no further call
 _AT_ONCE = 50
 _LEASE = dt.timedelta(minutes=5)  # longer than a round can take
 _FIRST, _FACTOR, _LONGEST = 10.0, 3.0, 6 * 3600.0
+_at_it = threading.Lock()  # held by this process's thread, while there are calls to be made
+
+
+def call_beside(using: str) -> None:
+    """Make every call that is due in a thread of its own, unless this process is at it already."""
+    if is_due(using) and _at_it.acquire(blocking=False):
+        threading.Thread(target=_call, args=[using], name="outbox-webhooks", daemon=True).start()
+
+
+def _call(using: str) -> None:
+    try:
+        call_all_due(using)
+    except DATABASE_AWAY as error:
+        logger.warning("Webhooks have to wait for the database: %s", error)
+    except Exception:
+        logger.exception("A round of webhook calls failed; the next sweep begins another.")
+    finally:
+        connections.close_all()
+        _at_it.release()
 
 
 def is_due(using: str) -> bool:
     """Tell whether any call waits to be made."""
     now = database_now(using)
     return WebhookCall.objects.using(using).filter(next_attempt_at__lte=now).exists()
+
+
+def call_all_due(using: str) -> None:
+    """Make calls until none is due."""
+    while call_due(using):
+        pass
 
 
 def call_due(using: str | None = None) -> int:

@@ -12,7 +12,7 @@ from outbox.conf import get_conf
 from outbox.delivery.beat import beating
 from outbox.delivery.engine import Engine
 from outbox.delivery.sweep import sweep
-from outbox.delivery.webhooks import call_due
+from outbox.delivery.webhooks import call_all_due
 
 
 class Command(BaseCommand):
@@ -33,7 +33,7 @@ class Command(BaseCommand):
             if options["until_empty"]:
                 sweep(using)
                 engine.run()
-                call_due(using)  # of what just happened, too
+                call_all_due(using)  # of what just happened, too
             else:
                 with beating(using):
                     engine.run()

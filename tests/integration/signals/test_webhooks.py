@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import json
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -192,6 +193,26 @@ def test_a_silent_receiver_is_asked_once_for_all_that_is_due_to_it(
     assert [call.attempts for call in calls] == [1, 1, 1]
     assert [call.detail.partition(",")[0] for call in calls][1:] == ["not tried"] * 2
     assert webhooks.call_due() == 0, "it is left alone for a while"
+
+
+def test_a_sweep_makes_the_calls_and_does_not_wait_for_them(
+    hook: Webhook, far: Far, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhooks, "PATIENCE", 1.0)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        dead = Webhook.objects.create(name="dead", url=url)
+        send()
+        begun = time.monotonic()
+        webhooks.call_beside("default")
+        webhooks.call_beside("default")  # it is at it: no second thread
+        assert time.monotonic() - begun < 0.5
+        [thread] = [one for one in threading.enumerate() if one.name == "outbox-webhooks"]
+        thread.join(20)
+
+    assert WebhookCall.objects.get(webhook=hook).taken_at is not None
+    assert WebhookCall.objects.get(webhook=dead).attempts == 1
+    assert len(far.heard) == 1
 
 
 def test_an_answer_that_drips_is_broken_off(hook: Webhook, monkeypatch: pytest.MonkeyPatch) -> None:
