@@ -135,7 +135,7 @@ def retry(
 
 def hold(message: Message | Handle, *, actor: AbstractBaseUser | None = None, why: str = "") -> int:
     """Keep back what waits, until a person releases it."""
-    return _act(message, None, DUE, State.HELD, EventKind.HELD, actor, why)
+    return _act(message, None, DUE, State.HELD, EventKind.HELD, actor, why, reason=why)
 
 
 def release(

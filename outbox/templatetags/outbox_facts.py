@@ -109,10 +109,27 @@ def clock(when: dt.datetime | None) -> SafeString | str:
     return format_html('<time datetime="{}">{}</time>', when.isoformat(), absolute(when))
 
 
+@register.simple_tag
+def copy(text: object, what: str) -> SafeString:
+    """Offer to copy a text as it is shown, beside it; `what` names it for who cannot see it."""
+    label = _("Copy %(what)s") % {"what": wording.inert(what)}
+    return format_html(
+        '<button type="button" class="copy" data-copy="{}" aria-label="{}" title="{}"></button>',
+        wording.inert(str(text)),
+        label,
+        label,
+    )
+
+
 @register.inclusion_tag("outbox/_reply.html")
-def reply(row: Any) -> dict[str, object]:
-    """Show a server's reply word for word; `row` is a recipient or an attempt."""
+def reply(row: Any, offer: str = "") -> dict[str, object]:
+    """Show a server's reply word for word; `row` is a recipient or an attempt.
+
+    With "copy" it can be copied.
+    """
     return {
+        "said": f"{row.reply_code} {row.reply_text}",
+        "wants_copy": offer == "copy",
         "code": row.reply_code,
         "enhanced": row.reply_enhanced,
         "text": row.reply_text,

@@ -49,6 +49,7 @@ def addresses(shown: dict[str, Message]) -> dict[str, str]:
         "account-begin": reverse("outbox:account-add"),
         "account-add": f"{reverse('outbox:account-add')}?address=anna@gmail.com",
         "account": reverse("outbox:account", args=[shown["draft"].account_id]),
+        "hold": reverse("outbox:hold", args=[shown["deferred"].pk]),
         "retry": reverse("outbox:retry", args=[shown["partial"].pk]),
         "cancel": reverse("outbox:cancel", args=[shown["deferred"].pk]),
         "settle": reverse("outbox:settle", args=[shown["uncertain"].pk]),

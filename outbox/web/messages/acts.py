@@ -1,4 +1,4 @@
-"""What a person may do to a mail that is under way: cancel, retry, settle, release.
+"""What a person may do to a mail that is under way: cancel, retry, settle, hold, release.
 
 Asked first, with what it will concern; answered afterwards with what it did, which may be less:
 workers go on meanwhile.
@@ -20,7 +20,7 @@ from django.views.decorators.http import require_http_methods
 
 from outbox import api
 from outbox.models import Message, Recipient
-from outbox.web.messages.forms import ActForm, CancelForm
+from outbox.web.messages.forms import ActForm, WhyForm
 from outbox.web.messages.page import MessagePage
 from outbox.web.person import PersonRequest, signed_in
 
@@ -46,7 +46,7 @@ class Question:
 def cancel(request: PersonRequest, pk: int) -> HttpResponse:
     """Stop every recipient whose mail has not left."""
     message = _own(request, pk)
-    form = CancelForm(request.POST or None)
+    form = WhyForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         result = api.cancel(message, actor=request.user, why=form.cleaned_data["why"])
         _tell_cancelled(request, result)
@@ -157,6 +157,36 @@ def _settle(request: PersonRequest, message: Message, form: ActForm) -> None:
         case _:  # no button of ours says so, and guessing could send a second copy
             raise BadRequest
     _tell(request, settled, text)
+
+
+@signed_in
+@require_http_methods(["GET", "POST"])
+def hold(request: PersonRequest, pk: int) -> HttpResponse:
+    """Keep back what waits, until it is released."""
+    message = _own(request, pk)
+    form = WhyForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        held = api.hold(message, actor=request.user, why=form.cleaned_data["why"])
+        text = ngettext("Held back for %(count)d recipient.",
+                        "Held back for %(count)d recipients.", held)  # fmt: skip
+        _tell(request, held, text)
+        return redirect("outbox:message", pk)
+    count = len(MessagePage(message).holdable)
+    text = ngettext(
+        "The mail is kept back for %(count)d waiting recipient until you release it. Whom a worker"
+        " is sending it to this very moment still gets it.",
+        "The mail is kept back for %(count)d waiting recipients until you release it. Whom a worker"
+        " is sending it to this very moment still gets it.",
+        count,
+    )
+    question = Question(
+        act="hold",
+        title=gettext_lazy("Hold this mail back?"),
+        text=text % {"count": count},
+        buttons=(("hold", gettext_lazy("Hold it back"), "primary"),),
+        back=gettext_lazy("Let it go"),
+    )
+    return _ask(request, message, form, question)
 
 
 @signed_in

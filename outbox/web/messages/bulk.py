@@ -25,7 +25,7 @@ from outbox import api
 from outbox.exceptions import NotADraftError
 from outbox.models import CANCELLABLE, RETRYABLE, Folder, Message, Recipient, State, Status
 from outbox.models.message import MessageQuerySet
-from outbox.web.messages.forms import CancelForm
+from outbox.web.messages.forms import WhyForm
 from outbox.web.messages.paging import ORDER
 from outbox.web.numbers import number
 from outbox.web.person import PersonRequest, signed_in
@@ -107,7 +107,7 @@ def _ask(request: PersonRequest, act: str) -> HttpResponse:
         "at_once": AT_ONCE,
         "keys": ",".join(map(str, keys)),
         "back": _back(request.GET.get("back", "")),
-        "form": CancelForm(),
+        "form": WhyForm(),
     }
     template = "outbox/_bulk.html" if request.htmx else "outbox/bulk.html"
     response = render(request, template, context)
@@ -161,7 +161,7 @@ def _count(act: Act, keys: Sequence[int]) -> str:
 
 def _do(request: PersonRequest, act: Act) -> HttpResponse:
     keys = _keys(request.POST.get("messages", "").split(","))
-    form = CancelForm(request.POST)
+    form = WhyForm(request.POST)
     why = form.cleaned_data["why"] if form.is_valid() else ""
     counts = [
         act.do(message, request, why)

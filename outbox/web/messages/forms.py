@@ -38,7 +38,7 @@ class ActForm(forms.Form):
         return {int(key) for key in value if str(key).isdigit()}
 
 
-class CancelForm(forms.Form):
-    """Cancel concerns every recipient that is not sent yet."""
+class WhyForm(forms.Form):
+    """What concerns every recipient that still waits asks for no more than a word."""
 
     why = ActForm.base_fields["why"]

@@ -13,7 +13,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 
+from django.db.models import Prefetch, Q, prefetch_related_objects
 from django.utils import timezone
+from django.utils.http import urlencode
 
 from outbox import api
 from outbox.models import (
@@ -21,6 +23,7 @@ from outbox.models import (
     DUE,
     OPEN,
     RETRYABLE,
+    Attempt,
     Event,
     Message,
     Recipient,
@@ -49,9 +52,12 @@ class Moment:
 class MessagePage:
     """Reads lazily: a look that finds nothing new costs three small queries."""
 
-    def __init__(self, message: Message, *, every_attempt: bool = False) -> None:
+    def __init__(
+        self, message: Message, *, every_attempt: bool = False, recipient: int | None = None
+    ) -> None:
         self.message = message
         self.every_attempt = every_attempt
+        self._asked = recipient
 
     @cached_property
     def explanation(self) -> api.Explanation:
@@ -79,12 +85,35 @@ class MessagePage:
         made = self.message.made_into.filter(owner=self.message.owner_id)
         return list(made.order_by("-pk")[:MADE_SHOWN])
 
-    @property
+    @cached_property
     def recipients_shown(self) -> list[Recipient]:
-        """As they were named; of many, those that need looking at come first."""
-        if len(self.recipients) <= FEW_RECIPIENTS:
-            return self.recipients
-        return sorted(self.recipients, key=_needs_care, reverse=True)[:RECIPIENTS_SHOWN]
+        """As they were named; of many, those that need looking at come first. Each has its session.
+
+        An attempt that is gone leaves its recipient none.
+        """
+        shown = self.recipients
+        if len(shown) > FEW_RECIPIENTS:
+            shown = sorted(shown, key=_needs_care, reverse=True)[:RECIPIENTS_SHOWN]
+        latest = Attempt.objects.select_related("session").only("session__tls", "session__host")
+        prefetch_related_objects(shown, Prefetch("attempt", latest))
+        return shown
+
+    @cached_property
+    def chosen(self) -> Recipient | None:
+        """The recipient whose timeline was asked for."""
+        return next((one for one in self.recipients if one.pk == self._asked), None)
+
+    @property
+    def query(self) -> str:
+        """What of the page's address must be asked for again with its live part."""
+        asked = {"attempts": "all"} if self.every_attempt else {}
+        return urlencode(asked | ({"recipient": str(self.chosen.pk)} if self.chosen else {}))
+
+    @property
+    def in_smtputf8(self) -> list[str]:
+        """Name the addresses for which the server must offer SMTPUTF8 (RFC 6531 3.7)."""
+        named = [self.message.envelope_sender, *(one.address for one in self.recipients)]
+        return [address for address in named if not address.rpartition("@")[0].isascii()]
 
     @property
     def recipients_hidden(self) -> int:
@@ -123,9 +152,13 @@ class MessagePage:
     def timeline(self) -> list[Moment]:
         """Events and attempts, newest first."""
         events = self.message.events.select_related("actor", "recipient")
+        if self.chosen:
+            events = events.filter(Q(recipient=self.chosen.pk) | Q(recipient=None))
         moments = [Moment(event.at, event=event) for event in events]
         moments += [
-            Moment(talk.attempt.started_at, conversation=talk) for talk in self.conversations
+            Moment(talk.attempt.started_at, conversation=talk)
+            for talk in self.conversations
+            if self.chosen is None or _concerns(talk, self.chosen)
         ]
         return sorted(moments, key=lambda moment: moment.at, reverse=True)
 
@@ -162,6 +195,11 @@ class MessagePage:
     def uncertain(self) -> list[Recipient]:
         """Of whom a person may say whether they got it."""
         return self._among((State.UNCERTAIN,))
+
+    @property
+    def holdable(self) -> list[Recipient]:
+        """Whose mail a person may keep back."""
+        return self._among(DUE)
 
     @property
     def held(self) -> list[Recipient]:
@@ -213,6 +251,12 @@ class MessagePage:
             and ended > latest
             for _pk, _outcome, _dot, ended, closed, session in self._marks
         )
+
+
+def _concerns(talk: Conversation, recipient: Recipient) -> bool:
+    """An attempt that came to nothing does not say whom it was for."""
+    named = {result.address for result in talk.results}
+    return not named or recipient.address in named or talk.attempt.pk == recipient.attempt_id
 
 
 def _needs_care(recipient: Recipient) -> bool:

@@ -14,6 +14,7 @@ urlpatterns = [
     path("messages/<int:pk>/cancel/", acts.cancel, name="cancel"),
     path("messages/<int:pk>/retry/", acts.retry, name="retry"),
     path("messages/<int:pk>/settle/", acts.settle, name="settle"),
+    path("messages/<int:pk>/hold/", acts.hold, name="hold"),
     path("messages/<int:pk>/release/", acts.release, name="release"),
     path("bulk/<slug:act>/", bulk.bulk, name="bulk"),
     path("folders/<slug:folder>/", views.folder, name="folder"),

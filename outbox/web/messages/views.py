@@ -81,7 +81,11 @@ def _readable(request: PersonRequest) -> MessageQuerySet:
 
 
 def _page(request: PersonRequest, mail: Message) -> MessagePage:
-    return MessagePage(mail, every_attempt=request.GET.get("attempts") == "all")
+    return MessagePage(
+        mail,
+        every_attempt=request.GET.get("attempts") == "all",
+        recipient=number(request.GET.get("recipient")),
+    )
 
 
 def _content(request: PersonRequest, mail: Message, tab: str) -> dict[str, Any]:

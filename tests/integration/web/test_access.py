@@ -61,6 +61,7 @@ ADDRESSES = [
     Address("cancel", ("mail",)),
     Address("retry", ("mail",)),
     Address("settle", ("mail",)),
+    Address("hold", ("mail",)),
     Address("release", ("mail",)),
     Address("source", ("mail",)),
     Address("transcript", ("mail",)),
@@ -124,7 +125,7 @@ def test_nobody_sees_anything_before_signing_in(address: Address, known: dict[st
 
 POSTED = (
     "draft", "draft-save", "draft-files", "discard", "undo", "answer", "cancel", "retry", "settle",
-    "release", "account", "account-test", "contact", "contact-forget",
+    "hold", "release", "account", "account-test", "contact", "contact-forget",
 )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Cancel, retry, settle, release: asked about first, done by POST, answered with what happened."""
+"""Cancel, retry, settle, hold, release: asked about first, done by POST, answered truly."""
 
 import pytest
 from django.contrib.messages import get_messages
@@ -35,7 +35,7 @@ def states(mail: Message) -> list[str]:
     return list(mail.recipients.order_by("pk").values_list("state", flat=True))
 
 
-@pytest.mark.parametrize("act", ["cancel", "retry", "settle", "release"])
+@pytest.mark.parametrize("act", ["cancel", "retry", "settle", "hold", "release"])
 def test_asking_changes_nothing(as_anna: Client, mail: Message, act: str) -> None:
     before = states(mail)
     ask(as_anna, act, mail)
@@ -134,6 +134,24 @@ def test_settle_guesses_nothing(as_anna: Client, mail: Message, said: str) -> No
     assert states(mail) == [State.UNCERTAIN, State.SENT]
 
 
+def test_hold_keeps_back_what_waits_and_shows_why(as_anna: Client, mail: Message) -> None:
+    put(mail, State.DEFERRED, State.SENDING)
+    assert "1 waiting recipient" in ask(as_anna, "hold", mail)
+    said = do(as_anna, "hold", mail, why="Wrong list")
+    assert said == ["Held back for 1 recipient."]
+    assert states(mail) == [State.HELD, State.SENDING]
+    page = as_anna.get(reverse("outbox:message", args=[mail.pk])).content.decode()
+    assert '<p class="reason">Wrong list</p>' in page
+
+
+def test_hold_of_what_went_on_meanwhile_says_so(as_anna: Client, mail: Message) -> None:
+    put(mail, State.SENT, State.SENDING)
+    assert do(as_anna, "hold", mail, why="") == [
+        "Its state had changed meanwhile; nothing was done."
+    ]
+    assert states(mail) == [State.SENT, State.SENDING]
+
+
 def test_release_lets_held_mail_go(as_anna: Client, mail: Message) -> None:
     put(mail, State.HELD, State.HELD)
     assert "2 held recipients" in ask(as_anna, "release", mail)
@@ -150,9 +168,9 @@ def test_a_question_in_a_dialog_is_a_fragment(as_anna: Client, mail: Message) ->
 @pytest.mark.parametrize(
     ("state", "offered"),
     [
-        (State.QUEUED, {"cancel"}),
+        (State.QUEUED, {"cancel", "hold"}),
         (State.SENDING, {"cancel"}),
-        (State.DEFERRED, {"cancel", "retry"}),
+        (State.DEFERRED, {"cancel", "retry", "hold"}),
         (State.HELD, {"cancel", "release"}),
         (State.UNCERTAIN, {"settle"}),
         (State.SENT, set()),
@@ -167,10 +185,10 @@ def test_only_acts_that_can_do_something_are_offered(
 ) -> None:
     put(mail, state, state)
     page = as_anna.get(reverse("outbox:message", args=[mail.pk])).content.decode()
-    acts = {"cancel", "retry", "settle", "release"}
+    acts = {"cancel", "retry", "settle", "hold", "release"}
     assert {act for act in acts if f'id="act-{act}"' in page} == offered
 
 
-@pytest.mark.parametrize("act", ["cancel", "retry", "settle", "release"])
+@pytest.mark.parametrize("act", ["cancel", "retry", "settle", "hold", "release"])
 def test_a_draft_has_nothing_to_act_on(as_anna: Client, draft: Message, act: str) -> None:
     assert as_anna.post(reverse(f"outbox:{act}", args=[draft.pk])).status_code == 404
