@@ -140,7 +140,7 @@ class Judge:
                 self._line("none").lost += 1
                 self._find(f"Lost: “{subject}” was answered with yes and is no mail.")
         for trouble in promises.never:
-            self._find(f"Send was pressed again and again: {trouble}.")
+            self._find(f"Nobody said yes to {trouble}.")
         for subject in {*promises.answered, *promises.unanswered}:
             if mails[subject] > 1:
                 self._find(f"“{subject}” became {mails[subject]} mails.")
