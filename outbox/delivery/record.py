@@ -6,14 +6,13 @@ token, and tells what the guard refused.
 """
 
 import datetime as dt
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any
 
 from django.db import connections, transaction
 
-from outbox.delivery import route
+from outbox.delivery import route, statement
+from outbox.delivery.rows import ATTEMPT, RECIPIENT, attempt_row, recipient_rows, results_json
 from outbox.delivery.unit import Closed, Freed, GivenBack, Mark, Opened, Result, Unit, clean
 from outbox.delivery.verdict import Verdict
 from outbox.models import Attempt, Event, EventKind, Recipient, Session, State
@@ -23,43 +22,17 @@ from outbox.models.rollup import roll_up, roll_up_single
 from outbox.models.webhook import wanted_states
 from outbox.signals import note, tell_on_commit
 
-_ATTEMPT = (
-    Column("session_id", "bigint"),
-    Column("number_in_session", "integer"),
-    Column("ended_at", "timestamptz"),
-    Column("outcome", "text"),
-    Column("phase", "text"),
-    Column("fault", "text"),
-    Column("detail", "text"),
-    Column("reply_code", "smallint"),
-    Column("reply_enhanced", "text"),
-    Column("reply_text", "text"),
-    Column("results", "text"),
-    Column("phases_ms", "text"),
-    Column("transfer", "text"),
-    Column("sent_sha256", "text"),
-    Column("traceback", "text"),
-)
-_RECIPIENT = (
-    Column("attempt_id", "bigint"),
-    Column("state", "text"),
-    Column("next_attempt_at", "timestamptz"),
-    Column("attempts", "integer"),
-    Column("settled_at", "timestamptz"),
-    # The last reply stays until there is another: a timeout says nothing new.
-    Column("reply_code", "smallint", keeps=True),
-    Column("reply_enhanced", "text", keeps=True),
-    Column("reply_text", "text", keeps=True),
-    Column("reply_command", "text", keeps=True),
-    Column("remote_host", "text"),
-    Column("remote_queue_id", "text"),
-    Column("reason", "text"),
-)
-_SETTLED = frozenset({State.SENT, State.FAILED, State.EXPIRED, State.CANCELLED})
-
 
 def write(units: Sequence[Unit], using: str) -> None:
-    """Write all units in one transaction. Raises what the database raises; then nothing is kept."""
+    """Write all units in one transaction. Raises what the database raises; then nothing is kept.
+
+    What most units are takes one statement where the database can; what that leaves takes another
+    transaction.
+    """
+    if statement.can_write(units, using):
+        units = statement.write(units, using)
+        if not units:
+            return
     with transaction.atomic(using=using):
         now = database_now(using)
         _write_sessions([unit.session for unit in units if isinstance(unit, Opened)], using)
@@ -118,8 +91,8 @@ def _write_ends(
         update_rows(
             using,
             "outbox_attempt",
-            _ATTEMPT,
-            [_attempt_row(result, now) for result in results],
+            ATTEMPT,
+            [attempt_row(result, now) for result in results],
             guard="t.ended_at IS NULL",
         )
     )
@@ -146,7 +119,7 @@ def _write_ends(
 def _is_written(result: Result, using: str) -> bool:
     """Tell whether this very outcome stands there: its commit was lost on the way back."""
     attempt = Attempt.objects.using(using).filter(pk=result.job.attempt_id)
-    return attempt.filter(outcome=result.outcome, results=_results_json(result)).exists()
+    return attempt.filter(outcome=result.outcome, results=results_json(result)).exists()
 
 
 def _drop_attempts(returned: Sequence[GivenBack], using: str) -> list[int]:
@@ -180,11 +153,11 @@ def _change_recipients(
     results: Iterable[Result], expected: State, now: dt.datetime, using: str
 ) -> set[int]:
     """Move recipients out of `expected`, where the fencing token still fits; return whose did."""
-    rows = [row for result in results for row in _recipient_rows(result, now)]
+    rows = [row for result in results for row in recipient_rows(result, now)]
     changed = update_rows(
         using,
         "outbox_recipient",
-        _RECIPIENT,
+        RECIPIENT,
         sorted(rows, key=lambda row: int(row[0])),
         guard=f"t.state = '{expected}' AND t.attempt_id = v.attempt_id",
     )
@@ -234,64 +207,3 @@ def _settling(verdict: Verdict, now: dt.datetime) -> Verdict:
     if verdict.state in {State.SENT, State.FAILED, State.DEFERRED}:
         return verdict
     return replace(verdict, state=State.DEFERRED, next_attempt_at=now)
-
-
-def _attempt_row(result: Result, now: dt.datetime) -> tuple[Any, ...]:
-    reply = next((verdict.reply for verdict in reversed(result.verdicts) if verdict.reply), None)
-    return (
-        result.job.attempt_id,
-        result.session.pk if result.session else None,
-        result.number_in_session,
-        now,
-        result.outcome.value,
-        result.phase,
-        result.fault,
-        clean(result.detail),
-        reply.code if reply else None,
-        reply.enhanced if reply else "",
-        clean(reply.text) if reply else "",
-        _results_json(result),
-        result.phases_ms,
-        clean(result.transfer),
-        result.sent_sha256,
-        clean(result.traceback),
-    )
-
-
-def _results_json(result: Result) -> str:
-    return json.dumps(
-        [
-            {
-                "recipient": recipient.id,
-                "address": recipient.address,
-                "state": verdict.state.value,
-                "command": verdict.command,
-                "code": verdict.reply.code if verdict.reply else None,
-                "enhanced": verdict.reply.enhanced if verdict.reply else "",
-                "text": clean(verdict.reply.text) if verdict.reply else "",
-            }
-            for recipient, verdict in zip(result.job.recipients, result.verdicts, strict=True)
-        ],
-        ensure_ascii=False,
-    )
-
-
-def _recipient_rows(result: Result, now: dt.datetime) -> Iterable[tuple[Any, ...]]:
-    host = result.session.host if result.session else ""
-    for recipient, verdict in zip(result.job.recipients, result.verdicts, strict=True):
-        reply = verdict.reply
-        yield (
-            recipient.id,
-            result.job.attempt_id,
-            verdict.state.value,
-            verdict.next_attempt_at,
-            recipient.attempts + 1 if verdict.counts else recipient.attempts,
-            now if verdict.state in _SETTLED else None,
-            reply.code if reply else None,
-            reply.enhanced[:12] if reply else None,
-            clean(reply.text) if reply else None,
-            verdict.command[:8] if reply else None,
-            host[:255],
-            result.remote_queue_id[:100] if verdict.state == State.SENT else "",
-            clean(verdict.reason),
-        )
