@@ -3,7 +3,7 @@
 import base64
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 
 from django import forms
@@ -55,6 +55,7 @@ class WebhookForm(WebhookModelForm):
     class Meta:
         model = Webhook
         fields = ("name", "url", "states", "is_active")
+        widgets: ClassVar = {"url": forms.URLInput(attrs={"class": "vLargeTextField"})}
 
     def clean_url(self) -> str:
         url: str = self.cleaned_data["url"]
