@@ -39,6 +39,7 @@ def addresses(shown: dict[str, Message]) -> dict[str, str]:
         "sent": reverse("outbox:folder", args=["sent"]),
         "drafts": reverse("outbox:folder", args=["drafts"]),
         "failed": reverse("outbox:folder", args=["failed"]),
+        "failed-by-reply": reverse("outbox:replies"),
         "scheduled-empty": reverse("outbox:folder", args=["scheduled"]),
         "search": f"{reverse('outbox:search')}?q=figures",
         "search-nothing": f"{reverse('outbox:search')}?q=nowhere",

@@ -31,6 +31,7 @@ ADDRESSES = [
     Address("list", others=200),
     Address("folder", ("folder",), others=200),
     Address("rows", ("folder",), others=200),
+    Address("replies", others=200),
     Address("search", others=200),
     Address("search-rows", others=200),
     Address("compose", others=200),
