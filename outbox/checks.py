@@ -179,8 +179,8 @@ def _broker(conf: Conf) -> Messages:
     if not url or url.startswith("memory:"):
         yield checks.Warning(
             "Celery has no broker, so nothing wakes a worker when mail is queued.",
-            hint="Set CELERY_BROKER_URL to your Redis; or run outbox_deliver, in place of worker and "
-            "beat, and silence this warning.",
+            hint="Set CELERY_BROKER_URL to your Redis; or run outbox_deliver in place of worker "
+            "and beat, and silence this warning.",
             id="outbox.W007",
         )
     elif not _sweep_is_scheduled():

@@ -144,7 +144,10 @@ class MessageAdmin(ReadOnlyAdmin):
         source = Source.objects.using(message._state.db).filter(pk=message.pk).first()
         if source is None:
             return wording.EMPTY
-        shown = source.read()[:SOURCE_SHOWN]
+        try:
+            shown = source.read()[:SOURCE_SHOWN]
+        except OSError as error:
+            return str(error)
         return wording.preformatted(shown.decode("utf-8", "backslashreplace"))
 
     @admin.action(description=_("Retry: send to failed recipients again"), permissions=["operate"])

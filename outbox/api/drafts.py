@@ -237,15 +237,6 @@ def _remember_contacts(message: Message, content: Draft) -> None:
 def _finish(message: Message, content: Draft, undo_for: float) -> Outgoing:
     if message.account is None:
         raise InvalidMailError("account", "Choose the account to send with.")
-    files = [
-        AttachmentPart(
-            name=row.name,
-            content_type=row.content_type,
-            data=row.read(),
-            content_id=row.content_id,
-        )
-        for row in message.attachments.all()
-    ]
     return finish(
         account=message.account,
         owner=message.owner,
@@ -257,12 +248,23 @@ def _finish(message: Message, content: Draft, undo_for: float) -> Outgoing:
         priority=message.priority,
         text=content.text,
         html=content.html,
-        files=files,
+        files=[_part(row) for row in message.attachments.all()],
         send_at=_leave_at(message.send_at, undo_for),
         in_reply_to=message.in_reply_to,
         references=content.references.split(),
         origin=Origin.COMPOSE,
         wants_report=message.wants_report,
+    )
+
+
+def _part(row: Attachment) -> AttachmentPart:
+    try:
+        data = row.read()
+    except OSError as error:
+        problem = f"“{row.name}” cannot be read at present: try again later, or remove it."
+        raise InvalidMailError("attachments", problem) from error
+    return AttachmentPart(
+        name=row.name, content_type=row.content_type, data=data, content_id=row.content_id
     )
 
 

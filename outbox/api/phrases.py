@@ -65,6 +65,7 @@ PHRASES = (
     gettext_noop("the message has %(count)s %(name)s headers"),
     gettext_noop("From has several addresses, but there is no Sender header"),
     gettext_noop("the header has bytes outside ASCII that are not UTF-8"),
+    gettext_noop("“%(file)s” cannot be read at present: try again later, or remove it."),
     gettext_noop("This draft was changed in another window."),
     gettext_noop("It was sent or discarded meanwhile."),
     # What is wrong with a template

@@ -8,7 +8,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from outbox.admin import readonly
-from outbox.models import Account, Attempt, Event, EventKind, Message, Recipient, State
+from outbox.models import Account, Attempt, Event, EventKind, Message, Recipient, Source, State
 from tests.integration.admin.conftest import queue
 
 LIST = "/admin/outbox/message/"
@@ -174,3 +174,11 @@ def test_who_may_only_look_is_offered_no_action(
     act(onlooker, action, tried)
 
     assert list(Recipient.objects.values_list("state", flat=True)) == before
+
+
+def test_a_mail_whose_file_cannot_be_read_has_a_page(staff: Client, tried: Message) -> None:
+    Source.objects.filter(message=tried).update(data=None, file="sources/gone.eml")
+
+    answer = staff.get(f"{LIST}{tried.pk}/change/")
+
+    assert "No such file" in answer.content.decode()

@@ -56,6 +56,19 @@ def test_a_draft_marks_what_no_database_keeps(ann: User, odd: str) -> None:
     assert kept.text == kept.html == kept.to == odd.replace("\0", "\x1a").replace("\ud83d", "\x1a")
 
 
+def test_a_file_that_cannot_be_read_is_named_and_nothing_is_sent(
+    ann: User, account: Account
+) -> None:
+    draft = api.save_draft(ann, fields(account))
+    api.attach(draft, "plan.txt", "text/plain", b"first this, then that")
+    Attachment.objects.get().file.delete(save=False)
+    before = everything()
+    with pytest.raises(InvalidMailError, match=r"“plan\.txt” cannot be read") as raised:
+        api.send_draft(draft, actor=ann)
+    assert raised.value.field == "attachments"
+    assert everything() == before
+
+
 def test_a_save_counts_and_two_windows_cannot_both_win(ann: User, account: Account) -> None:
     draft = api.save_draft(ann, fields(account))
     first = api.save_draft(ann, fields(account, text="first"), draft=draft, version=1)
