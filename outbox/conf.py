@@ -122,6 +122,8 @@ def _checked(field: "Field[Any]", value: Any) -> Any:
     if isinstance(value, os.PathLike):
         value = os.fspath(value)
     kind: Any = (int, float) if field.type is float else field.type
+    if kind is str and (value is None or value is False):
+        return ""  # what an empty text means, in other words
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         wanted = "True or False" if kind is bool else "a text" if kind is str else "a number"
         name = field.name.upper()

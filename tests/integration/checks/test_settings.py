@@ -93,6 +93,13 @@ def test_a_file_may_be_a_path(settings: LazySettings, tmp_path: Path) -> None:
     assert get_conf().ca_file == str(tmp_path / "ca.pem")
 
 
+@pytest.mark.parametrize("nothing", [None, False, ""])
+def test_a_text_may_be_nothing(nothing: object, settings: LazySettings) -> None:
+    settings.OUTBOX = {**settings.OUTBOX, "AUTOCONFIG": nothing}
+
+    assert get_conf().autoconfig == ""
+
+
 @pytest.mark.parametrize("keys", [["short"], ["€" * 43 + "="], [b"bytes"]], ids=repr)
 def test_a_key_is_told_by_its_place_and_never_shown(
     keys: list[Any], settings: LazySettings
