@@ -1,6 +1,7 @@
 """A worker that is asked to stop ends what it began and gives back what it did not."""
 
-from collections import Counter
+from collections import contextlib
+import Counter
 
 import pytest
 from django.conf import LazySettings
@@ -110,10 +111,12 @@ def test_a_working_engine_survives_a_step_that_failed(
     fault_lab: StartLab, caplog: pytest.LogCaptureFixture
 ) -> None:
     message = queue(account_at(fault_lab(""), max_connections=1))
-    with Working():
-        with refusing("outbox_recipient", "NEW.state = 'sending'"):
+    with contextlib.ExitStack() as trouble:
+        trouble.enter_context(refusing("outbox_recipient", "NEW.state = 'sending'"))
+        with Working():
             until(lambda: caplog.text.count("A step of the engine failed") > 1, "claims failed")
-        until(all_in(State.SENT, [message]), "it was sent")
+            trouble.close()
+            until(all_in(State.SENT, [message]), "it was sent")
 
 
 def test_a_process_has_one_engine_whoever_feeds_it(fault_lab: StartLab) -> None:
