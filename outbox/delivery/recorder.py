@@ -1,6 +1,7 @@
 """Recorder: one thread, one database connection, group commits.
 
-While one commit runs, the next units gather; so the busier it is, the more share a commit. It is
+While one commit runs, the next units gather; so the busier it is, the more share a commit. What
+nobody waits for lingers a moment, since the mark of the next mail mostly follows an outcome. It is
 first in, first out: a mark never overtakes the outcome before it. While the database is away units
 are kept and tried again; a unit that the database refuses is found by bisection and set aside.
 """
@@ -24,6 +25,7 @@ from outbox.delivery.verdict import Verdict
 
 logger = logging.getLogger(__name__)
 _GROUP = 400  # units in one commit, at most
+_LINGER = 0.002  # seconds for which a unit that nobody waits for may be joined by others
 _SQLITE_PAUSE = 0.004  # seconds between commits, so that Send finds the database unlocked
 _RETRY_LONGEST = 5.0
 
@@ -43,6 +45,8 @@ class Recorder:
         self._on_recorded = on_recorded
         self._units: deque[tuple[Unit, asyncio.Future[bool] | None]] = deque()
         self._ready = threading.Condition()
+        self._is_due = False  # what is there is to be written now
+        self._lingering: asyncio.TimerHandle | None = None
         self._stopping = False
         self._writing = False
         self.healthy = True
@@ -60,13 +64,22 @@ class Recorder:
         return not self._units and not self._writing
 
     def put(self, unit: Unit) -> None:
-        """Have it written; order is kept."""
-        self._add(unit, None)
+        """Have it written, a moment from now at the latest; order is kept. The loop's own."""
+        with self._ready:
+            self._units.append((unit, None))
+        if self._lingering is None:
+            self._lingering = self._loop.call_later(_LINGER, self._linger_no_more)
+
+    def _linger_no_more(self) -> None:
+        self._lingering = None
+        with self._ready:
+            self._is_due = True
+            self._ready.notify()
 
     async def mark(self, attempt_id: int) -> bool:
         """Commit "the dot is about to leave"; False when it must not."""
         future: asyncio.Future[bool] = self._loop.create_future()
-        self._add(Mark(attempt_id=attempt_id), future)
+        self._put_now(Mark(attempt_id=attempt_id), future)
         return await future
 
     async def caught_up(self) -> None:
@@ -74,12 +87,13 @@ class Recorder:
         if self.idle:
             return
         future: asyncio.Future[bool] = self._loop.create_future()
-        self._add(Passed(), future)
+        self._put_now(Passed(), future)
         await future
 
-    def _add(self, unit: Unit, future: asyncio.Future[bool] | None) -> None:
+    def _put_now(self, unit: Unit, future: asyncio.Future[bool]) -> None:
         with self._ready:
             self._units.append((unit, future))
+            self._is_due = True
             self._ready.notify()
 
     def stop(self, patience: float) -> None:
@@ -102,10 +116,11 @@ class Recorder:
     def _gather(self) -> list[tuple[Unit, asyncio.Future[bool] | None]]:
         with self._ready:
             self._writing = False
-            while not self._units and not self._stopping:
+            while not self._stopping and not (self._units and self._is_due):
                 self._ready.wait()
             count = min(len(self._units), _GROUP)
             self._writing = count > 0
+            self._is_due = len(self._units) > count
             return [self._units.popleft() for _ in range(count)]
 
     def _write(self, units: Sequence[Unit]) -> None:
