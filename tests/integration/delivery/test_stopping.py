@@ -1,7 +1,7 @@
 """A worker that is asked to stop ends what it began and gives back what it did not."""
 
-from collections import contextlib
-import Counter
+import contextlib
+from collections import Counter
 
 import pytest
 from django.conf import LazySettings
