@@ -11,10 +11,19 @@ import statistics
 from collections.abc import Callable
 
 from bench import claims, memory
-from bench.drains import Case, Figures, outbox, post_office, smtplib_loop, task_per_mail
+from bench.drains import (
+    Case,
+    Figures,
+    outbox,
+    post_office,
+    settled_seconds,
+    smtplib_loop,
+    task_per_mail,
+)
 from bench.world import Contender, World, sink, world
 
 Drain = Callable[[World, int, Case], Figures]
+Costs = dict[str, float]  # CPU seconds a mail, by contender
 
 
 def main() -> None:
@@ -25,10 +34,13 @@ def main() -> None:
     options = parser.parse_args()
     with world() as servers:
         prepare(servers)
+        drained = queued = None
         if options.only in (None, "drain"):
-            drains(servers, options.rounds, options.count)
+            drained = drains(servers, options.rounds, options.count)
         if options.only in (None, "queue"):
-            queues(servers, options.rounds, options.count)
+            queued = queues(servers, options.rounds, options.count)
+        if drained and queued:
+            show_sum(drained, queued)
         if options.only in (None, "claim"):
             claims.show(servers)
         if options.only in (None, "memory"):
@@ -56,8 +68,9 @@ def prepare(servers: World) -> None:
         Contender(module, *words, environment=servers.environment(database, settings)).end()
 
 
-def drains(servers: World, rounds: int, count: int) -> None:
-    """Every case, every contender that it is for, in turn."""
+def drains(servers: World, rounds: int, count: int) -> Costs:
+    """Every case, every contender that it is for, in turn; return the CPU of the first case."""
+    costs: Costs = {}
     few = max(count // 4, 500)
     cases: list[tuple[Case, dict[str, tuple[Drain, Case]]]] = []
     quick = Case(name="no delay, at most 50 connections", count=count, connections=50)
@@ -96,6 +109,11 @@ def drains(servers: World, rounds: int, count: int) -> None:
                 for name, (drain, own) in contenders.items():
                     runs[name].append(drain(servers, receiver.port, own))
         show(case.name, runs)
+        costs = costs or {
+            name: statistics.median(run.cpu + run.database_cpu for run in figures)
+            for name, figures in runs.items()
+        }
+    return costs
 
 
 def show(title: str, runs: dict[str, list[Figures]]) -> None:
@@ -111,8 +129,8 @@ def show(title: str, runs: dict[str, list[Figures]]) -> None:
         )
 
 
-def queues(servers: World, rounds: int, count: int) -> None:
-    """Queueing one a call and a thousand a call."""
+def queues(servers: World, rounds: int, count: int) -> Costs:
+    """Queueing one a call and a thousand a call; return the CPU of the cheaper of the two."""
     few = max(count // 4, 500)
     ours, theirs = "mailsite.settings", "bench.contenders.post_office_settings"
     ways = {
@@ -124,9 +142,11 @@ def queues(servers: World, rounds: int, count: int) -> None:
     }
     rates: dict[str, list[float]] = {name: [] for name in ways}
     cpus: dict[str, list[float]] = {name: [] for name in ways}
+    in_database: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds):
         for name, (database, settings, module, words) in ways.items():
             servers.fresh(database, f"{database}_empty")
+            before = servers.database_seconds()
             run = Contender(module, *words, environment=servers.environment(database, settings))
             run.wait_ready()
             run.go()
@@ -134,15 +154,32 @@ def queues(servers: World, rounds: int, count: int) -> None:
             number = few if "one" in words else count
             rates[name].append(number / figures["seconds"])
             cpus[name].append(figures["cpu"] / number)
-    print("\n| queued a second | median | CPU ms a mail |\n|---|---|---|")
+            in_database[name].append((settled_seconds(servers) - before) / number)
+    print("\n| queued a second | median | CPU ms a mail | + database |\n|---|---|---|---|")
     for name in ways:
-        cpu = statistics.median(cpus[name]) * 1000
-        print(f"| {name} | {statistics.median(rates[name]):,.0f} | {cpu:.2f} |")
+        cpu, more = (statistics.median(each[name]) * 1000 for each in (cpus, in_database))
+        print(f"| {name} | {statistics.median(rates[name]):,.0f} | {cpu:.2f} | {more:.2f} |")
     median = {name: statistics.median(values) for name, values in rates.items()}
     one = median["outbox, one a call"] / median["post_office, one a call"]
     many = median["outbox, 1,000 a call"] / median["message().as_bytes() in a loop"]
     print(f"\nOne a call against post_office: {one:.2f} x")
     print(f"1,000 a call against the loop: {many:.2f} x")
+    costs = {
+        name: statistics.median(cpus[name]) + statistics.median(in_database[name]) for name in ways
+    }
+    return {
+        who: min(cost for name, cost in costs.items() if name.startswith(f"{who},"))
+        for who in ("outbox", "post_office")
+    }
+
+
+def show_sum(drained: Costs, queued: Costs) -> None:
+    """Print the CPU of a mail's whole way, each contender queueing in its cheaper manner."""
+    ours, theirs = (drained[who] + queued[who] for who in ("outbox", "post_office"))
+    print(
+        f"\nCPU of queueing and draining a mail, with the database's: outbox {ours * 1000:.2f} ms, "
+        f"post_office {theirs * 1000:.2f} ms: {ours / theirs:.2f} x"
+    )
 
 
 if __name__ == "__main__":

@@ -65,8 +65,8 @@ def outbox(world: World, port: int, case: Case) -> Figures:
     _all_sent(case, sent)
     return Figures(
         case.count / (ended - began),
-        (children_seconds() - cpu) / case.count,
-        (_settled(world) - before) / case.count,
+        (children_seconds() - cpu - sum(worker.start_seconds for worker in workers)) / case.count,
+        (settled_seconds(world) - before) / case.count,
     )
 
 
@@ -91,8 +91,8 @@ def post_office(world: World, port: int, case: Case) -> Figures:
         _all_sent(case, (connection.execute(query).fetchone() or (0,))[0])
     return Figures(
         case.count / seconds,
-        (children_seconds() - cpu) / case.count,
-        (_settled(world) - before) / case.count,
+        (children_seconds() - cpu - drain.start_seconds) / case.count,
+        (settled_seconds(world) - before) / case.count,
     )
 
 
@@ -140,7 +140,7 @@ def task_per_mail(world: World, port: int, case: Case) -> Figures:
     return Figures(
         count / (last - first).total_seconds(),
         (children_seconds() - cpu) / count,
-        (_settled(world) - before) / count,
+        (settled_seconds(world) - before) / count,
     )
 
 
@@ -154,11 +154,11 @@ def smtplib_loop(world: World, port: int, case: Case) -> Figures:
     cpu = children_seconds()
     loop.go()
     seconds = json.loads(loop.end())["seconds"]
-    return Figures(count / seconds, (children_seconds() - cpu) / count, 0)
+    return Figures(count / seconds, (children_seconds() - cpu - loop.start_seconds) / count, 0)
 
 
-def _settled(world: World) -> float:
-    """A database process counts when it has ended, a moment after its client."""
+def settled_seconds(world: World) -> float:
+    """CPU seconds of the database; a process of it counts once it has ended, after its client."""
     time.sleep(0.3)
     return world.database_seconds()
 

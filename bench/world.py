@@ -75,9 +75,7 @@ class World:
     def database_seconds(self) -> float:
         """CPU seconds of the server's processes that have ended, and of the first one."""
         assert self.postgres.process is not None
-        text = Path(f"/proc/{self.postgres.process.pid}/stat").read_text()
-        fields = text.rpartition(")")[2].split()
-        return sum(int(field) for field in fields[11:15]) / os.sysconf("SC_CLK_TCK")
+        return sum(_seconds_of(self.postgres.process.pid))
 
 
 @contextmanager
@@ -115,6 +113,7 @@ class Contender:
 
     def __init__(self, module: str, *words: object, environment: Mapping[str, str]) -> None:
         command = [sys.executable, "-m", f"bench.contenders.{module}", *map(str, words)]
+        self.start_seconds = 0.0  # CPU it took to get ready, which is no work
         self.popen = subprocess.Popen(
             command,
             env=dict(environment),
@@ -129,8 +128,9 @@ class Contender:
         assert self.popen.stdout is not None
         for line in self.popen.stdout:
             if line.strip() == "ready":
+                self.start_seconds = _seconds_of(self.popen.pid)[0]
                 return
-        raise RuntimeError(f"{self.popen.args} ended before it was ready")
+        raise RuntimeError(f"{self.popen.args!r} ended before it was ready")
 
     def go(self) -> None:
         """Give the signal."""
@@ -142,9 +142,17 @@ class Contender:
         """Wait for the end; return the last line it printed."""
         output, _ = self.popen.communicate(timeout=900)
         if self.popen.returncode:
-            raise RuntimeError(f"{self.popen.args} failed")
+            raise RuntimeError(f"{self.popen.args!r} failed")
         lines = output.strip().splitlines()
         return lines[-1] if lines else ""
+
+
+def _seconds_of(pid: int) -> tuple[float, float]:
+    """CPU seconds of a process, and of its children that have ended."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    user, system, child_user, child_system = (int(field) for field in fields[11:15])
+    tick = os.sysconf("SC_CLK_TCK")
+    return (user + system) / tick, (child_user + child_system) / tick
 
 
 def children_seconds() -> float:
