@@ -7,8 +7,8 @@ from celery.signals import worker_process_shutdown, worker_shutdown
 
 from outbox import bell
 from outbox.conf import get_conf
-from outbox.delivery import process, webhooks
-from outbox.delivery.sweep import sweep as sweep_once
+from outbox.delivery import process
+from outbox.delivery.beat import beat
 
 
 @shared_task(name="outbox.deliver", ignore_result=True)
@@ -21,10 +21,7 @@ def deliver() -> None:
 @shared_task(name="outbox.sweep", ignore_result=True)
 def sweep() -> None:
     """Find what no bell told, then wake the engine."""
-    using = get_conf().database
-    sweep_once(using)
-    process.feed()
-    webhooks.call_beside(using)
+    beat(get_conf().database)
 
 
 @worker_process_shutdown.connect  # a prefork child ends

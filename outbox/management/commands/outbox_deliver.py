@@ -1,18 +1,23 @@
 """Deliver without Celery: in place of worker and beat, or by cron."""
 
-import contextlib
+import logging
 import signal
+import time
 from argparse import ArgumentParser
-from collections.abc import Iterator
 from typing import Any
 
 from django.core.management.base import BaseCommand
+from django.db import close_old_connections
 
 from outbox.conf import get_conf
-from outbox.delivery.beat import beating
+from outbox.delivery import process
+from outbox.delivery.away import DATABASE_AWAY
+from outbox.delivery.beat import beat
 from outbox.delivery.engine import Engine
 from outbox.delivery.sweep import sweep
 from outbox.delivery.webhooks import call_all_due
+
+logger = logging.getLogger(__name__)
 
 
 class Command(BaseCommand):
@@ -28,19 +33,15 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         using = get_conf().database
-        engine = Engine(until_empty=options["until_empty"])
-        with _stopped_by_signals(engine):
-            if options["until_empty"]:
-                sweep(using)
-                engine.run()
-                call_all_due(using)  # of what just happened, too
-            else:
-                with beating(using):
-                    engine.run()
+        if options["until_empty"]:
+            _deliver_all(using)
+        else:
+            _deliver_until_stopped(using)
 
 
-@contextlib.contextmanager
-def _stopped_by_signals(engine: Engine) -> Iterator[None]:
+def _deliver_all(using: str) -> None:
+    sweep(using)
+    engine = Engine(until_empty=True)
     try:
         previous = {
             number: signal.signal(number, lambda *_: engine.stop())
@@ -49,7 +50,23 @@ def _stopped_by_signals(engine: Engine) -> Iterator[None]:
     except ValueError:  # not the main thread: whoever called us handles signals
         previous = {}
     try:
-        yield
+        engine.run()
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+    call_all_due(using)  # of what just happened, too
+
+
+def _deliver_until_stopped(using: str) -> None:
+    """Do as a worker and beat would; a database that is away for a while ends nothing."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        while True:
+            try:
+                beat(using)
+            except DATABASE_AWAY as error:
+                logger.warning("The sweep has to wait for the database: %s", error)
+            close_old_connections()
+            time.sleep(get_conf().sweep_every)
+    except KeyboardInterrupt:
+        process.stop()  # which lets conversations end
