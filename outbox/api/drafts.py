@@ -22,7 +22,7 @@ from outbox.api.routes import route_of
 from outbox.api.rows import fill, store_parts
 from outbox.conf import get_conf
 from outbox.exceptions import DraftConflictError, InvalidMailError, NotADraftError
-from outbox.mail.html import html_to_text
+from outbox.mail.html import html_to_text, without_picture
 from outbox.mail.mime import (
     AttachmentPart,
 )
@@ -173,12 +173,15 @@ def attach_file(
 
 
 def detach_file(draft: Message, attachment_id: int) -> None:
-    """Take a file off a draft; one that is not there is no error."""
+    """Take a file off a draft, and out of its text; one that is not there is no error."""
     using = get_conf().database
     with transaction.atomic(using=using):
-        message, _ = _locked(draft)
+        message, content = _locked(draft)
         for row in message.attachments.filter(pk=attachment_id):
             stored = row.file
+            if row.content_id:
+                content.html = without_picture(content.html, row.content_id)
+                content.save(using=using, update_fields=["html"])
             row.delete()
             transaction.on_commit(lambda stored=stored: stored.delete(save=False), using=using)  # type: ignore[misc]  # a default argument binds the loop's value
         _count_attachments(message)

@@ -48,6 +48,7 @@ _STYLES = {
 }  # fmt: skip
 _FUNCTIONS = re.compile(r"(?<![\\\w-])(?:rgba?|hsla?|calc)\([^()]*\)", re.IGNORECASE)
 _PICTURE_TYPES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
+_ATTRIBUTES_OF_ONE = r'(?:[^<>"]|"[^"]*+")*?'
 _DATA_PICTURE = re.compile(r"data:image/(?:png|jpeg|gif|webp);base64,[A-Za-z0-9+/=\s]*+")
 _MAX_PICTURES = 10_000_000  # bytes of all pictures put into one preview
 # Where else than in a kept attribute a mail would fetch from: what becomes of it is only named.
@@ -172,6 +173,12 @@ class _Preview:
         if content_type not in _PICTURE_TYPES or self._room < 0:
             return None
         return f"data:{content_type};base64,{base64.b64encode(data).decode('ascii')}"
+
+
+def without_picture(html: str, content_id: str) -> str:
+    """Take the pictures of this content id out of HTML that was cleaned."""
+    source = re.escape(f'src="cid:{content_id}"')
+    return re.sub(rf"<img{_ATTRIBUTES_OF_ONE}\s{source}{_ATTRIBUTES_OF_ONE}>", "", html)
 
 
 def html_to_text(html: str) -> str:

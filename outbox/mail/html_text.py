@@ -4,6 +4,7 @@ import re
 from html.parser import HTMLParser
 
 _RULE = "-" * 20
+_NUMBER = re.compile(r"[0-9]{1,6}")
 _MAX_INDENT = 20  # levels of lists and quotes that are shown; a mail may nest without end
 
 _SPACED = {"blockquote", "dl", "h1", "h2", "h3", "h4", "h5", "h6", "ol", "p", "pre", "table", "ul"}
@@ -39,7 +40,7 @@ class _TextReader(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         values = {name: value or "" for name, value in attrs}
         if tag in _BLOCKS:
-            self._start_block(tag)
+            self._start_block(tag, values.get("start", ""))
         match tag:
             case "br":
                 self._end_line()
@@ -53,12 +54,13 @@ class _TextReader(HTMLParser):
             case "td" | "th" if self._line:
                 self._line.append("  ")
 
-    def _start_block(self, tag: str) -> None:
+    def _start_block(self, tag: str, start: str) -> None:
         self._end_block()
         self._wants_gap |= tag in _SPACED and not self._lists
         match tag:
             case "ol" | "ul":
-                self._lists.append(1 if tag == "ol" else None)
+                first = int(start) if _NUMBER.fullmatch(start) else 1
+                self._lists.append(first if tag == "ol" else None)
             case "li":
                 self._mark = self._list_mark()
             case "blockquote":

@@ -28,8 +28,9 @@ def files(request: PersonRequest, pk: int) -> HttpResponse:
     draft = get_object_or_404(Message.objects.visible_to(request.user), pk=pk)
     try:
         added = _add(request, draft)
-        if removed := number(request.POST.get("remove")):
-            api.detach(draft, removed)
+        removed = draft.attachments.filter(pk=number(request.POST.get("remove")) or 0).first()
+        if removed:
+            api.detach(draft, removed.pk)
     except InvalidMailError as error:
         return JsonResponse(
             {"problem": translate(str(error))}, status=HTTPStatus.UNPROCESSABLE_ENTITY
@@ -42,6 +43,7 @@ def files(request: PersonRequest, pk: int) -> HttpResponse:
         {
             "list": render_to_string("outbox/_files.html", context, request),
             "pictures": [pictures.address_of(one) for one in added if one.content_id],
+            "gone": pictures.address_of(removed) if removed and removed.content_id else None,
         }
     )
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from outbox.mail.html import HtmlTooLongError, clean_html
+from outbox.mail.html import HtmlTooLongError, clean_html, without_picture
 from outbox.mail.markup import MAX_HTML
 from tests.unit.mail.test_preview import HOSTILE
 
@@ -47,3 +47,15 @@ def test_nothing_in_it_runs(html: str) -> None:
 def test_too_much_is_refused_and_not_cut() -> None:
     with pytest.raises(HtmlTooLongError):
         clean_html("x" * (MAX_HTML + 1))
+
+
+def test_a_picture_is_taken_out_wherever_it_stands_and_no_other() -> None:
+    html = clean_html(
+        '<p>a <img alt=">" src="cid:x.y@z" width="3"></p><img src="cid:x.y@z"><img src="cid:xzy@z">'
+        "<p title='src=\"cid:x.y@z\"'>b</p>"
+    )
+    left = without_picture(html, "x.y@z")
+    assert left.count("<img") == 1
+    assert '<img src="cid:xzy@z">' in left
+    assert "<p>a </p>" in left
+    assert ">b</p>" in left

@@ -20,6 +20,8 @@ READ = {
     "picture": ('<img src="cid:a" alt="Logo"> x', "[Logo] x\n"),
     "bullets": ("a<ul><li>b<li>c</ul>d", "a\n\n- b\n- c\n\nd\n"),
     "numbers": ("<ol><li>a<li>b</ol>", "1. a\n2. b\n"),
+    "numbers from three": ('<ol start="3"><li>a<li>b</ol>', "3. a\n4. b\n"),
+    "numbers from nowhere": ('<ol start="x"><li>a</ol>', "1. a\n"),
     "lists in lists": ("<ul><li>a<ol><li>b<li>c</ol><li>d</ul>", "- a\n  1. b\n  2. c\n- d\n"),
     "paragraphs in lists": ("<ul><li><p>a</p></li><li><p>b</p></li></ul>", "- a\n- b\n"),
     "quote": ("a<blockquote>b<br>c<p>d</p></blockquote>e", "a\n\n> b\n> c\n>\n> d\n\ne\n"),

@@ -3,6 +3,7 @@
 // and come back with an address.
 
 import { isPicture, upload } from "./files.js";
+import { layOut } from "./plain.js";
 import { changed } from "./saving.js";
 import { say } from "./words.js";
 
@@ -115,7 +116,7 @@ function press() {
 
 function keep() {
   html.value = editor.isEmpty ? "" : editor.getHTML();
-  plain.value = editor.getText({ blockSeparator: "\n\n" });
+  plain.value = layOut(editor.state.doc);
   changed();
 }
 
@@ -160,12 +161,13 @@ function take(event, data) {
 
 async function insert(file) {
   const address = await upload(file, { inline: true });
-  if (address) editor.chain().focus().insertContent({ type: "image", attrs: { src: address, alt: file.name } }).run();
+  // Behind what is selected: that may be the picture before, which must stay.
+  if (address) editor.chain().focus().insertContentAt(editor.state.selection.to, { type: "image", attrs: { src: address, alt: file.name } }).run();
 }
 
 function close() {
   if (!editor.isEmpty && !confirm(say("loses"))) return;
-  plain.value = editor.getText({ blockSeparator: "\n\n" });
+  plain.value = layOut(editor.state.doc);
   const place = editor.view.dom.parentElement;
   editor.destroy();
   editor = null;
@@ -177,6 +179,16 @@ function close() {
   plain.focus();
   changed();
 }
+
+// A picture that was taken off the draft goes from the text too, and no undo brings it back.
+form.addEventListener("gone", ({ detail: address }) => {
+  if (!editor) return;
+  const change = editor.state.tr.setMeta("addToHistory", false);
+  editor.state.doc.descendants((node, at) => {
+    if (node.attrs.src === address) change.delete(change.mapping.map(at), change.mapping.map(at + node.nodeSize));
+  });
+  editor.view.dispatch(change);
+});
 
 form.addEventListener("signed", ({ detail }) => {
   if (!editor) return;

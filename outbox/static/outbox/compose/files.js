@@ -98,8 +98,9 @@ form.addEventListener("click", async (event) => {
   const data = new FormData();
   data.append("remove", button.value);
   const answer = await post(form.dataset.files, data);
-  if (answer?.list !== undefined) show(answer.list);
-  else form.requestSubmit(button); // then the server says why not
+  if (answer?.list === undefined) return form.requestSubmit(button); // then the server says why not
+  show(answer.list);
+  if (answer.gone) form.dispatchEvent(new CustomEvent("gone", { detail: answer.gone }));
 });
 
 // Dropped anywhere, pasted anywhere: what the editor did not take becomes an attachment.
