@@ -478,7 +478,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='recipient',
-            index=models.Index(condition=models.Q(('reply_code__gte', 400)), fields=['sender_key', '-message', 'reply_code', 'reply_enhanced'], name='outbox_recipient_refused'),
+            index=models.Index(condition=models.Q(('reply_code__isnull', False)), fields=['sender_key', 'reply_code', 'reply_enhanced', '-message'], name='outbox_recipient_reply'),
+        ),
+        migrations.AddIndex(
+            model_name='recipient',
+            index=models.Index(condition=models.Q(('state__in', ['expired', 'bounced'])), fields=['sender_key', 'state', '-message'], name='outbox_recipient_ended'),
         ),
         migrations.AddIndex(
             model_name='recipient',

@@ -94,12 +94,17 @@ class Recipient(models.Model):
                 name="outbox_recipient_uncertain",
                 condition=models.Q(state=State.UNCERTAIN.value),
             ),
-            # Search by reply code: what of one sender's was refused or put off. Mail that is
-            # taken never enters it.
+            # Search by reply code: which replies one sender's mail got, and which mail got each.
             models.Index(
-                fields=["sender_key", "-message", "reply_code", "reply_enhanced"],
-                name="outbox_recipient_refused",
-                condition=models.Q(reply_code__gte=400),
+                fields=["sender_key", "reply_code", "reply_enhanced", "-message"],
+                name="outbox_recipient_reply",
+                condition=models.Q(reply_code__isnull=False),
+            ),
+            # Search by state: what of one sender's ended as no message does.
+            models.Index(
+                fields=["sender_key", "state", "-message"],
+                name="outbox_recipient_ended",
+                condition=models.Q(state__in=[State.EXPIRED.value, State.BOUNCED.value]),
             ),
             # Search by recipient, prefix first.
             models.Index(fields=["address"], name="outbox_recipient_address"),

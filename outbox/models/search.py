@@ -19,7 +19,7 @@ from outbox.mail.parts import text_and_html
 from outbox.mail.terms import fold, terms_of
 from outbox.models.message import Message, Source
 from outbox.models.states import Status
-from outbox.models.terms import MAX_TERMS, TermsField, TermsIndex, Wanted
+from outbox.models.terms import MAX_TERMS, Phrase, TermsField, TermsIndex, Wanted, Whole
 
 # How a term says where it was found; a body's terms have a column of their own.
 SUBJECT, PEOPLE, SENDER, FACT = "s", "t", "f", "is"
@@ -70,9 +70,10 @@ def body_term(owner_key: int, term: str) -> str:
     return f"{owner_key}:{term}"
 
 
-def has_phrase(owner_key: int, kinds: Sequence[str], terms: Sequence[str]) -> Wanted:
+def has_phrase(owner_key: int, kinds: Sequence[str], terms: Phrase) -> Wanted:
     """Ask for the terms in a row in any of the kinds."""
-    phrases = (tuple(head_term(owner_key, kind, term) for term in terms) for kind in kinds)
+    form = Whole if isinstance(terms, Whole) else tuple
+    phrases = (form(head_term(owner_key, kind, term) for term in terms) for kind in kinds)
     return Wanted((tuple(phrases),))
 
 

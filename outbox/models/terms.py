@@ -25,6 +25,13 @@ else:  # neither is generic where it runs
 Phrase = Sequence[str]  # terms in a row; the last may be the beginning of one
 
 
+class Whole(tuple[str, ...]):
+    """A phrase whose last term is no beginning.
+
+    The index gathers all that begins with "com" before it looks for the few with "shop" before it.
+    """
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """Of each group, at least one phrase has to be there."""
@@ -88,7 +95,7 @@ class Has(_Lookup):
         asked: list[Any] = list(params)
         for phrases in self.rhs.groups:
             groups.append(" OR ".join([f"instr({column}, %s) > 0"] * len(phrases)))
-            asked += [f" {' '.join(map(_storable, phrase))}" for phrase in phrases]
+            asked += [_as_written(phrase) for phrase in phrases]
         return " AND ".join(f"({group})" for group in groups), asked
 
     def as_postgresql(self, compiler: Any, connection: BaseDatabaseWrapper) -> tuple[str, Any]:
@@ -119,7 +126,12 @@ def _as_query(wanted: Wanted) -> str:
 
 def _phrase_query(phrase: Phrase) -> str:
     quoted = [_quoted(_storable(term)) for term in phrase]
-    return "(" + " <-> ".join(quoted) + ":*)"
+    return "(" + " <-> ".join(quoted) + ("" if isinstance(phrase, Whole) else ":*") + ")"
+
+
+def _as_written(phrase: Phrase) -> str:
+    """Return what a text column with such a phrase has in it."""
+    return f" {' '.join(map(_storable, phrase))}" + (" " if isinstance(phrase, Whole) else "")
 
 
 def _quoted(term: str) -> str:

@@ -39,7 +39,6 @@ class Page:
     refresh: str  # where its rows are asked for again; ends so that a parameter can follow
     here: str  # leads to the newest page of this list; ends likewise
     folder: Folder | None = None  # None: mail of all folders
-    is_bounded: bool = False  # only the latest mail was looked at
 
     @property
     def is_live(self) -> bool:

@@ -1,8 +1,10 @@
 """Finding mail, newest first, in a time that does not grow with the mailbox.
 
-Every search first looks at the latest mail alone: what is common is there. What is rare is not, and
-there an index has few rows to give: the terms', the replies', the Message-IDs', the folder's. So
-neither is ever sorted by the hundred thousand. A page costs two queries at most.
+Every search first looks at the latest mail alone: what is common is there. Where there was some but
+too little, it lies so thick that the page can be found a known way further back. What is rare is
+not there, and an index has few rows to give: the terms', the replies', the Message-IDs', the
+folder's. So none of it is ever sorted by the hundred thousand. A page costs three queries at most,
+one more where a reply is asked for.
 """
 
 from __future__ import annotations
@@ -11,21 +13,23 @@ import datetime as dt
 from collections.abc import Sequence
 
 from django.contrib.auth.models import User
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, OrderBy, OuterRef, Q, QuerySet
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from outbox.mail.terms import fold, terms_asked
 from outbox.models import Message, Recipient, SearchEntry, State, Status
 from outbox.models.message import MessageQuerySet
-from outbox.models.search import FACT, PEOPLE, SENDER, SUBJECT, body_term, has_phrase
-from outbox.models.terms import Wanted
+from outbox.models.search import FACT, PEOPLE, SENDER, SUBJECT, body_term, has_phrase, head_term
+from outbox.models.terms import Wanted, Whole
 from outbox.web.messages.rows import LISTED
 from outbox.web.search.query import Query, folder_of_state
+from outbox.web.search.replying import replied
 
 LATEST = 3_000  # messages looked at first
-FENCE = 1_000_000_000  # a limit that limits nothing, behind which PostgreSQL plans afresh
+ENOUGH = 5  # found among them, to tell how far apart such mails lie
+FARTHER = 2.5  # times the way that would do, were they evenly spread
 _NOWHERE = Q(pk__in=())  # what asks for no term at all is nowhere
-_REFUSED = 400  # from here on replies have an index
 
 
 class Search:
@@ -36,58 +40,60 @@ class Search:
         self.query = query
         self.terms = self._terms()
         self.about_message = self._about_message()
-        self.reply = _reply(query.code)
-
-    @property
-    def is_bounded(self) -> bool:
-        """Tell whether only the latest mail was looked at: replies that are no refusal are many."""
-        asks_for_little = self.terms or self.query.message_id or self.query.folder
-        return bool(self.reply) and self.query.code < "4" and not asks_for_little
+        self.reply = replied(person, query.code)
 
     def find(self, place: Q, order: tuple[str, ...], count: int) -> list[Message]:
         """Return the first so many of a stretch of the list."""
         found = self._among_latest(place, order, count)
-        if len(found) == count or self.is_bounded:
-            return found
-        return self._everywhere(place, order, count)
-
-    def _entries(self, place: Q) -> Q:
-        return Q(owner_key=self.person.pk) & place & self._within_days()
+        if ENOUGH <= len(found) < count:
+            found = self._among_all(place & _stretch_of(found, count), order, count)
+        if len(found) < count:
+            found = self._among_all(place, order, count)
+        return found
 
     def _among_latest(self, place: Q, order: tuple[str, ...], count: int) -> list[Message]:
-        latest = SearchEntry.objects.filter(self._entries(place)).order_by(*order)
-        messages = self._messages(Q(pk__in=latest.values("pk")[:LATEST]))
+        latest = self._entries(place).order_by(*order)[:LATEST]
+        messages = self._messages(Q(pk__in=latest.values("pk")))
         if self.terms:
-            within = SearchEntry.objects.filter(self.terms, pk=OuterRef("pk"))
-            messages = messages.filter(Exists(within))
-        return list(self._replied(messages).order_by(*order)[:count])
-
-    def _everywhere(self, place: Q, order: tuple[str, ...], count: int) -> list[Message]:
-        messages = self._messages(place & self._within_days())
-        if self.terms:
-            entries = SearchEntry.objects.filter(self._entries(place) & self.terms)
-            alone = not self.about_message and not self.reply
-            # The entries know the order too: alone, they need not meet their messages for it.
-            rows = entries.order_by(*order)[:count] if alone else entries.order_by()[:FENCE]
-            messages = messages.filter(pk__in=rows.values("pk"))
-            messages = self._replied(messages)
-        elif self.reply and self.query.code >= "4":
-            refused = Recipient.objects.filter(
-                self.reply, sender_key=self.person.pk, reply_code__gte=_REFUSED
-            )
-            messages = messages.filter(pk__in=refused.order_by().values("message")[:FENCE])
-        else:
-            messages = self._replied(messages)
+            such = SearchEntry.objects.filter(self.terms, pk=OuterRef("pk"))
+            messages = messages.filter(Exists(such))
+        for condition in self.recipients:
+            those = Recipient.objects.filter(condition, message=OuterRef("pk"))
+            messages = messages.filter(Exists(those))
         return list(messages.order_by(*order)[:count])
+
+    def _among_all(self, place: Q, order: tuple[str, ...], count: int) -> list[Message]:
+        messages = self._messages(place & self._within_days())
+        for condition in self.recipients:
+            those = Recipient.objects.filter(condition, sender_key=self.person.pk)
+            messages = messages.filter(pk__in=those.order_by().values("message"))
+        if self.terms:
+            entries = self._entries(place).filter(self.terms)
+            if not self.about_message and not self.recipients:
+                # They know the order too, and need not meet all their messages for it.
+                entries = entries.order_by(*_sorted_by(order))[:count]
+            messages = messages.filter(pk__in=entries.values("pk"))
+        return list(messages.order_by(*_sorted_by(order))[:count])
+
+    def _entries(self, place: Q) -> QuerySet[SearchEntry]:
+        """Return what there is at that place of the list of all mail."""
+        mine = Q(owner_key=self.person.pk)
+        return SearchEntry.objects.filter(mine & place & self._within_days()).order_by()
 
     def _messages(self, condition: Q) -> MessageQuerySet:
         mine = Message.objects.visible_to(self.person)
         return mine.filter(condition & self.about_message).only(*LISTED)
 
-    def _replied(self, messages: MessageQuerySet) -> MessageQuerySet:
-        if not self.reply:
-            return messages
-        return messages.filter(Exists(Recipient.objects.filter(self.reply, message=OuterRef("pk"))))
+    @property
+    def recipients(self) -> list[Q]:
+        """What some recipient has to be."""
+        return [condition for condition in (self.reply, self.ended) if condition]
+
+    @property
+    def ended(self) -> Q:
+        """The state asked for, where it is one of recipients alone."""
+        state = self.query.state
+        return Q(state=State(state)) if state and state not in Status.values else Q()
 
     def _within_days(self) -> Q:
         days = Q()
@@ -107,9 +113,6 @@ class Search:
             asked &= Q(folder__in=folder_of_state(state))
             if state in Status.values:
                 asked &= Q(status=state)
-            else:
-                those = Recipient.objects.filter(message=OuterRef("pk"), state=State(state))
-                asked &= Q(Exists(those))
         return asked
 
     def _terms(self) -> Q:
@@ -129,28 +132,48 @@ class Search:
         return asked
 
     def _in_head(self, kinds: Sequence[str], text: str) -> Q:
+        owner, terms = self.person.pk, _phrase(text)
         # An address is a term of its own, and so is a domain with its @.
         if "@" in text and not text.split()[1:]:
-            return Q(head__has=has_phrase(self.person.pk, (PEOPLE,), [fold(text)]))
-        terms = terms_asked(text)
-        return Q(head__has=has_phrase(self.person.pk, kinds, terms)) if terms else _NOWHERE
+            return Q(head__has=has_phrase(owner, (PEOPLE,), [fold(text)]))
+        if not terms:
+            return _NOWHERE
+        asked = has_phrase(owner, kinds, terms).groups[0]
+        if isinstance(terms, Whole) and PEOPLE in kinds:  # as jane.do or example.co
+            begun = (fold(text), f"@{fold(text)}")
+            asked += tuple((head_term(owner, PEOPLE, term),) for term in begun)
+        return Q(head__has=Wanted((asked,)))
 
     def _in_body(self, text: str) -> Q:
-        terms = tuple(body_term(self.person.pk, term) for term in terms_asked(text))
-        return Q(body__has=Wanted(((terms,),))) if terms else _NOWHERE
+        terms = _phrase(text)
+        phrase = type(terms)(body_term(self.person.pk, term) for term in terms)
+        return Q(body__has=Wanted(((phrase,),))) if terms else _NOWHERE
 
 
-def _reply(code: str) -> Q:
-    """Understand 5 and 5.1 as beginnings of the enhanced code, 5 and 550 as the code itself."""
-    if not code:
-        return Q()
-    if len(code) == len("550") and code.isdigit():
-        return Q(reply_code=int(code))
-    begins = Q(reply_enhanced=code) | Q(reply_enhanced__startswith=f"{code}.")
-    if code.isdigit():
-        lowest = int(code) * 100
-        return begins | Q(reply_code__gte=lowest, reply_code__lt=lowest + 100)
-    return begins
+def _phrase(text: str) -> tuple[str, ...]:
+    """Return the terms of a text; what signs join, as in a domain, is taken as it stands."""
+    terms = terms_asked(text)
+    return Whole(terms) if terms[1:] and not text.split()[1:] else tuple(terms)
+
+
+def _sorted_by(order: Sequence[str]) -> list[OrderBy]:
+    """Sort by what no index is known to have in order.
+
+    Else PostgreSQL, which sees the limit, may hope to meet enough while it walks down the list, and
+    walks a million mails where there are few.
+    """
+    return [
+        OrderBy(Coalesce(name.lstrip("-"), name.lstrip("-")), descending=name.startswith("-"))
+        for name in order
+    ]
+
+
+def _stretch_of(found: Sequence[Message], count: int) -> Q:
+    """Return how far one has to look for so many, as thick as those found lie."""
+    first, last = found[0].listed_at, found[-1].listed_at
+    further = (last - first) / len(found) * (count - len(found)) * FARTHER
+    # Downwards that is a moment before, upwards one behind.
+    return Q(listed_at__gte=last + further) if last < first else Q(listed_at__lte=last + further)
 
 
 def _midnight(day: dt.date) -> dt.datetime:

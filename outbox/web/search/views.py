@@ -53,7 +53,6 @@ def _found(request: PersonRequest, query: Query) -> dict[str, Page]:
         "list": Page(
             rows=read_rows(stretch.messages),
             stretch=stretch,
-            is_bounded=asked.is_bounded,
             refresh=f"{reverse('outbox:search-rows')}?{line}&",
             here=f"?{line}&",
         )
