@@ -23,6 +23,7 @@ from django.db import connections, transaction
 
 from outbox.conf import get_conf
 from outbox.delivery.away import DATABASE_AWAY
+from outbox.delivery.unit import clean
 from outbox.models import WebhookCall
 from outbox.models.clock import database_now
 from outbox.models.secrets import SecretUnreadableError
@@ -33,6 +34,7 @@ ATTEMPTS_MAX = 12  # over 27 hours
 ROUND_FOR = 60.0  # seconds after which a round begins no further call
 _AT_ONCE = 50
 _LEASE = dt.timedelta(minutes=5)  # longer than a round can take
+_DETAIL_MAX = 500  # characters of an answer: who wrote it may be anybody
 _FIRST, _FACTOR, _LONGEST = 10.0, 3.0, 6 * 3600.0
 _at_it = threading.Lock()  # held by this process's thread, while there are calls to be made
 
@@ -108,7 +110,7 @@ def _make(call: WebhookCall, using: str) -> bool:
     now = database_now(using)
     is_taken = code is not None and 200 <= code < 300  # noqa: PLR2004  # what HTTP calls success
     call.attempts += 1
-    call.detail = detail
+    call.detail = detail = clean(detail)[:_DETAIL_MAX]
     WebhookCall.objects.using(using).filter(pk=call.pk).update(
         attempts=call.attempts,
         reply_code=code,

@@ -36,6 +36,7 @@ class Far(HTTPServer):
         super().__init__(("127.0.0.1", 0), Answering)
         self.heard: list[tuple[dict[str, str], bytes]] = []
         self.status = 204
+        self.reason = "No Content"
 
     @property
     def url(self) -> str:
@@ -49,7 +50,7 @@ class Answering(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         assert self.path == "/hook?of=tests"
         self.server.heard.append((dict(self.headers.items()), body))
-        self.send_response(self.server.status)
+        self.send_response(self.server.status, self.server.reason)
         self.end_headers()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # its own name
@@ -227,6 +228,14 @@ def test_an_answer_that_drips_is_broken_off(hook: Webhook, monkeypatch: pytest.M
 
     assert time.monotonic() - begun < 2
     assert WebhookCall.objects.get().reply_code is None
+
+
+def test_an_answer_of_any_bytes_is_kept(hook: Webhook, far: Far) -> None:
+    far.status, far.reason = 500, "\0\x1b[31m" + "no" * 1_000
+    send()
+    webhooks.call_due()
+
+    assert WebhookCall.objects.get().detail.startswith("500 \\x00\x1b[31mno")
 
 
 def drip(listener: socket.socket) -> None:
