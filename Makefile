@@ -7,6 +7,8 @@
 #   make kills    kill every part, everywhere, while 20,000 mails drain; docs/reliability.md
 #   make matrix   the suite on the other Djangos and Pythons that are found here
 #   make bench    drains, queueing, claims and memory, beside the neighbours; see docs/performance.md
+#   make fill     a mailbox of a million mails, and how quick each page is; ARGS="--count 100000" for
+#                 fewer; see docs/pages-speed.md
 #   make check    lint, format, types, migrations, deployment
 #   make format   let ruff put the sources into shape
 #   make messages bring the Chinese catalogue up to the sources, and compile it
@@ -21,7 +23,7 @@ PYTHON ?= $(or $(shell for p in $(CANDIDATES); do \
 	$$p $(NEW_ENOUGH) 2>/dev/null && echo $$p && break; done),python3)
 VENV := .venv/bin/python
 
-.PHONY: help tour messages run test faults kills matrix bench check format manage clean venv-run venv-dev
+.PHONY: help tour messages run test faults kills matrix bench fill check format manage clean venv-run venv-dev
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -45,6 +47,9 @@ bench: venv-dev
 	@test -d .cache/neighbours || \
 		$(VENV) -m pip install -q --no-deps --target .cache/neighbours -r bench/requirements.txt
 	@$(VENV) -m bench $(ARGS)
+
+fill: venv-dev
+	@$(VENV) -m bench.fill $(ARGS)
 
 check: venv-dev
 	@$(VENV) -m dev.check

@@ -46,16 +46,20 @@ def find_binaries() -> Path:
 class PostgresServer:
     """One server and its data, both gone after `close`; between, it can crash and come back."""
 
-    def __init__(self, *, options: dict[str, str]) -> None:
-        """Make its directory; `options` are lines of postgresql.conf."""
+    def __init__(self, *, options: dict[str, str], kept_in: Path | None = None) -> None:
+        """Make its directory; `options` are lines of postgresql.conf.
+
+        With `kept_in` the data stay there after `close`, for the next server.
+        """
         self.options = options
         self.directory = Path(tempfile.mkdtemp(prefix="outbox-pg-"))
         self.user = unprivileged_user()
-        self.data = self.directory / "data"
+        self.data = (kept_in or self.directory) / "data"
         self.log = self.directory / "postgres.log"
         self.process: Process | None = None
         if self.user is not None:
-            os.chown(self.directory, self.user.pw_uid, self.user.pw_gid)
+            for folder in {self.directory, self.data.parent}:
+                os.chown(folder, self.user.pw_uid, self.user.pw_gid)
         self.binaries = self._reachable(find_binaries())
 
     @property
@@ -108,7 +112,7 @@ class PostgresServer:
             self.process.kill()
 
     def close(self) -> None:
-        """Stop it and remove its data."""
+        """Stop it and remove its data, unless they are kept."""
         self.stop()
         shutil.rmtree(self.directory, ignore_errors=True)
 

@@ -1,0 +1,136 @@
+"""Ask for the pages, measure them, and print what came of it as Markdown."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import Client
+from django.urls import reverse
+
+from bench.fill_mailbox import READER
+from bench.fill_visits import LIMITS, Visit, Visits
+from bench.fill_weights import collect_static, weigh
+from bench.fill_words import Words
+from outbox.models import Message
+
+ANSWERED = {200, 204}
+WEIGHT_LIMIT = 150_000  # bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What the requests of one visit took."""
+
+    milliseconds: list[float]
+    queries: list[int]
+
+    def percentile(self, share: int) -> float:
+        """Return the time that so many percent of the requests stayed below."""
+        return statistics.quantiles(self.milliseconds, n=100, method="inclusive")[share - 1]
+
+    @property
+    def queries_said(self) -> str:
+        """Say how many queries it took, least and most."""
+        least, most = min(self.queries), max(self.queries)
+        return str(least) if least == most else f"{least} to {most}"
+
+
+def show(requests: int, only: str) -> None:
+    """Print the tables; `only` picks pages by a part of their name."""
+    collect_static()
+    reader = User.objects.get(username=READER)
+    client = Client(HTTP_HOST="localhost", HTTP_ACCEPT_LANGUAGE="en")
+    client.force_login(reader)
+    visits = [visit for visit in Visits(reader, Words(), requests).all() if only in visit.name]
+    for visit in visits:  # imports and templates are loaded once a process, not once a page
+        client.get(visit.addresses[0])
+    _head(reader)
+    for group in dict.fromkeys(visit.group for visit in visits):
+        _group(client, group, [visit for visit in visits if visit.group == group])
+    if not only:
+        _weights(client)
+
+
+def _head(reader: User) -> None:
+    mine = Message.objects.visible_to(reader).count()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT current_setting('server_version'), pg_database_size(current_database())"
+        )
+        version, size = cursor.fetchone()
+    print(
+        f"PostgreSQL {version.split()[0]}, {size / 1e9:.1f} GB: {mine:,} mails of one person, "
+        f"{Message.objects.count() - mine:,} of others among them."
+    )
+
+
+def _group(client: Client, group: str, visits: Sequence[Visit]) -> None:
+    print(f"\n| {group} | median ms | 95th percentile ms | queries | |\n|---|---|---|---|---|")
+    for visit in visits:
+        figures = measure(client, visit)
+        slow = figures.percentile(95)
+        verdict = "" if slow < LIMITS[group] else "**over**"
+        print(
+            f"| {visit.name} | {figures.percentile(50):.1f} | {slow:.1f} "
+            f"| {figures.queries_said} | {verdict} |",
+            flush=True,
+        )
+
+
+def measure(client: Client, visit: Visit) -> Figures:
+    """Ask for each address once."""
+    figures = Figures([], [])
+    for address in visit.addresses:
+        with _counted() as counts:
+            began = time.perf_counter()
+            answer = client.get(address)
+            figures.milliseconds.append((time.perf_counter() - began) * 1000)
+        if answer.status_code not in ANSWERED:
+            raise RuntimeError(f"{address} answered {answer.status_code}")
+        figures.queries.append(len(counts))
+    return figures
+
+
+@contextmanager
+def _counted() -> Iterator[list[None]]:
+    counts: list[None] = []
+
+    def count(execute: Any, *args: Any) -> Any:
+        counts.append(None)
+        return execute(*args)
+
+    with connection.execute_wrapper(count):
+        yield counts
+
+
+def _weights(client: Client) -> None:
+    print("\n| First load | HTML KB | all KB | later KB | |\n|---|---|---|---|---|")
+    key = Message.objects.filter(status="sent", recipient_count=1, owner__username=READER)
+    forty = Message.objects.filter(recipient_count=40, status="sent", owner__username=READER)
+    pages = {
+        "Outbox": reverse("outbox:list"),
+        "Sent": reverse("outbox:folder", args=["sent"]),
+        "Failed, by reply": reverse("outbox:replies"),
+        "Search": reverse("outbox:search"),
+        "A mail to one": reverse("outbox:message", args=[key.order_by("-pk")[0].pk]),
+        "A mail to forty": reverse("outbox:message", args=[forty.order_by("-pk")[0].pk]),
+        "Compose": reverse("outbox:compose"),
+        "Contacts": reverse("outbox:contacts"),
+        "Accounts": reverse("outbox:accounts"),
+        "Templates": reverse("outbox:templates"),
+        "Preferences": reverse("outbox:preferences"),
+    }
+    for name, address in pages.items():
+        weight = weigh(client, address)
+        verdict = "" if weight.first < WEIGHT_LIMIT else "**over**"
+        print(
+            f"| {name} | {weight.html / 1000:.1f} | {weight.first / 1000:.1f} "
+            f"| {weight.later / 1000:.1f} | {verdict} |"
+        )
