@@ -438,6 +438,10 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='message',
+            index=models.Index(condition=models.Q(('status__in', ['uncertain', 'held', 'partial'])), fields=['owner', 'status', '-listed_at', '-id'], name='outbox_message_rare'),
+        ),
+        migrations.AddIndex(
+            model_name='message',
             index=models.Index(fields=['folder', '-id'], name='outbox_message_folder'),
         ),
         migrations.AddIndex(

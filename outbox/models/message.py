@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy as _
 
 from outbox.conf import get_conf
 from outbox.models.account import Account
-from outbox.models.states import Folder, Status
+from outbox.models.states import RARE, Folder, Status
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
@@ -106,6 +106,12 @@ class Message(models.Model):
             # Each list page of one user, newest first.
             models.Index(
                 fields=["owner", "folder", "-listed_at", "-id"], name="outbox_message_list"
+            ),
+            # Search by status, of those that share their folder with far more mail.
+            models.Index(
+                fields=["owner", "status", "-listed_at", "-id"],
+                name="outbox_message_rare",
+                condition=models.Q(status__in=[status.value for status in RARE]),
             ),
             # The admin's list by state, over all owners.
             models.Index(fields=["folder", "-id"], name="outbox_message_folder"),

@@ -60,6 +60,8 @@ FOLDER_OF = {
     Status.CANCELLED: Folder.CANCELLED,
 }
 
+RARE = (Status.UNCERTAIN, Status.HELD, Status.PARTIAL)  # in a folder of far more mail, as a rule
+
 DUE = (State.QUEUED, State.DEFERRED)  # what a claim may take
 OPEN = (State.QUEUED, State.DEFERRED, State.SENDING, State.UNCERTAIN, State.HELD)
 FINAL = (State.SENT, State.FAILED, State.CANCELLED, State.EXPIRED, State.BOUNCED)

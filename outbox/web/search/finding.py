@@ -21,6 +21,7 @@ from outbox.mail.terms import fold, terms_asked
 from outbox.models import Message, Recipient, SearchEntry, State, Status
 from outbox.models.message import MessageQuerySet
 from outbox.models.search import FACT, PEOPLE, SENDER, SUBJECT, body_term, has_phrase, head_term
+from outbox.models.states import RARE
 from outbox.models.terms import Wanted, Whole
 from outbox.web.messages.rows import LISTED
 from outbox.web.search.query import Query, folder_of_state
@@ -110,7 +111,8 @@ class Search:
         if self.query.folder:
             asked &= Q(folder=self.query.folder)
         if state := self.query.state:
-            asked &= Q(folder__in=folder_of_state(state))
+            if state not in RARE:  # which have an index of their own
+                asked &= Q(folder__in=folder_of_state(state))
             if state in Status.values:
                 asked &= Q(status=state)
         return asked
