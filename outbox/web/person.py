@@ -6,7 +6,7 @@ They see it in their own language and time zone: as they chose, else as their br
 import contextlib
 import zoneinfo
 from collections.abc import Callable
-from functools import wraps
+from functools import cache, wraps
 from typing import Concatenate, ParamSpec, cast
 
 from django.contrib.auth.decorators import login_required
@@ -31,10 +31,16 @@ class PersonRequest(HttpRequest):
     preferences: Preferences
 
 
+@cache
+def known_zones() -> frozenset[str]:
+    """Name all time zones; looking them up walks through some hundred files."""
+    return frozenset(zoneinfo.available_timezones())
+
+
 def browser_zone(request: HttpRequest) -> str:
     """Return the time zone the browser names, as far as there is one of that name."""
     named = request.COOKIES.get(ZONE_COOKIE, "")
-    return named if named in zoneinfo.available_timezones() else ""
+    return named if named in known_zones() else ""
 
 
 def _as_preferred(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zoneinfo
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
@@ -12,6 +11,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from outbox.conf import get_conf
 from outbox.models import Preferences
+from outbox.web.person import known_zones
 
 if TYPE_CHECKING:
     PreferencesModelForm = forms.ModelForm[Preferences]
@@ -67,7 +67,7 @@ class PreferencesForm(PreferencesModelForm):
 def _zones() -> list[tuple[str, list[tuple[str, str]]]]:
     """Return the zones that people live in, by region."""
     places: dict[str, list[tuple[str, str]]] = {region: [] for region in _REGIONS}
-    for name in sorted(zoneinfo.available_timezones()):
+    for name in sorted(known_zones()):
         region, _slash, place = name.partition("/")
         if region in places:
             places[region].append((name, place.replace("_", " ")))
