@@ -2,7 +2,7 @@
 
     python -m bench.fill [--count 1000000] [--requests 60] [--only WORD] [--as-it-is]
 
-PostgreSQL as it comes but for some more memory, its data kept below `.cache` for the next time; a
+PostgreSQL as it comes but for three settings, its data kept below `.cache` for the next time; a
 changed schema or filling makes them anew, unless told to take them as they are. The pages are asked
 for in this process through the whole of Django: middleware, session, view, template. No network and
 no browser.
@@ -25,7 +25,12 @@ from dev.postgres_server import FORGETFUL, PostgresServer
 
 ROOT = Path(__file__).resolve().parent.parent
 KEPT = ROOT / ".cache" / "fill"
-MEMORY = {"shared_buffers": "1GB"}  # of a database of seven; it comes set for a toy
+# It comes with memory for a toy; and where every core has a page to make, a page has one.
+SETTINGS = {
+    "shared_buffers": "1GB",
+    "work_mem": "16MB",
+    "max_parallel_workers_per_gather": "0",
+}
 MADE_BY = ("bench/fill.sql", "bench/fill_rows.py", "bench/fill_words.py", "outbox/migrations")
 
 
@@ -58,7 +63,7 @@ def server(kept: Path, wanted: dict[str, object], *, as_it_is: bool) -> Iterator
     if not is_filled:
         shutil.rmtree(kept, ignore_errors=True)
     kept.mkdir(parents=True, exist_ok=True)
-    postgres = PostgresServer(options=FORGETFUL | MEMORY, kept_in=kept)
+    postgres = PostgresServer(options=FORGETFUL | SETTINGS, kept_in=kept)
     try:
         postgres.start()
         os.environ |= _environment(postgres.url, kept)

@@ -28,6 +28,7 @@ from outbox.web.search.query import Query, folder_of_state
 from outbox.web.search.replying import replied
 
 LATEST = 3_000  # messages looked at first
+LATEST_TEXTS = 1_000  # where their texts are looked at too
 ENOUGH = 5  # found among them, to tell how far apart such mails lie
 FARTHER = 2.5  # times the way that would do, were they evenly spread
 _NOWHERE = Q(pk__in=())  # what asks for no term at all is nowhere
@@ -39,7 +40,7 @@ class Search:
     def __init__(self, person: User, query: Query) -> None:
         self.person = person
         self.query = query
-        self.terms = self._terms()
+        self.terms = self._terms("has")
         self.about_message = self._about_message()
         self.reply = replied(person, query.code)
 
@@ -53,10 +54,11 @@ class Search:
         return found
 
     def _among_latest(self, place: Q, order: tuple[str, ...], count: int) -> list[Message]:
-        latest = self._entries(place).order_by(*order)[:LATEST]
+        looked_at = LATEST_TEXTS if self.query.body or self.query.words else LATEST
+        latest = self._entries(place).order_by(*order)[:looked_at]
         messages = self._messages(Q(pk__in=latest.values("pk")))
         if self.terms:
-            such = SearchEntry.objects.filter(self.terms, pk=OuterRef("pk"))
+            such = SearchEntry.objects.filter(self._terms("holds"), pk=OuterRef("pk"))
             messages = messages.filter(Exists(such))
         for condition in self.recipients:
             those = Recipient.objects.filter(condition, message=OuterRef("pk"))
@@ -117,39 +119,44 @@ class Search:
                 asked &= Q(status=state)
         return asked
 
-    def _terms(self) -> Q:
+    def _terms(self, ask: str) -> Q:
+        """Return the condition on entries; they are asked by the index, or one by one."""
         query = self.query
         asked = Q()
         for kind, texts in ((PEOPLE, query.to), (SENDER, query.sender), (SUBJECT, query.subject)):
             for text in texts:
-                asked &= self._in_head((kind,), text)
+                asked &= self._in_head(ask, (kind,), text)
         for text in query.body:
-            asked &= self._in_body(text)
+            asked &= self._in_body(ask, text)
         for text in query.words:
-            asked &= self._in_head((SUBJECT, PEOPLE, SENDER), text) | self._in_body(text)
+            asked &= self._in_head(ask, (SUBJECT, PEOPLE, SENDER), text) | self._in_body(ask, text)
         facts = [f"tag={fold(tag)}" for tag in query.tag]
         facts += ["attachment"] if query.has_files else []
         for fact in facts:
-            asked &= Q(head__has=has_phrase(self.person.pk, (FACT,), [fact]))
+            asked &= _in("head", ask, has_phrase(self.person.pk, (FACT,), [fact]))
         return asked
 
-    def _in_head(self, kinds: Sequence[str], text: str) -> Q:
+    def _in_head(self, ask: str, kinds: Sequence[str], text: str) -> Q:
         owner, terms = self.person.pk, _phrase(text)
         # An address is a term of its own, and so is a domain with its @.
         if "@" in text and not text.split()[1:]:
-            return Q(head__has=has_phrase(owner, (PEOPLE,), [fold(text)]))
+            return _in("head", ask, has_phrase(owner, (PEOPLE,), [fold(text)]))
         if not terms:
             return _NOWHERE
         asked = has_phrase(owner, kinds, terms).groups[0]
         if isinstance(terms, Whole) and PEOPLE in kinds:  # as jane.do or example.co
             begun = (fold(text), f"@{fold(text)}")
             asked += tuple((head_term(owner, PEOPLE, term),) for term in begun)
-        return Q(head__has=Wanted((asked,)))
+        return _in("head", ask, Wanted((asked,)))
 
-    def _in_body(self, text: str) -> Q:
+    def _in_body(self, ask: str, text: str) -> Q:
         terms = _phrase(text)
         phrase = type(terms)(body_term(self.person.pk, term) for term in terms)
-        return Q(body__has=Wanted(((phrase,),))) if terms else _NOWHERE
+        return _in("body", ask, Wanted(((phrase,),))) if terms else _NOWHERE
+
+
+def _in(column: str, ask: str, wanted: Wanted) -> Q:
+    return Q(**{f"{column}__{ask}": wanted})
 
 
 def _phrase(text: str) -> tuple[str, ...]:

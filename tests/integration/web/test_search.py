@@ -125,7 +125,7 @@ def test_a_line_finds_the_same_beyond_the_latest_mail(
     line: str,
     found: set[str],
 ) -> None:
-    monkeypatch.setattr(finding, "LATEST", 0)
+    look_first_at(monkeypatch, 0)
     assert names(as_anna.get(SEARCH, {"q": line}), mailbox) == found
 
 
@@ -181,6 +181,11 @@ def test_a_wrong_line_says_so_and_searches_nothing(
     assert "before:soon figures" in answer.content.decode()
 
 
+def look_first_at(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    monkeypatch.setattr(finding, "LATEST", count)
+    monkeypatch.setattr(finding, "LATEST_TEXTS", count)
+
+
 def many(anna: User, account: Account, count: int) -> None:
     """Queue so many mails as an app does."""
     head = b"From: a@example.com\r\nDate: Tue, 24 Nov 2026 12:00:00 +0000\r\n"
@@ -220,7 +225,7 @@ def test_what_is_found_is_paged_without_gap(
     latest: int,
     line: str,
 ) -> None:
-    monkeypatch.setattr(finding, "LATEST", latest)
+    look_first_at(monkeypatch, latest)
     many(anna, account, 2 * PAGE_SIZE + 7)
     a_minute_apart(anna)
     all_sent(anna)
@@ -248,7 +253,7 @@ def all_sent(person: User) -> None:
 def test_what_lies_thick_is_looked_for_no_further_than_it_must(
     anna: User, as_anna: Client, account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(finding, "LATEST", 10)
+    look_first_at(monkeypatch, 10)
     many(anna, account, 300)
     a_minute_apart(anna)
 
@@ -265,7 +270,7 @@ def test_what_lies_thick_is_looked_for_no_further_than_it_must(
 def test_more_different_replies_than_can_be_named_make_no_difference(
     as_anna: Client, mailbox: dict[str, Message], monkeypatch: pytest.MonkeyPatch, line: str
 ) -> None:
-    monkeypatch.setattr(finding, "LATEST", 0)
+    look_first_at(monkeypatch, 0)
     monkeypatch.setattr(replying, "MOST", 1)
     assert names(as_anna.get(SEARCH, {"q": line}), mailbox) == dict(FOUND)[line]
 
@@ -288,7 +293,7 @@ def test_a_search_costs_the_same_however_much_mail_there_is(
     line: str,
     latest: int,
 ) -> None:
-    monkeypatch.setattr(finding, "LATEST", latest)
+    look_first_at(monkeypatch, latest)
     # Eight as for every list, three to find, and one for the replies there are.
     most = 12 if "code:" in line else 11
     for count in (3, 60):
