@@ -21,7 +21,7 @@ from pathlib import Path
 
 from cryptography.fernet import Fernet
 
-from dev.postgres_server import FORGETFUL, PostgresServer
+from dev.postgres_server import FORGETFUL, PostgresServer, unprivileged_user
 
 ROOT = Path(__file__).resolve().parent.parent
 KEPT = ROOT / ".cache" / "fill"
@@ -58,6 +58,10 @@ def main() -> None:
 @contextmanager
 def server(kept: Path, wanted: dict[str, object], *, as_it_is: bool) -> Iterator[bool]:
     """Run PostgreSQL and name it in the environment; give whether the mail is there already."""
+    if unprivileged_user() and not all(
+        one.stat().st_mode & 0o001 for one in KEPT.parents if one.exists()
+    ):
+        raise SystemExit(f"Root runs PostgreSQL as nobody, who may not go to {ROOT}.")
     made = kept / "made.json"
     is_filled = made.exists() and (as_it_is or json.loads(made.read_text()) == wanted)
     if not is_filled:

@@ -1,6 +1,8 @@
 """The servers that tests stand on can crash and come back, and leave nothing behind."""
 
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import psycopg
@@ -63,6 +65,19 @@ def test_postgresql_comes_back_after_a_crash_with_what_was_committed() -> None:
         assert connection.execute("SELECT one FROM kept").fetchall() == [(1,)]
     server.close()
     assert not server.directory.exists()
+
+
+def test_postgresql_s_data_wait_for_the_next_server_where_they_are_to_be_kept() -> None:
+    kept = Path(tempfile.mkdtemp())  # unlike pytest's own folder, within reach of another user
+    for statement in ("CREATE TABLE kept AS SELECT 1 AS one", "TABLE kept"):
+        server = PostgresServer(options=FORGETFUL, kept_in=kept)
+        server.start()
+        with psycopg.connect(server.url) as connection:
+            found = connection.execute(statement)
+            assert found.description is None or found.fetchall() == [(1,)]
+        server.close()
+        assert not server.directory.exists()
+    shutil.rmtree(kept)
 
 
 def test_postgresql_runs_from_a_copy_where_its_user_may_not_read(
