@@ -18,7 +18,7 @@ TAKEN = ROOT / ".cache" / "pictures"
 KEPT = ROOT / "docs" / "pictures"
 NAMED = re.compile(r"pictures/([\w-]+)\.webp")
 COLOURS = 48  # pages have few; a photograph would want more
-HIGHEST = {"wide": 1300, "narrow": 1300}
+HIGHEST = {"wide": 1200, "narrow": 1200}
 
 
 def main() -> None:
