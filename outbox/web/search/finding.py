@@ -54,8 +54,7 @@ class Search:
         return found
 
     def _among_latest(self, place: Q, order: tuple[str, ...], count: int) -> list[Message]:
-        looked_at = LATEST_TEXTS if self.query.body or self.query.words else LATEST
-        latest = self._entries(place).order_by(*order)[:looked_at]
+        latest = self._entries(place).order_by(*order)[: self._looked_at(count)]
         messages = self._messages(Q(pk__in=latest.values("pk")))
         if self.terms:
             such = SearchEntry.objects.filter(self._terms("holds"), pk=OuterRef("pk"))
@@ -64,6 +63,12 @@ class Search:
             those = Recipient.objects.filter(condition, message=OuterRef("pk"))
             messages = messages.filter(Exists(those))
         return list(messages.order_by(*order)[:count])
+
+    def _looked_at(self, count: int) -> int:
+        """Return how much of the latest mail is worth a look."""
+        if not self.terms and not self.about_message and not self.recipients:
+            return count  # all of it is meant
+        return LATEST_TEXTS if self.query.body or self.query.words else LATEST
 
     def _among_all(self, place: Q, order: tuple[str, ...], count: int) -> list[Message]:
         messages = self._messages(place & self._within_days())
