@@ -49,6 +49,15 @@ def chips(page: "Page") -> list[str]:
     return page.locator(".address-chip bdi").all_inner_texts()
 
 
+def test_a_wrong_address_is_told_when_one_leaves_it_however_long_one_stayed(page: "Page") -> None:
+    write_new(page)
+    page.get_by_label("To", exact=True).fill("nobody(at)example.org")
+    page.locator("#saved", has_text="Saved").wait_for()  # so the server has said what is wrong
+    assert page.locator("#id_to_error").count() == 0
+    page.get_by_label("Subject").focus()
+    page.locator("#id_to_error").get_by_text("has no @").wait_for()
+
+
 def test_recipients_become_chips_and_what_does_not_read_stays_to_be_mended(page: "Page") -> None:
     write_new(page)
     to = page.get_by_label("To", exact=True)

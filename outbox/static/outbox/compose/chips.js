@@ -63,7 +63,7 @@ export class AddressField {
     this.input.addEventListener("input", () => this.typed());
     this.input.addEventListener("keydown", (event) => this.key(event));
     this.input.addEventListener("paste", (event) => this.pasted(event));
-    this.input.addEventListener("blur", () => { this.close(); unpressed(() => this.take(this.input.value)); });
+    this.input.addEventListener("blur", () => { this.close(); unpressed(() => this.leave()); });
     this.list.addEventListener("keydown", (event) => this.keyOnChip(event));
     this.list.addEventListener("dblclick", (event) => this.edit(event.target.closest("li")));
     this.options.addEventListener("mousedown", (event) => event.preventDefault());
@@ -83,6 +83,12 @@ export class AddressField {
     this.keep(quiet);
   }
 
+  // What the server said of it meanwhile is told now, unless more was typed since.
+  leave() {
+    this.take(this.input.value);
+    if (this.problem) this.tell(this.problem);
+  }
+
   // Somebody was writing here while this script came, and writes on.
   goOn() {
     if (/[^,;\s]\s*$/.test(this.field.value) && !this.input.value) this.edit(this.list.lastElementChild);
@@ -94,6 +100,7 @@ export class AddressField {
     const value = [...this.entries, this.input.value.trim()].filter(Boolean).join(", ");
     if (value === this.field.value) return;
     this.field.value = value;
+    this.problem = undefined;
     if (!quiet) this.changed();
   }
 
@@ -167,6 +174,7 @@ export class AddressField {
 
   // What the server found wrong, told when nobody is amid typing it.
   tell(problem) {
+    this.problem = problem;
     if (problem && document.activeElement === this.input) return;
     if (!this.error && problem) {
       this.error = make("p", { id: `${this.field.id}_error`, className: "error" });
