@@ -66,7 +66,7 @@ class Dialogue:
             if self._tally.mail_refused:
                 return
         for verb, line, rcpt in final:
-            yield Write(self._protocol.command(verb, line, rcpt))
+            yield Write(self._command(verb, line, rcpt))
         yield from self._last_chunk(self._plan.content.source)
 
     def _envelope(self) -> Script[None]:
@@ -79,7 +79,7 @@ class Dialogue:
         if not self._tally.accepted:
             if self._tally.go_ahead:
                 # The server waits for a body nobody is to get (RFC 2920 3.1).
-                yield Write(self._protocol.command(Verb.DOT))
+                yield Write(self._command(Verb.DOT))
                 yield Act.AWAIT
                 self._protocol.take()
         elif self._course.chunked:
@@ -104,7 +104,7 @@ class Dialogue:
         rest = max(0, len(source) - LAST_CHUNK)
         for start in range(0, rest, CHUNK):
             chunk = source[start : min(start + CHUNK, rest)]
-            yield Write(self._protocol.command(Verb.BDAT, b"BDAT %d" % len(chunk)))
+            yield Write(self._command(Verb.BDAT, b"BDAT %d" % len(chunk)))
             yield Stream(chunk)
             yield from self._answers()
             if self._tally.content_refused:
@@ -141,10 +141,15 @@ class Dialogue:
         yield group
 
     def _group(self, group: list[_Command]) -> Script[None]:
-        yield Write(b"".join([self._protocol.command(*command) for command in group]))
+        yield Write(b"".join([self._command(*command) for command in group]))
         if self._course.asks_early and group[-1][0] is Verb.DATA:
             yield Act.ASK
         yield from self._answers()
+
+    def _command(self, verb: Verb, line: bytes | None = None, rcpt: int = -1) -> bytes:
+        """Give a command, unless the session ended right behind the last answer."""
+        self._protocol.check()
+        return self._protocol.command(verb, line, rcpt)
 
     def _answers(self) -> Script[None]:
         yield Act.AWAIT

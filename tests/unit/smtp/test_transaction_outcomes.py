@@ -365,3 +365,15 @@ def test_it_names_a_mailbox_once_however_often_it_was_given(offers: tuple[str, .
     rcpts = [command for command in server.commands if command.startswith("RCPT")]
     assert rcpts == ["RCPT TO:<b@Y.test>", "RCPT TO:<B@y.test>"]
     assert told(transaction) == [ACCEPTED, rcpt(P, 550), ACCEPTED]
+
+
+@pytest.mark.parametrize("end", [f"421 4.3.2 bye{CLOSES}", CLOSES], ids=["421", "closed"])
+@pytest.mark.parametrize("verb", ["RSET", "MAIL", "RCPT"])
+def test_a_session_that_ends_right_behind_an_answer_is_no_defect(verb: str, end: str) -> None:
+    """Protocol item 89: found where the next command would be given, step by step."""
+    server = ModelServer({verb: f"250 ok\r\n{end}"})
+    client = Client(server, COURSES["step by step"], needs_rset=True)
+    transaction = client.send(BOB, CAROL)
+    assert transaction.fault is not None
+    assert not transaction.dot_sent
+    assert {disposition for _, disposition, _ in told(transaction)} == {Disposition.NOT_TRIED}
