@@ -41,6 +41,10 @@ def test_a_letter_is_seen_as_its_reader_sees_it(page: "Page", anna: User) -> Non
     box = light.bounding_box()
     assert box is not None
     assert box["width"] < 400
+    page.get_by_label("150 %").check()
+    zoomed = light.bounding_box()
+    assert zoomed is not None
+    assert zoomed["width"] == pytest.approx(box["width"] * 1.5, abs=2)
 
     page.get_by_label("Dark").check()
     dark = page.frame_locator("#preview-dark").locator("html")
