@@ -114,6 +114,8 @@ def database(url: str) -> dict[str, Any]:
         described["OPTIONS"] = SQLITE | described.get("OPTIONS", {})
     else:
         described |= {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
+        # A server that accepts and says nothing would hold a worker for two minutes.
+        described["OPTIONS"] = {"connect_timeout": 10} | described.get("OPTIONS", {})
     return described
 
 
