@@ -153,7 +153,6 @@ def test_every_message_is_kept_byte_for_byte(runs: dict[str, Run]) -> None:
         ("bdat/late/chunking/first", 1, ["uncertain", "uncertain"]),
         ("bdat/5xx/chunking/third", 3, ["permanent", "permanent"]),
         ("quit/reset/pipelined/first", 3, ["accepted", "accepted"]),  # protocol item 92
-        ("idle/421-close/pipelined/first", 2, ["accepted", "accepted"]),  # protocol item 90
         ("greeting/black-hole/pipelined/first", 1, ["timeout"] * 3),
         ("tls/garbage/pipelined/first", 1, ["tls"] * 3),
         ("auth/5xx/pipelined/first", 1, ["auth_rejected"] * 3),
@@ -163,3 +162,12 @@ def test_each_fault_is_told_as_what_it_is(
     runs: dict[str, Run], name: str, message: int, told: list[str]
 ) -> None:
     assert runs[name].told(message) == told, runs[name].lab.ledger.text()
+
+
+def test_a_farewell_between_two_mails_leaves_the_second_unsent_at_worst(
+    runs: dict[str, Run],
+) -> None:
+    """Protocol item 90; the farewell may arrive before the second mail begins, or just after."""
+    found = runs["idle/421-close/pipelined/first"]
+    told = found.told(2)
+    assert told in (["accepted"] * 2, ["not_tried"] * 2), found.lab.ledger.text()
