@@ -29,6 +29,7 @@ from outbox.models.clock import database_now
 
 logger = logging.getLogger(__name__)
 VERSION = "0.1.0"
+_LOOK_EVERY = 0.05  # seconds between two looks whether all is done
 _LOOKUPS = 64  # names asked for side by side: DNS that hangs for some must not stop the others
 
 
@@ -135,9 +136,22 @@ class Engine:
                 anything = True
             if idle and not anything:
                 return
-            with suppress(TimeoutError):
-                async with asyncio.timeout(0.05 if self._until_empty else self._conf.poll_every):
+            await self._pause()
+
+    async def _pause(self) -> None:
+        """Wait for the bell or the next look; a run "until empty" looks as soon as it is idle."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._conf.poll_every):
+                if self._until_empty:
+                    await self._idleness()
+                else:
                     await self._wake.wait()
+
+    async def _idleness(self) -> None:
+        """Return when nothing is in hand any more, or the bell rang."""
+        await asyncio.sleep(_LOOK_EVERY)
+        while not self._is_idle() and not self._wake.is_set():  # noqa: ASYNC110  # the recorder is a thread
+            await asyncio.sleep(_LOOK_EVERY)
 
     async def _feed_lanes(self) -> bool:
         """Hand every destination with due mail to its lane; tell whether there was any."""

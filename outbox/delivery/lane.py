@@ -11,7 +11,7 @@ import random
 from functools import partial
 
 from outbox import smtp
-from outbox.delivery import carry, converse, route
+from outbox.delivery import carry, converse, lease, route
 from outbox.delivery.away import DATABASE_AWAY
 from outbox.delivery.equipment import Equipment
 from outbox.delivery.job import Job
@@ -82,15 +82,24 @@ class Lane:
     async def _take_slots(self, wanted: int) -> list[int]:
         if wanted <= 0 or self._stock.is_closed:
             return []
-        return await self._equipment.in_claimer(
-            partial(
-                route.take_slots,
-                self.destination.pk,
-                self._equipment.lease.worker_id,
-                wanted=wanted,
-                limit=self.destination.account.max_connections,
-                using=self._equipment.using,
-            )
+        return await self._equipment.in_claimer(partial(self._slots_within_share, wanted))
+
+    def _slots_within_share(self, wanted: int) -> list[int]:
+        """Runs in the claimer's thread."""
+        held, using = self._equipment.lease, self._equipment.using
+        lease.count_workers(held, using)
+        return route.take_slots(
+            self.destination.pk,
+            held.worker_id,
+            wanted=max(0, min(wanted, self._share() - len(self._tasks))),
+            limit=self.destination.account.max_connections,
+            using=using,
+        )
+
+    def _share(self) -> int:
+        """How many sessions are this worker's."""
+        return route.fair_share(
+            self.destination.account.max_connections, self._equipment.lease.workers_alive
         )
 
     def _start(self, slot: int) -> None:
@@ -213,9 +222,7 @@ class Lane:
                 return
             self.destination.circuit, self.destination.circuit_faults = Circuit.CLOSED, 0
             self._stock.is_dry = False
-        share = route.fair_share(
-            self.destination.account.max_connections, self._equipment.lease.workers_alive
-        )
+        share = self._share()
         if self._allowed < share:
             self._allowed = min(self._allowed * 2, share)
         self._allowed = min(self._allowed, share)

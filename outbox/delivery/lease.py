@@ -49,7 +49,15 @@ def register(version: str, using: str) -> Lease:
         heartbeat_at=now,
         lease_until=now + dt.timedelta(seconds=conf.lease_for),
     )
-    return Lease(worker.pk, asked_at + conf.lease_for, seen=now, seen_at=asked_at)
+    lease = Lease(worker.pk, asked_at + conf.lease_for, seen=now, seen_at=asked_at)
+    count_workers(lease, using)
+    return lease
+
+
+def count_workers(lease: Lease, using: str) -> None:
+    """See how many share the work: one that came since the last heartbeat wants its part."""
+    alive = Worker.objects.using(using).filter(ended_at=None, lease_until__gt=lease.now)
+    lease.workers_alive = alive.count()
 
 
 def renew(lease: Lease, using: str) -> None:
@@ -64,7 +72,7 @@ def renew(lease: Lease, using: str) -> None:
     if renewed:
         lease.until = asked_at + conf.lease_for
         lease.seen, lease.seen_at = now, asked_at
-        lease.workers_alive = alive.count()
+        count_workers(lease, using)
     else:
         lease.lost = True
 

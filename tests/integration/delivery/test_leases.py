@@ -33,6 +33,15 @@ def let_the_lease_run_out() -> None:
 
 
 @pytest.mark.django_db
+def test_a_worker_that_joins_is_counted_at_once() -> None:
+    """Until the next heartbeat either would take every connection for its own."""
+    first = lease.register("1.2.3", USING)
+    second = lease.register("1.2.3", USING)
+    lease.count_workers(first, USING)
+    assert (first.workers_alive, second.workers_alive) == (2, 2)
+
+
+@pytest.mark.django_db
 def test_a_worker_is_known_by_host_and_process() -> None:
     held = lease.register("1.2.3", USING)
     worker = Worker.objects.get(pk=held.worker_id)
