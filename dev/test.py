@@ -25,7 +25,7 @@ from dev.processes import Process, StartError
 
 ROOT = Path(__file__).resolve().parent.parent
 REPORTS = ROOT / ".cache" / "reports"
-AT_A_TIME = 2
+AT_A_TIME = 3
 NO_TESTS = 5  # pytest's exit code when it collected nothing
 
 
@@ -89,7 +89,7 @@ def postgres_url(stages: list[Stage]) -> Iterator[str]:
 
 
 def run(stages: list[Stage], arguments: list[str], postgres: str) -> list[Result]:
-    """Run the stages, two at a time: they wait more than they compute. Results come in order."""
+    """Run the stages, some at a time: they wait more than they compute. Results come in order."""
     running: list[tuple[Stage, Process]] = []
     results: dict[Stage, Result] = {}
     waiting = list(stages)
