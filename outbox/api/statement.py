@@ -25,7 +25,7 @@ from outbox.api.rows import (
 from outbox.models import SMARTHOST_KEY, State
 from outbox.models.bulk import as_json, fetch, fetch_each
 
-AT_ONCE = 200  # mails in one statement, at most
+AT_ONCE = 50  # mails in one statement, at most: few enough that the last ones are soon written
 _NO_ROUTES: Mapping[int | None, RouteIds] = {}
 
 # The mails of one statement. Without a route, or with a key that is known, a mail gives no row.
