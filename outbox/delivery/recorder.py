@@ -109,7 +109,7 @@ class Recorder:
                 self._write([unit for unit, _ in group])
                 self._answer(group)
                 if connections[self._using].vendor == "sqlite":
-                    time.sleep(_SQLITE_PAUSE)
+                    time.sleep(_SQLITE_PAUSE)  # its lock is not fair: others would starve
         finally:
             connections[self._using].close()
 
@@ -147,7 +147,7 @@ class Recorder:
                 logger.warning("The database does not answer; outcomes are kept: %s", error)
                 with suppress(DatabaseError, InterfaceError):
                     connections[self._using].close()
-                time.sleep(delay)
+                time.sleep(delay)  # no event tells that the database is back
                 delay = min(delay * 2, _RETRY_LONGEST)
             else:
                 self.healthy = True

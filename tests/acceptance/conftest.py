@@ -1,14 +1,13 @@
 """What the acceptance tests share: an account on a local server, waiting, a beat process."""
 
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
 
-from dev.processes import Process
+from dev.processes import Process, wait_until
 from outbox.models import Account
 from outbox.testing.mailserver import MailServer
 
@@ -18,11 +17,7 @@ Until = Callable[..., None]
 
 def until(condition: Callable[[], object], what: str, within: float = 40) -> None:
     """Wait for a condition; fail with what was waited for."""
-    deadline = time.monotonic() + within
-    while not condition():
-        if time.monotonic() > deadline:
-            pytest.fail(f"waited {within} s in vain for: {what}")
-        time.sleep(0.05)
+    wait_until(lambda: bool(condition()), within=within, what=what)
 
 
 @pytest.fixture

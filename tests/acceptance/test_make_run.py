@@ -24,7 +24,7 @@ import psutil
 import psycopg
 import pytest
 
-from dev.processes import Process
+from dev.processes import Process, StartError, wait_until
 from dev.sockets import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -128,10 +128,10 @@ def command_of(process: psutil.Process) -> list[str]:
 def wait_for(
     condition: Callable[[], bool], seconds: float, story: Callable[[], object] = str
 ) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, story()
-        time.sleep(0.1)
+    try:
+        wait_until(condition, within=seconds, what="`make run`")
+    except StartError as error:
+        pytest.fail(f"{error}\n{story()}")
 
 
 @pytest.fixture(scope="module")

@@ -67,6 +67,6 @@ def _deliver_until_stopped(using: str) -> None:
             except DATABASE_AWAY as error:
                 logger.warning("The sweep has to wait for the database: %s", error)
             close_old_connections()
-            time.sleep(get_conf().sweep_every)
+            time.sleep(get_conf().sweep_every)  # the sweep goes by time; a signal ends it
     except KeyboardInterrupt:
         process.stop()  # which lets conversations end

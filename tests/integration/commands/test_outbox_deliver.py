@@ -4,7 +4,6 @@ import datetime as dt
 import signal
 import socket
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import pytest
 from django.core.management import call_command
 from django.utils import timezone
 
-from dev.processes import Process
+from dev.processes import Process, wait_until
 from outbox import api
 from outbox.models import Account, Recipient, State, Webhook, WebhookCall
 from outbox.models.webhook import forget_webhooks
@@ -50,10 +49,7 @@ def running(site_environment: dict[str, str], tmp_path: Path) -> Iterator[Proces
 
 
 def until(is_so: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 20
-    while not is_so():
-        assert time.monotonic() < deadline, f"waited too long for {what}"
-        time.sleep(0.05)
+    wait_until(is_so, within=20, what=what)
 
 
 def send() -> api.Handle:

@@ -3,15 +3,14 @@
 import datetime as dt
 import itertools
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
-import pytest
 from django.db import connection
 
+from dev.processes import wait_until
 from outbox import api
 from outbox.delivery import claim
 from outbox.delivery.engine import Engine
@@ -173,11 +172,7 @@ class Working:
 
 def until(condition: Callable[[], object], what: str, within: float = 10) -> None:
     """Wait for a condition; fail with what was waited for."""
-    deadline = time.monotonic() + within
-    while not condition():
-        if time.monotonic() > deadline:
-            pytest.fail(f"waited {within} s in vain until {what}")
-        time.sleep(0.01)
+    wait_until(lambda: bool(condition()), within=within, what=f"waiting until {what}")
 
 
 def states(message: Message | None = None) -> list[str]:

@@ -117,7 +117,7 @@ def test_at_any_moment_it_is_stopped_or_too_late_and_the_server_agrees(
     with Working():
         while (stopped < 10 or sent < 10) and time.monotonic() < deadline:
             message = queue(sender)
-            time.sleep(chance.uniform(0, longest))  # the moment is the point
+            time.sleep(chance.uniform(0, longest))  # the race: any moment of the mail's way
             result = api.cancel(message)
             until(lambda m=message: states(m)[0] in {State.SENT, State.CANCELLED}, "it ended")  # type: ignore[misc]  # binds the loop's value
             [state] = states(message)
