@@ -21,7 +21,7 @@ class Lease:
     worker_id: int
     until: float
     seen: dt.datetime  # the database's time …
-    seen_at: float  # … when `time.monotonic()` said this
+    seen_at: float  # … no later than when `time.monotonic()` said this
     lost: bool = False
     workers_alive: int = 1
 
@@ -32,7 +32,10 @@ class Lease:
 
     @property
     def now(self) -> dt.datetime:
-        """The database's time, without asking it: this host's clock may be wrong or be set."""
+        """The database's time, without asking it: this host's clock may be wrong or be set.
+
+        Late by an answer's way at most, never early: what is due at it is due for a claim as well.
+        """
         return self.seen + dt.timedelta(seconds=time.monotonic() - self.seen_at)
 
 
@@ -40,7 +43,7 @@ def register(version: str, using: str) -> Lease:
     """Make this process known as a worker."""
     conf = get_conf()
     asked_at = time.monotonic()
-    now = database_now(using)
+    now, seen_at = database_now(using), time.monotonic()
     worker = Worker.objects.using(using).create(
         host=socket.gethostname()[:255],
         pid=os.getpid(),
@@ -49,7 +52,7 @@ def register(version: str, using: str) -> Lease:
         heartbeat_at=now,
         lease_until=now + dt.timedelta(seconds=conf.lease_for),
     )
-    lease = Lease(worker.pk, asked_at + conf.lease_for, seen=now, seen_at=asked_at)
+    lease = Lease(worker.pk, asked_at + conf.lease_for, seen=now, seen_at=seen_at)
     count_workers(lease, using)
     return lease
 
@@ -64,14 +67,14 @@ def renew(lease: Lease, using: str) -> None:
     """Renew; once the database let it run out or swept it, it stays lost."""
     conf = get_conf()
     asked_at = time.monotonic()
-    now = database_now(using)
+    now, seen_at = database_now(using), time.monotonic()
     alive = Worker.objects.using(using).filter(ended_at=None, lease_until__gt=now)
     renewed = alive.filter(pk=lease.worker_id).update(
         heartbeat_at=now, lease_until=now + dt.timedelta(seconds=conf.lease_for)
     )
     if renewed:
         lease.until = asked_at + conf.lease_for
-        lease.seen, lease.seen_at = now, asked_at
+        lease.seen, lease.seen_at = now, seen_at
         count_workers(lease, using)
     else:
         lease.lost = True

@@ -1,9 +1,12 @@
 """A worker holds its mail as long as its lease; then it sends no dot and changes no state."""
 
 import datetime as dt
+import time
+from typing import Any
 
 import pytest
 from django.conf import LazySettings
+from django.db import connections
 from django.utils import timezone
 
 from outbox.delivery import lease
@@ -80,6 +83,26 @@ def test_it_tells_the_database_s_time_without_asking() -> None:
     assert held.now - before < dt.timedelta(seconds=2)
     lease.renew(held, USING)
     assert abs(held.now - database_now(USING)) < dt.timedelta(seconds=1)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("when", ["registered", "renewed"])
+def test_a_slow_answer_puts_its_clock_no_further_than_the_database_s(when: str) -> None:
+    """Else mail put back to be served at once would not be due when the worker looks."""
+    held = lease.register("", USING) if when == "renewed" else None
+    with connections[USING].execute_wrapper(slowly):
+        if held:
+            lease.renew(held, USING)
+        else:
+            held = lease.register("", USING)
+    ahead = held.now - database_now(USING)
+    assert ahead < dt.timedelta(milliseconds=2)  # SQLite's clock counts milliseconds
+
+
+def slowly(execute: Any, *call: Any) -> Any:
+    """Stand for a connection that is only now made, or for a busy database."""
+    time.sleep(0.1)  # the delay itself: nothing is waited for
+    return execute(*call)
 
 
 @pytest.mark.django_db
