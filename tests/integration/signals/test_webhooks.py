@@ -76,6 +76,14 @@ def hook(far: Far) -> Iterator[Webhook]:
     forget_webhooks()
 
 
+@pytest.fixture
+def silent() -> Iterator[Webhook]:
+    """A webhook whose receiver lets one call it, and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        yield Webhook.objects.create(name="silent", url=url)
+
+
 @pytest.fixture(autouse=True)
 def _account() -> None:
     Account.objects.create(name="shop", from_address="shop@example.com", host="mail.example.com")
@@ -176,43 +184,37 @@ def test_a_secret_of_standard_webhooks_is_the_bytes_it_stands_for(hook: Webhook)
 
 
 def test_a_silent_receiver_is_asked_once_for_all_that_is_due_to_it(
-    hook: Webhook, far: Far, monkeypatch: pytest.MonkeyPatch
+    hook: Webhook, far: Far, silent: Webhook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(webhooks, "PATIENCE", 0.2)
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
-        dead = Webhook.objects.create(name="dead", url=url)
-        for _ in range(3):
-            send()
-        begun = time.monotonic()
-        made = webhooks.call_due()
+    for _ in range(3):
+        send()
+    begun = time.monotonic()
+    made = webhooks.call_due()
 
     assert made == 4, "each call to the one that answers, one to the other"
     assert time.monotonic() - begun < 2
     assert len(far.heard) == 3
-    calls = list(WebhookCall.objects.filter(webhook=dead))
+    calls = list(WebhookCall.objects.filter(webhook=silent))
     assert [call.attempts for call in calls] == [1, 1, 1]
     assert [call.detail.partition(",")[0] for call in calls][1:] == ["not tried"] * 2
     assert webhooks.call_due() == 0, "it is left alone for a while"
 
 
 def test_a_sweep_makes_the_calls_and_does_not_wait_for_them(
-    hook: Webhook, far: Far, monkeypatch: pytest.MonkeyPatch
+    hook: Webhook, far: Far, silent: Webhook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(webhooks, "PATIENCE", 1.0)
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
-        dead = Webhook.objects.create(name="dead", url=url)
-        send()
-        begun = time.monotonic()
-        webhooks.call_beside("default")
-        webhooks.call_beside("default")  # it is at it: no second thread
-        assert time.monotonic() - begun < 0.5
-        [thread] = [one for one in threading.enumerate() if one.name == "outbox-webhooks"]
-        thread.join(20)
+    send()
+    begun = time.monotonic()
+    webhooks.call_beside("default")
+    webhooks.call_beside("default")  # it is at it: no second thread
+    assert time.monotonic() - begun < 0.5
+    [thread] = [one for one in threading.enumerate() if one.name == "outbox-webhooks"]
+    thread.join(20)
 
     assert WebhookCall.objects.get(webhook=hook).taken_at is not None
-    assert WebhookCall.objects.get(webhook=dead).attempts == 1
+    assert WebhookCall.objects.get(webhook=silent).attempts == 1
     assert len(far.heard) == 1
 
 
