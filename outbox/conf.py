@@ -74,6 +74,8 @@ class Conf:
     quit_timeout: float = 5  # for the reply to QUIT
     shutdown_for: float = 20  # how long a stopping worker lets conversations end
 
+    webhook_call_lifetime: float = 30 * 86_400  # age at which a call taken or given up is deleted
+
 
 def from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     """Return the settings given as OUTBOX_<NAME>, for a site that is configured by its environment.

@@ -1,5 +1,5 @@
 """Sweep: find what nobody would otherwise find. Dead workers' mail, expired mail, uncertain mail
-whose policy is due, mail whose account is gone.
+whose policy is due, mail whose account is gone, webhooks' calls that were kept for long enough.
 
 Each step takes a bounded number of rows in a transaction of its own; one that fails is logged and
 does not stop the others. Whoever calls it, and how often, changes nothing: every change is guarded.
@@ -15,6 +15,7 @@ from django.db.models import F, Q
 
 from outbox.delivery.away import DATABASE_AWAY, is_about_a_row
 from outbox.delivery.schedule import moment_after
+from outbox.delivery.webhooks import forget_old
 from outbox.models import (
     DUE,
     Attempt,
@@ -46,6 +47,7 @@ class Swept:
     resent: int = 0
     held: int = 0
     searchable: int = field(default=0, compare=False)  # messages, whose recipients it leaves alone
+    forgotten: int = field(default=0, compare=False)  # calls of webhooks
 
 
 def sweep(using: str) -> Swept:
@@ -57,6 +59,7 @@ def sweep(using: str) -> Swept:
         ("resent", resend_uncertain),
         ("held", hold_unroutable),
         ("searchable", make_searchable),
+        ("forgotten", forget_old),
     )
     for name, step in steps:
         try:

@@ -33,6 +33,7 @@ PATIENCE = 10.0  # seconds for a receiver to say anything; for all of its answer
 ATTEMPTS_MAX = 12  # over 27 hours
 ROUND_FOR = 60.0  # seconds after which a round begins no further call
 _AT_ONCE = 50
+_FORGOTTEN_AT_ONCE = 400  # calls a sweep, which deletes millions a day
 _LEASE = dt.timedelta(minutes=5)  # longer than a round can take
 _DETAIL_MAX = 500  # characters of an answer: who wrote it may be anybody
 _FIRST, _FACTOR, _LONGEST = 10.0, 3.0, 6 * 3600.0
@@ -82,6 +83,19 @@ def call_due(using: str | None = None) -> int:
             calls = _pass_over(call, calls, using)
     _give_back(calls, using)
     return made
+
+
+def forget_old(using: str) -> int:
+    """Delete calls that are over and older than their lifetime, a bounded number of them.
+
+    One that is made again meanwhile is not over, and stays.
+    """
+    lifetime = dt.timedelta(seconds=get_conf().webhook_call_lifetime)
+    is_over = WebhookCall.objects.using(using).filter(next_attempt_at=None)
+    old = is_over.filter(created_at__lte=database_now(using) - lifetime).order_by("created_at")
+    ids = list(old.values_list("pk", flat=True)[:_FORGOTTEN_AT_ONCE])
+    deleted, _ = is_over.filter(pk__in=ids).delete()
+    return deleted
 
 
 def _claim(using: str) -> list[WebhookCall]:

@@ -504,6 +504,10 @@ class Migration(migrations.Migration):
             model_name='webhookcall',
             index=models.Index(condition=models.Q(('next_attempt_at__isnull', False)), fields=['next_attempt_at', 'id'], name='outbox_webhookcall_due'),
         ),
+        migrations.AddIndex(
+            model_name='webhookcall',
+            index=models.Index(condition=models.Q(('next_attempt_at__isnull', True)), fields=['created_at'], name='outbox_webhookcall_over'),
+        ),
         migrations.AddConstraint(
             model_name='slot',
             constraint=models.UniqueConstraint(fields=('destination', 'number'), name='outbox_slot_one'),

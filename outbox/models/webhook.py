@@ -91,7 +91,13 @@ class WebhookCall(models.Model):
                 fields=["next_attempt_at", "id"],
                 name="outbox_webhookcall_due",
                 condition=models.Q(next_attempt_at__isnull=False),
-            )
+            ),
+            # What is over, oldest first: the sweep deletes it some day.
+            models.Index(
+                fields=["created_at"],
+                name="outbox_webhookcall_over",
+                condition=models.Q(next_attempt_at__isnull=True),
+            ),
         ]
 
     def __str__(self) -> str:
