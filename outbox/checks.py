@@ -4,11 +4,14 @@ An error (E) stops Django's commands: it is for what cannot work. A warning (W) 
 worse than its owner thinks; SILENCED_SYSTEM_CHECKS takes its id from who knows better.
 """
 
+import datetime as dt
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 from urllib.parse import urlsplit
 
 from celery import current_app
+from celery.schedules import crontab, schedule
 from cryptography.fernet import Fernet
 from django.apps import AppConfig
 from django.conf import settings
@@ -183,7 +186,7 @@ def _broker(conf: Conf) -> Messages:
             "and beat, and silence this warning.",
             id="outbox.W007",
         )
-    elif not _sweep_is_scheduled():
+    elif not _schedules() and not _schedule_is_elsewhere():
         yield checks.Warning(
             f"Celery's beat schedule has no {SWEEP!r}, so scheduled and deferred mail, and what a "
             "dead worker held, waits for the next mail to be queued.",
@@ -197,12 +200,44 @@ def _broker_url() -> str:
     return str(url[0] if isinstance(url, (list, tuple)) else url or "")
 
 
-def _sweep_is_scheduled() -> bool:
-    # django-celery-beat keeps its schedule in the database, where a check does not look.
-    if "django_celery_beat" in str(current_app.conf.beat_scheduler):
-        return True
+def _schedule_is_elsewhere() -> bool:
+    """Tell whether django-celery-beat keeps it in the database, where a check does not look."""
+    return "django_celery_beat" in str(current_app.conf.beat_scheduler)
+
+
+def _schedules() -> list[object]:
+    """Return when beat has the sweep done, in whatever way the project says it."""
     entries = (current_app.conf.beat_schedule or {}).values()
-    return any(entry.get("task") == SWEEP for entry in entries)
+    return [entry.get("schedule") for entry in entries if entry.get("task") == SWEEP]
+
+
+def _sweep(conf: Conf) -> Messages:
+    by_beat = min(map(_interval, _schedules()), default=0)
+    told = (("Celery's beat schedule", by_beat), ('OUTBOX["SWEEP_EVERY"]', conf.sweep_every))
+    for where, seconds in told:
+        if seconds > conf.lease_for:
+            yield checks.Warning(
+                f"By {where} the sweep comes every {seconds:g} s, and a lease is over after "
+                f"{conf.lease_for:g} s: what a dead worker held, mail that no bell told of and the "
+                "calls of webhooks wait for so long.",
+                hint="Sweep every few seconds. It is a handful of queries, each by an index.",
+                id="outbox.W015",
+            )
+
+
+def _interval(when: object) -> float:
+    """Return how many seconds lie between two sweeps, at their rarest; 0 where nobody can say."""
+    match when:
+        case int() | float():
+            return when
+        case dt.timedelta():
+            return when.total_seconds()
+        case schedule():
+            return when.seconds
+        case crontab():  # its hours and days may make it rarer still
+            minutes: list[int] = sorted(when.minute)  # type: ignore[attr-defined]  # stubs lack it
+            return 60 * max(b - a for a, b in pairwise([*minutes, minutes[0] + 60]))
+    return 0
 
 
 def _sqlite(conf: Conf) -> Messages:
@@ -247,6 +282,7 @@ SETTINGS_CHECKS: tuple[Callable[[Conf], Messages], ...] = (
     _storage,
     _lease,
     _broker,
+    _sweep,
     _sqlite,
     _alerts,
 )

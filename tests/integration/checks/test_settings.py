@@ -1,5 +1,6 @@
 """Every classic mistake in the settings has its check, with a hint; a good set-up has none."""
 
+import datetime as dt
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import django
 import pytest
 from celery import current_app
+from celery.schedules import BaseSchedule, crontab, schedule
 from cryptography.fernet import Fernet
 from django.conf import LazySettings
 from django.core import checks
@@ -185,6 +187,46 @@ def test_celery_has(celery: dict[str, Any], told: list[str]) -> None:
     current_app.conf.update(celery)
 
     assert found() == told
+
+
+@pytest.mark.parametrize(
+    ("when", "told"),
+    [
+        pytest.param(30, [], id="as long as the lease"),
+        pytest.param(31.0, ["outbox.W015"], id="a number"),
+        pytest.param(dt.timedelta(minutes=5), ["outbox.W015"], id="a timedelta"),
+        pytest.param(schedule(dt.timedelta(seconds=5)), [], id="a schedule, often"),
+        pytest.param(schedule(300), ["outbox.W015"], id="a schedule"),
+        pytest.param(crontab(), ["outbox.W015"], id="every minute"),
+        pytest.param(crontab(hour=3), ["outbox.W015"], id="every minute of an hour"),
+        pytest.param(BaseSchedule(), [], id="nobody can say"),
+    ],
+)
+def test_a_sweep_comes_as_often_as_leases_end(when: object, told: list[str]) -> None:
+    current_app.conf.beat_schedule = {"sweep": {"task": "outbox.sweep", "schedule": when}}
+
+    assert found() == told
+
+
+def test_the_most_frequent_of_several_sweeps_counts() -> None:
+    current_app.conf.beat_schedule = SWEEP | {"also": {"task": "outbox.sweep", "schedule": 3600}}
+
+    assert found() == []
+
+
+def test_a_crontab_is_as_rare_as_its_longest_gap(settings: LazySettings) -> None:
+    settings.OUTBOX = {**settings.OUTBOX, "LEASE_FOR": 20 * 60}
+    for minutes, told in (("*/20", []), ("0,20,39", ["outbox.W015"]), ("7", ["outbox.W015"])):
+        entry = {"task": "outbox.sweep", "schedule": crontab(minute=minutes)}
+        current_app.conf.beat_schedule = {"sweep": entry}
+
+        assert found() == told
+
+
+def test_outbox_deliver_sweeps_as_often(settings: LazySettings) -> None:
+    settings.OUTBOX = {**settings.OUTBOX, "SWEEP_EVERY": 60}
+
+    assert found() == ["outbox.W015"]
 
 
 @pytest.mark.parametrize(
