@@ -12,7 +12,7 @@ import email.message
 import email.policy
 import inspect
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from typing import Any
 
@@ -21,6 +21,7 @@ from django.core.mail.backends.base import BaseEmailBackend
 from django.db import DatabaseError, connections, transaction
 from django.utils import timezone
 from django.utils.encoding import punycode
+from django.utils.functional import Promise
 
 from outbox import api
 from outbox.conf import get_conf
@@ -37,13 +38,16 @@ _LOCAL_MAILBOX = re.compile(r"[\w!#$%&'*+/=?^`{|}~-]+(?:\.[\w!#$%&'*+/=?^`{|}~-]
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 _DOMAIN = re.compile(r"(?<=@)[^@>\s]+(?=>?\s*\Z)")
 SNIPPET_OF = 800  # characters of a body that a list's snippet is made of
+# Anymail's attributes that make a mail for each recipient, or fill in a provider's template.
+MERGES = ("merge_data", "merge_global_data", "merge_headers", "merge_metadata", "template_id")
 _PRIORITY = re.compile(r"\s*([1-5])\b")
 
 
 class EmailBackend(BaseEmailBackend):
     """Queue instead of sending.
 
-    A message may carry Anymail's attributes tags, metadata, send_at and envelope_sender.
+    A message may carry Anymail's attributes tags, metadata, send_at and envelope_sender; one with
+    those that would make several mails of it, or fill in a provider's template, is refused.
     Options, by keyword or as `OPTIONS` of a MAILERS entry:
 
     - `account`: name or id of the account to send with; without it the default for apps.
@@ -126,6 +130,7 @@ def _rendering(messages: Sequence[EmailMessage], account: Account | None) -> Ite
 
 def outgoing(message: EmailMessage, account: Account | None) -> api.Outgoing:
     """Render a message and read its envelope. Raises InvalidMailError for what cannot be sent."""
+    _refuse_merges(message)
     rendered = _rendered(message)
     recipients = [*_recipients(message), *_header_bcc(rendered)]
     return api.Outgoing(
@@ -139,14 +144,40 @@ def outgoing(message: EmailMessage, account: Account | None) -> api.Outgoing:
         from_header=decode_words(str(rendered.get("From", ""))),
         text=str(message.body)[:SNIPPET_OF],
         attachment_count=len(message.attachments),
-        tags=list(getattr(message, "tags", None) or ()),
-        metadata=dict(getattr(message, "metadata", None) or {}),
+        tags=[_plain(tag) for tag in _anymail(message, "tags") or ()],
+        metadata={name: _plain(value) for name, value in _metadata(message).items()},
     )
+
+
+# --- Anymail's attributes -------------------------------------------------------------------------
+
+
+def _anymail(message: EmailMessage, name: str) -> Any:
+    """Return what was set on a message, else None: Anymail's own classes have a class there."""
+    given = getattr(message, name, None)
+    return None if isinstance(given, type) else given
+
+
+def _metadata(message: EmailMessage) -> Mapping[str, Any]:
+    return _anymail(message, "metadata") or {}
+
+
+def _plain(value: Any) -> Any:
+    return str(value) if isinstance(value, Promise) else value
+
+
+def _refuse_merges(message: EmailMessage) -> None:
+    """Refuse what one mail for all cannot be: unfilled, and with every address for all to see."""
+    for name in MERGES:
+        if _anymail(message, name) is not None:
+            raise InvalidMailError(
+                name, f"A message with {name} cannot be queued as it is: use outbox.api.send_many."
+            )
 
 
 def _send_at(message: EmailMessage) -> dt.datetime | None:
     """Read Anymail's `send_at`: a datetime, a date or a timestamp; local where it says no zone."""
-    given = getattr(message, "send_at", None)
+    given = _anymail(message, "send_at")
     if given is None:
         return None
     if isinstance(given, (int, float)):
@@ -254,7 +285,7 @@ def _first_of_each(recipients: Iterable[api.OutgoingRecipient]) -> list[api.Outg
 
 def _envelope_sender(message: EmailMessage) -> str:
     """Return Anymail's `envelope_sender` where the caller set it ("" is the null sender)."""
-    given = getattr(message, "envelope_sender", None)
+    given = _anymail(message, "envelope_sender")
     if given == "":
         return ""
     _, address = _mailbox(str(message.from_email if given is None else given), "from")

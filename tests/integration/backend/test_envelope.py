@@ -1,15 +1,10 @@
 """Who gets the mail: the envelope is Django's, with each mailbox once and no blind copy told."""
 
-import datetime as dt
-from typing import Any
-
 import django
 import pytest
 from django.core.mail import EmailMessage
-from django.test import override_settings
 
-from outbox.exceptions import InvalidMailError
-from outbox.models import Message, Recipient, Role, Status
+from outbox.models import Message, Recipient, Role
 from tests.integration.backend.conftest import by_django, by_outbox
 
 pytestmark = pytest.mark.usefixtures("app_account")
@@ -110,22 +105,6 @@ def test_it_asks_recipients_of_a_subclass_that_chooses_them() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "sender"),
-    [
-        pytest.param("bounces@example.com", "bounces@example.com", id="an address"),
-        pytest.param("", "", id="the null sender"),
-    ],
-)
-def test_it_honours_an_envelope_sender_as_anymail_does(given: str, sender: str) -> None:
-    message = EmailMessage(to=["a@example.com"], from_email="shop@example.com")
-    message.envelope_sender = given  # type: ignore[attr-defined]  # Anymail's attribute
-
-    message.send()
-
-    assert by_outbox().sender == sender
-
-
-@pytest.mark.parametrize(
     ("header", "priority"),
     [
         pytest.param({}, 3, id="none"),
@@ -138,43 +117,3 @@ def test_its_place_in_the_queue_follows_x_priority(header: dict[str, str], prior
     EmailMessage(to=["a@example.com"], headers=header).send()
 
     assert Message.objects.get().priority == priority
-
-
-def test_tags_and_metadata_of_the_message_are_kept() -> None:
-    message: Any = EmailMessage(to=["a@example.com"])
-    message.tags = ["order"]
-    message.metadata = {"order": "42"}
-
-    message.send()
-
-    kept = Message.objects.get()
-    assert (kept.tags, kept.metadata) == (["order"], {"order": "42"})
-
-
-@override_settings(TIME_ZONE="Asia/Shanghai")
-@pytest.mark.parametrize(
-    ("given", "leaves_at"),
-    [
-        pytest.param(dt.datetime(2030, 1, 2, 3, 4, tzinfo=dt.UTC), "2030-01-02 03:04", id="aware"),
-        pytest.param(dt.datetime(2030, 1, 2, 11, 4), "2030-01-02 03:04", id="naive"),  # noqa: DTZ001
-        pytest.param(dt.date(2030, 1, 2), "2030-01-01 16:00", id="a day"),
-        pytest.param(1893553440, "2030-01-02 03:04", id="a timestamp"),
-    ],
-)
-def test_it_leaves_at_the_time_the_message_asks_for(given: Any, leaves_at: str) -> None:
-    message: Any = EmailMessage(to=["a@example.com"])
-    message.send_at = given
-
-    message.send()
-
-    kept = Message.objects.get()
-    assert kept.status == Status.SCHEDULED
-    assert f"{kept.send_at:%Y-%m-%d %H:%M}" == leaves_at
-
-
-def test_a_time_that_is_none_is_refused() -> None:
-    message: Any = EmailMessage(to=["a@example.com"])
-    message.send_at = "tomorrow"
-
-    with pytest.raises(InvalidMailError, match="tomorrow"):
-        message.send()
