@@ -15,7 +15,7 @@ from outbox.api.acts import (
     settle_as_sent,
     settle_as_unsent,
 )
-from outbox.api.answers import Answer, answer
+from outbox.api.answers import answer
 from outbox.api.drafts import (
     DraftFields,
     begun_on,
@@ -38,7 +38,7 @@ from outbox.api.undo import take_back
 from outbox.api.webhooks import call_again
 from outbox.delivery.probe import ProbeReport, ProbeStep, probe
 from outbox.mail.mime import AttachmentPart
-from outbox.models import Template
+from outbox.models import Answer, Template
 
 __all__ = [
     "Answer",

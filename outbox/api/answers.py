@@ -7,7 +7,6 @@ is cleaned as a stranger's.
 import datetime as dt
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from enum import StrEnum
 from functools import cached_property
 
 from django.contrib.auth.models import AbstractBaseUser
@@ -26,14 +25,7 @@ from outbox.mail.mime import AttachmentPart
 from outbox.mail.parts import decoded_headers, files, outline, part_bytes, text_and_html
 from outbox.mail.quoting import forward_subject, quoted, reply_subject
 from outbox.mail.threads import references_of_reply
-from outbox.models import RETRYABLE, Account, Message, Role, Source, State
-
-
-class Answer(StrEnum):
-    REPLY = "reply"  # to whom it went, in the same thread
-    FORWARD = "forward"  # to nobody yet, with its files
-    COPY = "copy"  # the same again, to be edited
-    RESEND = "resend"  # a copy to those only who did not get it
+from outbox.models import RETRYABLE, Account, Answer, Message, Role, Source, State
 
 
 def answer(message: Message, kind: Answer, *, actor: AbstractBaseUser) -> Message:
@@ -49,7 +41,8 @@ def answer(message: Message, kind: Answer, *, actor: AbstractBaseUser) -> Messag
         draft.in_reply_to = references[-1] if references else ""
         draft.save(update_fields=["made_from", "in_reply_to"])
         draft.draft.references = " ".join(references)
-        draft.draft.save(update_fields=["references"])
+        draft.draft.made_as = kind
+        draft.draft.save(update_fields=["references", "made_as"])
         for file in carried:
             attach_file(draft, file.name, file.content_type, file.data, content_id=file.content_id)
     return draft

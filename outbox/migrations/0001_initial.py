@@ -169,6 +169,7 @@ class Migration(migrations.Migration):
                 ('text', models.TextField(blank=True)),
                 ('html', models.TextField(blank=True)),
                 ('references', models.TextField(blank=True)),
+                ('made_as', models.CharField(blank=True, choices=[('reply', 'reply'), ('forward', 'forward'), ('copy', 'copy'), ('resend', 'copy for whom it failed')], max_length=7)),
                 ('version', models.PositiveIntegerField(default=1)),
                 ('saved_from', models.CharField(blank=True, max_length=22)),
                 ('updated_at', models.DateTimeField(auto_now=True)),

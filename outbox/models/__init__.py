@@ -5,7 +5,7 @@ from outbox.models.attempt import Attempt, Outcome, Session
 from outbox.models.contact import Contact
 from outbox.models.destination import SMARTHOST_KEY, Circuit, Destination, Slot
 from outbox.models.event import Event, EventKind
-from outbox.models.message import Attachment, Draft, Message, Origin, Source
+from outbox.models.message import COPIES, Answer, Attachment, Draft, Message, Origin, Source
 from outbox.models.preferences import Preferences
 from outbox.models.recipient import Recipient, Role
 from outbox.models.search import SearchEntry, SearchMark
@@ -28,6 +28,7 @@ from outbox.models.worker import Worker
 __all__ = [
     "CANCELLABLE",
     "CHANGES",
+    "COPIES",
     "DUE",
     "FINAL",
     "FOLDER_OF",
@@ -35,6 +36,7 @@ __all__ = [
     "RETRYABLE",
     "SMARTHOST_KEY",
     "Account",
+    "Answer",
     "Attachment",
     "Attempt",
     "Circuit",

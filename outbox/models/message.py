@@ -15,6 +15,7 @@ from django.db import models
 from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from outbox.conf import get_conf
 from outbox.models.account import Account
@@ -36,6 +37,22 @@ class Origin(models.TextChoices):
     COMPOSE = "compose", _("composed here")
     BACKEND = "backend", _("sent by an app through Django's mail API")
     API = "api", _("queued by an app")
+
+
+class Answer(models.TextChoices):
+    """How a draft was made out of another mail."""
+
+    # to whom it went, in the same thread
+    REPLY = "reply", pgettext_lazy("made from a mail", "reply")
+    # to nobody yet, with its files
+    FORWARD = "forward", pgettext_lazy("made from a mail", "forward")
+    # the same again, to be edited
+    COPY = "copy", pgettext_lazy("made from a mail", "copy")
+    # a copy to those only who did not get it
+    RESEND = "resend", pgettext_lazy("made from a mail", "copy for whom it failed")
+
+
+COPIES = (Answer.COPY, Answer.RESEND)  # the same mail once more, for the same people
 
 
 class MessageQuerySet(models.QuerySet["Message"]):
@@ -199,6 +216,7 @@ class Draft(models.Model):
     text = models.TextField(blank=True)
     html = models.TextField(blank=True)
     references = models.TextField(blank=True)  # of a reply: the ids it answers, oldest first
+    made_as = models.CharField(max_length=7, choices=Answer, blank=True)  # of its `made_from`
     version = models.PositiveIntegerField(default=1)  # counts saves; two tabs cannot both win
     saved_from = models.CharField(max_length=22, blank=True)  # the page that saved it last
     updated_at = models.DateTimeField(auto_now=True)

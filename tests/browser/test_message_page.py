@@ -6,7 +6,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.urls import reverse
 
-from outbox.models import State
+from outbox.models import Message, State, Status
 from tests.browser.scenes import LETTER, account, mail
 
 if TYPE_CHECKING:
@@ -83,3 +83,22 @@ def test_what_cannot_be_forwarded_is_told_on_the_page(
     page.get_by_role("button", name="Forward").click()
     page.get_by_text("the limit is 1 MB in all").wait_for()
     assert page.get_by_role("heading", name="Film").is_visible()
+
+
+def test_a_copy_of_a_delivered_mail_asks_twice_before_it_goes(page: "Page", anna: User) -> None:
+    states = [("jane@example.com", State.SENT), ("joe@example.org", State.SENT)]
+    sent = mail(account(anna), "Lunch", states)
+    sign_in(page)
+    page.goto(reverse("outbox:message", args=[sent.pk]))
+    page.get_by_role("button", name="Edit as new").click()
+    page.locator("#id_to_entry").wait_for()
+    page.get_by_role("button", name="Remove joe@example.org").click()
+    page.get_by_role("button", name="Send").click()
+    asked = page.get_by_role("alert", name="Before it goes")
+    asked.get_by_text("1 person has this mail already and would get it twice.").wait_for()
+    assert asked.get_by_text("jane@example.com").is_visible()
+    assert Message.objects.filter(status=Status.DRAFT).count() == 1
+
+    page.get_by_role("button", name="Send anyway").click()
+    page.wait_for_url("**/messages/**")
+    assert Message.objects.filter(status=Status.DRAFT).count() == 0

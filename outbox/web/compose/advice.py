@@ -10,15 +10,17 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from outbox.mail.addresses import AddressError, parse_address_list
-from outbox.models import Message, Recipient, Session, State
+from outbox.models import COPIES, OPEN, Message, Recipient, Session, State
 from outbox.web.wording import inert, size
 
 MANY_VISIBLE = 10  # so many people who see each other's addresses are worth a second look
+NAMED = 5  # of those who would get it twice
 LATELY = dt.timedelta(days=30)
 BASE64_GROWTH = 78 / 57  # 57 bytes become a line of 76 characters and its end (RFC 2045 6.8)
 _REFUSED = (State.FAILED, State.BOUNCED, State.EXPIRED)
@@ -45,6 +47,45 @@ class Advice:
 def advice_on(draft: Message) -> list[Advice]:
     """Return what is odd about a saved draft, most telling first."""
     return [advice for look in _LOOKS for advice in look(draft)]
+
+
+def _has_it_already(draft: Message) -> Iterator[Advice]:
+    """A copy may reach somebody twice; the copies made beside it count like the mail itself."""
+    if draft.draft.made_as not in COPIES or draft.made_from_id is None:
+        return
+    beside = Q(message__made_from=draft.made_from_id, message__draft__made_as__in=COPIES)
+    rows = Recipient.objects.filter(
+        Q(message=draft.made_from_id) | beside,
+        message__owner=draft.owner_id,
+        address__in=_readers(draft),
+    )
+    yield from _twice("have", _have_it, rows.filter(state=State.SENT))
+    yield from _twice("await", _await_it, rows.filter(state__in=OPEN))
+
+
+def _twice(key: str, say: Callable[[int], str], rows: QuerySet[Recipient]) -> Iterator[Advice]:
+    named = [inert(address) for address in sorted(set(rows.values_list("address", flat=True)))]
+    if named:
+        detail = ", ".join(named[:NAMED]) + (", …" if len(named) > NAMED else "")
+        yield Advice(f"{key} {' '.join(named)}", say(len(named)), detail)
+
+
+def _have_it(count: int) -> str:
+    text = ngettext(
+        "%(count)d person has this mail already and would get it twice.",
+        "%(count)d people have this mail already and would get it twice.",
+        count,
+    )
+    return text % {"count": count}
+
+
+def _await_it(count: int) -> str:
+    text = ngettext(
+        "The first mail is still on its way to %(count)d person, who may get it twice.",
+        "The first mail is still on its way to %(count)d people, who may get it twice.",
+        count,
+    )
+    return text % {"count": count}
 
 
 def _empty_subject(draft: Message) -> Iterator[Advice]:
@@ -79,10 +120,10 @@ def _many_visible(draft: Message) -> Iterator[Advice]:
 
 
 def _failed_lately(draft: Message) -> Iterator[Advice]:
-    content = draft.draft
-    addresses = _keys("\n".join((content.to, content.cc, content.bcc)))
     rows = Recipient.objects.filter(
-        address__in=addresses, message__owner=draft.owner_id, settled_at__gt=timezone.now() - LATELY
+        address__in=_readers(draft),
+        message__owner=draft.owner_id,
+        settled_at__gt=timezone.now() - LATELY,
     )
     latest = {row.address: row for row in rows.order_by("settled_at")}
     for address, row in latest.items():
@@ -114,6 +155,11 @@ def _announced_size(draft: Message) -> int:
     return int(named) if named.isascii() and named.isdigit() else 0
 
 
+def _readers(draft: Message) -> set[str]:
+    content = draft.draft
+    return _keys("\n".join((content.to, content.cc, content.bcc)))
+
+
 def _keys(typed: str) -> set[str]:
     """Return the mailboxes of what was typed, none where it does not read."""
     try:
@@ -123,6 +169,7 @@ def _keys(typed: str) -> set[str]:
 
 
 _LOOKS: tuple[Callable[[Message], Iterator[Advice]], ...] = (
+    _has_it_already,
     _missing_attachment,
     _left_placeholder,
     _empty_subject,

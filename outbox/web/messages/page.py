@@ -82,7 +82,7 @@ class MessagePage:
     @cached_property
     def made_into(self) -> list[Message]:
         """What its writer made from it: replies, forwards, copies."""
-        made = self.message.made_into.filter(owner=self.message.owner_id)
+        made = self.message.made_into.filter(owner=self.message.owner_id).select_related("draft")
         return list(made.order_by("-pk")[:MADE_SHOWN])
 
     @cached_property

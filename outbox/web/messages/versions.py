@@ -17,7 +17,7 @@ from outbox.mail.addresses import AddressError, parse_address_list
 from outbox.mail.difference import Row, difference
 from outbox.mail.html import html_to_text
 from outbox.mail.parts import decoded_headers, files, outline, text_and_html
-from outbox.models import Draft, Message, Role
+from outbox.models import COPIES, Draft, Message, Role
 from outbox.web.messages.content import Content
 from outbox.web.wording import size
 
@@ -47,7 +47,7 @@ class Comparison:
 
 
 class Versions:
-    """What the tab shows: composed beside sent, and, if asked for, beside a mail made from it."""
+    """What the tab shows: composed beside sent, and a mail beside its edited copy."""
 
     def __init__(self, content: Content, other: int | None) -> None:
         self.message = content.message
@@ -65,15 +65,16 @@ class Versions:
 
     @cached_property
     def linked(self) -> list[Message]:
-        """Its writer's mails that were made from it, or that it was made from; replies are not."""
+        """Its writer's copies of it, and what it is a copy of; replies and forwards are neither."""
         mine = Message.objects.filter(owner=self.message.owner_id).select_related(
             "draft", "account"
         )
-        made = list(mine.filter(made_from=self.message.pk).order_by("-pk")[:LINKED_SHOWN])
-        if self.message.made_from_id:
-            made += mine.filter(pk=self.message.made_from_id)
-        mail = self.message
-        return [one for one in made if not _answers(one, mail) and not _answers(mail, one)]
+        copies = mine.filter(made_from=self.message.pk, draft__made_as__in=COPIES)
+        linked = list(copies.order_by("-pk")[:LINKED_SHOWN])
+        draft = _draft_of(self.message)
+        if self.message.made_from_id and draft is not None and draft.made_as in COPIES:
+            linked += mine.filter(pk=self.message.made_from_id)
+        return linked
 
     @cached_property
     def other(self) -> Message | None:
@@ -93,10 +94,6 @@ class Versions:
             return []
         pair = [_sent(self.message, self._content), _version(self.other)]
         return _compare(*(reversed(pair) if self.other_is_older else pair))
-
-
-def _answers(reply: Message, message: Message) -> bool:
-    return bool(message.message_id) and reply.in_reply_to.strip("<>") == message.message_id
 
 
 def _draft_of(message: Message) -> Draft | None:

@@ -118,6 +118,73 @@ def test_a_mail_larger_than_the_server_takes_is_told(
     assert keys(draft) == said
 
 
+def copy(mail: Message, to: str = "jane@example.com, new@example.com") -> Message:
+    """An edited copy of the mail, on its way to somebody who may have it."""
+    assert mail.owner is not None
+    fields = api.DraftFields(account=mail.account, to=to, subject="Figures", text="Once more")
+    return api.save_draft(
+        mail.owner, fields, draft=api.answer(mail, api.Answer.COPY, actor=mail.owner)
+    )
+
+
+def test_a_copy_says_who_has_the_mail_already(mail: Message) -> None:
+    mail.recipients.update(state=State.SENT)
+    (advice,) = advice_on(copy(mail))
+    assert advice.text == "1 person has this mail already and would get it twice."
+    assert advice.detail == "jane@example.com"
+    (advice,) = advice_on(copy(mail, "jane@example.com, Joe <joe@example.org>"))
+    assert advice.text.startswith("2 people")
+
+
+def test_a_copy_says_to_whom_the_first_mail_is_still_on_its_way(mail: Message) -> None:
+    mail.recipients.update(state=State.DEFERRED)
+    (advice,) = advice_on(copy(mail))
+    assert "still on its way to 1 person" in advice.text
+
+
+def test_who_got_an_earlier_copy_has_the_mail_too(anna: User, mail: Message) -> None:
+    mail.recipients.update(state=State.CANCELLED)
+    api.send_draft(copy(mail), actor=anna).recipients.update(state=State.SENT)
+    (advice,) = advice_on(copy(mail))
+    assert advice.detail == "jane@example.com, new@example.com"
+
+
+@pytest.mark.parametrize("state", [State.FAILED, State.CANCELLED, State.EXPIRED, State.BOUNCED])
+def test_a_copy_to_who_did_not_get_the_mail_is_nothing_odd(mail: Message, state: State) -> None:
+    mail.recipients.update(state=state)
+    assert keys(copy(mail)) == []
+
+
+@pytest.mark.parametrize("kind", [api.Answer.REPLY, api.Answer.FORWARD])
+def test_a_reply_or_forward_to_the_same_people_is_nothing_odd(mail: Message, kind: str) -> None:
+    assert mail.owner is not None
+    mail.recipients.update(state=State.SENT)
+    draft = api.answer(mail, api.Answer(kind), actor=mail.owner)
+    fields = api.DraftFields(account=mail.account, to="jane@example.com", subject="Re", text="Hi")
+    assert keys(api.save_draft(mail.owner, fields, draft=draft)) == []
+
+
+def test_sending_to_who_has_it_is_asked_about_again_for_everybody_added(
+    as_anna: Client, mail: Message
+) -> None:
+    mail.recipients.update(state=State.SENT)
+    draft = copy(mail, "jane@example.com")
+    address = reverse("outbox:draft", args=[draft.pk])
+    fields = typed(mail.account, form="page-1", send="1", version=str(draft.draft.version))
+    first = as_anna.post(address, fields)
+    assert first.status_code == 422
+    assert "1 person has this mail already" in first.content.decode()
+    again = fields | {"advised": [one.key for one in first.context["advice"]]}
+    more = as_anna.post(address, again | {"to": "jane@example.com, joe@example.org"})
+    assert more.status_code == 422
+    assert "2 people have this mail already" in more.content.decode()
+    both = again | {"to": "jane@example.com, joe@example.org"}
+    both["advised"] = [one.key for one in more.context["advice"]]
+    assert as_anna.post(address, both).status_code == 302
+    draft.refresh_from_db()
+    assert draft.status == Status.QUEUED
+
+
 def test_advice_stops_send_once_and_only_for_what_was_not_said(
     as_anna: Client, account: Account
 ) -> None:

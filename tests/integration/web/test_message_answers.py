@@ -111,6 +111,7 @@ def test_both_pages_lead_to_each_other(as_anna: Client, letter: Message) -> None
     made = make(as_anna, letter, "copy")
     page = as_anna.get(reverse("outbox:message", args=[letter.pk])).content.decode()
     assert reverse("outbox:draft", args=[made.pk]) in page
+    assert "copy, draft" in page
 
 
 @pytest.fixture

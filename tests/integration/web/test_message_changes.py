@@ -100,6 +100,12 @@ def test_a_reply_is_no_version_of_what_it_answers(anna: User, mail: Message) -> 
     assert of(reply).other is None
 
 
+def test_a_forward_is_a_mail_of_its_own(anna: User, mail: Message) -> None:
+    forward = api.answer(mail, api.Answer.FORWARD, actor=anna)
+    assert of(mail).other is None
+    assert of(forward).other is None
+
+
 def test_of_several_copies_one_chooses(as_anna: Client, anna: User, mail: Message) -> None:
     first, last = (api.answer(mail, api.Answer.COPY, actor=anna) for _ in range(2))
     assert of(mail).other == last
