@@ -38,6 +38,25 @@ def test_chosen_mails_are_counted_and_cancelled(page: "Page", anna: User) -> Non
     assert Message.objects.filter(status=Status.CANCELLED).count() == 3
 
 
+def test_chosen_mails_are_held_and_released(page: "Page", anna: User) -> None:
+    sign_in(page)
+    page.get_by_role("checkbox", name="Mail 3").check()
+    page.get_by_role("button", name="Hold").click()
+    dialog = page.get_by_role("dialog", name="Hold these mails back?")
+    dialog.get_by_text("It concerns 1 mail and 1 recipient.").wait_for()
+    dialog.get_by_role("button", name="Hold them back").click()
+    page.get_by_text("Done for 1 mail.").wait_for()
+    assert Message.objects.get(status=Status.HELD).subject == "Mail 3"
+
+    page.get_by_label("All on this page").check()
+    page.get_by_role("button", name="Release").click()
+    dialog = page.get_by_role("dialog", name="Release these mails?")
+    dialog.get_by_text("3 other mails you chose are left alone").wait_for()
+    dialog.get_by_role("button", name="Release").click()
+    page.get_by_text("Done for 1 mail.").wait_for()
+    assert not Message.objects.filter(status=Status.HELD).exists()
+
+
 def test_what_is_chosen_stays_so_while_the_list_refreshes_itself(page: "Page", anna: User) -> None:
     sign_in(page)
     page.get_by_role("checkbox", name="Mail 2").check()

@@ -1,4 +1,4 @@
-"""One act on many mails of a list: cancel, try again, discard drafts.
+"""One act on many mails of a list: cancel, try again, hold, release, discard drafts.
 
 Asked first, with how many mails and recipients it concerns; the answer names exactly those mails,
 so that what came into the list meanwhile is left alone. Each mail is decided about by itself.
@@ -23,7 +23,7 @@ from django.views.decorators.http import require_http_methods
 
 from outbox import api
 from outbox.exceptions import NotADraftError
-from outbox.models import CANCELLABLE, RETRYABLE, Folder, Message, Recipient, State, Status
+from outbox.models import CANCELLABLE, DUE, RETRYABLE, Folder, Message, Recipient, State, Status
 from outbox.models.message import MessageQuerySet
 from outbox.web.messages.forms import WhyForm
 from outbox.web.messages.paging import ORDER
@@ -54,6 +54,14 @@ def _retry(message: Message, request: PersonRequest, why: str) -> int:
     return api.retry(message, actor=request.user, why=why)
 
 
+def _hold(message: Message, request: PersonRequest, why: str) -> int:
+    return api.hold(message, actor=request.user, why=why)
+
+
+def _release(message: Message, request: PersonRequest, why: str) -> int:
+    return api.release(message, actor=request.user, why=why)
+
+
 def _discard(message: Message, _request: PersonRequest, _why: str) -> int:
     try:
         api.discard_draft(message)
@@ -76,6 +84,20 @@ ACTS = {
         "primary",
         (*RETRYABLE, State.DEFERRED),
         _retry,
+    ),
+    "hold": Act(
+        gettext_lazy("Hold these mails back?"),
+        gettext_lazy("Hold them back"),
+        "primary",
+        DUE,
+        _hold,
+    ),
+    "release": Act(
+        gettext_lazy("Release these mails?"),
+        gettext_lazy("Release"),
+        "primary",
+        (State.HELD,),
+        _release,
     ),
     "discard": Act(
         gettext_lazy("Discard these drafts?"), gettext_lazy("Discard"), "danger", (), _discard

@@ -17,15 +17,17 @@ WATCHED = (Status.QUEUED, Status.SENDING, Status.DEFERRED, Status.UNCERTAIN)
 ACT_LABELS: dict[str, tuple[str | Promise, str]] = {
     "cancel": (gettext_lazy("Cancel"), "ban"),
     "retry": (gettext_lazy("Try again"), "retry"),
+    "hold": (gettext_lazy("Hold"), "pause"),
+    "release": (gettext_lazy("Release"), "arrow"),
     "discard": (gettext_lazy("Discard"), "close"),
 }
 ACTS_IN: dict[Folder | None, tuple[str, ...]] = {
-    Folder.OUTBOX: ("retry", "cancel"),
-    Folder.SCHEDULED: ("cancel",),
+    Folder.OUTBOX: ("retry", "hold", "release", "cancel"),
+    Folder.SCHEDULED: ("hold", "cancel"),
     Folder.DRAFTS: ("discard",),
     Folder.FAILED: ("retry",),
     Folder.CANCELLED: ("retry",),
-    None: ("retry", "cancel", "discard"),
+    None: ("retry", "hold", "release", "cancel", "discard"),
 }
 NOTHING_NEW = 204  # htmx leaves the page as it is
 

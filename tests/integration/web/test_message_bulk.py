@@ -86,6 +86,28 @@ def test_retry_queues_failed_ones_again(as_anna: Client, mails: list[Message]) -
     assert statuses(mails[:2]) == [Status.QUEUED, Status.SENT]
 
 
+def test_hold_keeps_what_waits_and_release_lets_it_go(
+    as_anna: Client, mails: list[Message]
+) -> None:
+    put(mails[2], State.SENT)
+    page = as_anna.get(bulk_of("hold"), {"m": [mail.pk for mail in mails]}).content.decode()
+    assert "2 mails and 4 recipients" in page
+    assert do(as_anna, "hold", messages=keys(mails[:2]), why="Check") == ["Done for 2 mails."]
+    assert statuses(mails) == [Status.HELD, Status.HELD, Status.SENT]
+    page = as_anna.get(bulk_of("release"), {"all": "1", "folder": "outbox"}).content.decode()
+    assert asked_about(page) == keys(mails[:2])
+    assert do(as_anna, "release", messages=keys(mails)) == [
+        "Done for 2 mails.",
+        "1 mail had gone on meanwhile; nothing was done about it.",
+    ]
+    assert statuses(mails) == [Status.QUEUED, Status.QUEUED, Status.SENT]
+    told = Event.objects.filter(kind__in=["held", "released"])
+    assert set(told.values_list("kind", "actor__username")) == {
+        ("held", "anna"),
+        ("released", "anna"),
+    }
+
+
 def test_discard_deletes_drafts_and_nothing_else(
     as_anna: Client, draft: Message, mails: list[Message]
 ) -> None:
@@ -122,7 +144,7 @@ def test_very_many_are_taken_in_turns(
 def test_mail_of_others_is_neither_counted_nor_touched(
     as_ben: Client, mails: list[Message], draft: Message
 ) -> None:
-    for act in ("cancel", "retry", "discard"):
+    for act in bulk.ACTS:
         page = as_ben.get(bulk_of(act), {"m": [mail.pk for mail in [*mails, draft]]})
         assert asked_about(page.content.decode()) == ""
         do(as_ben, act, messages=keys([*mails, draft]))
@@ -160,7 +182,7 @@ def test_it_leads_back_to_the_list_and_nowhere_else(
 
 
 OFFERED = [
-    ("outbox", {"retry", "cancel"}),
+    ("outbox", {"retry", "hold", "release", "cancel"}),
     ("scheduled", set()),  # which is empty here
     ("drafts", {"discard"}),
     ("sent", set()),
