@@ -163,15 +163,17 @@ def _settle(request: PersonRequest, message: Message, form: ActForm) -> None:
 @require_http_methods(["GET", "POST"])
 def hold(request: PersonRequest, pk: int) -> HttpResponse:
     """Keep back what waits, until it is released."""
-    message = _own(request, pk)
-    form = WhyForm(request.POST or None)
-    if request.method == "POST" and form.is_valid():
-        held = api.hold(message, actor=request.user, why=form.cleaned_data["why"])
-        text = ngettext("Held back for %(count)d recipient.",
-                        "Held back for %(count)d recipients.", held)  # fmt: skip
-        _tell(request, held, text)
-        return redirect("outbox:message", pk)
-    count = len(MessagePage(message).holdable)
+    return _decide_for_all(request, pk, api.hold, _tell_held, _hold_question)
+
+
+def _tell_held(held: int) -> str:
+    return ngettext(
+        "Held back for %(count)d recipient.", "Held back for %(count)d recipients.", held
+    )
+
+
+def _hold_question(page: MessagePage) -> Question:
+    count = len(page.holdable)
     text = ngettext(
         "The mail is kept back for %(count)d waiting recipient until you release it. Whom a worker"
         " is sending it to this very moment still gets it.",
@@ -179,43 +181,59 @@ def hold(request: PersonRequest, pk: int) -> HttpResponse:
         " is sending it to this very moment still gets it.",
         count,
     )
-    question = Question(
+    return Question(
         act="hold",
         title=gettext_lazy("Hold this mail back?"),
         text=text % {"count": count},
         buttons=(("hold", gettext_lazy("Hold it back"), "primary"),),
         back=gettext_lazy("Let it go"),
     )
-    return _ask(request, message, form, question)
 
 
 @signed_in
 @require_http_methods(["GET", "POST"])
 def release(request: PersonRequest, pk: int) -> HttpResponse:
     """Let held mail go."""
-    message = _own(request, pk)
-    form = forms.Form(request.POST or None)
-    if request.method == "POST":
-        changed = api.release(message, actor=request.user)
-        text = ngettext(
-            "Released for %(count)d recipient.", "Released for %(count)d recipients.", changed
-        )
-        _tell(request, changed, text)
-        return redirect("outbox:message", pk)
-    count = len(MessagePage(message).held)
+    return _decide_for_all(request, pk, api.release, _tell_released, _release_question)
+
+
+def _tell_released(released: int) -> str:
+    return ngettext(
+        "Released for %(count)d recipient.", "Released for %(count)d recipients.", released
+    )
+
+
+def _release_question(page: MessagePage) -> Question:
+    count = len(page.held)
     text = ngettext(
         "The mail goes back into the queue for %(count)d held recipient.",
         "The mail goes back into the queue for %(count)d held recipients.",
         count,
     )
-    question = Question(
+    return Question(
         act="release",
         title=gettext_lazy("Release this mail?"),
         text=text % {"count": count},
         buttons=(("release", gettext_lazy("Release"), "primary"),),
         back=gettext_lazy("Back"),
     )
-    return _ask(request, message, form, question)
+
+
+def _decide_for_all(
+    request: PersonRequest,
+    pk: int,
+    act: Callable[..., int],
+    told: Callable[[int], str],
+    question: Callable[[MessagePage], Question],
+) -> HttpResponse:
+    """Ask why, then act on every recipient it concerns."""
+    message = _own(request, pk)
+    form = WhyForm(request.POST if request.method == "POST" else None)
+    if request.method == "POST" and form.is_valid():
+        changed = act(message, actor=request.user, why=form.cleaned_data["why"])
+        _tell(request, changed, told(changed))
+        return redirect("outbox:message", pk)
+    return _ask(request, message, form, question(MessagePage(message)))
 
 
 def _own(request: PersonRequest, pk: int) -> Message:
