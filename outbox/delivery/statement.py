@@ -13,7 +13,7 @@ from django.db import connections
 from outbox.delivery.rows import ATTEMPT, RECIPIENT, SETTLED, attempt_row, recipient_rows
 from outbox.delivery.unit import Mark, Passed, Result, Unit
 from outbox.models import FOLDER_OF, State
-from outbox.models.bulk import Column, as_json, fetch
+from outbox.models.bulk import Column, are_few, as_json, fetch
 from outbox.models.states import status_of
 from outbox.models.webhook import wanted_states
 
@@ -29,6 +29,7 @@ _OWN = (
 _OF_ATTEMPT = [Column(f"a_{one.name}", one.type) for one in ATTEMPT]
 _OF_RECIPIENT = [Column(f"r_{one.name}", one.type) for one in RECIPIENT]
 _NAMES = [one.name for one in (*_OWN, *_OF_ATTEMPT, *_OF_RECIPIENT)]
+_NEEDED_LATER = [f"v.{one.name}" for one in (*_OWN, *_OF_RECIPIENT)]
 
 
 def _new_value(prefix: str, column: Column) -> str:
@@ -45,35 +46,37 @@ def _assignments(prefix: str, columns: Sequence[Column]) -> str:
     return ", ".join(f"{one.name} = {_new_value(prefix, one)}" for one in columns)
 
 
-# An attempt is locked before its recipient and that before its message, as in `record`: each joins
-# what came before it.
+# An attempt is locked before its recipient and that before its message, as in `record`: each gets
+# its values from what came before it. The state is a parameter: of a constant PostgreSQL knows that
+# there is an index of all that is being sent, and would rather read the whole of that.
 _WRITE = """
 WITH v AS MATERIALIZED (
-    SELECT * FROM json_to_recordset(%b::json) AS v({typed})
+    SELECT * FROM json_to_recordset(%b::json) AS v({typed}) WHERE {few_results}
 ), marked AS (
     UPDATE outbox_attempt AS t SET dot_marked_at = {now} FROM unnest(%b::bigint[]) AS m(id)
-    WHERE t.id = m.id AND t.ended_at IS NULL AND t.cancel_requested_at IS NULL
+    WHERE t.id = m.id AND {few_marks} AND t.ended_at IS NULL AND t.cancel_requested_at IS NULL
     RETURNING t.id
 ), ended AS (
     UPDATE outbox_attempt AS t SET {attempt} FROM v
     WHERE t.id = v.attempt AND t.ended_at IS NULL
-    RETURNING t.id
+    RETURNING {needed_later}
 ), changed AS (
-    UPDATE outbox_recipient AS t SET {recipient} FROM v JOIN ended ON ended.id = v.attempt
-    WHERE t.id = v.recipient AND t.attempt_id = v.attempt AND t.state = '{sending}'
-    RETURNING t.attempt_id
+    UPDATE outbox_recipient AS t SET {recipient} FROM ended AS v
+    WHERE t.id = v.recipient AND t.attempt_id = v.attempt AND t.state = %b
+    RETURNING v.message, v.status, v.folder
 ), rolled AS (
-    UPDATE outbox_message AS t SET status = v.status, folder = v.folder
-    FROM v JOIN changed ON changed.attempt_id = v.attempt
+    UPDATE outbox_message AS t SET status = v.status, folder = v.folder FROM changed AS v
     WHERE t.id = v.message AND t.status <> v.status
 )
-SELECT id FROM marked UNION ALL SELECT id FROM ended
+SELECT id FROM marked UNION ALL SELECT attempt FROM ended
 """.format(  # noqa: S608  # names and constants are ours
     typed=", ".join(f"{one.name} {one.type}" for one in (*_OWN, *_OF_ATTEMPT, *_OF_RECIPIENT)),
     attempt=_assignments("a_", ATTEMPT),
     recipient=_assignments("r_", RECIPIENT),
-    sending=State.SENDING.value,
+    needed_later=", ".join(_NEEDED_LATER),
     now=_NOW,
+    few_results=are_few("v.attempt"),
+    few_marks=are_few("m.id"),
 )
 
 
@@ -100,7 +103,7 @@ def write(units: Sequence[Unit], using: str) -> list[Result]:
         key=lambda result: result.job.attempt_id,
     )
     records = [dict(zip(_NAMES, _values(result), strict=True)) for result in results]
-    parameters = [as_json(records), [mark.attempt_id for mark in marks]]
+    parameters = [as_json(records), [mark.attempt_id for mark in marks], State.SENDING.value]
     written = {pk for (pk,) in fetch(using, _WRITE, parameters)}
     for mark in marks:
         mark.granted = mark.attempt_id in written

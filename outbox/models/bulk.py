@@ -8,9 +8,11 @@ in C, and the statement is the same for one row and for a thousand.
 import datetime as dt
 import json
 import re
+import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -28,6 +30,8 @@ class Column:
 
 
 _ONLY_IF_ASKED = 2**31  # runs of a query after which it would be prepared unasked
+_PLANS_LAST = 0.5  # seconds
+_planned_at: WeakKeyDictionary[Any, float] = WeakKeyDictionary()  # by psycopg's connection
 _NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 _ID = Column("id", "bigint")
 _NOW = {
@@ -53,7 +57,7 @@ def update_rows(
     """
     if not rows:
         return []
-    source, text = _values(using, (_ID, *columns), rows)
+    source, text = _keyed_values(using, (_ID, *columns), rows)
     assignments = ", ".join(f"{column.name} = {_new_value(column)}" for column in columns)
     if set_also:
         assignments += f", {set_also}"
@@ -109,7 +113,7 @@ def insert_rows(
 
 def select_rows(using: str, sql: str, rows: Sequence[Sequence[Any]]) -> list[tuple[Any, ...]]:
     """Run a query of ours that joins `{values}`, the given rows of one id each, named `v`."""
-    source, text = _values(using, (_ID,), rows)
+    source, text = _keyed_values(using, (_ID,), rows)
     return fetch(using, sql.format(values=source), [text])
 
 
@@ -154,6 +158,25 @@ def fetch_each(
     with connection.wrap_database_errors, _ready(connection).pipeline():
         cursors = [_executed(connection, sql, params) for params in parameters]
         return [list(cursor.fetchall()) for cursor in cursors]
+
+
+def are_few(key: str) -> str:
+    """Return a condition that every number meets, and one in two hundred as PostgreSQL guesses.
+
+    It takes rows out of JSON for a hundred, and for these would read a whole table of some
+    thousands, again and again; for a few it looks each up by its key, as is right at any size.
+    """
+    return f"{key} = {key} + 0"
+
+
+def _keyed_values(
+    using: str, columns: Sequence[Column], rows: Sequence[Sequence[Any]]
+) -> tuple[str, str]:
+    """Return what `_values` does, for a statement that looks rows up by `v.id`."""
+    source, text = _values(using, columns, rows)
+    if connections[using].vendor == "postgresql":
+        source = f"(SELECT * FROM {source} WHERE {are_few('v.id')}) AS v"  # noqa: S608
+    return source, text
 
 
 def _values(
@@ -202,11 +225,20 @@ def _run_prepared(
 
 
 def _ready(connection: BaseDatabaseWrapper) -> Any:
-    """Return psycopg's own connection, which Django tells to prepare nothing, not even if asked."""
+    """Return psycopg's own connection, which Django tells to prepare nothing, not even if asked.
+
+    Its plans are made anew now and then: one that was right for a small table would read the whole
+    of it when it has grown, until the server's own statistics are.
+    """
     connection.ensure_connection()
-    if connection.connection.prepare_threshold is None:
-        connection.connection.prepare_threshold = _ONLY_IF_ASKED
-    return connection.connection
+    own, now = connection.connection, time.monotonic()
+    if own.prepare_threshold is None:
+        own.prepare_threshold = _ONLY_IF_ASKED
+        _planned_at[own] = now
+    elif now - _planned_at[own] > _PLANS_LAST:
+        own.execute("DISCARD PLANS")
+        _planned_at[own] = now
+    return own
 
 
 def _executed(connection: BaseDatabaseWrapper, sql: str, params: Sequence[Any]) -> Any:
