@@ -18,6 +18,7 @@ from outbox.delivery.sweep import sweep
 from outbox.delivery.webhooks import call_all_due
 
 logger = logging.getLogger(__name__)
+_LOOK_EVERY = 0.1  # seconds between two looks whether a signal came
 
 
 class Command(BaseCommand):
@@ -58,15 +59,29 @@ def _deliver_all(using: str) -> None:
 
 
 def _deliver_until_stopped(using: str) -> None:
-    """Do as a worker and beat would; a database that is away for a while ends nothing."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        while True:
-            try:
-                beat(using)
-            except DATABASE_AWAY as error:
-                logger.warning("The sweep has to wait for the database: %s", error)
-            close_old_connections()
-            time.sleep(get_conf().sweep_every)  # the sweep goes by time; a signal ends it
-    except KeyboardInterrupt:
-        process.stop()  # which lets conversations end
+    """Do as a worker and beat would; a database that is away for a while ends nothing.
+
+    A signal is only noted: raised amid a sweep or the start of an engine, it could be lost there.
+    """
+    asked: list[int] = []
+    previous = {
+        number: signal.signal(number, lambda number, _: asked.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    while not asked:
+        try:
+            beat(using)
+        except DATABASE_AWAY as error:
+            logger.warning("The sweep has to wait for the database: %s", error)
+        close_old_connections()
+        _rest(get_conf().sweep_every, asked)
+    for number, handler in previous.items():  # who asks again wants no patience
+        signal.signal(number, handler)
+    process.stop()  # which lets conversations end
+
+
+def _rest(seconds: float, asked: list[int]) -> None:
+    """Wait for the time of the next sweep, or until asked to end."""
+    over_at = time.monotonic() + seconds
+    while not asked and (left := over_at - time.monotonic()) > 0:
+        time.sleep(min(left, _LOOK_EVERY))
