@@ -47,8 +47,7 @@ class Channel(asyncio.Protocol):
         if not self._open:
             return
         self._open, self._held = False, True
-        if self._timer:
-            self._timer.cancel()
+        self._forget_timer()
         self._end(exc)
         for act in self._at_end:
             act()
@@ -102,8 +101,19 @@ class Channel(asyncio.Protocol):
 
     def release(self) -> None:
         """Go on after a hold; what waited for its end may hold again."""
-        self._held = False
+        self._held, self._timer = False, None
         self._advance()
+
+    def hurry(self) -> None:
+        """End a hold before its time."""
+        if self._timer:
+            self._forget_timer()
+            self.release()
+
+    def _forget_timer(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
 
     def when_free(self, act: Callable[[], None]) -> None:
         """Act now, or after what waits already."""
@@ -124,8 +134,7 @@ class Channel(asyncio.Protocol):
         """Write what was gathered, then close."""
         self.flush()
         self._held = True
-        if self._timer:
-            self._timer.cancel()
+        self._forget_timer()
         self.transport.close()
 
     def abort(self) -> None:

@@ -43,6 +43,7 @@ class FaultLab:
         self.ledger = Ledger()
         self.scenario = _as_scenario(scenario)
         self.tries: dict[str, int] = {}  # recipient → how often it was named
+        self.hurries = False
         self._connections = 0
         self._door: socket.socket | None = None
         self._fillers: list[socket.socket] = []
@@ -79,6 +80,10 @@ class FaultLab:
             found = replace(found, offer=replace(found.offer, tls=context))
         self._run(partial(self._play, found))
 
+    def hurry(self) -> None:
+        """Say at once what is late, now and until the next scenario: a test waits for no clock."""
+        self._run(self._hurry)
+
     @property
     def ca_file(self) -> str:
         """The file of the authority that signs the good certificates."""
@@ -100,8 +105,14 @@ class FaultLab:
     async def _play(self, scenario: Scenario) -> None:
         self._shut()
         self.scenario, self.tries, self._connections = scenario, {}, 0
+        self.hurries = False
         if self._ready_for_next():
             self._start(self._accept())
+
+    async def _hurry(self) -> None:
+        self.hurries = True
+        for receiver in tuple(self._receivers):
+            receiver.hurry()
 
     async def _stop(self) -> None:
         self._shut()

@@ -111,7 +111,7 @@ class Ledger:
             if transaction.message_id == message_id
         )
 
-    def wait_for(self, condition: Callable[["Ledger"], bool], seconds: float = 5.0) -> None:
+    def wait_for(self, condition: Callable[["Ledger"], bool], seconds: float = 30.0) -> None:
         """Wait until a condition holds; raises TimeoutError that shows the dialogue."""
         with self._changed:
             if self._changed.wait_for(lambda: condition(self), seconds):

@@ -145,6 +145,24 @@ def test_a_late_reply_comes_in_its_time(fault_lab: StartLab, talk: OpenTalk) -> 
     assert lab.ledger.accepted[0].said.startswith("250")
 
 
+def test_nobody_has_to_wait_for_what_is_late(fault_lab: StartLab, talk: OpenTalk) -> None:
+    lab = fault_lab("at mail: late 600\nat body 100: late 600\nat dot: late 600")
+    client = talk(lab.port).greeted()
+    client.send(b"MAIL FROM:<alice@example.org>\r\n")
+    lab.ledger.wait_for(lambda ledger: len(ledger.commands) == 2)
+    assert client.is_silent()
+    lab.hurry()
+    assert client.reply().startswith("250")
+    assert client.say(f"RCPT TO:<{BOB}>", "DATA").startswith("250")
+    assert client.reply().startswith("354")
+    client.send(SOURCE + b".\r\n")
+    assert client.reply().startswith("250")
+    lab.play(lab.scenario)
+    with Talk(lab.port).greeted() as another:
+        another.send(b"MAIL FROM:<alice@example.org>\r\n")
+        assert another.is_silent(), "the next scenario is late again"
+
+
 def test_a_late_reply_to_one_that_left_was_not_said(fault_lab: StartLab, talk: OpenTalk) -> None:
     lab = fault_lab("at dot: late 30")
     client = talk(lab.port).greeted()
