@@ -12,6 +12,7 @@ import threading
 from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from django.db import DatabaseError, InterfaceError, connections
@@ -111,11 +112,19 @@ class Engine:
             try:
                 await self._work()
             finally:  # not before: what an ended worker held is anybody's
-                await run_in(self._pulse, lambda: lease.end(held, using), using)
+                await self._end(held)
         finally:
             for executor in (self._claimer, self._pulse):
                 executor.submit(connections.close_all).result()
                 executor.shutdown()
+
+    async def _end(self, held: lease.Lease) -> None:
+        """Say goodbye, twice where the connection broke since the last heartbeat."""
+        goodbye = partial(run_in, self._pulse, partial(lease.end, held, self._using), self._using)
+        try:
+            await goodbye()
+        except (DatabaseError, InterfaceError):
+            await goodbye()  # over a new connection
 
     async def _work(self) -> None:
         heartbeat = asyncio.create_task(self._beat())
