@@ -20,11 +20,11 @@ from outbox.models import Account, Attempt, Circuit, Destination, Message, Recip
 from outbox.testing.faultlab import FaultLab
 from outbox.testing.matrix import matrix
 from outbox.testing.scenario import Scenario, parse_scenario
-from tests.integration.delivery.conftest import QUICK
+from tests.integration.delivery.conftest import OURS, patience
 from tests.integration.delivery.desk import USING, account_at, deliver, queue
 
-PATIENCE = 0.6  # seconds of the client for anything, while there are faults
-LATE, DRIP = 2.0, 0.05
+PATIENCE = 2.5  # seconds of the client for anything, while there are faults
+LATE, DRIP = 10.0, 0.3
 _TLS_STAGES = {"starttls", "tls", "second-ehlo"}
 _REFUSED = "at rcpt <refused@*>: 550 5.1.1 No such user"
 
@@ -113,9 +113,8 @@ def run(batch: Sequence[Scenario], folder: Path) -> Iterator[Cell]:
 
 
 def _patience(seconds: float, authorities: Path) -> dict[str, object]:
-    timeouts = {name: seconds for name in QUICK if name.endswith("_TIMEOUT")}
     others = {"CA_FILE": str(authorities), "LEASE_FOR": 60, "SESSION_MAX_IDLE": PATIENCE}
-    return settings.OUTBOX | QUICK | timeouts | others
+    return settings.OUTBOX | OURS | patience(seconds) | others
 
 
 def _met(scenario: Scenario) -> Scenario:

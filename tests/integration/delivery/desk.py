@@ -158,19 +158,19 @@ class Working:
         self.stop()
         assert self.error is None, self.error
 
-    def stop(self, within: float = 20) -> None:
+    def stop(self, within: float = 60) -> None:
         """Ask it to end and see that it does."""
         self.engine.stop()
         self._thread.join(within)
         assert not self._thread.is_alive(), "the engine did not end"
 
-    def join(self, within: float = 20) -> None:
+    def join(self, within: float = 60) -> None:
         """See that it ends by itself."""
         self._thread.join(within)
         assert not self._thread.is_alive(), "the engine did not end"
 
 
-def until(condition: Callable[[], object], what: str, within: float = 10) -> None:
+def until(condition: Callable[[], object], what: str, within: float = 30) -> None:
     """Wait for a condition; fail with what was waited for."""
     wait_until(lambda: bool(condition()), within=within, what=f"waiting until {what}")
 

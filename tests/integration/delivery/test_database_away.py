@@ -1,6 +1,5 @@
 """The database goes away and comes back: outcomes are kept, nothing is lost or sent twice."""
 
-import datetime as dt
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -9,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.conf import LazySettings
 from django.db import connection
-from django.utils import timezone
 
 from outbox import signals
 from outbox.delivery.sweep import sweep
@@ -34,10 +32,17 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def outage(settings: LazySettings) -> Iterator[Outage]:
-    settings.OUTBOX = settings.OUTBOX | {"LEASE_FOR": 30, "DOT_TIMEOUT": 10, "SHUTDOWN_FOR": 5}
+def outage() -> Iterator[Outage]:
     with breakable_database() as found:
         yield found
+
+
+@pytest.fixture
+def wire(outage: Outage) -> Outage:
+    """An outage that can swallow a commit."""
+    if is_sqlite():
+        pytest.skip("SQLite's commit is a call, not a message that can be lost")
+    return outage
 
 
 def is_marked() -> bool:
@@ -46,11 +51,12 @@ def is_marked() -> bool:
 
 def test_an_outcome_is_kept_until_it_can_be_written(fault_lab: StartLab, outage: Outage) -> None:
     """Protocol item 100: and the mail is not sent again meanwhile."""
-    lab = fault_lab("at dot: late 0.3")
+    lab = fault_lab("at dot: late 60")
     message = queue(account_at(lab))
     with Working() as working:
         until(is_marked, "the dot was marked")
         outage.begin()
+        lab.hurry()
         lab.ledger.wait_for(lambda ledger: bool(ledger.accepted))
         until(lambda: not working.engine.recorder.healthy, "the recorder noticed")
         assert not working.engine.may_claim
@@ -65,11 +71,12 @@ def test_an_outcome_is_kept_until_it_can_be_written(fault_lab: StartLab, outage:
 
 def test_no_dot_leaves_while_it_cannot_be_marked(fault_lab: StartLab, outage: Outage) -> None:
     """Protocol item 72."""
-    lab = fault_lab("at data: late 0.3")
+    lab = fault_lab("at data: late 60")
     message = queue(account_at(lab))
     with Working() as working:
         lab.ledger.wait_for(lambda ledger: "DATA" in ledger.commands)
         outage.begin()
+        lab.hurry()
         until(lambda: not working.engine.recorder.healthy, "the mark could not be written")
         assert not any(session.transactions for session in lab.ledger.sessions)
         assert not is_marked()
@@ -81,11 +88,12 @@ def test_no_dot_leaves_while_it_cannot_be_marked(fault_lab: StartLab, outage: Ou
 def test_a_route_that_fails_meanwhile_does_not_put_the_mail_on_hold(
     fault_lab: StartLab, outage: Outage
 ) -> None:
-    lab = fault_lab("at greeting: late 0.3 554 5.3.2 no service")
+    lab = fault_lab("at greeting: late 60 554 5.3.2 no service")
     message = queue(account_at(lab))
     with Working():
         lab.ledger.wait_for(lambda ledger: bool(ledger.sessions))
         outage.begin()
+        lab.hurry()
         lab.ledger.wait_for(lambda ledger: ledger.sessions[0].over)
         outage.end()
         until(lambda: states(message) == [State.DEFERRED], "it waits for the route")
@@ -98,12 +106,13 @@ def test_a_large_source_that_cannot_be_read_now_is_no_poison(
 ) -> None:
     if is_sqlite():
         pytest.skip("SQLite can be read while it is locked for writing")
-    settings.OUTBOX = settings.OUTBOX | {"INLINE_SOURCE_BYTES": 10, "GREETING_TIMEOUT": 5}
-    lab = fault_lab("at greeting: late 0.3")
+    settings.OUTBOX = settings.OUTBOX | {"INLINE_SOURCE_BYTES": 10}
+    lab = fault_lab("at greeting: late 60")
     message = queue(account_at(lab))
     with Working() as working:
         lab.ledger.wait_for(lambda ledger: bool(ledger.sessions))
         outage.begin()
+        lab.hurry()
         lab.ledger.wait_for(lambda ledger: len(ledger.sessions[0].commands) > 0)
         until(lambda: not working.engine.recorder.healthy, "the worker met the outage")
         outage.end()
@@ -115,18 +124,16 @@ def test_jobs_and_slots_given_back_meanwhile_are_not_lost(
     fault_lab: StartLab, outage: Outage, settings: LazySettings
 ) -> None:
     settings.OUTBOX = settings.OUTBOX | {"CIRCUIT_FIRST": 0.1}
-    lab = fault_lab("on connection 1: at greeting: late 0.3 554 5.3.2 no service")
+    lab = fault_lab("on connection 1: at greeting: late 60 554 5.3.2 no service")
     messages = queue_many(account_at(lab, max_connections=1), 5)
     with Working():
         lab.ledger.wait_for(lambda ledger: bool(ledger.sessions))
         until(lambda: states().count(State.SENDING) == 5, "all were claimed")
         outage.begin()
+        lab.hurry()
         lab.ledger.wait_for(lambda ledger: ledger.sessions[0].over)
         outage.end()
-        until(lambda: State.SENDING not in states(), "all went back")
-        until(lambda: not Slot.objects.exists(), "the slot was freed")
-        Recipient.objects.update(next_attempt_at=timezone.now())
-        until(all_in(State.SENT, messages), "all were sent", within=20)
+        until(all_in(State.SENT, messages), "all were sent")
     assert len(lab.ledger.accepted) == 5
 
 
@@ -140,11 +147,11 @@ def test_a_busy_worker_lives_through_a_flapping_database(
     with Working() as working:
         for _ in range(8):
             count = len(lab.ledger.accepted)
-            lab.ledger.wait_for(lambda ledger, n=count: len(ledger.accepted) > min(n + 15, 299), 20)  # type: ignore[misc]  # binds the loop's value
+            lab.ledger.wait_for(lambda ledger, n=count: len(ledger.accepted) > min(n + 15, 299))  # type: ignore[misc]  # binds the loop's value
             outage.begin()
             time.sleep(0.05)  # the outage's own length: whatever the worker is at is cut
             outage.end()
-        until(all_in(State.SENT, messages), "all were sent", within=40)
+        until(all_in(State.SENT, messages), "all were sent", within=60)
         until(lambda: working.engine.recorder.idle, "all was written")
     copies = Counter(taken.message_id for taken in lab.ledger.accepted)
     assert set(copies.values()) == {1}
@@ -156,12 +163,12 @@ def test_a_busy_worker_lives_through_a_flapping_database(
 
 
 def test_a_claim_whose_commit_was_lost_on_the_way_back_is_undone(
-    fault_lab: StartLab, outage: Outage
+    fault_lab: StartLab, wire: Outage
 ) -> None:
     """Nobody else would: the worker lives, and does not know that it holds the mail."""
     lab = fault_lab("")
     sender = account_at(lab)
-    outage.lose_next_commit()
+    wire.lose_next_commit()
     messages = queue_many(sender, 3)
     with Working():
         until(all_in(State.SENT, messages), "all were sent")
@@ -170,22 +177,23 @@ def test_a_claim_whose_commit_was_lost_on_the_way_back_is_undone(
 
 
 def test_a_mark_whose_commit_was_lost_on_the_way_back_is_asked_for_again(
-    fault_lab: StartLab, outage: Outage
+    fault_lab: StartLab, wire: Outage
 ) -> None:
-    lab = fault_lab("at data: late 0.2")
+    lab = fault_lab("at data: late 60")
     message = queue(account_at(lab))
     with Working():
         lab.ledger.wait_for(lambda ledger: "DATA" in ledger.commands)
         until(Session.objects.exists, "the connection's own row was written")
-        outage.lose_next_commit()
+        wire.lose_next_commit()
+        lab.hurry()
         until(all_in(State.SENT, [message]), "it was sent")
     assert len(lab.ledger.accepted) == 1
 
 
 def test_an_outcome_whose_commit_was_lost_on_the_way_back_is_no_late_reply(
-    fault_lab: StartLab, outage: Outage
+    fault_lab: StartLab, wire: Outage
 ) -> None:
-    lab = fault_lab("at dot: late 0.3")
+    lab = fault_lab("at dot: late 60")
     message = queue(account_at(lab))
     heard: list[str] = []
 
@@ -196,7 +204,8 @@ def test_an_outcome_whose_commit_was_lost_on_the_way_back_is_no_late_reply(
     try:
         with Working():
             until(is_marked, "the dot was marked")
-            outage.lose_next_commit()
+            wire.lose_next_commit()
+            lab.hurry()
             until(all_in(State.SENT, [message]), "it was written")
     finally:
         signals.sent.disconnect(listen)
@@ -207,14 +216,14 @@ def test_an_outcome_whose_commit_was_lost_on_the_way_back_is_no_late_reply(
 
 
 def test_a_session_whose_commit_was_lost_on_the_way_back_is_written_once(
-    fault_lab: StartLab, outage: Outage
+    fault_lab: StartLab, wire: Outage
 ) -> None:
-    lab = fault_lab("at mail: late 0.3")
-    sender = account_at(lab)
-    message = queue(sender, send_at=timezone.now() + dt.timedelta(seconds=0.5))
+    lab = fault_lab("at greeting: late 60")
+    message = queue(account_at(lab))
     with Working() as working:
-        until(lambda: states() == [State.SENDING], "it was claimed")
-        outage.lose_next_commit()
+        lab.ledger.wait_for(lambda ledger: bool(ledger.sessions))
+        wire.lose_next_commit()
+        lab.hurry()
         until(all_in(State.SENT, [message]), "it was sent")
         until(lambda: working.engine.recorder.idle, "all was written")
     session = Session.objects.get()
@@ -227,11 +236,12 @@ def test_a_connection_is_kept_until_what_it_carried_is_written(
 ) -> None:
     """So that a kill leaves no more uncertain than there are connections."""
     settings.OUTBOX = settings.OUTBOX | {"SESSION_MAX_MESSAGES": 1}
-    lab = fault_lab("at dot: late 0.3")
+    lab = fault_lab("at dot: late 60")
     message = queue(account_at(lab))
     with Working() as working:
         until(is_marked, "the dot was marked")
         outage.begin()
+        lab.hurry()
         lab.ledger.wait_for(lambda ledger: bool(ledger.accepted))
         until(lambda: not working.engine.recorder.healthy, "the recorder noticed")
         assert "QUIT" not in lab.ledger.commands

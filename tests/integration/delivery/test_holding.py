@@ -39,10 +39,12 @@ def test_held_mail_stays_until_it_is_released(fault_lab: StartLab) -> None:
 
 
 def test_what_a_worker_has_is_not_held(fault_lab: StartLab) -> None:
-    message = queue(account_at(fault_lab("at mail: late 0.2")))
+    lab = fault_lab("at mail: late 60")
+    message = queue(account_at(lab))
     with Working():
         until(lambda: states(message) == [State.SENDING], "it was claimed")
         assert api.hold(message) == 0
+        lab.hurry()
         until(all_in(State.SENT, [message]), "it was sent")
     message.refresh_from_db()
     assert message.status == Status.SENT

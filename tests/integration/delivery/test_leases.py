@@ -51,7 +51,7 @@ def test_a_worker_is_known_by_host_and_process() -> None:
     assert worker.host
     assert worker.pid
     assert (worker.version, worker.ended_at) == ("1.2.3", None)
-    assert (worker.lease_until - worker.started_at).total_seconds() == 5
+    assert (worker.lease_until - worker.started_at).total_seconds() == 30
     assert held.held
 
 
@@ -68,7 +68,7 @@ def test_renewing_moves_the_end_and_counts_who_lives() -> None:
     assert held.until > before
     assert held.workers_alive == 2
     assert Worker.objects.get(pk=held.worker_id).lease_until > timezone.now() + dt.timedelta(
-        seconds=3
+        seconds=20
     )
 
 
@@ -76,13 +76,13 @@ def test_renewing_moves_the_end_and_counts_who_lives() -> None:
 def test_it_tells_the_database_s_time_without_asking() -> None:
     """Protocol item 104: a host whose clock is wrong neither hammers a server nor forgets mail."""
     held = lease.register("", USING)
-    assert abs(held.now - database_now(USING)) < dt.timedelta(seconds=1)
+    assert abs(held.now - database_now(USING)) < dt.timedelta(minutes=1)
     held.seen += dt.timedelta(hours=5)  # as if this host were five hours behind the database
     before = held.now
-    until(lambda: held.now > before + dt.timedelta(seconds=0.05), "its time went on", within=2)
-    assert held.now - before < dt.timedelta(seconds=2)
+    until(lambda: held.now > before + dt.timedelta(seconds=0.05), "its time went on")
+    assert held.now - before < dt.timedelta(minutes=1)
     lease.renew(held, USING)
-    assert abs(held.now - database_now(USING)) < dt.timedelta(seconds=1)
+    assert abs(held.now - database_now(USING)) < dt.timedelta(minutes=1)
 
 
 @pytest.mark.django_db
@@ -124,7 +124,7 @@ def test_a_lease_that_was_lost_stays_lost(how: str) -> None:
 def test_a_worker_cut_off_from_the_database_stops_by_its_own_clock(settings: LazySettings) -> None:
     settings.OUTBOX = settings.OUTBOX | {"LEASE_FOR": 0.05}
     held = lease.register("", USING)
-    until(lambda: not held.held, "it knew by itself", within=1)
+    until(lambda: not held.held, "it knew by itself")
     assert not held.lost  # nobody said so yet
 
 
@@ -157,12 +157,13 @@ def test_goodbye_frees_the_slots() -> None:
 @pytest.mark.django_db(transaction=True)
 def test_a_worker_that_lost_its_mail_sends_no_dot(fault_lab: StartLab) -> None:
     """Protocol item 98."""
-    lab = fault_lab("at data: late 0.4")
+    lab = fault_lab("at data: late 60")
     message = queue(account_at(lab))
     with Working() as working:
         lab.ledger.wait_for(lambda ledger: "DATA" in ledger.commands)
         let_the_lease_run_out()
         assert states(message) == [State.DEFERRED]
+        lab.hurry()
         working.join()  # it ends by itself
     assert not lab.ledger.accepted
     assert not any(taken.dot for taken in lab.ledger.transactions)
@@ -173,16 +174,14 @@ def test_a_worker_that_lost_its_mail_sends_no_dot(fault_lab: StartLab) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_reply_that_comes_after_all_settles_what_it_left_uncertain(
-    fault_lab: StartLab, settings: LazySettings
-) -> None:
-    settings.OUTBOX = settings.OUTBOX | {"DOT_TIMEOUT": 10, "SHUTDOWN_FOR": 10}
-    lab = fault_lab("at dot: late 0.6")
+def test_a_reply_that_comes_after_all_settles_what_it_left_uncertain(fault_lab: StartLab) -> None:
+    lab = fault_lab("at dot: late 60")
     message = queue(account_at(lab))
     with Working() as working:
         until(lambda: Attempt.objects.exclude(dot_marked_at=None).exists(), "a dot was marked")
         let_the_lease_run_out()
         assert states(message) == [State.UNCERTAIN]
+        lab.hurry()
         working.join()
     assert len(lab.ledger.accepted) == 1
     assert states(message) == [State.SENT]
@@ -192,7 +191,8 @@ def test_a_reply_that_comes_after_all_settles_what_it_left_uncertain(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_another_worker_takes_over_at_once(fault_lab: StartLab) -> None:
+def test_another_worker_takes_over_at_once(fault_lab: StartLab, settings: LazySettings) -> None:
+    settings.OUTBOX = settings.OUTBOX | {"SHUTDOWN_FOR": 0.1}  # nothing will be heard any more
     lab = fault_lab("on connection 1: at data: black-hole")
     message = queue(account_at(lab))
     with Working() as silent:
@@ -210,7 +210,7 @@ def test_another_worker_takes_over_at_once(fault_lab: StartLab) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_leave_given_early_does_not_outlive_the_lease(fault_lab: StartLab) -> None:
     """On a proven session the dot is marked beside the envelope, long before a slow 354."""
-    lab = fault_lab("at data of message 2: late 0.4")
+    lab = fault_lab("at data of message 2: late 60")
     sender = account_at(lab, max_connections=1)
     first, second = queue(sender, "ann@example.net"), queue(sender)
     with Working() as working:
@@ -218,6 +218,8 @@ def test_leave_given_early_does_not_outlive_the_lease(fault_lab: StartLab) -> No
         until(lambda: last_attempt(second).dot_marked_at is not None, "leave was given early")
         let_the_lease_run_out()
         assert states(second) == [State.UNCERTAIN]
+        until(lambda: not working.engine.may_claim, "it learnt of it")
+        lab.hurry()
         working.join()
     assert len(lab.ledger.accepted) == 1, "a dot left under a lost lease"
     assert states(second) == [State.DEFERRED]  # its late answer: certainly unsent

@@ -170,8 +170,11 @@ def test_a_source_damaged_in_the_table_does_not_leave_the_engine_stuck(
     assert states(message)[0] in {State.SENT, State.FAILED, State.HELD, State.DEFERRED}
 
 
-def test_an_interval_beyond_the_calendar_loses_no_outcome(fault_lab: StartLab) -> None:
+def test_an_interval_beyond_the_calendar_loses_no_outcome(
+    fault_lab: StartLab, settings: LazySettings
+) -> None:
     """It raised behind the dot, where “held” would have meant “unsent”."""
+    settings.OUTBOX = settings.OUTBOX | {"DOT_TIMEOUT": 0.5}
     lab = fault_lab("at dot: never-answer")
     sender = account_at(lab, on_uncertain="resend", resend_after=dt.timedelta(days=100_000_000))
     message = queue(sender)

@@ -3,6 +3,7 @@
 import datetime as dt
 
 import pytest
+from django.conf import LazySettings
 from django.utils import timezone
 
 from outbox.models import Circuit, Outcome, State, Status
@@ -131,8 +132,11 @@ def test_a_connection_cut_before_the_dot_is_certain(fault_lab: StartLab) -> None
     assert not lab.ledger.accepted
 
 
-def test_a_connection_cut_behind_the_dot_is_uncertain(fault_lab: StartLab) -> None:
+def test_a_connection_cut_behind_the_dot_is_uncertain(
+    fault_lab: StartLab, settings: LazySettings
+) -> None:
     """Protocol item 96."""
+    settings.OUTBOX = settings.OUTBOX | {"DOT_TIMEOUT": 0.5}
     lab = fault_lab("at dot: never-answer")
     message = queue(account_at(lab))
     deliver()
@@ -147,7 +151,7 @@ def test_a_connection_cut_behind_the_dot_is_uncertain(fault_lab: StartLab) -> No
 def test_a_login_demanded_at_mail_keeps_the_mail_and_tells_a_person(fault_lab: StartLab) -> None:
     """Protocol item 44: no attempt is counted for what the account lacks."""
     lab = fault_lab("at mail: 530 5.7.0 Authentication required")
-    sender = account_at(lab)
+    sender = account_at(lab, max_connections=1)
     messages = queue_many(sender, 4)
     deliver()
     for message in messages:

@@ -48,19 +48,26 @@ def test_a_refused_transaction_is_reset_before_the_next(fault_lab: StartLab) -> 
     assert lab.ledger.commands.count("RSET") == 1
 
 
-def test_a_session_stays_open_for_the_next_task_and_no_longer(
-    fault_lab: StartLab, settings: LazySettings
-) -> None:
-    settings.OUTBOX = settings.OUTBOX | {"SESSION_MAX_IDLE": 3}  # a busy machine is not that slow
+def test_a_session_stays_open_for_the_next_task(fault_lab: StartLab) -> None:
     lab = fault_lab("")
     sender = account_at(lab)
     with Working():
         until(all_in(State.SENT, [queue(sender)]), "the first mail was sent")
         until(all_in(State.SENT, [queue(sender)]), "the second mail was sent")
-        assert len(lab.ledger.sessions) == 1
-        lab.ledger.wait_for(lambda ledger: ledger.sessions[0].over)  # SESSION_MAX_IDLE
+        assert [session.over for session in lab.ledger.sessions] == [False]
+
+
+def test_a_session_is_left_when_nothing_has_come_for_a_while(
+    fault_lab: StartLab, settings: LazySettings
+) -> None:
+    settings.OUTBOX = settings.OUTBOX | {"SESSION_MAX_IDLE": 0.2}
+    lab = fault_lab("")
+    sender = account_at(lab)
+    with Working():
+        until(all_in(State.SENT, [queue(sender)]), "the first mail was sent")
+        lab.ledger.wait_for(lambda ledger: ledger.sessions[0].over)
         until(lambda: not Slot.objects.exists(), "its slot was free")
-        until(all_in(State.SENT, [queue(sender)]), "the third mail was sent")
+        until(all_in(State.SENT, [queue(sender)]), "the second mail was sent")
         assert len(lab.ledger.sessions) == 2
 
 
@@ -80,10 +87,9 @@ def test_a_session_has_a_greatest_number_of_mails_and_a_greatest_age(
 
 @pytest.mark.parametrize("farewell", ["421 4.4.2 idle too long", "close", "reset"])
 def test_a_server_that_leaves_an_idle_session_costs_nothing(
-    fault_lab: StartLab, settings: LazySettings, farewell: str
+    fault_lab: StartLab, farewell: str
 ) -> None:
     """Protocol item 90."""
-    settings.OUTBOX = settings.OUTBOX | {"SESSION_MAX_IDLE": 30}
     lab = fault_lab(f"at idle of message 1: late 0.05 {farewell}")
     sender = account_at(lab, max_connections=1)
     with Working():
@@ -94,11 +100,8 @@ def test_a_server_that_leaves_an_idle_session_costs_nothing(
     assert len(lab.ledger.sessions) == 2
 
 
-def test_an_edited_account_is_used_from_the_next_mail_on(
-    fault_lab: StartLab, settings: LazySettings
-) -> None:
+def test_an_edited_account_is_used_from_the_next_mail_on(fault_lab: StartLab) -> None:
     """Also while a session of the old settings is warm."""
-    settings.OUTBOX = settings.OUTBOX | {"SESSION_MAX_IDLE": 30}
     old, new = fault_lab(""), fault_lab("")
     sender = account_at(old, max_connections=1)
     with Working():
@@ -115,7 +118,7 @@ def test_two_workers_keep_the_connection_limit_together(fault_lab: StartLab) -> 
     sender = account_at(lab, max_connections=3)
     messages = queue_many(sender, 120)
     with Working(), Working():
-        until(all_in(State.SENT, messages), "all mail was sent", within=30)
+        until(all_in(State.SENT, messages), "all mail was sent")
     assert 1 < lab.ledger.peak <= 3
     assert len(lab.ledger.accepted) == 120
     assert not Slot.objects.exists()
@@ -126,14 +129,17 @@ def test_two_workers_deliver_each_mail_once(fault_lab: StartLab) -> None:
     lab = fault_lab("")
     messages = queue_many(account_at(lab), 200)
     with Working(), Working():
-        until(all_in(State.SENT, messages), "all mail was sent", within=30)
+        until(all_in(State.SENT, messages), "all mail was sent")
     ids = Counter(taken.message_id for taken in lab.ledger.accepted)
     assert set(ids.values()) == {1}
     assert len(ids) == 200
 
 
-def test_two_workers_keep_a_rate_limit_together(fault_lab: StartLab) -> None:
+def test_two_workers_keep_a_rate_limit_together(
+    fault_lab: StartLab, settings: LazySettings
+) -> None:
     """Protocol item 110."""
+    settings.OUTBOX = settings.OUTBOX | {"SESSION_MAX_IDLE": 0.2}
     lab = fault_lab("")
     sender = account_at(lab, per_minute=7)
     queue_many(sender, 20)
@@ -155,10 +161,10 @@ def test_one_sender_s_thousands_hardly_delay_another_s_single_mail(fault_lab: St
     queue_many(sender, 1_000, owner=ann)
     with Working():
         lab.ledger.wait_for(lambda ledger: len(ledger.accepted) >= 50)
-        before = len(lab.ledger.accepted)
         single = queue(sender, "single@example.net", owner=ben)
+        before = len(lab.ledger.accepted)
         lab.ledger.wait_for(
-            lambda ledger: any("single@example.net" in t.recipients for t in ledger.accepted), 20
+            lambda ledger: any("single@example.net" in t.recipients for t in ledger.accepted)
         )
         names = [taken.recipients[0] for taken in lab.ledger.accepted]
         until(all_in(State.SENT, [single]), "the single mail was recorded")
@@ -171,10 +177,10 @@ def test_an_urgent_mail_goes_before_a_thousand_ordinary_ones(fault_lab: StartLab
     queue_many(sender, 1_000)
     with Working():
         lab.ledger.wait_for(lambda ledger: len(ledger.accepted) >= 50)
-        before = len(lab.ledger.accepted)
         queue(sender, "urgent@example.net", priority=1)
+        before = len(lab.ledger.accepted)
         lab.ledger.wait_for(
-            lambda ledger: any("urgent@example.net" in t.recipients for t in ledger.accepted), 20
+            lambda ledger: any("urgent@example.net" in t.recipients for t in ledger.accepted)
         )
         names = [taken.recipients[0] for taken in lab.ledger.accepted]
     assert names.index("urgent@example.net") - before < 60

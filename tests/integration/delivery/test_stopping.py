@@ -30,11 +30,14 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def test_what_was_begun_ends_and_the_rest_goes_back(fault_lab: StartLab) -> None:
-    lab = fault_lab("at dot: late 0.3")
+    lab = fault_lab("at dot: late 60")
     queue_many(account_at(lab, max_connections=1), 6)
-    with Working():
+    with Working() as working:
         until(lambda: Attempt.objects.exclude(dot_marked_at=None).exists(), "a dot was marked")
         assert states().count(State.SENDING) > 1  # claimed ahead
+        working.engine.stop()
+        until(lambda: states().count(State.SENDING) == 1, "the rest went back")
+        lab.hurry()
     assert Counter(states()) == {State.SENT: 1, State.QUEUED: 5}
     assert len(lab.ledger.accepted) == 1
     assert {recipient.attempts for recipient in Recipient.objects.filter(state="queued")} == {0}
@@ -47,7 +50,7 @@ def test_what_was_begun_ends_and_the_rest_goes_back(fault_lab: StartLab) -> None
 def test_what_was_still_connecting_goes_back_too(
     fault_lab: StartLab, settings: LazySettings
 ) -> None:
-    settings.OUTBOX = settings.OUTBOX | {"GREETING_TIMEOUT": 60, "SHUTDOWN_FOR": 0.1}
+    settings.OUTBOX = settings.OUTBOX | {"SHUTDOWN_FOR": 0.1}
     lab = fault_lab("at greeting: black-hole")
     message = queue(account_at(lab))
     with Working():
@@ -64,8 +67,7 @@ def test_what_was_still_connecting_goes_back_too(
 def test_what_does_not_end_in_time_is_cut_and_found_by_the_sweep(
     fault_lab: StartLab, settings: LazySettings, scenario: str, state: State
 ) -> None:
-    patient = {"DATA_TIMEOUT": 60, "DOT_TIMEOUT": 60, "SHUTDOWN_FOR": 0.1}
-    settings.OUTBOX = settings.OUTBOX | patient
+    settings.OUTBOX = settings.OUTBOX | {"SHUTDOWN_FOR": 0.1}
     lab = fault_lab(scenario)
     message = queue(account_at(lab))
     with Working():
