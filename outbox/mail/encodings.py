@@ -98,6 +98,14 @@ def decode(data: bytes, encoding: str) -> bytes:
 def decode_base64(data: bytes) -> bytes:
     """Skip what is no base64; stop where the padding does, for lists put footers behind it."""
     kept = data.translate(None, _NOT_BASE64)
+    try:
+        return binascii.a2b_base64(_in_fours(kept))
+    except binascii.Error:  # there was padding where none can be
+        return binascii.a2b_base64(_in_fours(kept.replace(b"=", b"")))
+
+
+def _in_fours(kept: bytes) -> bytes:
+    """Cut a last character that says nothing by itself, and pad."""
     if len(kept) % 4 == 1:
         kept = kept[:-1]
-    return binascii.a2b_base64(kept + b"=" * (-len(kept) % 4))
+    return kept + b"=" * (-len(kept) % 4)

@@ -5,9 +5,10 @@ import tracemalloc
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
+from outbox.mail.encodings import decode_base64
 from outbox.mail.parts import (
     MAX_DEPTH,
     MAX_PARTS,
@@ -91,6 +92,13 @@ def test_pictures_of_a_preview_are_bounded() -> None:
     )
 
     assert list(pictures(source.encode())) == ["0", "1", "2"]
+
+
+@given(st.binary() | st.text("abcd=").map(str.encode))
+@example(b"=abbdnoruy")
+@example(b"a=bcdefgh")
+def test_no_base64_raises(data: bytes) -> None:
+    assert isinstance(decode_base64(data), bytes)
 
 
 @given(st.binary(max_size=500) | st.lists(st.sampled_from([
