@@ -15,6 +15,7 @@ from bench.drains import (
     Case,
     Figures,
     outbox,
+    outbox_beside_holes,
     post_office,
     settled_seconds,
     smtplib_loop,
@@ -91,6 +92,7 @@ def drains(servers: World, rounds: int, count: int) -> Costs:
             quick,
             {
                 "outbox": (outbox, quick),
+                "outbox beside two black holes": (outbox_beside_holes, quick),
                 "post_office": (post_office, quick),
                 "task a mail": (task_per_mail, quick),
                 "smtplib": (smtplib_loop, quick),

@@ -1,10 +1,12 @@
 """How each contender is made to drain a queue, and what that cost."""
 
 import json
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import psycopg
@@ -37,6 +39,24 @@ class Case:
 def outbox(world: World, port: int, case: Case) -> Figures:
     """Two engines, as two worker processes run them."""
     environment = world.environment("ours", "mailsite.settings")
+    _queue(world, port, case, environment)
+    return _drain(world, case, environment)
+
+
+def outbox_beside_holes(world: World, port: int, case: Case) -> Figures:
+    """The same while two servers with mail of their own take connections and say nothing."""
+    environment = world.environment("ours", "mailsite.settings") | {"OUTBOX_GREETING_TIMEOUT": "5"}
+    _queue(world, port, case, environment)
+    with ExitStack() as holes:
+        ports = [
+            holes.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1]
+            for _ in range(2)
+        ]
+        Contender("outbox_holes", *ports, environment=environment).end()
+        return _drain(world, case, environment)
+
+
+def _queue(world: World, port: int, case: Case, environment: dict[str, str]) -> None:
     world.fresh("ours", "ours_empty")
     queue = Contender(
         "outbox_queue", port, case.connections, case.count, "many", environment=environment
@@ -44,6 +64,9 @@ def outbox(world: World, port: int, case: Case) -> Figures:
     queue.wait_ready()
     queue.go()
     queue.end()
+
+
+def _drain(world: World, case: Case, environment: dict[str, str]) -> Figures:
     world.settle("ours")
     before = world.database_seconds()
     workers = [Contender("outbox_drain", environment=environment) for _ in range(2)]
@@ -59,8 +82,8 @@ def outbox(world: World, port: int, case: Case) -> Figures:
         worker.end()
     with psycopg.connect(world.url("ours")) as connection:
         ended, sent = connection.execute(
-            "SELECT extract(epoch FROM max(ended_at))::float, "
-            "count(*) FILTER (WHERE outcome = 'sent') FROM outbox_attempt"
+            "SELECT extract(epoch FROM max(ended_at))::float, count(*) FROM outbox_attempt "
+            "WHERE outcome = 'sent'"
         ).fetchone() or (0, 0)
     _all_sent(case, sent)
     return Figures(

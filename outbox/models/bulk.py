@@ -234,8 +234,7 @@ def _ready(connection: BaseDatabaseWrapper) -> Any:
     own, now = connection.connection, time.monotonic()
     if own.prepare_threshold is None:
         own.prepare_threshold = _ONLY_IF_ASKED
-        _planned_at[own] = now
-    elif now - _planned_at[own] > _PLANS_LAST:
+    if now - _planned_at.setdefault(own, now) > _PLANS_LAST:
         own.execute("DISCARD PLANS")
         _planned_at[own] = now
     return own

@@ -84,4 +84,4 @@ def _rest(seconds: float, asked: list[int]) -> None:
     """Wait for the time of the next sweep, or until asked to end."""
     over_at = time.monotonic() + seconds
     while not asked and (left := over_at - time.monotonic()) > 0:
-        time.sleep(min(left, _LOOK_EVERY))
+        time.sleep(min(left, _LOOK_EVERY))  # a handler may take no lock, so nothing can wake it

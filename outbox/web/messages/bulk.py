@@ -50,16 +50,9 @@ def _cancel(message: Message, request: PersonRequest, why: str) -> int:
     return api.cancel(message, actor=request.user, why=why).stopped
 
 
-def _retry(message: Message, request: PersonRequest, why: str) -> int:
-    return api.retry(message, actor=request.user, why=why)
-
-
-def _hold(message: Message, request: PersonRequest, why: str) -> int:
-    return api.hold(message, actor=request.user, why=why)
-
-
-def _release(message: Message, request: PersonRequest, why: str) -> int:
-    return api.release(message, actor=request.user, why=why)
+def _by(act: Callable[..., int]) -> Callable[[Message, PersonRequest, str], int]:
+    """Let a verb that counts recipients be done in a person's name."""
+    return lambda message, request, why: act(message, actor=request.user, why=why)
 
 
 def _discard(message: Message, _request: PersonRequest, _why: str) -> int:
@@ -83,21 +76,21 @@ ACTS = {
         gettext_lazy("Try again"),
         "primary",
         (*RETRYABLE, State.DEFERRED),
-        _retry,
+        _by(api.retry),
     ),
     "hold": Act(
         gettext_lazy("Hold these mails back?"),
         gettext_lazy("Hold them back"),
         "primary",
         DUE,
-        _hold,
+        _by(api.hold),
     ),
     "release": Act(
         gettext_lazy("Release these mails?"),
         gettext_lazy("Release"),
         "primary",
         (State.HELD,),
-        _release,
+        _by(api.release),
     ),
     "discard": Act(
         gettext_lazy("Discard these drafts?"), gettext_lazy("Discard"), "danger", (), _discard

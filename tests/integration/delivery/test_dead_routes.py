@@ -3,6 +3,7 @@
 import datetime as dt
 import socket
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from django.utils import timezone
 
 from outbox import api
 from outbox.models import Attempt, Circuit, Destination, Recipient, State
+from outbox.testing.faultlab import FaultLab
 from outbox.testing.pytest_plugin import StartLab
 from tests.integration.delivery.desk import (
     Working,
@@ -184,18 +186,30 @@ def test_a_route_that_comes_back_is_found_without_anybody_s_help(
     assert {recipient.attempts for recipient in Recipient.objects.all()} == {1}
 
 
-def test_two_black_holes_do_not_stop_a_third_route(
+def test_two_black_holes_do_not_slow_a_third_route(
     fault_lab: StartLab, settings: LazySettings
 ) -> None:
-    """Protocol item 106; the nine tenths of its speed are the benchmark's."""
+    """Protocol item 106. The nine tenths it asks for are the benchmark's; here a machine that has
+    other work as well must tell a worker that goes on from one that waits a minute.
+    """
     settings.OUTBOX = settings.OUTBOX | {"SHUTDOWN_FOR": 0}
+
+    def seconds_for(lab: FaultLab) -> float:
+        messages = queue_many(account_at(lab), 150)
+        began = time.monotonic()
+        until(all_in(State.SENT, messages), "all mail was sent")
+        return time.monotonic() - began
+
     with Working():
+        seconds_for(fault_lab(""))  # warm
+        alone = min(seconds_for(fault_lab("")) for _ in range(2))
         holes = [fault_lab("at greeting: black-hole") for _ in range(2)]
         for hole in holes:
             queue_many(account_at(hole), 20)
         for hole in holes:
             hole.ledger.wait_for(lambda ledger: bool(ledger.sessions))
-        until(all_in(State.SENT, queue_many(account_at(fault_lab("")), 150)), "all mail was sent")
+        beside = min(seconds_for(fault_lab("")) for _ in range(2))
+        assert beside < 2 * alone + 1
         assert [session.over for hole in holes for session in hole.ledger.sessions] == [False] * 2
 
 

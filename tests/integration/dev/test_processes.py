@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
@@ -21,7 +20,7 @@ from dev.processes import Process
 family = Process(["sh", "-c", "sleep 600 & one=$!; sleep 600 & echo $$ $one $!; wait"],
                  output=subprocess.PIPE, **OPTIONS)
 print(family.stdout.readline().decode(), flush=True)
-time.sleep(600)
+time.sleep(600)  # lives until it is killed
 """
 
 
@@ -32,11 +31,8 @@ def lives(pid: int) -> bool:
         return False
 
 
-def gone(pids: list[int], within: float) -> bool:
-    deadline = time.monotonic() + within
-    while any(map(lives, pids)) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return not any(map(lives, pids))
+def wait_until_gone(pids: list[int], within: float) -> None:
+    wait_until(lambda: not any(map(lives, pids)), within=within, what="the end of all processes")
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
@@ -53,7 +49,7 @@ def test_nothing_outlives_a_starter_that_is_ended(number: signal.Signals) -> Non
         assert len(pids) == 3
         assert all(map(lives, pids))
         starter.send_signal(number)
-    assert gone(pids, within=10)
+    wait_until_gone(pids, within=10)
 
 
 def test_stop_ends_the_whole_family_even_one_that_ignores_the_signal() -> None:
@@ -62,7 +58,7 @@ def test_stop_ends_the_whole_family_even_one_that_ignores_the_signal() -> None:
     with family.stdout as said:
         pids = [int(word) for word in said.readline().split()]
         family.stop(grace_for=0.3)
-    assert gone(pids, within=5)
+    wait_until_gone(pids, within=5)
     assert family.returncode == -signal.SIGKILL
 
 

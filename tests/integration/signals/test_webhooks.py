@@ -247,7 +247,7 @@ def drip(listener: socket.socket) -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\nX: ")
         for _ in range(100):
             connection.sendall(b"x")
-            time.sleep(0.1)
+            time.sleep(0.1)  # the drip itself: each byte comes within the patience for one
 
 
 def test_waits_grow_up_to_six_hours() -> None:
