@@ -12,7 +12,7 @@
 #   make check    lint, format, types, migrations, deployment
 #   make format   let ruff put the sources into shape
 #   make messages bring the Chinese catalogue up to the sources, and compile it
-#   make tour     put the browser tests' pictures into docs/tour.md
+#   make tour     refresh the pictures in docs/tour.md from those that the browser tests took
 #   make manage   a management command on the site of `make run`: make manage COMMAND="shell"
 #   make clean    forget .venv and caches (the data of `make run` stays, in .run)
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.contrib.auth.models import User
 
+from dev.tour import write_index
+from tests.browser.album import PICTURES
 from tests.browser.scenes import account
 from tests.browser.writing import PASSWORD
 
@@ -45,6 +47,8 @@ def browser() -> "Iterator[Browser]":
         )
         yield browser
         browser.close()
+    if PICTURES.exists():
+        write_index(PICTURES)
 
 
 @pytest.fixture

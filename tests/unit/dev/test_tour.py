@@ -1,31 +1,32 @@
-"""The tour shows each page in four ways, from pictures that are there and not too large."""
+"""The pictures of the documentation are few and current; an index shows those of the tests."""
 
-import re
-from collections import defaultdict
+from pathlib import Path
 
-from dev.tour import KEPT, NAMED, TOUR
-from tests.browser.album import SIZES, THEMES
+import pytest
 
-LARGEST = 3_000_000  # bytes of all pictures: they are part of every clone
-FOUR = {f"{size}-{theme}" for size in SIZES for theme in THEMES}
-IN_CHINESE = {"wide-light", "narrow-dark"}  # the same pages, so half of it will do
-PAGE = re.compile(r"(.+)-((?:wide|narrow)-(?:light|dark))")
+from dev.tour import KEPT, named_in_docs, write_index
+
+MOST = 8  # pictures: they are part of every clone, and each version stays in it
 
 
-def test_every_picture_it_names_is_there_and_no_other() -> None:
-    named = set(NAMED.findall(TOUR.read_text()))
-    assert {path.stem for path in KEPT.glob("*.webp")} == named
+def test_documentation_and_repository_have_the_same_pictures() -> None:
+    assert {path.stem for path in KEPT.iterdir()} == named_in_docs()
 
 
-def test_each_page_is_shown_wide_and_narrow_light_and_dark() -> None:
-    shown: dict[str, set[str]] = defaultdict(set)
-    for name in NAMED.findall(TOUR.read_text()):
-        found = PAGE.fullmatch(name)
-        assert found is not None, name
-        shown[found[1]].add(found[2])
-    for page, ways in shown.items():
-        assert ways == (IN_CHINESE if page.startswith("chinese-") else FOUR), page
+def test_repository_has_few_pictures() -> None:
+    assert len(list(KEPT.iterdir())) <= MOST
 
 
-def test_the_pictures_are_small() -> None:
-    assert sum(path.stat().st_size for path in KEPT.iterdir()) < LARGEST
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("inbox-wide-light", "inbox-narrow-dark", "compose-wide-light", "other"):
+        (tmp_path / f"{name}.png").touch()
+    return tmp_path
+
+
+def test_index_shows_the_variants_of_each_page(folder: Path) -> None:
+    index = write_index(folder).read_text()
+    assert index.index("<h2>compose</h2>") < index.index("<h2>inbox</h2>")
+    assert 'src="inbox-wide-light.png"' in index
+    assert 'src="inbox-narrow-dark.png"' in index
+    assert "other" not in index
