@@ -6,7 +6,7 @@ from outbox.models.contact import Contact
 from outbox.models.destination import SMARTHOST_KEY, Circuit, Destination, Slot
 from outbox.models.event import Event, EventKind
 from outbox.models.message import COPIES, Answer, Attachment, Draft, Message, Origin, Source
-from outbox.models.preferences import Preferences
+from outbox.models.preferences import Preferences, Theme
 from outbox.models.recipient import Recipient, Role
 from outbox.models.search import SearchEntry, SearchMark
 from outbox.models.states import (
@@ -63,6 +63,7 @@ __all__ = [
     "State",
     "Status",
     "Template",
+    "Theme",
     "Webhook",
     "WebhookCall",
     "Worker",

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from outbox.conf import get_conf
+from outbox.models.account import Account
+
+
+class Theme(models.TextChoices):
+    """The colors of the pages; an empty value follows the operating system."""
+
+    LIGHT = "light", pgettext_lazy("theme", "Light")
+    DARK = "dark", pgettext_lazy("theme", "Dark")
 
 
 class Preferences(models.Model):
@@ -17,9 +28,21 @@ class Preferences(models.Model):
     )
     time_zone = models.CharField(_("time zone"), max_length=64, blank=True)  # an IANA name
     language = models.CharField(_("language"), max_length=16, blank=True)
+    theme = models.CharField(_("theme"), max_length=8, blank=True, choices=Theme.choices)
+    page_size = models.PositiveSmallIntegerField(_("messages per page"), null=True, blank=True)
+    uses_shortcuts = models.BooleanField(_("keyboard shortcuts"), default=True)
     signature = models.TextField(_("signature"), blank=True)  # where the account has none
-    undo_for = models.PositiveSmallIntegerField(_("time to undo"), null=True, blank=True)  # seconds
+    undo_for = models.PositiveSmallIntegerField(_("undo send"), null=True, blank=True)  # seconds
     writes_rich = models.BooleanField(_("write with formatting"), default=False)
+    default_account = models.ForeignKey(
+        Account,
+        verbose_name=_("default account"),
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        db_index=False,  # read by user; only deleting an account scans this small table
+    )
 
     class Meta:
         verbose_name_plural = "preferences"
@@ -36,3 +59,8 @@ class Preferences(models.Model):
     def undo_after_send(self) -> float:
         """Seconds in which a composed mail can be taken back."""
         return get_conf().undo_for if self.undo_for is None else self.undo_for
+
+    def account_among(self, usable: Sequence[Account]) -> Account | None:
+        """Return the account for a new message: the default one if it is usable, else the first."""
+        preferred = (account for account in usable if account.pk == self.default_account_id)
+        return next(preferred, usable[0] if usable else None)

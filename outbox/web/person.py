@@ -21,6 +21,7 @@ from outbox.models import Preferences
 
 P = ParamSpec("P")
 ZONE_COOKIE = "outbox_time_zone"  # what the browser says; written by times.js
+THEME_COOKIE = "outbox_theme"  # for pages without a signed-in user
 
 
 class PersonRequest(HttpRequest):

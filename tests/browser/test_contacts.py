@@ -43,7 +43,7 @@ def test_a_time_zone_is_chosen_and_counts_from_then_on(page: "Page") -> None:
     page.get_by_role("button", name="Menu of anna").click()
     page.get_by_role("link", name="Preferences").click()
     page.get_by_label("Time zone").select_option("Asia/Tokyo")
-    page.get_by_label("Time to undo").select_option("30")
+    page.get_by_label("Undo send").select_option("30")
     page.get_by_role("button", name="Save preferences").click()
     page.get_by_text("Preferences saved.").wait_for()
     page.locator(".head-note").get_by_text("JST").wait_for()

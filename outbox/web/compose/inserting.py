@@ -81,8 +81,9 @@ def fill(template: Template, given: Mapping[str, str]) -> Filled:
 
 
 def _begin(request: PersonRequest, filled: Filled) -> HttpResponse:
+    usable = list(Account.objects.usable_by(request.user))
     fields = api.DraftFields(
-        account=Account.objects.usable_by(request.user).first(),
+        account=request.preferences.account_among(usable),
         subject=filled.wording.subject,
         text=filled.text,
         html=filled.html,

@@ -41,7 +41,8 @@ def compose(request: PersonRequest) -> HttpResponse:
         return _obey(request, None) if known is None else _edit(request, known)
     initial = {name: request.GET[name] for name in PREFILLED if name in request.GET}
     form = DraftForm(request.user, initial=initial)
-    account = form.accounts[0] if form.accounts else None
+    account = request.preferences.account_among(form.accounts)
+    form.initial["account"] = account
     text = signatures.put_below(initial.get("text", ""), account, request.preferences)
     form.initial["text"] = text
     return _page(request, form, None)

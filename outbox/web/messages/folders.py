@@ -11,10 +11,12 @@ from outbox.web.messages.paging import find_among, read_stretch
 from outbox.web.messages.rows import LISTED, read_rows
 
 
-def read_page(person: User, folder: Folder, query: Mapping[str, str]) -> Page:
+def read_page(
+    person: User, folder: Folder, query: Mapping[str, str], size: int | None = None
+) -> Page:
     """Read the page of the folder that `before` or `after` leads to."""
     listed = Message.objects.visible_to(person).filter(folder=folder).only(*LISTED)
-    stretch = read_stretch(query, find_among(listed))
+    stretch = read_stretch(query, find_among(listed), size)
     return Page(
         rows=read_rows(stretch.messages),
         stretch=stretch,

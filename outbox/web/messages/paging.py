@@ -15,7 +15,7 @@ from outbox.models import Message
 from outbox.models.message import MessageQuerySet
 from outbox.web.numbers import number
 
-PAGE_SIZE = 50
+PAGE_SIZE = 50  # where a person chose none
 ORDER = ("listed_at", "pk")
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MICROSECOND = dt.timedelta(microseconds=1)
@@ -82,21 +82,24 @@ class Stretch:
 
 
 def read_stretch(
-    query: Mapping[str, str], find: Callable[[Q, tuple[str, ...], int], list[Message]]
+    query: Mapping[str, str],
+    find: Callable[[Q, tuple[str, ...], int], list[Message]],
+    size: int | None = None,
 ) -> Stretch:
     """Read the page that `before` or `after` of the query leads to.
 
     `find` returns the first so many messages of a condition in an order.
     """
+    size = size or PAGE_SIZE
     newest = tuple(f"-{name}" for name in ORDER)
     before, after = Place.read(query.get("before")), Place.read(query.get("after"))
     if after is not None:
-        above = find(after.above, ORDER, PAGE_SIZE + 1)
-        if len(above) > PAGE_SIZE:
-            return Stretch.of(above[PAGE_SIZE - 1 :: -1], older=True, newer=True)
+        above = find(after.above, ORDER, size + 1)
+        if len(above) > size:
+            return Stretch.of(above[size - 1 :: -1], older=True, newer=True)
         before = None  # the very top is near: show a whole page of it
-    found = find(before.below if before else Q(), newest, PAGE_SIZE + 1)
-    return Stretch.of(found[:PAGE_SIZE], older=len(found) > PAGE_SIZE, newer=before is not None)
+    found = find(before.below if before else Q(), newest, size + 1)
+    return Stretch.of(found[:size], older=len(found) > size, newer=before is not None)
 
 
 def find_among(listed: MessageQuerySet) -> Callable[[Q, tuple[str, ...], int], list[Message]]:

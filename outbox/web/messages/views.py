@@ -23,7 +23,7 @@ from outbox.web.person import PersonRequest, signed_in
 @require_safe
 def folder(request: PersonRequest, folder: str = Folder.OUTBOX) -> HttpResponse:
     """List one folder, newest first."""
-    page = read_page(request.user, _folder(folder), request.GET)
+    page = read_page(request.user, _folder(folder), request.GET, request.preferences.page_size)
     return render(request, "outbox/folder.html", {"list": page, "folder": page.folder})
 
 
@@ -31,7 +31,7 @@ def folder(request: PersonRequest, folder: str = Folder.OUTBOX) -> HttpResponse:
 @require_safe
 def rows(request: PersonRequest, folder: str) -> HttpResponse:
     """Answer with the rows of the folder's first page, if they changed since `seen`."""
-    page = read_page(request.user, _folder(folder), request.GET)
+    page = read_page(request.user, _folder(folder), request.GET, request.preferences.page_size)
     if request.GET.get("seen") == page.fingerprint:
         return HttpResponse(status=NOTHING_NEW)
     return render(request, "outbox/_rows.html", {"list": page, "folder": page.folder, "oob": True})

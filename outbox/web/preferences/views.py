@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from outbox.models import Preferences
-from outbox.web.person import PersonRequest, browser_zone, signed_in
+from outbox.web.person import THEME_COOKIE, PersonRequest, browser_zone, signed_in
 from outbox.web.preferences.forms import PreferencesForm
 
 _A_YEAR = 365 * 86_400
@@ -29,17 +29,19 @@ def preferences(request: PersonRequest) -> HttpResponse:
         chosen = form.save()
         with translation.override(chosen.language or translation.get_language()):
             messages.success(request, _("Preferences saved."))
-        return _in_language(redirect("outbox:preferences"), chosen.language)
+        answer = redirect("outbox:preferences")
+        _remember(answer, settings.LANGUAGE_COOKIE_NAME, chosen.language)
+        _remember(answer, THEME_COOKIE, chosen.theme)
+        return answer
     context = {"form": form, "now": timezone.localtime(), "page": "preferences"}
     status = HTTPStatus.UNPROCESSABLE_ENTITY if form.errors else HTTPStatus.OK
     return render(request, "outbox/preferences.html", context, status=status)
 
 
-def _in_language(answer: HttpResponse, language: str) -> HttpResponse:
-    """Have pages that know nobody, such as signing in, speak the chosen language here, too."""
-    if language:
+def _remember(answer: HttpResponse, cookie: str, value: str) -> None:
+    """Store a choice in the browser for pages without a signed-in user, such as signing in."""
+    if value:
         age = settings.LANGUAGE_COOKIE_AGE or _A_YEAR
-        answer.set_cookie(settings.LANGUAGE_COOKIE_NAME, language, max_age=age, samesite="Lax")
+        answer.set_cookie(cookie, value, max_age=age, samesite="Lax")
     else:
-        answer.delete_cookie(settings.LANGUAGE_COOKIE_NAME)
-    return answer
+        answer.delete_cookie(cookie)

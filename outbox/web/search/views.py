@@ -47,7 +47,7 @@ def rows(request: PersonRequest) -> HttpResponse:
 
 def _found(request: PersonRequest, query: Query) -> dict[str, Page]:
     asked = Search(request.user, query)
-    stretch = read_stretch(request.GET, asked.find)
+    stretch = read_stretch(request.GET, asked.find, request.preferences.page_size)
     line = urlencode({"q": str(query)})
     return {
         "list": Page(

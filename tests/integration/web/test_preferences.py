@@ -5,11 +5,21 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
+from outbox.api import DraftFields, save_draft
 from outbox.models import Account, Message, Preferences
 from outbox.web.person import ZONE_COOKIE
 
 PREFERENCES = reverse("outbox:preferences")
-USUAL = {"language": "", "time_zone": "", "undo_for": "", "signature": ""}
+USUAL = {
+    "language": "",
+    "time_zone": "",
+    "theme": "",
+    "page_size": "",
+    "uses_shortcuts": "on",
+    "default_account": "",
+    "undo_for": "",
+    "signature": "",
+}
 
 
 def test_what_is_chosen_is_kept(as_anna: Client, anna: User) -> None:
@@ -20,7 +30,7 @@ def test_what_is_chosen_is_kept(as_anna: Client, anna: User) -> None:
         "writes_rich": "on",
         "signature": "Anna",
     }
-    assert as_anna.post(PREFERENCES, chosen).status_code == 302
+    assert as_anna.post(PREFERENCES, USUAL | chosen).status_code == 302
     kept = Preferences.objects.get(user=anna)
     assert (kept.language, kept.time_zone, kept.undo_for) == ("zh-hans", "Asia/Shanghai", 30)
     assert (kept.writes_rich, kept.signature) == (True, "Anna")
@@ -28,7 +38,15 @@ def test_what_is_chosen_is_kept(as_anna: Client, anna: User) -> None:
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("language", "xx"), ("time_zone", "Mars/Olympus"), ("undo_for", "3600"), ("undo_for", "x")],
+    [
+        ("language", "xx"),
+        ("time_zone", "Mars/Olympus"),
+        ("undo_for", "3600"),
+        ("undo_for", "x"),
+        ("theme", "pink"),
+        ("page_size", "7"),
+        ("default_account", "999"),
+    ],
 )
 def test_what_is_no_choice_is_told_at_its_field(as_anna: Client, field: str, value: str) -> None:
     answer = as_anna.post(PREFERENCES, USUAL | {field: value})
@@ -87,3 +105,70 @@ def test_the_signature_stands_below_a_new_mail(as_anna: Client, account: Account
     account.save()
     form = as_anna.get(reverse("outbox:compose"), {"text": "Hi"}).context["form"]
     assert form["text"].value() == "Hi\n\n-- \nWork"
+
+
+def test_theme_is_an_attribute_of_every_page(as_anna: Client) -> None:
+    assert "data-theme" not in as_anna.get(PREFERENCES).content.decode()
+    as_anna.post(PREFERENCES, USUAL | {"theme": "dark"})
+    assert 'data-theme="dark"' in as_anna.get(PREFERENCES).content.decode()
+    assert 'data-theme="dark"' in as_anna.get(reverse("outbox:message", args=[0])).content.decode()
+    as_anna.post(reverse("logout"))
+    assert 'data-theme="dark"' in as_anna.get(reverse("login")).content.decode()
+    assert 'data-theme="dark"' in as_anna.get("/nowhere/").content.decode()
+
+
+@pytest.mark.parametrize("value", ["pink", '"><script>', ""])
+def test_theme_cookie_with_another_value_is_ignored(client: Client, value: str) -> None:
+    client.cookies["outbox_theme"] = value
+    assert "data-theme" not in client.get(reverse("login")).content.decode()
+
+
+def test_theme_cookie_is_removed_with_the_choice(as_anna: Client) -> None:
+    as_anna.post(PREFERENCES, USUAL | {"theme": "light"})
+    assert as_anna.post(PREFERENCES, USUAL).cookies["outbox_theme"].value == ""
+
+
+def test_page_size_applies_to_folders_and_search(
+    as_anna: Client, anna: User, account: Account
+) -> None:
+    for number in range(27):
+        save_draft(anna, DraftFields(account=account, subject=f"Draft {number}"))
+    drafts = reverse("outbox:folder", args=["drafts"])
+    assert len(as_anna.get(drafts).context["list"].rows) == 27
+    as_anna.post(PREFERENCES, USUAL | {"page_size": "25"})
+    first = as_anna.get(drafts).context["list"]
+    assert len(first.rows) == 25
+    older = as_anna.get(drafts, {"before": str(first.stretch.older)}).context["list"]
+    assert len(older.rows) == 2
+    found = as_anna.get(reverse("outbox:search"), {"q": "in:drafts"}).context["list"]
+    assert len(found.rows) == 25
+
+
+def test_default_account_is_selected_in_a_new_message(as_anna: Client, account: Account) -> None:
+    other = Account.objects.create(owner=account.owner, name="Zoo", from_address="zoo@example.com")
+    compose = reverse("outbox:compose")
+    assert as_anna.get(compose).context["form"]["account"].value() == account.pk
+    as_anna.post(PREFERENCES, USUAL | {"default_account": str(other.pk)})
+    assert as_anna.get(compose).context["form"]["account"].value() == other.pk
+    other.owner = None
+    other.save()
+    assert as_anna.get(compose).context["form"]["account"].value() == account.pk
+
+
+def test_account_of_another_person_cannot_be_the_default(as_anna: Client, carl: User) -> None:
+    foreign = Account.objects.create(owner=carl, name="Carl", from_address="carl@example.com")
+    answer = as_anna.post(PREFERENCES, USUAL | {"default_account": str(foreign.pk)})
+    assert answer.status_code == 422
+
+
+def test_deleted_default_account_leaves_none(as_anna: Client, account: Account) -> None:
+    as_anna.post(PREFERENCES, USUAL | {"default_account": str(account.pk)})
+    account.delete()
+    assert Preferences.objects.get().default_account_id is None
+
+
+def test_time_zone_that_is_no_longer_listed_can_be_kept(as_anna: Client, anna: User) -> None:
+    Preferences.objects.create(user=anna, time_zone="Asia/Calcutta")
+    as_anna.post(PREFERENCES, USUAL | {"time_zone": "Asia/Calcutta", "signature": "Anna"})
+    kept = Preferences.objects.get()
+    assert (kept.time_zone, kept.signature) == ("Asia/Calcutta", "Anna")
