@@ -74,6 +74,7 @@ class Conf:
     quit_timeout: float = 5  # for the reply to QUIT
     shutdown_for: float = 20  # how long a stopping worker lets conversations end
 
+    webhook_private_hosts: bool = False  # may webhooks call loopback and private hosts
     webhook_call_lifetime: float = 30 * 86_400  # age at which a call taken or given up is deleted
 
 

@@ -27,6 +27,7 @@ from outbox.delivery.verdict import (
     judge_unread,
 )
 from outbox.models import Account, Destination, Outcome, Session, State
+from outbox.net import is_public
 
 _REPORTED = ("SUCCESS", "FAILURE", "DELAY")  # what a wanted report tells of (RFC 3461 4.1)
 
@@ -65,14 +66,7 @@ def address_rule(conf: Conf, *, trusted: bool) -> Callable[[str], bool]:
     """Return the test each resolved address must pass; a user's account reaches no inner host."""
     if conf.allow_private_hosts or trusted:
         return lambda address: True
-    return _is_public
-
-
-def _is_public(address: str) -> bool:
-    ip = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
-        ip = ip.ipv4_mapped
-    return ip.is_global and not ip.is_multicast
+    return is_public
 
 
 def _is_loopback(host: str) -> bool:

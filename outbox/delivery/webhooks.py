@@ -12,12 +12,8 @@ import hashlib
 import hmac
 import http.client
 import logging
-import socket
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from urllib.parse import urlsplit
 
 from django.db import connections, transaction
 
@@ -27,9 +23,10 @@ from outbox.delivery.unit import clean
 from outbox.models import WebhookCall
 from outbox.models.clock import database_now
 from outbox.models.secrets import SecretUnreadableError
+from outbox.net import is_public, request
 
 logger = logging.getLogger(__name__)
-PATIENCE = 10.0  # seconds for a receiver to say anything; for all of its answer, twice that
+DEADLINE = 20.0  # seconds for one call, from the first connection to the end of the response
 ATTEMPTS_MAX = 12  # over 27 hours
 ROUND_FOR = 60.0  # seconds after which a round begins no further call
 _AT_ONCE = 50
@@ -167,39 +164,21 @@ def wait_after(attempts: int) -> float:
 
 
 def _post(call: WebhookCall) -> tuple[int, str]:
-    url = urlsplit(call.webhook.url)
-    kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
-    connection = kind(url.hostname or "", url.port, timeout=PATIENCE)
     body = call.body.encode()
-    path = (url.path or "/") + (f"?{url.query}" if url.query else "")
-    try:
-        connection.connect()
-        with _deadline(connection.sock):
-            connection.request("POST", path, body, headers_of(call, body, dt.datetime.now(dt.UTC)))
-            answer = connection.getresponse()
-    finally:
-        connection.close()
-    return answer.status, f"{answer.status} {answer.reason}"
+    response = request(
+        "POST",
+        call.webhook.url,
+        seconds=DEADLINE,
+        is_allowed=_may_be_called,
+        headers=headers_of(call, body, dt.datetime.now(dt.UTC)),
+        body=body,
+    )
+    return response.status, f"{response.status} {response.reason}"
 
 
-@contextmanager
-def _deadline(sock: socket.socket) -> Iterator[None]:
-    """Break off what takes too long in all: each byte of a slow answer would renew a timeout."""
-    is_over = threading.Event()
-
-    def end() -> None:
-        is_over.set()
-        sock.shutdown(socket.SHUT_RDWR)
-
-    timer = threading.Timer(2 * PATIENCE, end)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-    if is_over.is_set():  # half an answer may look like a whole one
-        raise TimeoutError(f"no whole answer within {2 * PATIENCE:g} s")
+def _may_be_called(address: str) -> bool:
+    conf = get_conf()
+    return conf.allow_private_hosts or conf.webhook_private_hosts or is_public(address)
 
 
 def headers_of(call: WebhookCall, body: bytes, now: dt.datetime) -> dict[str, str]:

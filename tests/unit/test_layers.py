@@ -14,14 +14,14 @@ LAYERS = (
     ("verbs", {"tasks", "api"}),
     ("work", {"delivery", "inbound"}),
     ("store", {"conf", "models", "signals", "bell"}),
-    ("talk", {"smtp", "pop3"}),
+    ("talk", {"smtp", "pop3", "net"}),
     ("pure", {"mail", "exceptions"}),
 )
 DEPTH = {piece: depth for depth, (_, pieces) in enumerate(LAYERS) for piece in pieces}
 # Django reads these; they hold no code of a layer.
 OUTSIDE = {"__init__", "apps", "migrations", "locale", "static", "templates"}
 # Talk and pure code runs, and is tested, without a site around it.
-NO_SITE = {"smtp", "pop3", "mail", "exceptions"}
+NO_SITE = {"smtp", "pop3", "net", "mail", "exceptions"}
 SITE = {"django", "celery", "kombu", "redis", "csp", "environ"}
 
 

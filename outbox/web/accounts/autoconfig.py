@@ -6,12 +6,11 @@ a size, without redirects, and a document type makes it void. The person's addre
 
 from __future__ import annotations
 
-import asyncio
-import ipaddress
-import re
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from http import HTTPStatus
+from http.client import HTTPException
 from xml.etree import ElementTree as ET
 
 from django.core.exceptions import ValidationError
@@ -19,6 +18,7 @@ from django.core.exceptions import ValidationError
 from outbox.conf import get_conf
 from outbox.mail.addresses import Address
 from outbox.models import Security
+from outbox.net import is_public, request
 from outbox.smtp.tls import tls_context
 from outbox.web.accounts.hosts import clean_host
 
@@ -26,8 +26,7 @@ _PATHS = (
     ("autoconfig.{}", "/mail/config-v1.1.xml"),
     ("{}", "/.well-known/autoconfig/mail/config-v1.1.xml"),
 )
-_MAX = 64_000  # bytes of one answer, head and all
-_FOUND = re.compile(rb"HTTP/1\.[01] 200 .*?\r?\n\r?\n(?P<body>.*)", re.DOTALL)
+_MAX = 64_000  # bytes of the file that are read
 _SECURITY = {"SSL": Security.TLS, "STARTTLS": Security.STARTTLS}
 
 AddressesOf = Callable[[str], Iterable[str]]
@@ -53,41 +52,25 @@ def published(
     ends_at = time.monotonic() + seconds
     for pattern, path in _PATHS:
         host = pattern.format(domain)
-        allowed = next(filter(_is_allowed, addresses_of(host)), None)
-        if allowed is None:
-            continue
         try:
-            source = asyncio.run(_fetch(host, allowed, port, path, ends_at - time.monotonic()))
-        except OSError:
-            continue  # nobody there, no valid certificate, or too slow
-        if offer := _read(source, address):
+            response = request(
+                "GET",
+                f"https://{host}:{port}{path}",
+                seconds=ends_at - time.monotonic(),
+                is_allowed=_is_allowed,
+                resolve=addresses_of,
+                body_max=_MAX,
+                context=tls_context(get_conf().ca_file or None),
+            )
+        except (OSError, HTTPException):
+            continue  # no server, no valid certificate, not HTTP, or too slow
+        if response.status == HTTPStatus.OK and (offer := _read(response.body, address)):
             return offer
     return None
 
 
 def _is_allowed(address: str) -> bool:
-    return get_conf().allow_private_hosts or ipaddress.ip_address(address).is_global
-
-
-async def _fetch(host: str, address: str, port: int, path: str, seconds: float) -> bytes:
-    """Get one file. Raises OSError, whose kin are time-outs and refused certificates."""
-    async with asyncio.timeout(seconds):
-        return await _get(host, address, port, path)
-
-
-async def _get(host: str, address: str, port: int, path: str) -> bytes:
-    context = tls_context(get_conf().ca_file or None)
-    reader, writer = await asyncio.open_connection(address, port, ssl=context, server_hostname=host)
-    try:
-        # The old version: its answers come in one piece and end with the connection.
-        writer.write(f"GET {path} HTTP/1.0\r\nHost: {host}\r\nAccept: */*\r\n\r\n".encode())
-        answer = b""
-        while len(answer) < _MAX and (piece := await reader.read(_MAX)):
-            answer += piece
-    finally:
-        writer.transport.abort()
-    found = _FOUND.match(answer[:_MAX])
-    return found["body"] if found else b""
+    return get_conf().allow_private_hosts or is_public(address)
 
 
 def _read(source: bytes, address: Address) -> Offer | None:

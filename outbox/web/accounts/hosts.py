@@ -11,6 +11,8 @@ import socket
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
+from outbox.net import is_public
+
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)\Z", re.IGNORECASE)
 _INNER = ("localhost", "localdomain", "local", "internal", "lan", "home.arpa")
 _HOST_MAX = 253
@@ -55,5 +57,4 @@ def _check_name(host: str) -> None:
 def _is_public(host: str, address: ipaddress.IPv4Address | ipaddress.IPv6Address | None) -> bool:
     if address is None:
         return not any(host == inner or host.endswith(f".{inner}") for inner in _INNER)
-    mapped = getattr(address, "ipv4_mapped", None)
-    return bool((mapped or address).is_global)
+    return is_public(str(address))

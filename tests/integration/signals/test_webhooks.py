@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from django.db import transaction
+from pytest_django import Settings
 
 from outbox import api
 from outbox.delivery import webhooks
@@ -186,7 +187,7 @@ def test_a_secret_of_standard_webhooks_is_the_bytes_it_stands_for(hook: Webhook)
 def test_a_silent_receiver_is_asked_once_for_all_that_is_due_to_it(
     hook: Webhook, far: Far, silent: Webhook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(webhooks, "PATIENCE", 0.2)
+    monkeypatch.setattr(webhooks, "DEADLINE", 0.4)
     for _ in range(3):
         send()
     begun = time.monotonic()
@@ -204,7 +205,7 @@ def test_a_silent_receiver_is_asked_once_for_all_that_is_due_to_it(
 def test_a_sweep_makes_the_calls_and_does_not_wait_for_them(
     hook: Webhook, far: Far, silent: Webhook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(webhooks, "PATIENCE", 1.0)
+    monkeypatch.setattr(webhooks, "DEADLINE", 1.0)
     send()
     begun = time.monotonic()
     webhooks.call_beside("default")
@@ -219,7 +220,7 @@ def test_a_sweep_makes_the_calls_and_does_not_wait_for_them(
 
 
 def test_an_answer_that_drips_is_broken_off(hook: Webhook, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(webhooks, "PATIENCE", 0.2)
+    monkeypatch.setattr(webhooks, "DEADLINE", 0.4)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         hook.url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
         hook.save()
@@ -230,6 +231,24 @@ def test_an_answer_that_drips_is_broken_off(hook: Webhook, monkeypatch: pytest.M
 
     assert time.monotonic() - begun < 2
     assert WebhookCall.objects.get().reply_code is None
+
+
+@pytest.mark.parametrize(
+    ("setting", "is_called"),
+    [(None, False), ("ALLOW_PRIVATE_HOSTS", True), ("WEBHOOK_PRIVATE_HOSTS", True)],
+)
+def test_private_receiver_is_called_only_when_a_setting_allows_it(
+    hook: Webhook, far: Far, settings: Settings, setting: str | None, is_called: bool
+) -> None:
+    settings.OUTBOX = settings.OUTBOX | {"ALLOW_PRIVATE_HOSTS": False}
+    if setting:
+        settings.OUTBOX = settings.OUTBOX | {setting: True}
+    send()
+
+    webhooks.call_due()
+
+    assert bool(far.heard) is is_called
+    assert ("no address that may be contacted" in WebhookCall.objects.get().detail) is not is_called
 
 
 def test_an_answer_of_any_bytes_is_kept(hook: Webhook, far: Far) -> None:

@@ -98,8 +98,8 @@ def ask(port: int, *, seconds: float = 5) -> Offer | None:
 def test_a_published_server_is_read(authority: Authority) -> None:
     with site(authority, answer(plan())) as (port, asked):
         assert ask(port) == Offer("mail.example.com", 465, Security.TLS, "anna@localhost")
-    assert asked[0].startswith("GET /.well-known/autoconfig/mail/config-v1.1.xml HTTP/1.0\r\n")
-    assert "Host: localhost\r\n" in asked[0]
+    assert asked[0].startswith("GET /.well-known/autoconfig/mail/config-v1.1.xml HTTP/1.1\r\n")
+    assert f"Host: localhost:{port}\r\n" in asked[0]
     assert "anna" not in asked[0]
 
 
