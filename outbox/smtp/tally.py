@@ -11,21 +11,13 @@ from collections.abc import Iterable
 from outbox.smtp.faults import FaultKind, Phase, SmtpFault
 from outbox.smtp.plan import Plan
 from outbox.smtp.protocol import PHASE_OF, Answer, Verb
+from outbox.smtp.queue_id import find_queue_id
 from outbox.smtp.reply import BAD_SEQUENCE, SHUTDOWN, WANTS_LOGIN, Reply
 from outbox.smtp.transaction import Disposition, RecipientOutcome, Transaction
 
 _ENDS = frozenset({Verb.DOT, Verb.LAST})
 
 _TOO_MANY = re.compile(r"too many (?:\w+ )?(?:recipients|rcpts?)", re.IGNORECASE)
-_QUEUE_IDS = (
-    re.compile(r"queued(?: for delivery)? as <?([\w.:-]+)"),  # Postfix and kin
-    re.compile(r"\bid=([\w.:-]+)"),  # Exim
-    re.compile(r"\bqp (\d+)"),  # qmail
-    re.compile(r"\bInternalId=(\d+)"),  # Exchange
-    re.compile(r"[Qq]ueued \(([\w.-]+)\)"),  # Haraka
-    re.compile(r"(?:2\.\d\.\d )?(\w{10,}) Message accepted"),  # sendmail
-    re.compile(r"(?:2\.\d\.\d )?O[Kk]:? +(?:\d{9,} +)?((?=\S*\d)[\w.:-]{8,})"),  # Gmail, SES
-)
 
 
 class Tally:
@@ -121,7 +113,7 @@ class Tally:
         _decide(self.accepted, "DOT", reply)
         if reply.accepted:
             self.delivered = bool(self.accepted)
-            self._transaction.queue_id = _queue_id(reply)
+            self._transaction.queue_id = find_queue_id(reply.text)
         elif self.accepted and self._blames_sequence(verb, reply):
             for outcome in self.accepted:
                 outcome.disposition = Disposition.TRANSIENT
@@ -158,11 +150,3 @@ def _is_overflow(reply: Reply) -> bool:
     if reply.code not in {452, 552}:
         return False
     return reply.enhanced.endswith(".5.3") or bool(_TOO_MANY.search(reply.text))
-
-
-def _queue_id(reply: Reply) -> str:
-    for pattern in _QUEUE_IDS:
-        found = pattern.search(reply.text)
-        if found:
-            return found[1]
-    return ""
