@@ -54,9 +54,7 @@ def _encode_part(part: Message) -> None:
         return
     raw = part.get_payload(decode=True)
     assert isinstance(raw, bytes)
-    is_text = part.get_content_maintype() == "text"
-    name = "quoted-printable" if is_text else "base64"
-    encoded = binascii.b2a_qp(raw, istext=True) if is_text else _base64(raw)
+    name, encoded = _encoded(raw, is_text=part.get_content_maintype() == "text")
     part.set_payload(encoded.decode("ascii"))
     if "Content-Transfer-Encoding" in part:
         part.replace_header("Content-Transfer-Encoding", name)
@@ -64,6 +62,20 @@ def _encode_part(part: Message) -> None:
         part["Content-Transfer-Encoding"] = name
     if "MIME-Version" not in part and part.get("From") is not None:
         part["MIME-Version"] = "1.0"
+
+
+def _encoded(raw: bytes, *, is_text: bool) -> tuple[str, bytes]:
+    """Return the shorter encoding of a text and its result; other content becomes base64.
+
+    Quoted-printable keeps text in Latin letters readable and triples Chinese or Cyrillic, which
+    base64 makes a third longer.
+    """
+    base64_form = _base64(raw)
+    if is_text:
+        printable = binascii.b2a_qp(raw, istext=True)
+        if len(printable) <= len(base64_form):
+            return "quoted-printable", printable
+    return "base64", base64_form
 
 
 def _base64(raw: bytes) -> bytes:

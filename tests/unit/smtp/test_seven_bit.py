@@ -5,6 +5,8 @@ from email.message import EmailMessage
 from email.policy import SMTP
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from outbox.smtp.envelope import UnsendableError
 from outbox.smtp.sevenbit import seven_bit
@@ -66,7 +68,7 @@ def test_it_changes_only_the_parts_that_need_it() -> None:
     contents = [[part.get_content() for part in side] for side in (wide_parts, parts)]
     assert contents[0] == contents[1]
     encodings = [part.get("Content-Transfer-Encoding") for part in parts]
-    assert encodings == ["quoted-printable", None, "base64"]
+    assert encodings == ["base64", None, "base64"]
     assert parsed(narrow)["Content-Transfer-Encoding"] == "7bit"
     assert b"plain, \t untouched  \r\n" in narrow
 
@@ -86,7 +88,7 @@ def test_it_goes_down_into_an_enclosed_message() -> None:
 
 
 def test_it_says_mime_where_nothing_did() -> None:
-    narrow = seven_bit(mime("From: a@x.test", "Subject: hello", "", "grüße"))
+    narrow = seven_bit(mime("From: a@x.test", "Subject: hello", "", "viele herzliche grüße"))
     assert b"MIME-Version: 1.0\r\n" in narrow
     assert b"Content-Transfer-Encoding: quoted-printable\r\n" in narrow
 
@@ -94,6 +96,60 @@ def test_it_says_mime_where_nothing_did() -> None:
 def test_it_makes_no_line_longer_than_it_may_be() -> None:
     narrow = seven_bit(TEXT.replace("grüße".encode(), "grüße ".encode() * 400))
     assert max(map(len, narrow.split(b"\r\n"))) <= 76
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("Grüße aus Köln, wo der Dom steht. ", "quoted-printable"),
+        ("您的订单已经发货，请注意查收。", "base64"),
+        ("Ваш заказ уже отправлен. ", "base64"),
+        ("สวัสดี ", "base64"),
+    ],
+    ids=["German", "Chinese", "Russian", "Thai"],
+)
+def test_text_gets_the_shorter_of_two_encodings(text: str, encoding: str) -> None:
+    source = TEXT.replace("grüße".encode(), (text * 20).encode())
+
+    narrow = seven_bit(source)
+
+    assert parsed(narrow)["Content-Transfer-Encoding"] == encoding
+    assert parsed(narrow).get_content() == parsed(source).get_content()
+    assert len(narrow) < 1.6 * len(source)
+
+
+def test_each_part_gets_its_own_encoding() -> None:
+    chinese = "您的订单已经发货，请注意查收。" * 20
+    html = "<p style='color:red'>" * 30 + "Grüße"
+    source = TWO_PARTS.replace("grüße".encode(), chinese.encode())
+    source = source.replace(b"text/x-plain", b"text/html; charset=utf-8")
+    source = source.replace(b"plain, \t untouched  ", html.encode())
+
+    narrow = seven_bit(source)
+
+    wide_parts, parts = (list(parsed(one).iter_parts()) for one in (source, narrow))
+    encodings = [part["Content-Transfer-Encoding"] for part in parts]
+    assert encodings == ["base64", "quoted-printable", "base64"]
+    for wide_part, part in zip(wide_parts, parts, strict=True):
+        assert part.get_payload(decode=True) == wide_part.get_payload(decode=True)
+
+
+lines = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\n\0"), max_size=60)
+
+
+@given(st.lists(lines, max_size=8), st.lists(lines, max_size=8))
+@example(["грюссе" * 9, ".", "From ", "\t ", "="], ["您" * 40])
+def test_the_recipient_decodes_the_same_bytes(first: list[str], second: list[str]) -> None:
+    source = TWO_PARTS.replace("grüße".encode(), "\r\n".join(first).encode())
+    source = source.replace(b"plain, \t untouched  ", "\r\n".join(second).encode())
+
+    wide_parts, parts = (
+        list(message_from_bytes(one, policy=SMTP).walk()) for one in (source, seven_bit(source))
+    )
+
+    assert len(parts) == len(wide_parts)
+    for wide_part, part in zip(wide_parts, parts, strict=True):
+        assert part.get_payload(decode=True) == wide_part.get_payload(decode=True)
 
 
 @pytest.mark.parametrize(
