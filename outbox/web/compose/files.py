@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
+from django.core.exceptions import ValidationError
 from django.http import Http404, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404
 from django.template.loader import render_to_string
@@ -32,9 +33,9 @@ def files(request: PersonRequest, pk: int) -> HttpResponse:
         if removed:
             api.detach(draft, removed.pk)
     except InvalidMailError as error:
-        return JsonResponse(
-            {"problem": translate(str(error))}, status=HTTPStatus.UNPROCESSABLE_ENTITY
-        )
+        return _refused(translate(str(error)))
+    except ValidationError as error:
+        return _refused(" ".join(error.messages))
     except NotADraftError:
         problem = _("This mail was sent or discarded meanwhile; nothing is saved any more.")
         return JsonResponse({"problem": problem}, status=HTTPStatus.GONE)
@@ -48,10 +49,16 @@ def files(request: PersonRequest, pk: int) -> HttpResponse:
     )
 
 
+def _refused(problem: str) -> JsonResponse:
+    return JsonResponse({"problem": problem}, status=HTTPStatus.UNPROCESSABLE_ENTITY)
+
+
 def _add(request: PersonRequest, draft: Message) -> list[Attachment]:
     """Attach what came; a picture for the text gets a Content-ID."""
     added = []
-    for upload in ManyFilesField(required=False).clean(request.FILES.getlist("attachments")):
+    for upload in ManyFilesField(required=False, allow_empty_file=True).clean(
+        request.FILES.getlist("attachments")
+    ):
         content_type = content_type_of(upload)
         is_inline = "inline" in request.POST and content_type in pictures.TYPES
         added.append(

@@ -6,6 +6,7 @@ and which addresses could not be written to. Files take a way of their own.
 
 from __future__ import annotations
 
+import re
 from http import HTTPStatus
 
 from django.http import HttpResponse, JsonResponse
@@ -22,6 +23,7 @@ from outbox.web.numbers import number
 from outbox.web.person import PersonRequest, signed_in
 
 PAGE_MAX = 22  # characters of the mark of a page
+_MARK = re.compile(rf"[A-Za-z0-9-]{{1,{PAGE_MAX}}}")
 
 
 @signed_in
@@ -61,8 +63,9 @@ def save_form(request: PersonRequest, form: DraftForm) -> Message:
 
 
 def page_mark(request: PersonRequest) -> str:
-    """Read which page this was typed in."""
-    return request.POST.get("form", "")[:PAGE_MAX]
+    """Return the mark of the page that was typed in; what is not a mark counts as none."""
+    mark = request.POST.get("form", "")
+    return mark if _MARK.fullmatch(mark) else ""
 
 
 def begun_here(request: PersonRequest) -> Message | None:
