@@ -21,6 +21,9 @@ from outbox.models import Account, OnUncertain, Origin, Role
 from outbox.smtp.envelope import UnsendableError, path
 
 KEY_MAX = 255
+# Beyond these, adding a lifetime or changing the time zone overflows the calendar.
+EARLIEST_SEND_AT = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+LATEST_SEND_AT = dt.datetime(2999, 12, 31, tzinfo=dt.UTC)
 
 
 class Lane(StrEnum):
@@ -147,6 +150,8 @@ def _check_times(item: Outgoing) -> None:
     for name, moment in (("send_at", item.send_at), ("expires_at", item.expires_at)):
         if moment is not None and moment.tzinfo is None:
             raise InvalidMailError(name, f"{name} needs a time zone.")
+        if moment is not None and not EARLIEST_SEND_AT <= moment <= LATEST_SEND_AT:
+            raise InvalidMailError(name, f"{name} must be between the years 1970 and 2999.")
     if item.expires_at is not None and item.expires_at <= (item.send_at or timezone.now()):
         raise InvalidMailError("expires_at", "It would expire before it may leave.")
 

@@ -5,7 +5,6 @@ Whether it can be sent is decided by `api.send_draft`, which names the field it 
 
 from __future__ import annotations
 
-import datetime as dt
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -23,6 +22,7 @@ from outbox.mail.addresses import AddressError, parse_address_list
 from outbox.mail.html import HtmlTooLongError, html_to_text
 from outbox.mail.html import clean_html as clean_composed
 from outbox.models import Account, Message
+from outbox.web.compose.later import SendAtField
 from outbox.web.compose.pictures import shown_from, to_content_ids
 from outbox.web.wording import NORMAL, PRIORITIES, size
 
@@ -113,17 +113,13 @@ class DraftForm(forms.Form):
         # Only a script that can edit it sends it back: without one, the plain text counts.
         widget=forms.Textarea(attrs={"hidden": True, "disabled": True}),
     )
-    send_at = forms.DateTimeField(
-        label=gettext_lazy("Leaves at"),
-        required=False,
-        input_formats=["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"],
-        widget=forms.DateTimeInput(format="%Y-%m-%dT%H:%M", attrs={"type": "datetime-local"}),
-        error_messages={"invalid": gettext_lazy("That is no date and time.")},
-    )
+    send_at = SendAtField(label=gettext_lazy("Send at"), required=False)
     wants_report = forms.BooleanField(
         label=gettext_lazy("Ask the servers for a report of delivery"), required=False
     )
-    attachments = ManyFilesField(label=gettext_lazy("Attachments"), required=False)
+    attachments = ManyFilesField(
+        label=gettext_lazy("Attachments"), required=False, allow_empty_file=True
+    )
 
     def __init__(self, person: User, *args: Any, draft: Message | None = None, **kwargs: Any):
         super().__init__(*args, **kwargs)
@@ -172,12 +168,6 @@ class DraftForm(forms.Form):
                 wrong[name] = translate(str(error))
         return wrong
 
-    def put_off_to(self, moment: dt.datetime | None) -> None:
-        """Have it leave at this moment, whatever was typed; None leaves it as it is."""
-        if moment is not None:
-            self.errors.pop("send_at", None)
-            self.cleaned_data["send_at"] = moment
-
     def object(self, field: str, text: str) -> None:
         """Put what `api` objects to at its field."""
         self.add_error(field if field in self.fields else None, translate(text))
@@ -191,7 +181,7 @@ class DraftForm(forms.Form):
 
     @property
     def is_scheduled(self) -> bool:
-        """Tell whether it is meant to leave at a time of its own."""
+        """Return whether a time to send at is set."""
         return bool(self["send_at"].value())
 
 

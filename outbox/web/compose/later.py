@@ -1,30 +1,67 @@
-"""Times one sends a mail at, named as people name them, in the time zone of whoever asks."""
+"""When a message is sent: named times, and a typed time in the time zone of the user."""
+
+from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
+from django import forms
+from django.http import QueryDict
 from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.functional import Promise
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext, gettext_lazy
+
+from outbox.api import EARLIEST_SEND_AT, LATEST_SEND_AT
 
 MORNING, EVENING = dt.time(9), dt.time(18)
 MONDAY = 0
+TYPED_FORMAT = "%Y-%m-%dT%H:%M"  # of <input type="datetime-local">
 
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """A time to send at, and the day it falls on counted from a given one."""
+    """A named time to send at; `after` returns the moment, counted from a given one."""
 
     name: str
     label: str | Promise
-    time: dt.time
-    days_from: Callable[[dt.date], int]
+    after: Callable[[dt.datetime], dt.datetime]
 
-    def after(self, now: dt.datetime) -> dt.datetime:
-        """Return the moment, in the zone of `now`; a clock that is set forward skips none."""
-        day = now.date() + dt.timedelta(days=self.days_from(now.date()))
-        return dt.datetime.combine(day, self.time, now.tzinfo)
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A preset that is offered now."""
+
+    name: str
+    label: str | Promise
+    at: dt.datetime
+
+    @property
+    def day_and_time(self) -> str:
+        """Return the date and the time, such as "Sun 29 Nov 09:00"."""
+        # Translators: day and time to send at, in Django's date format: "Sun 29 Nov 09:00".
+        return date_format(self.at, gettext("D j M H:i"))
+
+
+def _at(time: dt.time, days_from: Callable[[dt.date], int]) -> Callable[[dt.datetime], dt.datetime]:
+    """Return a function for a time of day, some days ahead, in the zone of `now`.
+
+    Combining the date and the time keeps the wall clock's time across a change to summer time.
+    """
+
+    def after(now: dt.datetime) -> dt.datetime:
+        day = now.date() + dt.timedelta(days=days_from(now.date()))
+        return dt.datetime.combine(day, time, now.tzinfo)
+
+    return after
+
+
+def _in_an_hour(now: dt.datetime) -> dt.datetime:
+    """Add an hour of real time: the wall clock may be set forward or back meanwhile."""
+    then = (now.astimezone(dt.UTC) + dt.timedelta(hours=1)).astimezone(now.tzinfo)
+    return then.replace(second=0, microsecond=0)
 
 
 def _to_monday(day: dt.date) -> int:
@@ -34,20 +71,82 @@ def _to_monday(day: dt.date) -> int:
 PRESETS = {
     preset.name: preset
     for preset in (
-        Preset("evening", gettext_lazy("Today 18:00"), EVENING, lambda day: 0),
-        Preset("tomorrow", gettext_lazy("Tomorrow 9:00"), MORNING, lambda day: 1),
-        Preset("monday", gettext_lazy("Monday 9:00"), MORNING, _to_monday),
+        Preset("hour", gettext_lazy("In 1 hour"), _in_an_hour),
+        Preset("evening", gettext_lazy("This evening"), _at(EVENING, lambda day: 0)),
+        Preset("tomorrow", gettext_lazy("Tomorrow"), _at(MORNING, lambda day: 1)),
+        Preset("monday", gettext_lazy("Next Monday"), _at(MORNING, _to_monday)),
     )
 }
 
 
-def presets() -> list[Preset]:
-    """Return what is still ahead."""
+def choices() -> list[Choice]:
+    """Return the presets that are still ahead, without two of the same moment."""
     now = timezone.localtime()
-    return [preset for preset in PRESETS.values() if preset.after(now) > now]
+    found: dict[dt.datetime, Choice] = {}
+    for preset in PRESETS.values():
+        at = preset.after(now)
+        if at > now:
+            found.setdefault(at, Choice(preset.name, preset.label, at))
+    return list(found.values())
 
 
 def moment_of(name: str | None) -> dt.datetime | None:
-    """Return when the preset of this name is, in the present time zone; None for any other."""
+    """Return the moment of the preset with this name in the current time zone, else None."""
     preset = PRESETS.get(name or "")
     return preset.after(timezone.localtime()) if preset else None
+
+
+def with_preset(data: QueryDict) -> QueryDict:
+    """Return the form's data with the pressed preset as its time.
+
+    A form that is displayed again has the time in its field, as if it had been typed.
+    """
+    moment = moment_of(data.get("later"))
+    if moment is None:
+        return data
+    data = data.copy()
+    data["send_at"] = moment.strftime(TYPED_FORMAT)
+    return data
+
+
+class SendAtField(forms.DateTimeField):
+    """A time to send at, in the current time zone; the past is accepted, for drafts.
+
+    When the clock is set back, an hour occurs twice. Its first occurrence is used while it is
+    ahead, then the second: refusing the time would lose the schedule of a draft that has it.
+    """
+
+    widget = forms.DateTimeInput(format=TYPED_FORMAT, attrs={"type": "datetime-local"})
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(input_formats=[TYPED_FORMAT, f"{TYPED_FORMAT}:%S"], **kwargs)
+        self.error_messages["invalid"] = gettext_lazy("Enter a valid date and time.")
+
+    def to_python(self, value: Any) -> dt.datetime | None:
+        try:
+            moment = super().to_python(value)
+        except OverflowError as error:  # year 1 or 9999, which no other time zone can express
+            raise self._invalid() from error
+        except forms.ValidationError:
+            moment = self._repeated(value)
+            if moment is None:
+                raise
+        if moment is not None and not EARLIEST_SEND_AT <= moment <= LATEST_SEND_AT:
+            raise self._invalid()
+        return moment
+
+    def _invalid(self) -> forms.ValidationError:
+        return forms.ValidationError(self.error_messages["invalid"], code="invalid")
+
+    def _repeated(self, value: Any) -> dt.datetime | None:
+        """Return the moment of a time that occurs twice; None for any other."""
+        try:
+            naive = dt.datetime.strptime(str(value).strip()[:16], TYPED_FORMAT)  # noqa: DTZ007  # the zone follows
+        except ValueError:
+            return None
+        zone = timezone.get_current_timezone()
+        first, second = (naive.replace(tzinfo=zone, fold=fold) for fold in (0, 1))
+        if first.utcoffset() <= second.utcoffset():  # type: ignore[operator]  # a zone has an offset
+            return None  # skipped, or not a time that occurs twice
+        moment = first if first > timezone.now() else second
+        return moment.astimezone(dt.UTC)  # a repeated time equals none in another zone (PEP 495)

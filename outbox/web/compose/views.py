@@ -83,9 +83,9 @@ def _edit(request: PersonRequest, message: Message) -> HttpResponse:
 
 
 def _obey(request: PersonRequest, draft: Message | None) -> HttpResponse:
-    form = DraftForm(request.user, request.POST, request.FILES, draft=draft)
+    data = later.with_preset(request.POST)
+    form = DraftForm(request.user, data, request.FILES, draft=draft)
     form.is_valid()
-    form.put_off_to(later.moment_of(request.POST.get("later")))
     try:
         saved = save_form(request, form)
         _attach(form, saved)
@@ -122,7 +122,9 @@ def _act(request: PersonRequest, form: DraftForm, saved: Message) -> HttpRespons
 
 def _send(request: PersonRequest, form: DraftForm, saved: Message) -> HttpResponse:
     if saved.send_at and saved.send_at < timezone.now():
-        form.object("send_at", _("That time is past. Choose another, or leave it empty to send."))
+        form.object(
+            "send_at", _("That time has passed. Pick a later one, or clear it to send now.")
+        )
         return _page(request, form, saved)
     advised = set(request.POST.getlist("advised"))
     advice = advice_on(saved)
@@ -153,7 +155,7 @@ def _page(
         "mark": page_mark(request) or get_random_string(PAGE_MAX),
         "limit": get_conf().max_message_bytes,
         "advice": advice,
-        "presets": later.presets(),
+        "presets": later.choices(),
         "zone": timezone.get_current_timezone_name(),
         "signatures": signatures.by_account(form.accounts, request.preferences),
         "has_editor": apps.is_installed(EDITOR),
@@ -179,7 +181,7 @@ def _conflict(request: PersonRequest, form: DraftForm, draft: Message) -> HttpRe
         "form": form,
         "draft": stored,
         "mark": page_mark(request),
-        "mine": {name: request.POST[name] for name in form.fields if name in request.POST},
+        "mine": {name: form.data[name] for name in form.fields if name in form.data},
         "folder": "drafts",
         "had_files": bool(form.uploads),
     }
