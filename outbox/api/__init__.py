@@ -29,13 +29,7 @@ from outbox.api.explain import Explanation, explain
 from outbox.api.handle import Handle, RecipientStatus
 from outbox.api.many import Many, Merge, Progress, Refused, asend_many, send_many
 from outbox.api.merging import Mould, Wording, mould
-from outbox.api.outgoing import (
-    EARLIEST_SEND_AT,
-    LATEST_SEND_AT,
-    Lane,
-    Outgoing,
-    OutgoingRecipient,
-)
+from outbox.api.outgoing import Lane, Outgoing, OutgoingRecipient
 from outbox.api.queueing import queue_ids, queue_sources
 from outbox.api.routes import account_named, close_circuit, default_account
 from outbox.api.sending import asend, send
@@ -47,8 +41,6 @@ from outbox.mail.mime import AttachmentPart
 from outbox.models import Answer, Template
 
 __all__ = [
-    "EARLIEST_SEND_AT",
-    "LATEST_SEND_AT",
     "Answer",
     "AttachmentPart",
     "CancelResult",

@@ -14,7 +14,7 @@ from django.utils.formats import date_format
 from django.utils.functional import Promise
 from django.utils.translation import gettext, gettext_lazy
 
-from outbox.api import EARLIEST_SEND_AT, LATEST_SEND_AT
+from outbox.api.outgoing import EARLIEST_SEND_AT, LATEST_SEND_AT
 
 MORNING, EVENING = dt.time(9), dt.time(18)
 MONDAY = 0
