@@ -11,13 +11,12 @@ from functools import cached_property
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
-from django.utils import timezone
-from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
 from outbox.api.drafts import DraftFields, attach_file, save_draft
+from outbox.api.times import format_minute
 from outbox.conf import get_conf
 from outbox.mail.addresses import quote_name
 from outbox.mail.html import HtmlTooLongError, clean_html, html_to_text
@@ -107,7 +106,7 @@ _Made = tuple[DraftFields, Sequence[str], Sequence[AttachmentPart]]
 def _reply(original: _Original) -> _Made:
     text, html = original.bodies
     intro = _("On %(date)s, %(sender)s wrote:") % {
-        "date": _moment(original.sent_at),
+        "date": format_minute(original.sent_at),
         "sender": original.message.from_header,
     }
     quote = format_html("<p></p><p>{}</p><blockquote>{}</blockquote>", intro, html) if html else ""
@@ -127,7 +126,7 @@ def _forward(original: _Original) -> _Made:
     text, html = original.bodies
     facts = [
         (_("From"), original.message.from_header),
-        (_("Date"), _moment(original.sent_at)),
+        (_("Date"), format_minute(original.sent_at)),
         (_("Subject"), original.message.subject),
         (_("To"), original.named(Role.TO)),
         (_("Cc"), original.named(Role.CC)),
@@ -173,7 +172,3 @@ _MAKERS = {
     Answer.COPY: _copy,
     Answer.RESEND: _resend,
 }
-
-
-def _moment(moment: dt.datetime) -> str:
-    return date_format(timezone.localtime(moment), "DATETIME_FORMAT")

@@ -4,13 +4,12 @@ import datetime as dt
 from typing import Any
 
 from django import template
-from django.utils import timezone
-from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from outbox.api.phrases import translate
+from outbox.api.times import format_clock, format_full, format_relative
 from outbox.templatetags.outbox_icons import icon
 from outbox.web import wording
 from outbox.web.wording import COMMANDS
@@ -75,14 +74,6 @@ def command_name(command: str) -> str:
 
 
 @register.filter
-def absolute(moment: dt.datetime) -> str:
-    """Put a moment with date, seconds and zone."""
-    local = timezone.localtime(moment)
-    parts = {"date": date_format(local, "DATE_FORMAT"), "time": f"{local:%H:%M:%S %Z}"}
-    return _("%(date)s, %(time)s") % parts
-
-
-@register.filter
 def since(ms: float, began: float | str) -> str:
     """Put an offset in a dialogue, counted from where its stretch began."""
     return wording.offset(ms - float(began or 0))
@@ -96,17 +87,28 @@ def moment(when: dt.datetime | None) -> SafeString | str:
     return format_html(
         '<time datetime="{}" title="{}" data-relative>{}</time>',
         when.isoformat(),
-        absolute(when),
-        wording.ago(when),
+        format_full(when),
+        format_relative(when),
     )
 
 
 @register.simple_tag
-def clock(when: dt.datetime | None) -> SafeString | str:
-    """Show a moment in full."""
+def clock(when: dt.datetime | None, form: str = "") -> SafeString | str:
+    """Show the time, with the date unless it is today; the title has it in full.
+
+    The form "seconds" adds them; "full" shows date, seconds and offset.
+    """
     if when is None:
         return ""
-    return format_html('<time datetime="{}">{}</time>', when.isoformat(), absolute(when))
+    full = format_full(when)
+    if form == "full":
+        return format_html('<time datetime="{}">{}</time>', when.isoformat(), full)
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>',
+        when.isoformat(),
+        full,
+        format_clock(when, seconds=form == "seconds"),
+    )
 
 
 @register.simple_tag

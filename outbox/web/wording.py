@@ -3,15 +3,13 @@
 The closed lists themselves stand in `models.states`; nothing here decides anything.
 """
 
-import datetime as dt
 import re
 from dataclasses import dataclass
 
-from django.utils import timezone
 from django.utils.formats import localize
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, gettext_noop, pgettext_lazy
+from django.utils.translation import gettext_lazy, pgettext_lazy
 
 from outbox.models import Outcome, State, Status
 
@@ -87,13 +85,6 @@ _MISLEADING = re.compile(
 
 _UNITS = ((1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB"))
 _LONG = 120  # seconds; from here on minutes are precise enough
-# Seconds, how a moment so long past is put, and one so far ahead.
-_AGES = (
-    (86_400, gettext_noop("%(count)dd ago"), gettext_noop("in %(count)dd")),
-    (3_600, gettext_noop("%(count)dh ago"), gettext_noop("in %(count)dh")),
-    (60, gettext_noop("%(count)dm ago"), gettext_noop("in %(count)dm")),
-    (1, gettext_noop("%(count)ds ago"), gettext_noop("in %(count)ds")),
-)
 
 
 def inert(text: str) -> str:
@@ -129,16 +120,3 @@ def offset(milliseconds: float) -> str:
 
 def _decimal(value: float, decimals: int) -> str:
     return str(localize(round(float(value), decimals) if decimals else round(value)))
-
-
-def ago(moment: dt.datetime) -> str:
-    """Put a moment relative to now, in the words of Intl.RelativeTimeFormat's narrow style.
-
-    `times.js` keeps it true in the browser with that very formatter.
-    """
-    seconds = (moment - timezone.now()).total_seconds()
-    for length, past, ahead in _AGES:
-        if abs(seconds) >= length:
-            count = int(abs(seconds) // length)
-            return _(ahead if seconds > 0 else past) % {"count": count}
-    return _("now")

@@ -13,6 +13,7 @@ from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import pgettext_lazy
 
+from outbox.api.times import format_offset
 from outbox.web.person import known_zones
 
 REGIONS: dict[str, str | Promise] = {
@@ -45,18 +46,8 @@ def zone_choices(stored: str = "") -> list[tuple[str | Promise, Choices]]:
 def zone_label(name: str, at: dt.datetime) -> str:
     """Return the place and its offset, as in "New York (UTC−5)"."""
     place = name.partition("/")[2] or name
-    offset = utc_offset(at.astimezone(zoneinfo.ZoneInfo(name)))
+    offset = format_offset(at.astimezone(zoneinfo.ZoneInfo(name)))
     return f"{place.replace('_', ' ').replace('/', ', ')} ({offset})"
-
-
-def utc_offset(moment: dt.datetime) -> str:
-    """Return the offset of a moment's zone: UTC, UTC+8, UTC−3:30."""
-    minutes = (moment.utcoffset() or dt.timedelta()) // dt.timedelta(minutes=1)
-    if not minutes:
-        return "UTC"
-    sign = "+" if minutes > 0 else "−"
-    hours, rest = divmod(abs(minutes), 60)
-    return f"UTC{sign}{hours}" + (f":{rest:02d}" if rest else "")
 
 
 @lru_cache(maxsize=2)

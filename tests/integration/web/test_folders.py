@@ -38,14 +38,14 @@ def test_an_empty_folder_says_so(as_anna: Client, folder: str) -> None:
 
 def test_a_row_tells_states_and_next_try(as_anna: Client, mail: Message) -> None:
     first, second = mail.recipients.all()
-    soon = timezone.now() + dt.timedelta(minutes=5, seconds=30)
+    soon = timezone.now() + dt.timedelta(minutes=5, seconds=15)
     mail.recipients.filter(pk=first.pk).update(state=State.SENT)
     mail.recipients.filter(pk=second.pk).update(state=State.DEFERRED, next_attempt_at=soon)
     roll_up([mail.pk], timezone.now(), "default")
     page = as_anna.get(OUTBOX).content.decode()
     assert "1 sent" in page
     assert "1 deferred" in page
-    assert "in 5m" in page
+    assert "in 5 minutes" in page
 
 
 def test_recipients_beyond_the_summary_are_counted(anna: User, as_anna: Client) -> None:

@@ -78,11 +78,11 @@ def test_each_recipient_tells_its_tries_and_when_they_end(as_anna: Client, mail:
         attempts=3,
         first_attempt_at=now - dt.timedelta(hours=2),
         last_attempt_at=now - dt.timedelta(minutes=30),
-        next_attempt_at=now + dt.timedelta(minutes=30, seconds=30),
+        next_attempt_at=now + dt.timedelta(minutes=30, seconds=15),
         expires_at=now + dt.timedelta(days=4, seconds=30),
     )
     page = page_of(as_anna, mail)
-    for said in (">2h ago<", ">30m ago<", ">in 30m<", ">in 4d<"):
+    for said in (">2 hours ago<", ">30 minutes ago<", ">in 30 minutes<", ">in 4 days<"):
         assert said in page
 
 

@@ -1,9 +1,7 @@
-"""How sizes, durations, ages and hostile characters are put."""
-
-import datetime as dt
+"""How sizes, durations and hostile characters are put."""
 
 import pytest
-from django.utils import timezone, translation
+from django.utils import translation
 
 from outbox.models import Outcome, State, Status
 from outbox.templatetags.outbox_icons import PATHS
@@ -32,22 +30,6 @@ def test_sizes(count: int, put: str) -> None:
 )
 def test_durations(milliseconds: float, put: str) -> None:
     assert wording.duration(milliseconds) == put
-
-
-@pytest.mark.parametrize(
-    ("seconds", "put"),
-    [
-        (0, "now"),
-        (-12.5, "12s ago"),
-        (-200, "3m ago"),
-        (-7_300, "2h ago"),
-        (-200_000, "2d ago"),
-        (61, "in 1m"),
-        (90_000, "in 1d"),
-    ],
-)
-def test_ages(seconds: float, put: str) -> None:
-    assert wording.ago(timezone.now() + dt.timedelta(seconds=seconds + 0.01)) == put
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 // Saves the draft while it is written: half a second after the last change, at most a second and a
 // half after the first, one save at a time. The server decides; what it refuses stays here, in sight.
 
+import { formatClock } from "../clock.js";
 import { say } from "./words.js";
 
 const QUIET_FOR = 500;
@@ -109,7 +110,7 @@ function succeed(told, counted) {
   since = isUnsaved() ? Date.now() : null;
   failing = false;
   trouble.hidden = true;
-  note.textContent = `${say("saved")} ${new Date().toLocaleTimeString(document.documentElement.lang)}`;
+  note.textContent = `${say("saved")} ${formatClock(new Date())}`;
   form.elements.version.value = told.version;
   form.dataset.save = told.save;
   form.dataset.files = told.files;
