@@ -6,7 +6,8 @@
 #   make faults   every fault of a server at every stage, over the engine; the suite runs a choice
 #   make kills    kill every part, everywhere, while 20,000 mails drain; docs/reliability.md
 #   make matrix   the suite on the other Djangos and Pythons that are found here
-#   make bench    drains, queueing, claims and memory, beside the neighbours; see docs/performance.md
+#   make bench    drains, queueing, claims, memory and WAL, beside the neighbours; for one of them
+#                 ARGS="--only drain|queue|claim|memory|wal"; see docs/performance.md
 #   make fill     a mailbox of a million mails, and how quick each page is; ARGS="--count 100000" for
 #                 fewer; see docs/pages-speed.md
 #   make check    lint, format, types, migrations, deployment

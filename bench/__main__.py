@@ -1,6 +1,6 @@
 """`make bench`: the outbox beside its neighbours, in one run, interleaved, as ratios of medians.
 
-    python -m bench [--rounds 3] [--count 10000] [--only drain|queue|claim|memory]
+    python -m bench [--rounds 3] [--count 10000] [--only drain|queue|claim|memory|wal]
 
 Prints Markdown tables; absolute rates move with the machine, ratios are what to quote.
 """
@@ -10,7 +10,7 @@ import json
 import statistics
 from collections.abc import Callable
 
-from bench import claims, memory
+from bench import claims, memory, wal
 from bench.drains import (
     Case,
     Figures,
@@ -30,9 +30,21 @@ Costs = dict[str, float]  # CPU seconds a mail, by contender
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--count", type=int, default=10_000)
-    parser.add_argument("--only", choices=["drain", "queue", "claim", "memory"])
+    parser.add_argument("--count", type=int, help="messages; 10,000, for WAL 2,000")
+    parser.add_argument("--only", choices=["drain", "queue", "claim", "memory", "wal"])
+    parser.add_argument("--details", action="store_true", help="the kinds of WAL records, too")
     options = parser.parse_args()
+    if options.only in (None, "wal"):
+        with world(wal.OPTIONS) as servers:
+            prepare(servers)
+            wal.show(servers, options.count or 2_000, details=options.details)
+    if options.only != "wal":
+        compare(options)
+
+
+def compare(options: argparse.Namespace) -> None:
+    """Measure times and memory."""
+    options.count = options.count or 10_000
     with world() as servers:
         prepare(servers)
         drained = queued = None

@@ -79,11 +79,11 @@ class World:
 
 
 @contextmanager
-def world() -> Iterator[World]:
+def world(options: Mapping[str, str] = DURABLE) -> Iterator[World]:
     """Start the servers; stop them and remove their data at the end."""
     with tempfile.TemporaryDirectory(prefix="outbox-bench-") as folder:
         scratch = Path(folder)
-        postgres = PostgresServer(options=DURABLE)
+        postgres = PostgresServer(options=dict(options))
         redis = RedisServer(scratch / "redis", append_only=False)
         try:
             postgres.start()
