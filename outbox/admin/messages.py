@@ -7,6 +7,7 @@ from django.contrib import admin, messages
 from django.contrib.auth.models import AbstractBaseUser
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import HttpRequest
+from django.urls import NoReverseMatch, reverse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
@@ -15,6 +16,7 @@ from outbox import api
 from outbox.admin import wording
 from outbox.admin.readonly import ReadOnlyAdmin, ReadOnlyInline
 from outbox.models import Attempt, Event, Message, Recipient, Source, State
+from outbox.models.access import can_read
 
 SOURCE_SHOWN = 100_000
 _WHOLE_ADDRESS = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
@@ -115,6 +117,19 @@ class MessageAdmin(ReadOnlyAdmin):
     )
     readonly_fields = ("happening", "source_text")
 
+    def get_fieldsets(self, request: HttpRequest, obj: Message | None = None) -> Any:
+        """Leave the source out for a user who may not read it."""
+        if obj is None or can_read(request.user, obj):
+            return self.fieldsets
+        return [(name, _without(options, "source_text")) for name, options in self.fieldsets]
+
+    def view_on_site(self, message: Message) -> str | None:
+        """Return the address of the message page; a draft has none, and a site may have none."""
+        try:
+            return None if message.is_draft else reverse("outbox:message", args=[message.pk])
+        except NoReverseMatch:
+            return None
+
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Message], search_term: str
     ) -> tuple[QuerySet[Message], bool]:
@@ -167,6 +182,10 @@ class MessageAdmin(ReadOnlyAdmin):
         self.message_user(request, _stopped(stopped), _level(stopped))
         if too_late:
             self.message_user(request, _too_late(too_late), messages.WARNING)
+
+
+def _without(options: Any, field: str) -> dict[str, Any]:
+    return {**options, "fields": tuple(name for name in options["fields"] if name != field)}
 
 
 def _actor(request: HttpRequest) -> AbstractBaseUser:

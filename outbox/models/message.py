@@ -18,6 +18,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
 from outbox.conf import get_conf
+from outbox.models.access import READ_SOURCE, can_change_others, can_view_others
 from outbox.models.account import Account
 from outbox.models.states import RARE, Folder, Status
 
@@ -59,6 +60,22 @@ class MessageQuerySet(models.QuerySet["Message"]):
     def visible_to(self, user: AbstractBaseUser | AnonymousUser) -> MessageQuerySet:
         """Limit to the user's own mail."""
         return self.filter(owner=user.pk) if user.is_authenticated else self.none()
+
+    def viewable_by(self, user: AbstractBaseUser | AnonymousUser) -> MessageQuerySet:
+        """Limit to the user's own messages; staff with permission see all that were queued."""
+        return self._queued_or_own(user) if can_view_others(user) else self.visible_to(user)
+
+    def changeable_by(self, user: AbstractBaseUser | AnonymousUser) -> MessageQuerySet:
+        """Limit to the messages whose delivery the user may decide about."""
+        return self._queued_or_own(user) if can_change_others(user) else self.visible_to(user)
+
+    def _queued_or_own(self, user: AbstractBaseUser | AnonymousUser) -> MessageQuerySet:
+        # What another person has not sent yet is theirs alone.
+        return self.filter(~models.Q(status=Status.DRAFT) | models.Q(owner=user.pk))
+
+    def of_apps(self) -> MessageQuerySet:
+        """Limit to queued messages that have no owner: apps sent them."""
+        return self.filter(owner=None).exclude(folder=Folder.DRAFTS)
 
     def related_to(self, thing: models.Model) -> MessageQuerySet:
         """Limit to the mail that was queued about this object."""
@@ -119,8 +136,9 @@ class Message(models.Model):
     objects = MessageQuerySet.as_manager()
 
     class Meta:
+        permissions = [(READ_SOURCE, "Can read the content of other people's messages")]
         indexes = [
-            # Each list page of one user, newest first.
+            # Each list page of one user, newest first; of apps, which have no owner, by folder.
             models.Index(
                 fields=["owner", "folder", "-listed_at", "-id"], name="outbox_message_list"
             ),

@@ -6,8 +6,11 @@ from django import template
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.functional import Promise
+from django.utils.translation import pgettext_lazy
 
 from outbox.models import Folder, Message
+from outbox.models.access import can_view_others
+from outbox.web.messages.folders import APPS
 
 register = template.Library()
 
@@ -19,6 +22,7 @@ ICONS = {
     Folder.FAILED: "alert",
     Folder.CANCELLED: "ban",
 }
+APPS_LABEL = pgettext_lazy("folder", "Apps")
 COUNTED = (Folder.OUTBOX, Folder.SCHEDULED, Folder.DRAFTS)
 COUNT_MAX = 99  # beyond it the page says "99+", so that no list has to be counted to its end
 
@@ -47,7 +51,7 @@ def _count(request: HttpRequest, folder: Folder) -> str:
 def folder_entries(context: template.Context) -> list[Entry]:
     """Return the folders; the one of the present page is marked."""
     request: HttpRequest = context["request"]
-    return [
+    entries = [
         Entry(
             folder=folder.value,
             url=folder_url(folder),
@@ -58,6 +62,10 @@ def folder_entries(context: template.Context) -> list[Entry]:
         )
         for folder, sign in ICONS.items()
     ]
+    if can_view_others(request.user):
+        is_current = context.get("folder") == APPS
+        entries.append(Entry(APPS, reverse("outbox:apps"), "code", APPS_LABEL, "", is_current))
+    return entries
 
 
 def folder_url(folder: Folder) -> str:

@@ -9,6 +9,7 @@ from outbox.mail.names import safe_filename
 from outbox.mail.parts import outline, part_bytes
 from outbox.models import Attachment, Message, Source, Status
 from outbox.web.attachments.record import as_json, as_text, attempts_of
+from outbox.web.messages.access import get_readable, get_viewable
 from outbox.web.numbers import number
 from outbox.web.person import PersonRequest, signed_in
 
@@ -81,14 +82,12 @@ def download(
 
 
 def _sent(request: PersonRequest, pk: int) -> Message:
-    mine = Message.objects.visible_to(request.user).exclude(status=Status.DRAFT)
-    return get_object_or_404(mine.select_related("account"), pk=pk)
+    queued = Message.objects.exclude(status=Status.DRAFT).select_related("account")
+    return get_viewable(request, pk, queued)
 
 
 def _mail_and_source(request: PersonRequest, pk: int) -> tuple[Message, bytes]:
-    mail = get_object_or_404(
-        Message.objects.visible_to(request.user).select_related("source"), pk=pk
-    )
+    mail = get_readable(request, pk, Message.objects.select_related("source"))
     try:
         return mail, mail.source.read()
     except (Source.DoesNotExist, OSError) as error:

@@ -11,7 +11,7 @@ from django import forms
 from django.contrib import messages
 from django.core.exceptions import BadRequest
 from django.http import HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import redirect, render
 from django.utils.cache import patch_vary_headers
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
@@ -20,6 +20,7 @@ from django.views.decorators.http import require_http_methods
 
 from outbox import api
 from outbox.models import Message, Recipient
+from outbox.web.messages.access import get_changeable
 from outbox.web.messages.forms import ActForm, WhyForm
 from outbox.web.messages.page import MessagePage
 from outbox.web.person import PersonRequest, signed_in
@@ -45,7 +46,7 @@ class Question:
 @require_http_methods(["GET", "POST"])
 def cancel(request: PersonRequest, pk: int) -> HttpResponse:
     """Stop every recipient whose mail has not left."""
-    message = _own(request, pk)
+    message = get_changeable(request, pk)
     form = WhyForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         result = api.cancel(message, actor=request.user, why=form.cleaned_data["why"])
@@ -227,18 +228,13 @@ def _decide_for_all(
     question: Callable[[MessagePage], Question],
 ) -> HttpResponse:
     """Ask why, then act on every recipient it concerns."""
-    message = _own(request, pk)
+    message = get_changeable(request, pk)
     form = WhyForm(request.POST if request.method == "POST" else None)
     if request.method == "POST" and form.is_valid():
         changed = act(message, actor=request.user, why=form.cleaned_data["why"])
         _tell(request, changed, told(changed))
         return redirect("outbox:message", pk)
     return _ask(request, message, form, question(MessagePage(message)))
-
-
-def _own(request: PersonRequest, pk: int) -> Message:
-    queued = Message.objects.visible_to(request.user).exclude(status="draft")
-    return get_object_or_404(queued, pk=pk)
 
 
 def _decide(
@@ -249,7 +245,7 @@ def _decide(
     act: Callable[[PersonRequest, Message, ActForm], None],
 ) -> HttpResponse:
     """Ask for whom, then act on the chosen recipients."""
-    message = _own(request, pk)
+    message = get_changeable(request, pk)
     offered = offer(MessagePage(message))
     form = ActForm(message, offered, request.POST if request.method == "POST" else None)
     if request.method == "POST" and form.is_valid():

@@ -24,7 +24,9 @@ from django.views.decorators.http import require_http_methods
 from outbox import api
 from outbox.exceptions import NotADraftError
 from outbox.models import CANCELLABLE, DUE, RETRYABLE, Folder, Message, Recipient, State, Status
+from outbox.models.access import can_view_others
 from outbox.models.message import MessageQuerySet
+from outbox.web.messages.apps import FOLDERS, find_of_apps
 from outbox.web.messages.forms import WhyForm
 from outbox.web.messages.paging import ORDER
 from outbox.web.numbers import number
@@ -137,7 +139,10 @@ def _chosen(request: PersonRequest) -> tuple[list[int], bool]:
         return keys[:AT_ONCE], len(keys) > AT_ONCE
     newest = tuple(f"-{name}" for name in ORDER)
     folder = request.GET.get("folder", "")
-    if folder in Folder.values:
+    found: Sequence[Message]
+    if request.GET.get("apps") and can_view_others(request.user):
+        found = find_of_apps([folder] if folder else FOLDERS, Q(), newest, AT_ONCE + 1)
+    elif folder in Folder.values:
         listed = Message.objects.visible_to(request.user).filter(folder=folder).order_by(*newest)
         found = list(listed.only("pk")[: AT_ONCE + 1])
     else:
@@ -151,11 +156,11 @@ def _keys(texts: Sequence[str]) -> list[int]:
 
 
 def _concerned(request: PersonRequest, act: Act, keys: Sequence[int]) -> MessageQuerySet:
-    mine = Message.objects.visible_to(request.user).filter(pk__in=keys)
+    chosen = Message.objects.filter(pk__in=keys)
     if not act.states:
-        return mine.filter(status=Status.DRAFT)
+        return chosen.visible_to(request.user).filter(status=Status.DRAFT)
     those = Recipient.objects.filter(message__in=keys, state__in=act.states)
-    return mine.filter(pk__in=those.values("message"))
+    return chosen.changeable_by(request.user).filter(pk__in=those.values("message"))
 
 
 def _count(act: Act, keys: Sequence[int]) -> str:

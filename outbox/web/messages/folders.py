@@ -10,6 +10,8 @@ from outbox.web.messages.listing import Page
 from outbox.web.messages.paging import find_among, read_stretch
 from outbox.web.messages.rows import LISTED, read_rows
 
+APPS = "apps"  # not a folder of a message: it lists those of apps, whatever their folder
+
 
 def read_page(
     person: User, folder: Folder, query: Mapping[str, str], size: int | None = None

@@ -29,6 +29,7 @@ ACTS_IN: dict[Folder | None, tuple[str, ...]] = {
     Folder.CANCELLED: ("retry",),
     None: ("retry", "hold", "release", "cancel", "discard"),
 }
+ACTS_IN_APPS = ("retry", "hold", "release", "cancel")
 NOTHING_NEW = 204  # htmx leaves the page as it is
 
 
@@ -41,18 +42,26 @@ class Page:
     refresh: str  # where its rows are asked for again; ends so that a parameter can follow
     here: str  # leads to the newest page of this list; ends likewise
     folder: Folder | None = None  # None: mail of all folders
+    is_apps: bool = False  # messages that apps sent
+    can_change: bool = True
+    shows_snippets: bool = True
 
     @property
     def is_live(self) -> bool:
         """Tell whether it may change by itself; further pages are read, not watched."""
         return self.stretch.is_newest and (
-            self.folder in LIVE_FOLDERS or any(row.message.status in WATCHED for row in self.rows)
+            self.is_apps
+            or self.folder in LIVE_FOLDERS
+            or any(row.message.status in WATCHED for row in self.rows)
         )
 
     @property
     def acts(self) -> list[tuple[str, str | Promise, str]]:
         """What may be done about several of its mails: name, label, icon."""
-        return [(act, *ACT_LABELS[act]) for act in ACTS_IN.get(self.folder, ())]
+        if not self.can_change:
+            return []
+        acts = ACTS_IN_APPS if self.is_apps else ACTS_IN.get(self.folder, ())
+        return [(act, *ACT_LABELS[act]) for act in acts]
 
     @property
     def fingerprint(self) -> str:

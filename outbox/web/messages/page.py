@@ -28,6 +28,7 @@ from outbox.models import (
     Message,
     Recipient,
     State,
+    Status,
 )
 from outbox.web.messages.conversation import Conversation, read_conversation
 
@@ -53,9 +54,15 @@ class MessagePage:
     """Reads lazily: a look that finds nothing new costs three small queries."""
 
     def __init__(
-        self, message: Message, *, every_attempt: bool = False, recipient: int | None = None
+        self,
+        message: Message,
+        *,
+        every_attempt: bool = False,
+        recipient: int | None = None,
+        shows_drafts: bool = True,  # to their writer alone
     ) -> None:
         self.message = message
+        self.shows_drafts = shows_drafts
         self.every_attempt = every_attempt
         self._asked = recipient
 
@@ -83,6 +90,8 @@ class MessagePage:
     def made_into(self) -> list[Message]:
         """What its writer made from it: replies, forwards, copies."""
         made = self.message.made_into.filter(owner=self.message.owner_id).select_related("draft")
+        if not self.shows_drafts:
+            made = made.exclude(status=Status.DRAFT)
         return list(made.order_by("-pk")[:MADE_SHOWN])
 
     @cached_property

@@ -20,6 +20,7 @@ from django.views.decorators.http import require_safe
 from outbox.mail.html import clean_for_preview
 from outbox.mail.parts import pictures
 from outbox.models import Message
+from outbox.models.access import can_read
 from outbox.web.messages.content import Content
 
 GOOD_FOR = 15 * 60  # seconds
@@ -60,7 +61,10 @@ def preview(request: HttpRequest, pk: int, permit: str) -> HttpResponse:
     if mail_pk != pk:
         return _harmless(render(request, "outbox/preview_over.html", status=403))
     person = get_object_or_404(get_user_model(), pk=person_pk, is_active=True)
-    mail = get_object_or_404(Message.objects.visible_to(person).select_related("source"), pk=pk)
+    messages = Message.objects.viewable_by(person).select_related("source")
+    mail = get_object_or_404(messages, pk=pk)
+    if not can_read(person, mail):  # the permission was withdrawn after the permit was signed
+        return _harmless(render(request, "outbox/preview_over.html", status=403))
     content = Content(mail, "preview")
     html, _hosts = clean_for_preview(content.html, pictures(content.source or b""))
     context = {

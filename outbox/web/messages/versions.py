@@ -17,7 +17,7 @@ from outbox.mail.addresses import AddressError, parse_address_list
 from outbox.mail.difference import Row, difference
 from outbox.mail.html import html_to_text
 from outbox.mail.parts import decoded_headers, files, outline, text_and_html
-from outbox.models import COPIES, Draft, Message, Role
+from outbox.models import COPIES, Draft, Message, Role, Status
 from outbox.web.messages.content import Content
 from outbox.web.wording import size
 
@@ -49,10 +49,11 @@ class Comparison:
 class Versions:
     """What the tab shows: composed beside sent, and a mail beside its edited copy."""
 
-    def __init__(self, content: Content, other: int | None) -> None:
+    def __init__(self, content: Content, other: int | None, *, shows_drafts: bool = True) -> None:
         self.message = content.message
         self._content = content
         self._other = other
+        self._shows_drafts = shows_drafts
 
     @cached_property
     def of_itself(self) -> list[Comparison]:
@@ -69,6 +70,8 @@ class Versions:
         mine = Message.objects.filter(owner=self.message.owner_id).select_related(
             "draft", "account"
         )
+        if not self._shows_drafts:
+            mine = mine.exclude(status=Status.DRAFT)
         copies = mine.filter(made_from=self.message.pk, draft__made_as__in=COPIES)
         linked = list(copies.order_by("-pk")[:LINKED_SHOWN])
         draft = _draft_of(self.message)

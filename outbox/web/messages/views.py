@@ -3,14 +3,16 @@
 from typing import Any
 
 from django.http import Http404, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import redirect, render
 from django.views.decorators.http import require_safe
 
 from outbox.models import Folder, Message
+from outbox.models.access import can_read, is_owner
 from outbox.models.message import MessageQuerySet
+from outbox.web.messages.access import Access, get_readable, get_viewable
 from outbox.web.messages.checks import read_checks
 from outbox.web.messages.content import Content
-from outbox.web.messages.folders import read_page
+from outbox.web.messages.folders import APPS, read_page
 from outbox.web.messages.listing import NOTHING_NEW
 from outbox.web.messages.page import MessagePage
 from outbox.web.messages.preview import PAPERS, SANDBOX, preview_address
@@ -41,15 +43,12 @@ def rows(request: PersonRequest, folder: str) -> HttpResponse:
 @require_safe
 def message(request: PersonRequest, pk: int) -> HttpResponse:
     """Show one mail, from what is happening to it down to its bytes."""
-    mail = get_object_or_404(_readable(request), pk=pk)
+    mail = get_viewable(request, pk, _with_facts())
     if mail.is_draft:
         return redirect("outbox:draft", pk)
-    context = {
-        "message": mail,
-        "page": _page(request, mail),
-        "folder": mail.folder,
-        **_content(request, mail, request.GET.get("show", "")),
-    }
+    context = _context(request, mail)
+    if can_read(request.user, mail):
+        context |= _content(request, mail, request.GET.get("show", ""))
     return render(request, "outbox/message.html", context)
 
 
@@ -57,35 +56,37 @@ def message(request: PersonRequest, pk: int) -> HttpResponse:
 @require_safe
 def live(request: PersonRequest, pk: int) -> HttpResponse:
     """Answer with the part of the page that follows the delivery, if it changed since `seen`."""
-    mail = get_object_or_404(_readable(request), pk=pk)
-    page = _page(request, mail)
+    mail = get_viewable(request, pk, _with_facts())
+    context = _context(request, mail)
+    page = context["page"]
     if request.GET.get("seen") == page.fingerprint and page.look_again_after:
         return HttpResponse(status=NOTHING_NEW)
-    context = {"message": mail, "page": page, "folder": mail.folder, "oob": True}
-    return render(request, "outbox/_live.html", context)
+    return render(request, "outbox/_live.html", context | {"oob": True})
 
 
 @signed_in
 @require_safe
 def content(request: PersonRequest, pk: int, tab: str) -> HttpResponse:
     """Answer with one tab of what the mail consists of."""
-    mail = get_object_or_404(_readable(request), pk=pk)
+    mail = get_readable(request, pk, _with_facts())
     context = {"message": mail, **_content(request, mail, tab)}
     return render(request, "outbox/_content.html", context)
 
 
-def _readable(request: PersonRequest) -> MessageQuerySet:
-    return Message.objects.visible_to(request.user).select_related(
-        "account", "owner", "draft", "made_from"
-    )
+def _with_facts() -> MessageQuerySet:
+    return Message.objects.select_related("account", "owner", "draft", "made_from")
 
 
-def _page(request: PersonRequest, mail: Message) -> MessagePage:
-    return MessagePage(
+def _context(request: PersonRequest, mail: Message) -> dict[str, Any]:
+    access = Access.of(request, mail)
+    page = MessagePage(
         mail,
         every_attempt=request.GET.get("attempts") == "all",
         recipient=number(request.GET.get("recipient")),
+        shows_drafts=access.is_owner,
     )
+    folder = mail.folder if access.is_owner else APPS if mail.owner_id is None else None
+    return {"message": mail, "page": page, "access": access, "folder": folder}
 
 
 def _content(request: PersonRequest, mail: Message, tab: str) -> dict[str, Any]:
@@ -93,7 +94,11 @@ def _content(request: PersonRequest, mail: Message, tab: str) -> dict[str, Any]:
     return {
         "content": content,
         "checks": read_checks(content) if content.tab == "checks" else [],
-        "versions": Versions(content, number(request.GET.get("with"))),
+        "versions": Versions(
+            content,
+            number(request.GET.get("with")),
+            shows_drafts=is_owner(request.user, mail),
+        ),
         "preview_address": preview_address(mail, request.user),
         "papers": PAPERS,
         "sandbox": SANDBOX,

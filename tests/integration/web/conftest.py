@@ -1,7 +1,7 @@
 """Anna owns an account, Ben was given it, Carl has nothing to do with either."""
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.test import Client
 
 from outbox import api
@@ -44,6 +44,15 @@ def signed_in(user: User) -> Client:
     client = Client()
     client.force_login(user)
     return client
+
+
+def staff_member(*permissions: str, name: str = "staff") -> User:
+    """Return a new member of staff with these permissions of the outbox."""
+    user = User.objects.create_user(name, is_staff=True)
+    given = Permission.objects.filter(content_type__app_label="outbox", codename__in=permissions)
+    assert given.count() == len(permissions)
+    user.user_permissions.set(given)
+    return user
 
 
 @pytest.fixture

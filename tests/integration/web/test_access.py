@@ -1,10 +1,11 @@
-"""Who may open what: every address of the pages, for owner, sharer, stranger and nobody.
+"""Who may open what: every address of the pages, for owner, sharer, staff, stranger and anonymous.
 
-A mail belongs to its writer alone; an account may be shared, but only its owner changes it. What is
-not one's own is not there: 404, never 403.
+A message belongs to its writer alone; an account may be shared, but only its owner changes it. What
+a user cannot see is not found: 404. Staff with the view permission see every message; what they may
+not do with it is forbidden: 403.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 from django.contrib.auth.models import User
@@ -13,21 +14,37 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils.html import escape
 
 from outbox import api
-from outbox.models import Account, Contact, Message, Template
-from tests.integration.web.conftest import signed_in
+from outbox.models import Account, Contact, Message, Recipient, Template
+from tests.integration.web.conftest import signed_in, staff_member
 
 
 @dataclass(frozen=True)
 class Address:
-    """An address by name, and what a GET of it answers to owner, sharer and stranger."""
+    """An address by name, and what a GET of it answers to each kind of user.
+
+    Others are sharer and stranger, staff without permission, and a permission without staff.
+    """
 
     name: str
     of: tuple[str, ...] = ()
     owner: int = 200
     others: int = 404
+    staff: dict[str, int] = field(default_factory=dict)  # by permissions; as others where missing
 
+
+STAFF = {  # what each of them has been given, beside being staff
+    "view": ("view_message",),
+    "read": ("view_message", "read_source"),
+    "change": ("view_message", "change_message"),
+    "change only": ("change_message",),  # which implies to view, as in the admin
+}
+SEEN = dict.fromkeys(STAFF, 200)
+READ = dict.fromkeys(STAFF, 403) | {"read": 200}
+CHANGED = dict.fromkeys(STAFF, 403) | {"change": 200, "change only": 200}
 
 ADDRESSES = [
+    Address("apps", owner=404, staff=SEEN),
+    Address("apps-rows", owner=404, staff=SEEN),
     Address("list", others=200),
     Address("folder", ("folder",), others=200),
     Address("rows", ("folder",), others=200),
@@ -54,20 +71,20 @@ ADDRESSES = [
     Address("template-try", owner=405, others=405),
     Address("template", ("template",)),
     Address("template-remove", ("template",), owner=405, others=405),
-    Address("message", ("mail",)),
-    Address("live", ("mail",)),
-    Address("content", ("mail", "tab")),
+    Address("message", ("mail",), staff=SEEN),
+    Address("live", ("mail",), staff=SEEN),
+    Address("content", ("mail", "tab"), staff=READ),
     Address("answer", ("mail",), owner=405, others=405),
     Address("bulk", ("act",), others=200),
-    Address("cancel", ("mail",)),
-    Address("retry", ("mail",)),
-    Address("settle", ("mail",)),
-    Address("hold", ("mail",)),
-    Address("release", ("mail",)),
-    Address("source", ("mail",)),
-    Address("transcript", ("mail",)),
-    Address("record", ("mail",)),
-    Address("part", ("mail", "part")),
+    Address("cancel", ("mail",), staff=CHANGED),
+    Address("retry", ("mail",), staff=CHANGED),
+    Address("settle", ("mail",), staff=CHANGED),
+    Address("hold", ("mail",), staff=CHANGED),
+    Address("release", ("mail",), staff=CHANGED),
+    Address("source", ("mail",), staff=READ),
+    Address("transcript", ("mail",), staff=SEEN),
+    Address("record", ("mail",), staff=SEEN),
+    Address("part", ("mail", "part"), staff=READ),
     Address("attachment", ("draft", "attachment")),
     Address("accounts", others=200),
     Address("account-add", others=200),
@@ -116,6 +133,40 @@ def test_each_address_answers_whom_it_should(
     assert signed_in(carl).get(url).status_code == address.others
 
 
+@pytest.mark.parametrize("permissions", STAFF)
+@pytest.mark.parametrize("address", ADDRESSES, ids=lambda address: address.name)
+def test_staff_open_what_their_permissions_allow(
+    address: Address, permissions: str, known: dict[str, object]
+) -> None:
+    client = signed_in(staff_member(*STAFF[permissions]))
+    wanted = address.staff.get(permissions, address.others)
+    assert client.get(_reverse(address, known)).status_code == wanted
+
+
+@pytest.mark.parametrize("address", ADDRESSES, ids=lambda address: address.name)
+def test_staff_without_permission_and_permission_without_staff_open_nothing(
+    address: Address, known: dict[str, object]
+) -> None:
+    url = _reverse(address, known)
+    assert signed_in(staff_member()).get(url).status_code == address.others
+    person = staff_member("view_message", "read_source", "change_message", name="person")
+    User.objects.filter(pk=person.pk).update(is_staff=False)
+    assert signed_in(person).get(url).status_code == address.others
+
+
+@pytest.mark.parametrize("permissions", STAFF)
+@pytest.mark.parametrize("address", ADDRESSES, ids=lambda address: address.name)
+def test_a_message_of_an_app_is_as_that_of_another_person_to_staff(
+    address: Address, permissions: str, known: dict[str, object], mail: Message, anna: User
+) -> None:
+    Message.objects.filter(pk=mail.pk).update(owner=None)
+    client = signed_in(staff_member(*STAFF[permissions]))
+    wanted = address.staff.get(permissions, address.others)
+    assert client.get(_reverse(address, known)).status_code == wanted
+    if "mail" in address.of and address.owner != 405:
+        assert signed_in(anna).get(_reverse(address, known)).status_code == 404
+
+
 @pytest.mark.parametrize("address", ADDRESSES, ids=lambda address: address.name)
 def test_nobody_sees_anything_before_signing_in(address: Address, known: dict[str, object]) -> None:
     url = _reverse(address, known)
@@ -141,10 +192,22 @@ def test_a_post_from_others_changes_nothing(
     assert stored() == before
 
 
+@pytest.mark.parametrize("name", POSTED)
+def test_a_post_of_staff_who_may_not_change_changes_nothing(
+    name: str, known: dict[str, object]
+) -> None:
+    before = stored()
+    address = next(address for address in ADDRESSES if address.name == name)
+    client = signed_in(staff_member("view_message", "read_source"))
+    assert client.post(_reverse(address, known)).status_code == (403 if address.staff else 404)
+    assert stored() == before
+
+
 def stored() -> list[object]:
     """Everything the tables of mails, accounts and contacts hold."""
     return [row.__dict__ | {"_state": None} for row in (
-        *Message.objects.order_by("pk"), *Account.objects.order_by("pk"), *Contact.objects.all()
+        *Message.objects.order_by("pk"), *Account.objects.order_by("pk"), *Contact.objects.all(),
+        *Recipient.objects.order_by("pk"),
     )]  # fmt: skip
 
 
