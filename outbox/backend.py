@@ -26,7 +26,7 @@ from django.utils.functional import Promise
 from outbox import api
 from outbox.conf import get_conf
 from outbox.exceptions import InvalidMailError
-from outbox.mail.addresses import Address, AddressError, parse_address, parse_address_list
+from outbox.mail.addresses import Address, AddressError, parse_address, parse_address_header
 from outbox.mail.flatten import flatten
 from outbox.mail.headers import HeaderError, check_name
 from outbox.mail.source import SourceError, normalise, strip_bcc
@@ -36,7 +36,6 @@ from outbox.models import Account, Origin, Role
 # What RFC 5322 calls a dot-atom, alone: the mailbox of a host's own user, such as "root".
 _LOCAL_MAILBOX = re.compile(r"[\w!#$%&'*+/=?^`{|}~-]+(?:\.[\w!#$%&'*+/=?^`{|}~-]+)*", re.ASCII)
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
-_DOMAIN = re.compile(r"(?<=@)[^@>\s]+(?=>?\s*\Z)")
 SNIPPET_OF = 800  # characters of a body that a list's snippet is made of
 # Anymail's attributes that make a mail for each recipient, or fill in a provider's template.
 MERGES = ("merge_data", "merge_global_data", "merge_headers", "merge_metadata", "template_id")
@@ -267,7 +266,7 @@ def _recipients(message: EmailMessage) -> Iterator[api.OutgoingRecipient]:
 def _header_bcc(rendered: email.message.Message) -> Iterator[api.OutgoingRecipient]:
     """Read a Bcc given as a header: it leaves the header, and its addresses are not forgotten."""
     for value in rendered.get_all("Bcc", ()):
-        for address in parse_address_list(str(value)):
+        for address in parse_address_header(str(value)):
             yield api.OutgoingRecipient(
                 address=_spec(address, str(value), Role.BCC),
                 role=Role.BCC,
@@ -309,15 +308,9 @@ def _mailbox(text: str, field: str) -> tuple[str, str]:
 
 
 def _parsed(text: str) -> Address:
-    """Read an address; a domain that IDNA 2008 forbids passes as Django's IDNA 2003 has it."""
     if _QUOTED.sub("", text).count("@") > 1:  # "a@x.example <b@y.example>" says two things
         raise AddressError("it has more than one @ outside quotes")
-    try:
-        return parse_address(text)
-    except AddressError:
-        if text.isascii():
-            raise
-        return parse_address(_DOMAIN.sub(lambda domain: punycode(domain[0]), text))
+    return parse_address(text)
 
 
 def _spec(address: Address, text: str, field: str) -> str:

@@ -20,7 +20,6 @@ PHRASES = (
     # What is wrong with an address
     gettext_noop("“%(text)s” has a control character in it"),
     gettext_noop("“%(text)s” has nothing before the @"),
-    gettext_noop("“%(text)s” has more than %(count)s bytes before the @"),
     gettext_noop("“%(text)s” has more than %(count)s bytes"),
     gettext_noop("“%(text)s” has no domain"),
     gettext_noop("“%(text)s” has no valid IP address in its brackets"),
@@ -29,7 +28,7 @@ PHRASES = (
     gettext_noop("“%(text)s” has a line break in it"),
     gettext_noop("“%(text)s” has a line break or another control character in it"),
     gettext_noop("“%(text)s” is more than one address"),
-    gettext_noop("“%(text)s” is no address"),
+    gettext_noop("“%(text)s” is not an email address"),
     gettext_noop("“%(text)s” has a colon where none can stand"),
     gettext_noop("“%(text)s” has a quote that is never closed"),
     gettext_noop("“%(text)s” has a “(” that is never closed"),
@@ -39,7 +38,7 @@ PHRASES = (
     gettext_noop("“%(text)s” has no @"),
     gettext_noop("“%(text)s” has a space in it; put a comma between two addresses"),
     gettext_noop("“%(text)s” has “%(mark)s” where none can stand"),
-    gettext_noop("“%(text)s” has a dot at an end, or two in a row, before the @"),
+    gettext_noop("“%(text)s” has a dot at its end"),
     gettext_noop("“%(text)s” has quotes behind the @"),
     # What is wrong with a mail
     gettext_noop("Choose the account to send with."),

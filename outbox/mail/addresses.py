@@ -1,303 +1,289 @@
-"""One mail address, and what a person types where addresses go.
+"""Parse one email address, an address header, and what a person types or pastes as recipients.
 
-`parse_address_list` reads commas, semicolons and new lines, quoted names, groups and comments
-(RFC 5322 3.4), and names the entry it cannot read. An `Address` that exists can be put on the
-wire: its parts hold no line break and keep to the limits of RFC 5321 4.5.3.1.
-It does not ask any server whether the mailbox exists.
+`parse_address` and `parse_address_header` keep to RFC 5322 3.4. `parse_address_list` also accepts
+what people paste: full-width punctuation, spreadsheet rows, addresses apart by spaces, and
+"Doe, John <…>". Two pieces of text that stand apart never become parts of one mailbox.
 """
 
-import ipaddress
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Literal
+import unicodedata
+from collections.abc import Callable, Iterator
+from itertools import pairwise
 
-import idna
-
+from outbox.mail.address_tokens import Token, Tokens, text_of, tokenize, trimmed
+from outbox.mail.mailbox import (
+    Address,
+    AddressError,
+    address_error,
+    has_control,
+    quote_name,
+    unique,
+)
 from outbox.mail.words import decode_words
 
-MAX_LOCAL = 64
-MAX_DOMAIN = 255
-MAX_PATH = 256  # "<" and ">" included
-_MAX_QUOTED = 60  # characters of an entry that an error shows
+__all__ = [
+    "Address",
+    "AddressError",
+    "parse_address",
+    "parse_address_header",
+    "parse_address_list",
+    "parse_entry",
+    "quote_name",
+    "split_entries",
+    "unique",
+]
 
-_ATOM = r"[^\s\"(),.:;<>@\[\\\]]+"
-_DOT_ATOM = re.compile(rf"{_ATOM}(?:\.{_ATOM})*")
-_LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"  # "_" is no host name, but private ones have it
-_HOST = re.compile(rf"(?=.{{1,{MAX_DOMAIN}}}\Z){_LABEL}(?:\.{_LABEL})*", re.IGNORECASE)
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-# What copying out of web pages and dialogs leaves between the characters and nobody sees.
-_INVISIBLE = r"\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff"
-_PLAIN_NAME = re.compile(rf"[^\"(),.:;<>@\[\\\]{_INVISIBLE}]+")
-
-
-class AddressError(ValueError):
-    """The text is no mail address; the message quotes the text and says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """A display name (may be empty) and a mailbox, both as people read them, unquoted."""
-
-    name: str
-    local: str
-    domain: str
-
-    def __post_init__(self) -> None:
-        if _CONTROL.search(self.name + self.local):
-            raise _error(self.name + self.local, "has a control character in it")
-        if not self.local:
-            raise _error(f"@{self.domain}", "has nothing before the @")
-        local = _local_form(self.local)
-        if len(local.encode()) > MAX_LOCAL:
-            raise _error(self.spec, f"has more than {MAX_LOCAL} bytes before the @")
-        _check_domain(self.spec, self.domain)
-        if len(self.wire.encode()) > MAX_PATH - len("<>"):
-            raise _error(self.spec, f"has more than {MAX_PATH - len('<>')} bytes")
-
-    @property
-    def spec(self) -> str:
-        """The addr-spec with the domain as people read it."""
-        return f"{_local_form(self.local)}@{self.domain}"
-
-    @property
-    def wire(self) -> str:
-        """The addr-spec with the domain in A-labels (RFC 5891), as the envelope carries it."""
-        return f"{_local_form(self.local)}@{_wire_domain(self.domain)}"
-
-    @property
-    def key(self) -> str:
-        """Equal for two spellings of one mailbox: only the domain folds (RFC 5321 2.4)."""
-        return f"{_local_form(self.local)}@{_wire_domain(self.domain).lower()}"
-
-    @property
-    def needs_smtputf8(self) -> bool:
-        """Only a local part outside ASCII does; a domain has its A-labels (RFC 6531 3.7)."""
-        return not self.local.isascii()
-
-    def __str__(self) -> str:
-        """The form of a header (RFC 5322 3.4), Unicode kept; `parse_address` reads it back."""
-        return f"{quote_name(self.name)} <{self.spec}>" if self.name else self.spec
-
-
-def quote_name(name: str) -> str:
-    """Put a display name in quotes where RFC 5322 3.2.5 asks for them."""
-    plain = _PLAIN_NAME.fullmatch(name) and "=?" not in name and name == " ".join(name.split())
-    return name if plain else _in_quotes(name)
-
-
-def unique(addresses: Iterable[Address]) -> list[Address]:
-    """Keep the first address of each mailbox."""
-    first: dict[str, Address] = {}
-    for address in addresses:
-        first.setdefault(address.key, address)
-    return list(first.values())
-
-
-def _check_domain(spec: str, domain: str) -> None:
-    if not domain:
-        raise _error(spec, "has no domain")
-    if domain.startswith("["):
-        if not _is_literal(domain):
-            raise _error(spec, "has no valid IP address in its brackets")
-        return
-    if len(domain) > MAX_DOMAIN:  # A-labels are longer still, and cost time to find
-        raise _error(spec, f"has a domain of more than {MAX_DOMAIN} bytes")
-    try:
-        wire = _wire_domain(domain)
-    except UnicodeError:
-        wire = ""
-    if not _HOST.fullmatch(wire):
-        raise _error(spec, "has no valid domain")
-
-
-def _is_literal(domain: str) -> bool:
-    """Know the two forms of RFC 5321 4.1.3 that anybody uses."""
-    inner = domain.removeprefix("[").removesuffix("]")
-    try:
-        if inner[:5].lower() == "ipv6:":
-            ipaddress.IPv6Address(inner[5:])
-        else:
-            ipaddress.IPv4Address(inner)
-    except ValueError:
-        return False
-    return domain == f"[{inner}]" and "%" not in inner
-
-
-def _local_form(local: str) -> str:
-    return local if _DOT_ATOM.fullmatch(local) else _in_quotes(local)
-
-
-def _in_quotes(text: str) -> str:
-    return '"' + re.sub(r'(["\\])', r"\\\1", text) + '"'
-
-
-def _wire_domain(domain: str) -> str:
-    """Turn U-labels into A-labels. Raises UnicodeError where there are none for them."""
-    if domain.isascii():
-        return domain
-    return idna.encode(domain, uts46=True).decode("ascii")
-
-
-def _error(text: str, problem: str) -> AddressError:
-    start = text[:_MAX_QUOTED]
-    shown = "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in start)
-    return AddressError(f"“{shown}{'…' if start != text else ''}” {problem}")
-
-
-# --- reading what was typed ----------------------------------------------------------------------
-
-_Kind = Literal["quoted", "literal", "newline", "space", "atom", "mark", "comment"]
-_TOKEN = re.compile(
-    rf"""
-    (?P<quoted>"(?:[^"\\]|\\.)*")
-  | (?P<literal>\[[^\[\]\\\s]*\])
-  | (?P<newline>[\r\n]+)
-  | (?P<space>[\s{_INVISIBLE}]+)
-  | (?P<atom>[^\s"()<>\[\],;:@\\{_INVISIBLE}]+)
-  | (?P<mark>.)
-    """,
-    re.VERBOSE | re.DOTALL,
-)
 _SIMPLE = re.compile(r"[\w!#$%&'*+/=?^`{|}~-]+(?:\.[\w!#$%&'*+/=?^`{|}~-]+)*@[\w.-]+", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True)
-class _Token:
-    kind: _Kind
-    text: str
-
-    @property
-    def value(self) -> str:
-        if self.kind == "quoted":
-            return re.sub(r"\\(.)", r"\1", self.text[1:-1])
-        return " " if self.kind == "space" else self.text
-
-
-_Entry = Sequence[_Token]
+_LINE_BREAK = re.compile(r"[\r\n]+")
+_FOLD = re.compile(r"\r?\n(?=[ \t])")  # RFC 5322 2.2.3
+_NAME_WORDS = 3  # at most, before the comma of "van der Berg, Jan <jan@…>"
+_INITIAL = frozenset({"Lu", "Lt", "Lo"})  # upper case, title case, and scripts without case
+_UPPER = frozenset({"Lu", "Lt"})
 
 
 def parse_address(text: str) -> Address:
-    """Read exactly one address. Raises AddressError, also where there are two."""
+    """Parse exactly one address. Raise AddressError also for two, or for a group."""
     if _SIMPLE.fullmatch(text):  # nearly every address an app passes; a tenth of the time
         local, _, domain = text.rpartition("@")
         return Address("", local, domain)
     if "\n" in text or "\r" in text:
-        raise _error(text, "has a line break in it")
-    found = parse_address_list(text)
-    if len(found) != 1:
-        raise _error(text, "is more than one address" if found else "is no address")
-    return found[0]
+        raise address_error(text, "has a line break in it")
+    entries = list(_mailboxes(text))
+    if len(entries) != 1:
+        problem = "is more than one address" if entries else "is not an email address"
+        raise address_error(text, problem)
+    if any(token.text == ":" for token in tokenize(text)):
+        raise address_error(text, "has a colon where none can stand")
+    return _parse_mailbox(entries[0])
+
+
+def parse_address_header(value: str) -> list[Address]:
+    """Parse the addresses of a header's value, in order; [] for a blank one."""
+    return [_parse_mailbox(tokens) for tokens in _mailboxes(_FOLD.sub("", value))]
 
 
 def parse_address_list(text: str) -> list[Address]:
-    """Read every address of what a person typed, in order and with doubles; [] for blank text."""
-    return [_read_entry(entry) for entry in _entries(text)]
+    """Parse every address of what a person typed, in order and with doubles; [] for blank text."""
+    return [parse_entry(entry) for entry in split_entries(text)]
 
 
-def _entries(text: str) -> Iterator[_Entry]:
-    """Split at separators; drop the names of groups (RFC 5322 3.4) and what is blank."""
-    entry: list[_Token] = []
-    for token in _tokens(text):
-        if token.kind == "newline" or token.text in {",", ";"}:
-            yield from _unless_blank(entry)
+# --- the syntax of RFC 5322 ----------------------------------------------------------------------
+
+
+def _mailboxes(text: str) -> Iterator[Tokens]:
+    """Split at separators, also at line breaks; drop the names of groups and what is blank."""
+    for line in _LINE_BREAK.split(text):
+        for tokens, _ in _apart(list(tokenize(line))):
+            yield tokens
+
+
+def _apart(tokens: Tokens) -> Iterator[tuple[Tokens, str]]:
+    """Split a line at commas and semicolons; yield what stands before each, and the separator."""
+    entry: list[Token] = []
+    closing = [number for number, token in enumerate(tokens) if token.text == ";"]
+    in_group = False
+    for number, token in enumerate(tokens):
+        if token.text in {",", ";"}:
+            in_group = in_group and token.text == ","
+            yield from [(entry, token.text)] if trimmed(entry) else ()
             entry = []
-        elif token.text == ":":
-            if any(earlier.text in {"@", "<"} for earlier in entry) or not _trimmed(entry):
-                raise _error(_raw(entry) + ":", "has a colon where none can stand")
-            entry = []
+        elif token.text == ":" and not in_group and closing and number < closing[-1]:
+            in_group = _names_group(entry)
+            entry = [] if in_group else [*entry, token]
         else:
             entry.append(token)
-    yield from _unless_blank(entry)
+    yield from [(entry, "")] if trimmed(entry) else ()
 
 
-def _unless_blank(entry: _Entry) -> Iterator[_Entry]:
-    if _trimmed(entry):
-        yield entry
+def _names_group(entry: Tokens) -> bool:
+    return bool(trimmed(entry)) and not any(token.text in {"@", "<", ":"} for token in entry)
 
 
-def _tokens(text: str) -> Iterator[_Token]:
-    position = 0
-    while position < len(text):
-        if text[position] == "(":
-            token = _Token("comment", text[position : _comment_end(text, position)])
-        else:
-            match = _TOKEN.match(text, position)
-            assert match is not None  # the last branch takes any character
-            kind: _Kind = match.lastgroup  # type: ignore[assignment]  # the group names are the kinds
-            token = _Token(kind, match.group())
-        if token.text == '"':  # at once: an open quote is sought to the end of the text
-            raise _error(text[position:], "has a quote that is never closed")
-        yield token
-        position += len(token.text)
-
-
-def _comment_end(text: str, start: int) -> int:
-    depth = 0
-    for match in re.compile(r"\\.|[()]", re.DOTALL).finditer(text, start):
-        depth += {"(": 1, ")": -1}.get(match.group(), 0)
-        if depth == 0:
-            return match.end()
-    raise _error(text[start:], "has a “(” that is never closed")
-
-
-def _raw(tokens: _Entry) -> str:
-    return "".join(token.text for token in _trimmed(tokens))
-
-
-def _trimmed(tokens: _Entry) -> _Entry:
-    """Leave out blanks at both ends."""
-    solid = [number for number, token in enumerate(tokens) if token.kind != "space"]
-    return tokens[solid[0] : solid[-1] + 1] if solid else []
-
-
-def _read_entry(entry: _Entry) -> Address:
-    raw = _raw(entry)
-    if _CONTROL.search(raw.replace("\t", " ")):
-        raise _error(raw, "has a line break or another control character in it")
+def _parse_mailbox(entry: Tokens) -> Address:
+    raw = text_of(entry)
+    _check_tokens(entry, raw)
     texts = [token.text for token in entry]
     if "<" not in texts:
-        comment = next((t.text[1:-1] for t in entry if t.kind == "comment"), "")
+        comment = next((token.text[1:-1] for token in entry if token.kind == "comment"), "")
         return _mailbox(comment, entry, raw)
     start = texts.index("<")
     if ">" not in texts[start:]:
-        raise _error(raw, "has a “<” that is never closed")
+        raise address_error(raw, "has a “<” that is never closed")
     end = texts.index(">", start)
     if any(token.kind not in {"space", "comment"} for token in entry[end + 1 :]):
-        raise _error(raw, "has text behind the “>”")
-    return _mailbox(_name(entry[:start]), entry[start + 1 : end], raw)
+        raise address_error(raw, "has text behind the “>”")
+    address = _mailbox(_name(entry[:start]), entry[start + 1 : end], raw)
+    if "@" in texts[:start] and text_of(entry[:start]).lower() != address.spec.lower():
+        raise address_error(raw, "has more than one @")  # a separator was forgotten
+    return address
 
 
-def _name(phrase: _Entry) -> str:
-    name = "".join(token.value for token in _trimmed(phrase))
+def _check_tokens(entry: Tokens, raw: str) -> None:
+    for token in entry:
+        if token.kind == "open":
+            unclosed = "a quote" if token.text.startswith('"') else "a “(”"
+            raise address_error(token.text, f"has {unclosed} that is never closed")
+        if token.text == ":":
+            raise address_error(raw, "has a colon where none can stand")
+    if has_control(raw.replace("\t", " ")):
+        raise address_error(raw, "has a line break or another control character in it")
+
+
+def _name(phrase: Tokens) -> str:
+    name = "".join(token.value for token in trimmed(phrase))
     if any(token.kind == "quoted" for token in phrase):
         return name  # RFC 2047 5 (3): no encoded words inside quotes
     return decode_words(name)
 
 
-def _mailbox(name: str, tokens: _Entry, raw: str) -> Address:
+def _mailbox(name: str, tokens: Tokens, raw: str) -> Address:
     spec = [token for token in tokens if token.kind != "comment"]
     ats = [number for number, token in enumerate(spec) if token.text == "@"]
     if len(ats) != 1:
-        raise _error(raw, "has more than one @" if ats else "has no @")
-    local, domain = _trimmed(spec[: ats[0]]), _trimmed(spec[ats[0] + 1 :])
+        raise address_error(raw, "has more than one @" if ats else "has no @")
+    local, domain = trimmed(spec[: ats[0]]), trimmed(spec[ats[0] + 1 :])
     for token in (*local, *domain):
         if token.kind == "space":
-            raise _error(raw, "has a space in it; put a comma between two addresses")
-        if token.kind == "mark":
-            raise _error(raw, f"has “{token.text}” where none can stand")
-    return Address(name, _local(local, raw), _domain(domain, raw))
+            raise address_error(raw, "has a space in it; put a comma between two addresses")
+        if token.kind in {"mark", "curly"}:
+            raise address_error(raw, f"has “{token.text}” where none can stand")
+    if any(token.kind == "quoted" for token in domain):
+        raise address_error(raw, "has quotes behind the @")
+    whole = ("".join(token.value for token in part) for part in (local, domain))
+    return Address(name, *whole)
 
 
-def _local(tokens: _Entry, raw: str) -> str:
-    local = "".join(token.value for token in tokens)
-    bare = all(token.kind == "atom" for token in tokens)
-    if bare and tokens and not _DOT_ATOM.fullmatch(local):
-        raise _error(raw, "has a dot at an end, or two in a row, before the @")
-    return local
+# --- what people paste ---------------------------------------------------------------------------
 
 
-def _domain(tokens: _Entry, raw: str) -> str:
-    if any(token.kind == "quoted" for token in tokens):
-        raise _error(raw, "has quotes behind the @")
-    return "".join(token.text for token in tokens)
+def split_entries(text: str) -> list[str]:
+    """Split what a person typed into one text per recipient, each in the form of a header.
+
+    What is not an address becomes an entry as well, which `parse_entry` then refuses.
+    """
+    lines = ([token.in_ascii for token in tokenize(line)] for line in _LINE_BREAK.split(text))
+    return [entry for line in lines for entry in _line_entries(line)]
+
+
+def parse_entry(entry: str) -> Address:
+    """Parse one of `split_entries`. Raise AddressError."""
+    return parse_address(entry) if _SIMPLE.fullmatch(entry) else _parse_mailbox([*tokenize(entry)])
+
+
+def _line_entries(tokens: Tokens) -> Iterator[str]:
+    pieces = list(_apart(_without_schemes(tokens)))
+    number = 0
+    while number < len(pieces):
+        piece, separator = pieces[number]
+        after = pieces[number + 1][0] if separator and number + 1 < len(pieces) else ()
+        if separator == "," and (joined := _last_name_first(piece, after)):
+            yield joined
+            number += 1
+        else:
+            yield from _cells(piece)
+        number += 1
+
+
+def _without_schemes(tokens: Tokens) -> Tokens:
+    """Drop "mailto:", which browsers and mail programs copy along."""
+    texts = [token.text.lower() for token in tokens]
+    schemes = [n for n, pair in enumerate(pairwise(texts)) if pair == ("mailto", ":")]
+    dropped = {*schemes, *(number + 1 for number in schemes)}
+    return [token for number, token in enumerate(tokens) if number not in dropped]
+
+
+def _last_name_first(piece: Tokens, after: Tokens) -> str:
+    """Return "Doe, John <…>" as one entry; "" if the two are not such a pair.
+
+    Only names in upper case count: "jane, Bob <…>" are more likely two people.
+    """
+    texts = [token.text for token in after]
+    first = after[: texts.index("<")] if "<" in texts else ()
+    words = [token for token in piece if token.kind != "space"]
+    is_last = 0 < len(words) <= _NAME_WORDS and _starts(words[-1], _UPPER)
+    if not (is_last and all(word.kind == "atom" for word in words)):
+        return ""
+    if not (_is_name(first) and _starts(trimmed(first)[0], _UPPER) and _is_mailbox(after)):
+        return ""
+    name = f"{_phrase(piece)}, {_phrase(first)}"
+    return f"{quote_name(name)} {text_of(after[len(first) :])}"
+
+
+def _cells(piece: Tokens) -> Iterator[str]:
+    """Yield the entries between two separators: of a spreadsheet's row, each cell is one.
+
+    Cells with a name before the only address are its display name.
+    """
+    cells = [cell for cell in _divided(piece, lambda token: "\t" in token.text) if trimmed(cell)]
+    names, last = cells[:-1], cells[-1]
+    if names and all(map(_is_name, names)) and _is_mailbox(last, bare=True):
+        yield _written(" ".join(map(_phrase, names)), last)
+    else:
+        for cell in cells:
+            yield from _apart_by_spaces(cell)
+
+
+def _apart_by_spaces(cell: Tokens) -> Iterator[str]:
+    if _is_mailbox(cell):
+        yield text_of(cell)
+        return
+    parts = [part for part in _between_addresses(cell) if trimmed(part)]
+    *names, last = parts
+    words = [token for name in names for token in name]
+    if all(map(_is_mailbox, parts)):
+        yield from map(text_of, parts)
+    elif _is_name(words) and _is_mailbox(last, bare=True):
+        yield _written(" ".join(map(_phrase, names)), last)
+    else:
+        yield text_of(cell)
+
+
+def _between_addresses(cell: Tokens) -> list[Tokens]:
+    """Cut behind each ">"; where there is none, at spaces."""
+    if not any(token.text == ">" for token in cell):
+        return _divided(cell, lambda token: True)
+    parts: list[list[Token]] = [[]]
+    for token in cell:
+        parts[-1].append(token)
+        if token.text == ">":
+            parts.append([])
+    return list(parts)
+
+
+def _divided(tokens: Tokens, at: Callable[[Token], bool]) -> list[Tokens]:
+    parts: list[list[Token]] = [[]]
+    for token in tokens:
+        if token.kind == "space" and at(token):
+            parts.append([])
+        else:
+            parts[-1].append(token)
+    return list(parts)
+
+
+def _is_mailbox(tokens: Tokens, *, bare: bool = False) -> bool:
+    try:
+        address = _parse_mailbox(tokens)
+    except AddressError:
+        return False
+    return not (bare and address.name)
+
+
+def _is_name(tokens: Tokens) -> bool:
+    """Return whether the words read like a name: in quotes, or with capitals at both ends."""
+    words = [token for token in tokens if token.kind not in {"space", "comment"}]
+    if not words or any(word.kind not in {"atom", "quoted"} for word in words):
+        return False
+    return all(word.kind == "quoted" or _starts(word, _INITIAL) for word in (words[0], words[-1]))
+
+
+def _starts(word: Token, categories: frozenset[str]) -> bool:
+    return unicodedata.category(word.text[0]) in categories
+
+
+def _phrase(tokens: Tokens) -> str:
+    return "".join(token.value for token in trimmed(tokens))
+
+
+def _written(name: str, address: Tokens) -> str:
+    spec = text_of(address)
+    return f"{quote_name(name)} {spec if spec.startswith('<') else f'<{spec}>'}"

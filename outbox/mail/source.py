@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
 
-from outbox.mail.addresses import AddressError, parse_address_list
+from outbox.mail.addresses import AddressError, parse_address_header
 from outbox.mail.encodings import MAX_LINE
 from outbox.mail.headers import date_field, ids_field
 from outbox.mail.words import decode_words
@@ -157,7 +157,7 @@ def _refuse_doubles(names: Iterable[bytes]) -> None:
 def _refuse_many_authors(value: bytes) -> None:
     """Ask for a Sender where From has several addresses (RFC 5322 3.6.2)."""
     try:
-        authors = parse_address_list(value.decode("utf-8", "replace").replace("\r\n", ""))
+        authors = parse_address_header(value.decode("utf-8", "replace"))
     except AddressError:
         return  # From is the author's affair; whether it can be read is not ours to judge
     if len(authors) > 1:

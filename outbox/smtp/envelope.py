@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-import idna
+from outbox.mail.domains import to_a_labels
 
 PATH_MAX = 256  # octets with the brackets (RFC 5321 4.5.3.1.3)
 ENVID_MAX = 33  # characters: encoded to 100 at most, which is the limit (RFC 3461 4.4)
@@ -69,8 +69,8 @@ def folded(address: str) -> str:
 
 def _a_labels(domain: str) -> str:
     try:
-        return domain if domain.isascii() else idna.encode(domain, uts46=True).decode("ascii")
-    except (idna.IDNAError, UnicodeError):
+        return to_a_labels(domain)
+    except UnicodeError:
         raise UnsendableError(f"5.1.2 “{_shown(domain)}” is not a domain name") from None
 
 

@@ -35,6 +35,14 @@ BAD_MAIL: dict[str, dict[str, Any]] = {
     "nothing behind the @": {"bcc": ["to@"]},
     "a local part outside ASCII": {"to": ["nø@example.com"]},
     "a bad sender": {"from_email": "a@b@c"},
+    "a URI as a recipient": {"to": ["mailto:a@example.com"]},
+    "a colon in a name without quotes": {"from_email": "Jane: Roe <a@example.com>"},
+    "a group as a recipient": {"cc": ["Team: a@example.com;"]},
+    "a comma in a name without quotes": {"to": ["Roe, Jane <a@example.com>"]},
+    "two addresses apart by a space": {"to": ["a@example.com b@example.com"]},
+    "full-width punctuation": {"to": ["王＜a@example.com＞"]},
+    "a dot at the end of an address": {"to": ["a@example.com."]},
+    "a NUL in an address": {"to": ["a\0@example.com"]},
 }
 
 
