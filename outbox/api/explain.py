@@ -1,17 +1,23 @@
-"""Why is this mail where it is? One sentence, and until when. Everything that can hold a mail has
-its words here; a page or a command only shows them."""
+"""Why a message is where it is, in words, and until when. Failures come first.
+
+Everything that a message can wait for has its words here; a page or a command only shows them.
+"""
 
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from django.utils.timesince import timeuntil
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext, pgettext
+from django.utils.translation import ngettext
 
 from outbox.api.phrases import translate
+from outbox.api.reasons import reason_of
 from outbox.conf import get_conf
 from outbox.delivery.route import is_paused
 from outbox.models import (
+    FAILURES,
+    FINAL,
     Attempt,
     Circuit,
     Destination,
@@ -34,11 +40,17 @@ class Explanation:
 
 
 def explain(message: Message) -> Explanation:
-    """Say in one sentence what is happening to a message, which rule holds it and until when."""
+    """Return what is happening to a message, what it waits for and until when."""
     if message.is_draft:
         return Explanation(_("This is a draft; nothing was sent."))
     using = get_conf().database
     recipients = list(Recipient.objects.using(using).filter(message=message))
+    if any(row.state in FAILURES for row in recipients):
+        return _with_failures(message, recipients, using)
+    return _without_failures(message, recipients, using)
+
+
+def _without_failures(message: Message, recipients: Sequence[Recipient], using: str) -> Explanation:
     match message.status:
         case Status.SENT | Status.PARTIAL | Status.FAILED | Status.CANCELLED:
             return Explanation(_final(message, recipients))
@@ -55,37 +67,87 @@ def explain(message: Message) -> Explanation:
             return _waiting(message, recipients, using)
 
 
+def _with_failures(message: Message, recipients: Sequence[Recipient], using: str) -> Explanation:
+    """Lead with what failed; what is still open follows."""
+    lead = _counted(recipients)
+    if all(row.state in FINAL for row in recipients):
+        return Explanation(lead)
+    rest = _without_failures(message, recipients, using)
+    return Explanation(_joined(lead, rest.sentence), rest.until, rest.gives_up_at)
+
+
+def _counted(recipients: Sequence[Recipient]) -> str:
+    """Count the recipients that are over, and name why some failed."""
+    total = len(recipients)
+    sentences = []
+    if total > 1:
+        sent = sum(row.state == State.SENT for row in recipients)
+        delivered = _("%(sent)d of %(total)d delivered.")
+        sentences.append(delivered % {"sent": sent, "total": total})
+    for state in FAILURES:
+        rows = [row for row in recipients if row.state == state]
+        if rows:
+            sentences.append(_failed(state, rows, total))
+    if cancelled := sum(row.state == State.CANCELLED for row in recipients):
+        text = ngettext("%(count)d cancelled.", "%(count)d cancelled.", cancelled)
+        sentences.append(text % {"count": cancelled})
+    return _joined(*sentences)
+
+
+def _failed(state: State, rows: Sequence[Recipient], total: int) -> str:
+    reasons = {reason_of(row) for row in rows}
+    reason = _ended(reason_of(rows[0]))
+    if total == 1:
+        words = {
+            State.FAILED: _("Refused: %(reason)s"),
+            State.EXPIRED: _("Expired: %(reason)s"),
+            State.BOUNCED: _("Bounced: %(reason)s"),
+        }[state]
+        return words % {"reason": reason}
+    words = {
+        State.FAILED: _("%(count)d refused: %(reason)s"),
+        State.EXPIRED: _("%(count)d expired: %(reason)s"),
+        State.BOUNCED: _("%(count)d bounced: %(reason)s"),
+    }[state]
+    if len(reasons) > 1:
+        words = {
+            State.FAILED: _("%(count)d refused, one of them: %(reason)s"),
+            State.EXPIRED: _("%(count)d expired, one of them: %(reason)s"),
+            State.BOUNCED: _("%(count)d bounced, one of them: %(reason)s"),
+        }[state]
+    return words % {"count": len(rows), "reason": reason}
+
+
+def _ended(text: str) -> str:
+    """Return the text with a full stop, which few servers write."""
+    text = text or _("no reason was given")
+    return text if text[-1] in ".!?。！？…" else _("%(sentence)s.") % {"sentence": text}
+
+
+def _joined(*sentences: str) -> str:
+    joined = sentences[0]
+    for sentence in sentences[1:]:
+        joined = _("%(first)s %(second)s") % {"first": joined, "second": sentence}
+    return joined
+
+
+def _time_until(moment: dt.datetime, now: dt.datetime) -> str:
+    if moment - now < dt.timedelta(minutes=1):
+        return _("less than a minute")
+    return timeuntil(moment, now, depth=1)
+
+
 def _final(message: Message, recipients: Sequence[Recipient]) -> str:
-    sent = sum(row.state == State.SENT for row in recipients)
     total = len(recipients)
     if message.status == Status.SENT:
         return ngettext(
-            "Taken by the server for its recipient.",
-            "Taken by the server for all %(total)d recipients.",
+            "Accepted by the server for its recipient.",
+            "Accepted by the server for all %(total)d recipients.",
             total,
         ) % {"total": total}
     if message.status == Status.CANCELLED:
         return _("Cancelled before anything was sent.")
-    named = _named(recipients)
-    if message.status == Status.PARTIAL:
-        return _("Taken by the server for %(sent)d of %(total)d recipients; %(others)s.") % {
-            "sent": sent,
-            "total": total,
-            "others": named,
-        }
-    return _("Not sent: %(others)s.") % {"others": named}
-
-
-def _named(recipients: Sequence[Recipient]) -> str:
-    """Count the final states that are not "sent", by their names."""
-    counts: dict[str, int] = {}
-    for row in recipients:
-        if row.state != State.SENT:
-            label = str(State(row.state).label)
-            counts[label] = counts.get(label, 0) + 1
-    one = _("%(count)d %(state)s")
-    each = [one % {"count": count, "state": label} for label, count in counts.items()]
-    return pgettext("between entries", ", ").join(each)
+    return _counted(recipients)
 
 
 def _sending(message: Message, using: str) -> str:
@@ -96,7 +158,7 @@ def _sending(message: Message, using: str) -> str:
         .last()
     )
     worker = str(attempt.worker) if attempt and attempt.worker else "?"
-    return _("Worker %(worker)s is handing it to the server.") % {"worker": worker}
+    return _("Sending now (worker %(worker)s).") % {"worker": worker}
 
 
 def _uncertain(recipients: Sequence[Recipient]) -> Explanation:
@@ -108,15 +170,15 @@ def _uncertain(recipients: Sequence[Recipient]) -> Explanation:
     if moments:
         return Explanation(
             _(
-                "The whole mail was sent, but the server's answer was lost. It will be sent again "
-                "unless a person settles it first; a second copy is possible then."
+                "The whole message was sent, but the server's reply was lost. It will be sent "
+                "again unless you say first whether it arrived; a second copy is possible."
             ),
             until=min(moments),
         )
     return Explanation(
         _(
-            "The whole mail was sent, but the server's answer was lost. It waits for a person to "
-            "say whether it arrived."
+            "The whole message was sent, but the server's reply was lost. It waits for a person "
+            "to say whether it arrived."
         )
     )
 
@@ -128,28 +190,44 @@ def _waiting(message: Message, recipients: Sequence[Recipient], using: str) -> E
         return Explanation(_("Its state is being written."))
     first = min(open_ones, key=lambda row: row.next_attempt_at or now)
     if message.status == Status.SCHEDULED and (first.next_attempt_at or now) > now:
-        sentence = _("Scheduled: it leaves at its time, not before.")
+        sentence = _("Scheduled. It will not be sent before its time.")
         if message.waits_for_undo:
-            sentence = _("It is about to leave; until then it can be taken back.")
+            sentence = _("Sending in a few seconds. You can still undo.")
         return Explanation(sentence, until=first.next_attempt_at)
     blocked = _blocked(first, now, using)
     if blocked is not None:
         return Explanation(blocked.sentence, blocked.until, first.expires_at)
     if first.next_attempt_at is not None and first.next_attempt_at > now:
-        sentence = ngettext(
-            "%(count)d attempt was put off: %(reason)s",
-            "%(count)d attempts were put off; the last answer: %(reason)s",
-            first.attempts,
-        ) % {"count": first.attempts, "reason": translate(first.reason)}
-        if first.attempts == 0:
-            sentence = _("The way to the server is blocked: %(reason)s") % {
-                "reason": translate(first.reason)
-            }
+        sentence = _deferred(first)
+        if any(row.state in FAILURES for row in recipients):
+            count, time = len(open_ones), _time_until(first.next_attempt_at, now)
+            sentence = ngettext(
+                "%(count)d waiting, next attempt in %(time)s.",
+                "%(count)d waiting, next attempt in %(time)s.",
+                count,
+            ) % {"count": count, "time": time}
         return Explanation(sentence, first.next_attempt_at, first.expires_at)
-    sentence = _("In the queue; a worker takes it next.")
+    sentence = _("In the queue; a worker sends it next.")
     if not Worker.objects.using(using).filter(ended_at=None, lease_until__gt=now).exists():
-        sentence = _("No worker is running; it leaves as soon as one does.")
+        sentence = _("No worker is running; it is sent as soon as one does.")
     return Explanation(sentence, gives_up_at=first.expires_at)
+
+
+def _deferred(recipient: Recipient) -> str:
+    reason = translate(recipient.reason)
+    if recipient.attempts == recipient.attempts_at_retry:  # the connection came to nothing
+        return _("Cannot reach the server: %(reason)s") % {"reason": reason}
+    if not recipient.reply_code or not reason.startswith(str(recipient.reply_code)):
+        return ngettext(
+            "The last attempt failed: %(reason)s",
+            "%(count)d attempts so far. The last one failed: %(reason)s",
+            recipient.attempts,
+        ) % {"count": recipient.attempts, "reason": reason}
+    return ngettext(
+        "The server asked us to retry later: %(reason)s",
+        "%(count)d attempts so far. The server asked us to retry later: %(reason)s",
+        recipient.attempts,
+    ) % {"count": recipient.attempts, "reason": reason}
 
 
 def _blocked(recipient: Recipient, now: dt.datetime, using: str) -> Explanation | None:

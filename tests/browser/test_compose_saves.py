@@ -105,7 +105,7 @@ def test_undo_takes_a_mail_back_and_says_so(page: "Page", settings: Settings) ->
     page.get_by_label("Subject").fill("Too soon")
     page.get_by_label("Text").fill("Dear Jane")
     page.get_by_role("button", name="Send", exact=True).click()
-    page.get_by_text("It is about to leave; until then it can be taken back.").wait_for()
+    page.get_by_text("Sending in a few seconds. You can still undo.").wait_for()
     page.locator(".now-when").get_by_text(re.compile(r"in \d+")).first.wait_for()
     page.get_by_role("button", name="Undo").click()
     page.get_by_text("Stopped. Nothing was sent; here is your mail as a draft.").wait_for()

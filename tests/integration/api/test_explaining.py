@@ -44,7 +44,7 @@ def said(message: Message) -> str:
 
 
 def test_it_waits_for_a_worker_that_lives(queue: Queue, worker: Worker) -> None:
-    assert "a worker takes it next" in said(queue())
+    assert "a worker sends it next" in said(queue())
 
 
 def test_it_says_so_when_no_worker_runs(queue: Queue) -> None:
@@ -133,24 +133,71 @@ def test_held_mail_says_why(queue: Queue) -> None:
 @pytest.mark.parametrize(
     ("state", "word"),
     [
-        (State.SENT, "Taken by the server"),
-        (State.FAILED, "1 failed"),
-        (State.EXPIRED, "1 expired"),
-        (State.BOUNCED, "1 bounced"),
+        (State.SENT, "Accepted by the server"),
+        (State.FAILED, "Refused: 550 5.1.1 no such user."),
+        (State.EXPIRED, "Expired: 550 5.1.1 no such user."),
+        (State.BOUNCED, "Bounced: 550 5.1.1 no such user."),
         (State.CANCELLED, "Cancelled before anything was sent"),
     ],
 )
 def test_a_final_state_is_named(queue: Queue, state: State, word: str) -> None:
-    assert word in said(in_state(queue(), state))
+    reply = {"reply_code": 550, "reply_text": "5.1.1 no such user"}
+    assert word in said(in_state(queue(), state, **reply))
 
 
 def test_a_mail_partly_sent_counts_both(queue: Queue) -> None:
     message = queue("a@example.net", "b@example.net", "c@example.net", state=State.SENT)
-    Recipient.objects.filter(address="c@example.net").update(state=State.FAILED)
+    Recipient.objects.filter(address="c@example.net").update(
+        state=State.FAILED, reason="the server does not offer SMTPUTF8"
+    )
     roll_up([message.pk], timezone.now(), "default")
     message.refresh_from_db()
-    assert "2 of 3" in said(message)
-    assert "1 failed" in said(message)
+    assert said(message) == "2 of 3 delivered. 1 refused: the server does not offer SMTPUTF8."
+
+
+def test_a_refusal_leads_while_another_recipient_is_deferred(queue: Queue, worker: Worker) -> None:
+    addresses = [f"{name}@example.net" for name in "abcd"]
+    message = queue(*addresses, state=State.SENT)
+    recipients = Recipient.objects.filter(message=message)
+    recipients.filter(address="c@example.net").update(
+        state=State.FAILED, reply_code=550, reply_text="5.1.1 no such user\nask them"
+    )
+    moment = timezone.now() + dt.timedelta(minutes=1, seconds=30)
+    recipients.filter(address="d@example.net").update(
+        state=State.DEFERRED, attempts=1, reason="451 4.7.1 greylisted", next_attempt_at=moment
+    )
+    roll_up([message.pk], timezone.now(), "default")
+    message.refresh_from_db()
+    told = api.explain(message)
+    assert told.sentence == (
+        "2 of 4 delivered. 1 refused: 550 5.1.1 no such user. "
+        "1 waiting, next attempt in 1\xa0minute."
+    )
+    assert told.until == moment
+
+
+def test_a_refusal_leads_while_the_others_wait_for_the_server(queue: Queue, worker: Worker) -> None:
+    message = queue("a@example.net", "b@example.net")
+    Recipient.objects.filter(address="a@example.net").update(state=State.FAILED, reply_code=550)
+    Destination.objects.update(
+        circuit=Circuit.OPEN,
+        circuit_reason="the server refused the login",
+        circuit_until=timezone.now() + dt.timedelta(minutes=5),
+    )
+    roll_up([message.pk], timezone.now(), "default")
+    message.refresh_from_db()
+    sentence = said(message)
+    assert sentence.startswith("0 of 2 delivered. 1 refused: 550. ")
+    assert "the server refused the login" in sentence
+
+
+def test_different_refusals_are_counted_together(queue: Queue) -> None:
+    message = queue("a@example.net", "b@example.net", state=State.FAILED)
+    for address, code in (("a@example.net", 550), ("b@example.net", 554)):
+        Recipient.objects.filter(address=address).update(reply_code=code, reply_text="no")
+    roll_up([message.pk], timezone.now(), "default")
+    message.refresh_from_db()
+    assert said(message) == "0 of 2 delivered. 2 refused, one of them: 550 no."
 
 
 def test_a_mail_that_was_retried_is_given_up_later(queue: Queue, worker: Worker) -> None:

@@ -31,7 +31,7 @@ def test_a_mail_waits_for_the_time_its_writer_chose(as_anna: Client, account: Ac
     waits = mail.recipients.get().next_attempt_at - timezone.now()  # type: ignore[operator]  # it has one
     assert dt.timedelta(seconds=5) < waits <= dt.timedelta(seconds=10)
     page = as_anna.get(reverse("outbox:message", args=[mail.pk])).content.decode()
-    assert "can be taken back" in page
+    assert "You can still undo" in page
     assert reverse("outbox:undo", args=[mail.pk]) in page
 
 
