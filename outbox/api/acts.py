@@ -11,6 +11,7 @@ from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
+from django.db.models import F
 from django.db.models.functions import Now
 
 from outbox import bell
@@ -108,7 +109,11 @@ def retry(
     actor: AbstractBaseUser | None = None,
     why: str = "",
 ) -> int:
-    """Try again now: what ended without being taken is queued anew, what waits becomes due."""
+    """Retry now: failed recipients are queued again, deferred ones become due at once.
+
+    A cancelled recipient is only sent to when `recipients` names it. Attempts made so far stay
+    counted; the limit of attempts begins anew.
+    """
     using = get_conf().database
     with transaction.atomic(using=using):
         now = database_now(using)
@@ -117,15 +122,21 @@ def retry(
         row = _row(message)
         if row.expires_at is not None and row.queued_at is not None:
             lifetime = now + (row.expires_at - (row.send_at or row.queued_at))
+        ended = RETRYABLE if recipients is None else (*RETRYABLE, State.CANCELLED)
         again = _change(
-            chosen.filter(state__in=RETRYABLE),
+            chosen.filter(state__in=ended),
             State.QUEUED,
             next_attempt_at=Now(),
             expires_at=lifetime,
-            attempts=0,
+            attempts_at_retry=F("attempts"),
             settled_at=None,
         )
-        sooner = _change(chosen.filter(state=State.DEFERRED), State.DEFERRED, next_attempt_at=Now())
+        sooner = _change(
+            chosen.filter(state=State.DEFERRED),
+            State.DEFERRED,
+            next_attempt_at=Now(),
+            attempts_at_retry=F("attempts"),
+        )
         _tell(again, EventKind.RETRIED, State.QUEUED, actor, why)
         _tell(sooner, EventKind.RETRIED, State.DEFERRED, actor, why)
         roll_up([message.pk], now, using)

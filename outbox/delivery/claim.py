@@ -217,7 +217,13 @@ def _job(attempt_id: int, mail: _Mail, batch: Sequence[Row], destination_id: int
         resend_after=mail.resend_after,
         wants_report=bool(mail.wants_report),
         recipients=[
-            JobRecipient(id=row[0], address=row[2], attempts=row[3], expires_at=row[4])
+            JobRecipient(
+                id=row[0],
+                address=row[2],
+                attempts=row[3],
+                expires_at=row[4],
+                attempts_at_retry=row[6],
+            )
             for row in batch
         ],
     )

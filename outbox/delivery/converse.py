@@ -140,6 +140,7 @@ def _cases(job: Job, *, first: bool) -> list[Case]:
     return [
         Case(
             attempts=recipient.attempts,
+            attempts_at_retry=recipient.attempts_at_retry,
             expires_at=recipient.expires_at,
             is_first_on_connection=first,
         )

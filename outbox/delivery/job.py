@@ -12,6 +12,7 @@ class JobRecipient:
     address: str
     attempts: int
     expires_at: dt.datetime | None
+    attempts_at_retry: int = 0  # attempts before the last retry by a person
 
 
 @dataclass(slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from django.db import connections, transaction
+from django.db.models import F
 
 from outbox.delivery import route, statement
 from outbox.delivery.rows import ATTEMPT, RECIPIENT, attempt_row, recipient_rows, results_json
@@ -145,8 +146,9 @@ def _put_back(attempt_ids: Sequence[int], using: str) -> None:
     if not attempt_ids:
         return
     held = Recipient.objects.using(using).filter(attempt_id__in=attempt_ids, state=State.SENDING)
-    held.filter(attempts=0).update(state=State.QUEUED, attempt=None)
-    held.filter(attempts__gt=0).update(state=State.DEFERRED, attempt=None)
+    untried = {"attempts": F("attempts_at_retry")}  # since the last retry by a person
+    held.filter(**untried).update(state=State.QUEUED, attempt=None)
+    held.exclude(**untried).update(state=State.DEFERRED, attempt=None)
 
 
 def _change_recipients(

@@ -12,9 +12,9 @@ from django.db import connections
 
 from outbox.delivery.rows import ATTEMPT, RECIPIENT, SETTLED, attempt_row, recipient_rows
 from outbox.delivery.unit import Mark, Passed, Result, Unit
-from outbox.models import FOLDER_OF, State
+from outbox.models import State
 from outbox.models.bulk import Column, are_few, as_json, fetch
-from outbox.models.states import status_of
+from outbox.models.rollup import failure_flags, single_values
 from outbox.models.webhook import wanted_states
 
 _NOW = "statement_timestamp()"
@@ -25,6 +25,8 @@ _OWN = (
     Column("is_settled", "boolean"),
     Column("status", "text"),
     Column("folder", "text"),
+    Column("has_failure", "boolean"),
+    Column("failed_count", "integer"),
 )
 _OF_ATTEMPT = [Column(f"a_{one.name}", one.type) for one in ATTEMPT]
 _OF_RECIPIENT = [Column(f"r_{one.name}", one.type) for one in RECIPIENT]
@@ -63,9 +65,11 @@ WITH v AS MATERIALIZED (
 ), changed AS (
     UPDATE outbox_recipient AS t SET {recipient} FROM ended AS v
     WHERE t.id = v.recipient AND t.attempt_id = v.attempt AND t.state = %b
-    RETURNING v.message, v.status, v.folder
+    RETURNING v.message, v.status, v.folder, v.has_failure, v.failed_count
 ), rolled AS (
-    UPDATE outbox_message AS t SET status = v.status, folder = v.folder FROM changed AS v
+    UPDATE outbox_message AS t SET status = v.status, folder = v.folder,
+        has_failure = v.has_failure, failed_count = v.failed_count, {flags}
+    FROM changed AS v
     WHERE t.id = v.message AND t.status <> v.status
 )
 SELECT id FROM marked UNION ALL SELECT attempt FROM ended
@@ -74,6 +78,7 @@ SELECT id FROM marked UNION ALL SELECT attempt FROM ended
     attempt=_assignments("a_", ATTEMPT),
     recipient=_assignments("r_", RECIPIENT),
     needed_later=", ".join(_NEEDED_LATER),
+    flags=failure_flags("v"),
     now=_NOW,
     few_results=are_few("v.attempt"),
     few_marks=are_few("m.id"),
@@ -112,7 +117,6 @@ def write(units: Sequence[Unit], using: str) -> list[Result]:
 
 def _values(result: Result) -> list[Any]:
     verdict = result.verdicts[0]
-    status = status_of(verdict.state)
     attempt_id, *attempt = attempt_row(result, None)
     ((recipient_id, *recipient),) = recipient_rows(result, None)
     return [
@@ -120,8 +124,7 @@ def _values(result: Result) -> list[Any]:
         recipient_id,
         result.job.message_id,
         verdict.state in SETTLED,
-        status.value,
-        FOLDER_OF[status].value,
+        *single_values(verdict.state),
         *attempt,
         *recipient,
     ]

@@ -19,8 +19,16 @@ from django.db import connections
 from outbox.models import DUE, Recipient
 from outbox.models.bulk import fetch
 
-Row = tuple[int, int, str, int, dt.datetime | None, int]
-FIELDS = ("id", "message_id", "address", "attempts", "expires_at", "sender_key")
+Row = tuple[int, int, str, int, dt.datetime | None, int, int]
+FIELDS = (
+    "id",
+    "message_id",
+    "address",
+    "attempts",
+    "expires_at",
+    "sender_key",
+    "attempts_at_retry",
+)
 
 _SENDERS_MAX = 50  # senders that one claim serves; the others have their turn at the next
 _URGENT_SHARE = 0.75  # of a claim, while less urgent mail waits too
@@ -122,7 +130,7 @@ def _lock(
 ) -> list[Row]:
     if connections[due.using].vendor == "postgresql":
         params = [list(senders), due.destination_id, priority, due.now, list(but), share]
-        return [row[:6] for row in fetch(due.using, _LOCK, params)]
+        return [row[: len(FIELDS)] for row in fetch(due.using, _LOCK, params)]
     rows: list[Row] = []
     for sender_key in senders:  # SQLite has no LATERAL; and one writer, so nothing to lock
         found = Recipient.objects.using(due.using).filter(

@@ -25,7 +25,8 @@ Storage. A source that cannot be read at present says nothing of the route and g
 server: its recipients wait as after a transient refusal, counted.
 
 Giving up. A deferral past the queue lifetime or the greatest number of attempts is expired, and
-keeps the last real reply.
+keeps the last real reply. A retry by a person begins a new series: the limit and the back-off count
+the attempts since then, while the number that is displayed counts all of them.
 """
 
 import datetime as dt
@@ -79,6 +80,7 @@ class Case:
     attempts: int
     expires_at: dt.datetime | None
     is_first_on_connection: bool = True
+    attempts_at_retry: int = 0  # attempts before the last retry by a person
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,7 +237,8 @@ def _later(
 ) -> Verdict:
     attempts = case.attempts + 1
     reply = outcome.reply or fault_reply
-    given_up = attempts >= policy.attempts_max or (
+    since_retry = attempts - case.attempts_at_retry
+    given_up = since_retry >= policy.attempts_max or (
         case.expires_at is not None and policy.now >= case.expires_at
     )
     if given_up:
@@ -247,7 +250,7 @@ def _later(
         )
     moment = next_try(
         policy.backoff,
-        attempts=attempts,
+        attempts=since_retry,
         now=policy.now,
         chance=policy.chance,
         reply_text=reply.text if reply else "",

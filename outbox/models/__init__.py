@@ -2,17 +2,20 @@
 
 from outbox.models.account import Account, OnUncertain, Route, Security
 from outbox.models.attempt import Attempt, Outcome, Session
+from outbox.models.bulk_operation import BulkAction, BulkOperation
 from outbox.models.contact import Contact
 from outbox.models.destination import SMARTHOST_KEY, Circuit, Destination, Slot
 from outbox.models.event import Event, EventKind
+from outbox.models.failure_digest import FailureDigest
 from outbox.models.message import COPIES, Answer, Attachment, Draft, Message, Origin, Source
-from outbox.models.preferences import Preferences, Theme
+from outbox.models.preferences import FailureDigestChoice, Preferences, Theme
 from outbox.models.recipient import Recipient, Role
 from outbox.models.search import SearchEntry, SearchMark
 from outbox.models.states import (
     CANCELLABLE,
     CHANGES,
     DUE,
+    FAILURES,
     FINAL,
     FOLDER_OF,
     OPEN,
@@ -30,6 +33,7 @@ __all__ = [
     "CHANGES",
     "COPIES",
     "DUE",
+    "FAILURES",
     "FINAL",
     "FOLDER_OF",
     "OPEN",
@@ -39,12 +43,16 @@ __all__ = [
     "Answer",
     "Attachment",
     "Attempt",
+    "BulkAction",
+    "BulkOperation",
     "Circuit",
     "Contact",
     "Destination",
     "Draft",
     "Event",
     "EventKind",
+    "FailureDigest",
+    "FailureDigestChoice",
     "Folder",
     "Message",
     "OnUncertain",

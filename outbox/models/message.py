@@ -77,6 +77,12 @@ class MessageQuerySet(models.QuerySet["Message"]):
         """Limit to queued messages that have no owner: apps sent them."""
         return self.filter(owner=None).exclude(folder=Folder.DRAFTS)
 
+    def in_folder(self, folder: str) -> MessageQuerySet:
+        """Limit to a folder; Failed has every message with a failed recipient, open or not."""
+        if folder == Folder.FAILED:
+            return self.filter(has_failure=True)
+        return self.filter(folder=folder)
+
     def related_to(self, thing: models.Model) -> MessageQuerySet:
         """Limit to the mail that was queued about this object."""
         kind = ContentType.objects.db_manager(self.db).get_for_model(thing)
@@ -95,6 +101,12 @@ class Message(models.Model):
     origin = models.CharField(max_length=8, choices=Origin, default=Origin.COMPOSE)
     status = models.CharField(max_length=10, choices=Status, default=Status.DRAFT)
     folder = models.CharField(max_length=10, choices=Folder, default=Folder.DRAFTS)
+
+    # Written with the status. Few messages have a failure, and only theirs are in the indexes.
+    has_failure = models.BooleanField(default=False, db_default=False)  # of any recipient
+    failed_count = models.PositiveIntegerField(default=0, db_default=0)  # recipients
+    failure_unseen = models.BooleanField(default=False, db_default=False)  # by the owner
+    failure_unreported = models.BooleanField(default=False, db_default=False)  # by email
 
     subject = models.TextField(blank=True)
     from_header = models.TextField(blank=True)
@@ -150,6 +162,30 @@ class Message(models.Model):
             ),
             # The admin's list by state, over all owners.
             models.Index(fields=["folder", "-id"], name="outbox_message_folder"),
+            # The list of failures of one user, newest first; open messages are among them.
+            models.Index(
+                fields=["owner", "-listed_at", "-id"],
+                name="outbox_message_failed",
+                condition=models.Q(has_failure=True),
+            ),
+            # The admin's list of failures, over all owners.
+            models.Index(
+                fields=["-id"],
+                name="outbox_message_failed_all",
+                condition=models.Q(has_failure=True),
+            ),
+            # The badge: failures that their owner has not seen.
+            models.Index(
+                fields=["owner", "-id"],
+                name="outbox_message_unseen",
+                condition=models.Q(failure_unseen=True),
+            ),
+            # Sweep: failures that no digest has collected.
+            models.Index(
+                fields=["id"],
+                name="outbox_message_unreported",
+                condition=models.Q(failure_unreported=True),
+            ),
             # A bounce or reply is matched by the id it quotes.
             models.Index(fields=["message_id"], name="outbox_message_msgid"),
             # What was made from a mail, on its page; most mail is made from none.

@@ -20,6 +20,14 @@ class Theme(models.TextChoices):
     DARK = "dark", pgettext_lazy("theme", "Dark")
 
 
+class FailureDigestChoice(models.TextChoices):
+    """How soon failures are reported by email."""
+
+    AT_ONCE = "at_once", pgettext_lazy("failure digest", "At once")
+    DAILY = "daily", pgettext_lazy("failure digest", "Once a day")
+    NEVER = "never", pgettext_lazy("failure digest", "Never")
+
+
 class Preferences(models.Model):
     """Of one user. What is empty is left to the browser, the account or the site."""
 
@@ -42,6 +50,12 @@ class Preferences(models.Model):
         on_delete=models.SET_NULL,
         related_name="+",
         db_index=False,  # read by user; only deleting an account scans this small table
+    )
+    failure_digest = models.CharField(
+        _("email about failed messages"),
+        max_length=7,
+        choices=FailureDigestChoice,
+        default=FailureDigestChoice.AT_ONCE,
     )
 
     class Meta:

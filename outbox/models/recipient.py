@@ -7,6 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 from outbox.models.attempt import Attempt
 from outbox.models.destination import Destination
+from outbox.models.folded import FoldedIndex
 from outbox.models.message import Message
 from outbox.models.states import DUE, State
 
@@ -49,6 +50,8 @@ class Recipient(models.Model):
     next_attempt_at = models.DateTimeField(null=True)  # uncertain: when the policy acts
     expires_at = models.DateTimeField(null=True)
     attempts = models.PositiveIntegerField(default=0)
+    # Attempts before the last retry by a person: those since then count towards the limit.
+    attempts_at_retry = models.PositiveIntegerField(default=0, db_default=0)
     first_attempt_at = models.DateTimeField(null=True)
     last_attempt_at = models.DateTimeField(null=True)
     settled_at = models.DateTimeField(null=True)  # when the state became final
@@ -106,8 +109,8 @@ class Recipient(models.Model):
                 name="outbox_recipient_ended",
                 condition=models.Q(state__in=[State.EXPIRED.value, State.BOUNCED.value]),
             ),
-            # Search by recipient, prefix first.
-            models.Index(fields=["address"], name="outbox_recipient_address"),
+            # Search by recipient, whole address or its beginning, in any case.
+            FoldedIndex("address", name="outbox_recipient_folded"),
         ]
 
     def __str__(self) -> str:

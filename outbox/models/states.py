@@ -55,7 +55,7 @@ FOLDER_OF = {
     Status.HELD: Folder.OUTBOX,
     Status.UNCERTAIN: Folder.OUTBOX,
     Status.SENT: Folder.SENT,
-    Status.PARTIAL: Folder.FAILED,
+    Status.PARTIAL: Folder.FAILED,  # but see folder_of
     Status.FAILED: Folder.FAILED,
     Status.CANCELLED: Folder.CANCELLED,
 }
@@ -66,7 +66,8 @@ DUE = (State.QUEUED, State.DEFERRED)  # what a claim may take
 OPEN = (State.QUEUED, State.DEFERRED, State.SENDING, State.UNCERTAIN, State.HELD)
 FINAL = (State.SENT, State.FAILED, State.CANCELLED, State.EXPIRED, State.BOUNCED)
 CANCELLABLE = (State.QUEUED, State.DEFERRED, State.HELD)
-RETRYABLE = (State.FAILED, State.EXPIRED, State.CANCELLED, State.BOUNCED)
+FAILURES = (State.FAILED, State.EXPIRED, State.BOUNCED)  # ended without delivery, unasked
+RETRYABLE = FAILURES  # what a retry queues again; a cancelled recipient has to be named for it
 
 # from → to; whoever changes a state names both, and the database checks the first.
 CHANGES: dict[State, tuple[State, ...]] = {
@@ -90,6 +91,13 @@ CHANGES: dict[State, tuple[State, ...]] = {
     State.CANCELLED: (State.QUEUED,),
     State.BOUNCED: (State.QUEUED,),
 }
+
+
+def folder_of(status: Status, *, has_failure: bool) -> Folder:
+    """Return the folder of a message; where the others were only cancelled, nothing failed."""
+    if status == Status.PARTIAL and not has_failure:
+        return Folder.SENT
+    return FOLDER_OF[status]
 
 
 def status_of(state: State) -> Status:

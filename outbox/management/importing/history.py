@@ -57,7 +57,7 @@ def keep(past: Past, account: Account | None) -> int:
     )
     _end(message_id, past, using)
     keep_tries(message_id, past.tries, last_is_final=True)
-    roll_up([message_id], past.ended_at, using)
+    roll_up([message_id], past.ended_at, using, announces=False)
     return message_id
 
 

@@ -143,7 +143,7 @@ def _chosen(request: PersonRequest) -> tuple[list[int], bool]:
     if request.GET.get("apps") and can_view_others(request.user):
         found = find_of_apps([folder] if folder else FOLDERS, Q(), newest, AT_ONCE + 1)
     elif folder in Folder.values:
-        listed = Message.objects.visible_to(request.user).filter(folder=folder).order_by(*newest)
+        listed = Message.objects.visible_to(request.user).in_folder(folder).order_by(*newest)
         found = list(listed.only("pk")[: AT_ONCE + 1])
     else:
         query, wrong = read_query(request.GET.get("q", ""))

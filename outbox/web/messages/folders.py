@@ -17,7 +17,7 @@ def read_page(
     person: User, folder: Folder, query: Mapping[str, str], size: int | None = None
 ) -> Page:
     """Read the page of the folder that `before` or `after` leads to."""
-    listed = Message.objects.visible_to(person).filter(folder=folder).only(*LISTED)
+    listed = Message.objects.visible_to(person).in_folder(folder).only(*LISTED)
     stretch = read_stretch(query, find_among(listed), size)
     return Page(
         rows=read_rows(stretch.messages),

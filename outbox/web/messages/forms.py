@@ -5,7 +5,7 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy
 
-from outbox.models import Message, Recipient
+from outbox.models import Message, Recipient, State
 
 
 class ActForm(forms.Form):
@@ -28,7 +28,9 @@ class ActForm(forms.Form):
         super().__init__(*args, **kwargs)
         # What changed since the page was shown may still be named: `api` says how it went.
         self.fields["recipients"].queryset = message.recipients.all()  # type: ignore[attr-defined]  # ModelMultipleChoiceField's
-        self.initial.setdefault("recipients", [recipient.pk for recipient in offered])
+        # Nothing is sent to a cancelled recipient unless a person ticks it.
+        ticked = [one.pk for one in offered if one.state != State.CANCELLED]
+        self.initial.setdefault("recipients", ticked)
         self.offered = offered
 
     @property

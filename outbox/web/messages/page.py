@@ -192,12 +192,12 @@ class MessagePage:
 
     @property
     def retryable(self) -> list[Recipient]:
-        """Whom a person may have tried again, or tried sooner."""
-        return self._among((*RETRYABLE, State.DEFERRED))
+        """Recipients that a person may retry; cancelled ones have to be chosen by name."""
+        return self._among((*RETRYABLE, State.CANCELLED, State.DEFERRED))
 
     @property
     def undelivered(self) -> list[Recipient]:
-        """Who will not get it any more by itself."""
+        """Recipients to whom it was not delivered, and will not be by itself."""
         return self._among(RETRYABLE)
 
     @property

@@ -17,7 +17,7 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from outbox.models import Folder, Message, Recipient, State
+from outbox.models import FAILURES, Folder, Message, Recipient
 from outbox.web.messages.bulk import AT_ONCE
 from outbox.web.messages.listing import Page
 from outbox.web.messages.paging import ORDER, Stretch
@@ -27,7 +27,6 @@ from outbox.web.person import PersonRequest, signed_in
 LATEST = 1_000  # failed mails looked at
 RECIPIENTS = 3_000  # of theirs
 GROUPS_SHOWN = 100
-FAILURES = (State.FAILED, State.EXPIRED, State.BOUNCED)
 _READ = 1_000  # characters of a reply
 # What one reply says of its own mail and not of the fault.
 _PARTICULAR = re.compile(
@@ -59,7 +58,7 @@ def alike(text: str) -> str:
 def read_groups(person: User) -> tuple[list[Group], bool]:
     """Group what failed, the most frequent first; tell whether there is more than was looked at."""
     newest = [f"-{name}" for name in ORDER]
-    failed = Message.objects.visible_to(person).filter(folder=Folder.FAILED).order_by(*newest)
+    failed = Message.objects.visible_to(person).in_folder(Folder.FAILED).order_by(*newest)
     latest = {mail.pk: mail.listed_at for mail in failed.only("pk", "listed_at")[: LATEST + 1]}
     rows = (
         Recipient.objects.filter(message__in=list(latest)[:LATEST], state__in=FAILURES)

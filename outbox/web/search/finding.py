@@ -18,7 +18,7 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from outbox.mail.terms import fold, terms_asked
-from outbox.models import Message, Recipient, SearchEntry, State, Status
+from outbox.models import Folder, Message, Recipient, SearchEntry, State, Status
 from outbox.models.message import MessageQuerySet
 from outbox.models.search import FACT, PEOPLE, SENDER, SUBJECT, body_term, has_phrase, head_term
 from outbox.models.states import RARE
@@ -116,7 +116,8 @@ class Search:
         if self.query.message_id:
             asked &= Q(message_id=self.query.message_id)
         if self.query.folder:
-            asked &= Q(folder=self.query.folder)
+            is_failed = self.query.folder == Folder.FAILED  # those with an open recipient, too
+            asked &= Q(has_failure=True) if is_failed else Q(folder=self.query.folder)
         if state := self.query.state:
             if state not in RARE:  # which have an index of their own
                 asked &= Q(folder__in=folder_of_state(state))

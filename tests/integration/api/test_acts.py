@@ -23,7 +23,7 @@ _ACTS: dict[str, tuple[Act, dict[State, State], EventKind]] = {
     ),
     "retry": (
         lambda message, who: api.retry(message, actor=who, why="by mistake"),
-        dict.fromkeys((State.FAILED, State.EXPIRED, State.CANCELLED, State.BOUNCED), State.QUEUED)
+        dict.fromkeys((State.FAILED, State.EXPIRED, State.BOUNCED), State.QUEUED)
         | {State.DEFERRED: State.DEFERRED},
         EventKind.RETRIED,
     ),
@@ -114,6 +114,15 @@ def test_an_act_on_chosen_recipients_leaves_the_others(queue: Queue, name: str) 
     assert Recipient.objects.get(address="eve@example.net").state != before
 
 
+def test_a_retry_sends_to_a_cancelled_recipient_only_by_name(queue: Queue) -> None:
+    message = queue("bob@example.net", "eve@example.net", state=State.CANCELLED)
+    assert api.retry(message) == 0
+    bob = Recipient.objects.get(address="bob@example.net")
+    assert api.retry(message, recipients=[bob]) == 1
+    states = dict(Recipient.objects.values_list("address", "state"))
+    assert states == {"bob@example.net": State.QUEUED, "eve@example.net": State.CANCELLED}
+
+
 def test_nobody_s_recipient_is_moved_by_way_of_another_message(queue: Queue) -> None:
     mine, other = queue(state=State.FAILED), queue(state=State.FAILED)
     assert api.retry(mine, recipients=list(other.recipients.all())) == 0
@@ -126,7 +135,7 @@ def test_a_retry_is_due_now_and_has_a_whole_life_again(queue: Queue) -> None:
     Recipient.objects.update(attempts=60, expires_at=past, settled_at=past, next_attempt_at=None)
     api.retry(message)
     row = Recipient.objects.get()
-    assert (row.attempts, row.settled_at) == (0, None)
+    assert (row.attempts, row.attempts_at_retry, row.settled_at) == (60, 60, None)
     assert row.next_attempt_at is not None
     assert row.next_attempt_at <= timezone.now()
     assert row.expires_at is not None
@@ -138,7 +147,7 @@ def test_a_retry_of_what_waits_makes_it_due_and_keeps_its_count(queue: Queue) ->
     Recipient.objects.update(attempts=3, next_attempt_at=timezone.now() + dt.timedelta(hours=3))
     api.retry(message)
     row = Recipient.objects.get()
-    assert row.attempts == 3
+    assert (row.attempts, row.attempts_at_retry) == (3, 3)
     assert row.next_attempt_at is not None
     assert row.next_attempt_at <= timezone.now()
 

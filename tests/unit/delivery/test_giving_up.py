@@ -35,6 +35,16 @@ def test_it_ends_by_age_and_by_attempts(
     assert verdict.reply == LATER.reply  # the last real reply is kept
 
 
+def test_a_retry_by_a_person_begins_the_count_anew() -> None:
+    case = Case(attempts=70, attempts_at_retry=60, expires_at=None)
+    [verdict] = judge(LATER, case=case)
+    assert (verdict.state, verdict.next_attempt_at) == (State.DEFERRED, after(14_400))
+    [verdict] = judge(LATER, case=replace(case, attempts_at_retry=70))
+    assert verdict.next_attempt_at == after(60)  # the first wait of the back-off
+    [verdict] = judge(LATER, case=replace(case, attempts=119))
+    assert verdict.reason.startswith("Given up after 120 attempts")
+
+
 def test_a_storage_that_stays_away_ends_it_as_well() -> None:
     waiting = judge_unread("no such volume", Case(attempts=3, expires_at=None), POLICY)
     ended = judge_unread("no such volume", Case(attempts=59, expires_at=None), POLICY)

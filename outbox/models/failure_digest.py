@@ -1,0 +1,27 @@
+"""FailureDigest: the failed messages that one addressee is to be told of by email, collected."""
+
+from django.db import models
+
+from outbox.models.message import Message
+
+
+class FailureDigest(models.Model):
+    """One row per addressee: a user, or whoever is told of messages that have no owner."""
+
+    addressee_key = models.BigIntegerField(primary_key=True)  # the owner's id, 0 for no owner
+    due_at = models.DateTimeField(null=True)  # None: nothing is collected
+    sent_at = models.DateTimeField(null=True)  # when the last digest was queued
+    messages = models.ManyToManyField(Message, related_name="+")
+
+    class Meta:
+        indexes = [
+            # Sweep: digests that are due.
+            models.Index(
+                fields=["due_at"],
+                name="outbox_digest_due",
+                condition=models.Q(due_at__isnull=False),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"failure digest of {self.addressee_key or 'the site'}"
