@@ -5,6 +5,7 @@
 #                 STAGE=unit|browser|postgresql|sqlite|acceptance|crashes|package
 #   make faults   every fault of a server at every stage, over the engine; the suite runs a choice
 #   make kills    kill every part, everywhere, while 20,000 mails drain; docs/reliability.md
+#   make system   what takes longer than the suite: all of the faults, a longer run of the kills
 #   make matrix   the suite on the other Djangos and Pythons that are found here
 #   make bench    drains, queueing, claims, memory and WAL, beside the neighbours; for one of them
 #                 ARGS="--only drain|queue|claim|memory|wal"; see docs/performance.md
@@ -24,7 +25,7 @@ PYTHON ?= $(or $(shell for p in $(CANDIDATES); do \
 	$$p $(NEW_ENOUGH) 2>/dev/null && echo $$p && break; done),python3)
 VENV := .venv/bin/python
 
-.PHONY: help tour messages run test faults kills matrix bench fill check format manage clean venv-run venv-dev
+.PHONY: help tour messages run test faults kills system matrix bench fill check format manage clean venv-run venv-dev
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -39,7 +40,10 @@ faults: venv-dev
 	@FAULTS=all $(VENV) -m pytest -q tests/integration/delivery/test_fault_matrix.py $(ARGS)
 
 kills: venv-dev
-	@$(VENV) -m bench.kills $(ARGS)
+	@$(VENV) -m tests.crash $(ARGS)
+
+system: venv-dev faults
+	@$(VENV) -m tests.crash --scale medium --seed $(or $(SEED),2)
 
 matrix: venv-dev
 	@$(VENV) -m dev.matrix -- $(ARGS)

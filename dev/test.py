@@ -44,7 +44,7 @@ STAGES = (
     Stage("postgresql", ("tests/integration", "tests/importing"), "postgresql"),
     Stage("sqlite", ("tests/integration", "tests/importing"), "sqlite"),
     Stage("acceptance", ("tests/acceptance",), "sqlite"),
-    Stage("crashes", ("tests/acceptance",), "postgresql"),
+    Stage("crashes", ("tests/acceptance", "tests/crash"), "postgresql"),
     Stage("package", ("tests/package",), "sqlite"),
 )
 

@@ -13,11 +13,15 @@ from pytest_django import DjangoDbBlocker
 from outbox.models import Outcome, State
 from tests.integration.delivery.cells import Cell, covering, run, scenarios
 
-pytestmark = pytest.mark.django_db  # or pytest-django makes no database for the cells below
-
 ALL = scenarios()
-CHOSEN = ALL if os.environ.get("FAULTS") == "all" else covering(ALL)
+IS_WHOLE = os.environ.get("FAULTS") == "all"
+CHOSEN = ALL if IS_WHOLE else covering(ALL)
 AT_ONCE = 120  # servers one engine serves side by side
+
+pytestmark = [
+    pytest.mark.django_db,  # or pytest-django makes no database for the cells below
+    pytest.mark.timeout(900 if IS_WHOLE else 240),  # the first test waits for all of the cells
+]
 
 _WAITS = {State.DEFERRED, State.QUEUED}  # queued: given back untried when the circuit opened
 

@@ -13,11 +13,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from bench.kills_log import note_kill, open_connections
 from outbox import api, bell, smtp
 from outbox.delivery import claim, converse, lease, record, recorder, route, sweep
 from outbox.delivery.unit import Result, Unit
 from outbox.smtp import connection, protocol, wire
+from tests.crash.log import note_kill, open_connections
 
 
 class Point(StrEnum):

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from bench.kills_director import Deed
-from bench.kills_points import Point, WebPoint
+from tests.crash.director import Deed
+from tests.crash.points import Point, WebPoint
 
 ROOT = Path(__file__).resolve().parents[2]
 WITHIN = 240  # seconds; a quiet machine needs a fifth of it
@@ -28,7 +28,7 @@ def verdict(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         pytest.skip("it crashes a PostgreSQL of its own, and runs in that database's stage")
     file = tmp_path_factory.mktemp("kills") / "verdict.json"
     done = subprocess.run(
-        [sys.executable, "-m", "bench.kills", "--short", "--json", str(file)],
+        [sys.executable, "-m", "tests.crash", "--scale", "short", "--json", str(file)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

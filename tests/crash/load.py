@@ -22,9 +22,9 @@ from django.contrib.sessions.backends.db import SessionStore
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 from django.utils.crypto import get_random_string
 
-from bench.kills_sink import REFUSED
 from outbox import api
 from outbox.models import Account, Message, OnUncertain, Source
+from tests.crash.sink import REFUSED
 
 T = TypeVar("T")
 RESEND_AFTER = dt.timedelta(seconds=3)

@@ -18,14 +18,14 @@ from pathlib import Path
 import psutil
 from cryptography.fernet import Fernet
 
-from bench.kills_log import note_kill, open_connections
 from dev import guard
 from dev.postgres_server import DURABLE, PostgresServer
 from dev.processes import Process, StartError, wait_until
 from dev.redis_server import RedisServer
 from dev.sockets import free_port
+from tests.crash.log import note_kill, open_connections
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 PYTHON = sys.executable
 
 
@@ -83,7 +83,7 @@ class Stage:
         self.workers = [self._worker(number) for number in range(workers)]
         beat = ["-m", "celery", "--app", "mailsite", "beat", "--loglevel", "WARNING"]
         self.beat = self._part("beat", beat)
-        web = ["-m", "gunicorn", "bench.kills_web:application"]
+        web = ["-m", "gunicorn", "tests.crash.web:application"]
         self.web = self._part("web", [*web, "--config", "python:mailsite.gunicorn"])
         self.abandoned: list[int] = []  # groups whose first process was killed alone
         self._over = threading.Event()
@@ -118,12 +118,12 @@ class Stage:
     def _sink(self, number: int) -> Kept:
         files = [str(self.ledger(number)), str(self.directory / f"sink{number}.port")]
         more = ["--seed", str(number + 1)] + (["--chunking"] if number else [])
-        return self._part(f"sink{number}", ["-m", "bench.kills_sink", *files, *more])
+        return self._part(f"sink{number}", ["-m", "tests.crash.sink", *files, *more])
 
     def _worker(self, number: int) -> Kept:
         options = ["--concurrency", "1", "--hostname", f"worker{number}@kills"]
         options += ["--without-gossip", "--without-mingle", "--loglevel", "INFO"]
-        module = ["-m", "bench.kills_worker", str(self.plan), str(self.log)]
+        module = ["-m", "tests.crash.worker", str(self.plan), str(self.log)]
         return self._part(f"worker{number}", [*module, *options])
 
     def ledger(self, number: int) -> Path:

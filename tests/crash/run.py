@@ -8,26 +8,25 @@ from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.db.models import Q
 
-from bench.kills_director import FULL, SHORT, Deed, Director
-from bench.kills_evidence import Evidence, read_copies
-from bench.kills_judge import Judge, Verdict
-from bench.kills_load import Load, make_accounts, patiently
-from bench.kills_log import read_kills
-from bench.kills_points import Point, WebPoint
-from bench.kills_stage import Stage
 from outbox import api
 from outbox.models import Message, Recipient, State
+from tests.crash.director import Deed, Director, Scale
+from tests.crash.evidence import Evidence, read_copies
+from tests.crash.judge import Judge, Verdict
+from tests.crash.load import Load, make_accounts, patiently
+from tests.crash.log import read_kills
+from tests.crash.points import Point, WebPoint
+from tests.crash.stage import Stage
 
 _ORDER = [*(kind.value for kinds in (Point, WebPoint, Deed) for kind in kinds), "none"]
 QUEUED_WITHIN = 240.0
 STUCK_AFTER = 60.0  # seconds; nothing here waits for so long
 
 
-def run(stage: Stage, *, short: bool, seed: int) -> Verdict:
+def run(stage: Stage, scale: Scale, *, seed: int) -> Verdict:
     """Kill, drain and judge."""
-    scale = SHORT if short else FULL
     call_command("migrate", verbosity=0)
-    owner = User.objects.create_user("ann", password="only here")  # noqa: S106  # and gone with it
+    owner = User.objects.create_user("ann", password="only here")  # and gone with it
     accounts = make_accounts((stage.sink_port(0), stage.sink_port(1)), owner)
     load = Load(
         accounts,

@@ -1,4 +1,4 @@
-"""A Celery worker that is going to die: python -m bench.kills_worker PLAN LOG CELERY-OPTION …
+"""A Celery worker that is going to die: python -m tests.crash.worker PLAN LOG CELERY-OPTION …
 
 Each of its children takes an entry of the plan as it is born and kills itself there; with the plan
 used up it is a worker like any other.
@@ -16,8 +16,8 @@ from celery.signals import worker_process_init
 
 django.setup()
 
-from bench.kills_points import Fuse, wrap_worker  # noqa: E402  # needs Django set up
 from mailsite.celery import app  # noqa: E402  # likewise
+from tests.crash.points import Fuse, wrap_worker  # noqa: E402  # needs Django set up
 
 
 def main(arguments: list[str]) -> None:

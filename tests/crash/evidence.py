@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.kills_load import Promises
-from bench.kills_log import Kill
 from outbox.models import Attempt, Message, Outcome, Recipient, Worker
+from tests.crash.load import Promises
+from tests.crash.log import Kill
 
 FOR_EVER = float("inf")
 Copies = Mapping[tuple[str, str], Sequence["Copy"]]  # (Message-ID, recipient) → oldest first

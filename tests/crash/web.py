@@ -12,7 +12,7 @@ __all__ = ["application"]
 
 
 def _arm() -> None:
-    from bench.kills_points import Fuse, wrap_web
+    from tests.crash.points import Fuse, wrap_web
 
     fuse = Fuse(Path(os.environ["KILLS_WEB_PLAN"]), Path(os.environ["KILLS_LOG"]))
     wrap_web(fuse)

@@ -1,6 +1,6 @@
 """Kill everything while mail drains, and let the receivers say what came of it.
 
-    python -m bench.kills [--short] [--seed 1] [--keep DIRECTORY] [--json FILE]
+    python -m tests.crash [--scale short|medium|full] [--seed 1] [--keep DIRECTORY] [--json FILE]
 
 Starts PostgreSQL with its default durability, Redis, two receivers, Celery workers, beat and the
 web; kills them at random and at every point of `kills_points` while mail is queued, cancelled and
@@ -23,10 +23,10 @@ from typing import TYPE_CHECKING
 
 import django
 
-from bench.kills_stage import Stage
+from tests.crash.stage import Stage
 
 if TYPE_CHECKING:
-    from bench.kills_judge import Verdict
+    from tests.crash.judge import Verdict
 
 SETTINGS = {
     "OUTBOX_LEASE_FOR": "3",
@@ -57,23 +57,25 @@ QUICKER = {
 
 def main() -> None:
     """Run it all; exit with 1 on any finding."""
-    parser = argparse.ArgumentParser(prog="python -m bench.kills", description=__doc__)
-    parser.add_argument("--short", action="store_true", help="every kind of kill once")
+    parser = argparse.ArgumentParser(prog="python -m tests.crash", description=__doc__)
+    parser.add_argument("--scale", choices=["short", "medium", "full"], default="full")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--keep", type=Path, help="keep logs, ledgers and kills in this folder")
     parser.add_argument("--json", type=Path, help="write the verdict to this file, too")
     options = parser.parse_args()
     began = time.monotonic()
     with scratch(options.keep) as directory:
-        settings = SETTINGS | (QUICKER if options.short else {})
+        settings = SETTINGS | (QUICKER if options.scale == "short" else {})
         stage = Stage(directory, workers=WORKERS, settings=settings)
         try:
             stage.start_stores()
             os.environ.update(stage.environment)
             django.setup()
-            from bench.kills_run import run  # needs Django set up, which needs the database's name
+            # These need Django set up, which needs the database's name.
+            from tests.crash.director import SCALES
+            from tests.crash.run import run
 
-            verdict = run(stage, short=options.short, seed=options.seed)
+            verdict = run(stage, SCALES[options.scale], seed=options.seed)
         finally:
             stage.close()
     verdict.counts["seconds"] = round(time.monotonic() - began)

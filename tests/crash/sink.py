@@ -1,6 +1,6 @@
 """The receiver that judges: it notes every copy of every mail before its sender hears of it.
 
-    python -m bench.kills_sink LEDGER READY-FILE [--chunking] [--seed 1]
+    python -m tests.crash.sink LEDGER READY-FILE [--chunking] [--seed 1]
 
 A line of the ledger is {"at", "message_id", "recipients", "way"}. It answers after 5 to 20 ms, so
 that kills land inside conversations, and is at times as bad as real servers are: takes a mail and
@@ -81,7 +81,7 @@ class KillsReceiver(Receiver):
 
 def main() -> None:
     """Serve until told to stop."""
-    parser = argparse.ArgumentParser(prog="python -m bench.kills_sink", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.crash.sink", description=__doc__)
     parser.add_argument("ledger", type=Path)
     parser.add_argument("ready_file", type=Path)
     parser.add_argument("--chunking", action="store_true")

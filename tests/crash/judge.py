@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 
 from django.db import transaction
 
-from bench.kills_evidence import FOR_EVER, Evidence, Try
-from bench.kills_log import Kill
-from bench.kills_sink import REFUSED
 from outbox.models import Attempt, Message, OnUncertain, Outcome, Recipient, Slot, State
 from outbox.models.clock import database_now
 from outbox.models.rollup import roll_up
+from tests.crash.evidence import FOR_EVER, Evidence, Try
+from tests.crash.log import Kill
+from tests.crash.sink import REFUSED
 
 
 @dataclass(slots=True)

@@ -10,17 +10,17 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from django.db import connection
 
-from bench.kills_load import patiently
-from bench.kills_log import read_kills
-from bench.kills_points import Point, WebPoint
-from bench.kills_stage import Kept, Stage
 from dev.processes import wait_until
 from outbox.conf import get_conf
+from tests.crash.load import patiently
+from tests.crash.log import read_kills
+from tests.crash.points import Point, WebPoint
+from tests.crash.stage import Kept, Stage
 
 
 class Deed(StrEnum):
@@ -108,6 +108,15 @@ FULL = Scale(
     pause=1.0,
     within=1_800,
 )
+MEDIUM = replace(
+    FULL,
+    mails=6_000,
+    heap=1_000,
+    rounds=2,
+    web_rounds=2,
+    deeds={deed: max(2, count // 4) for deed, count in FULL.deeds.items()},
+    within=900,
+)
 SHORT = Scale(
     mails=1_000,
     heap=200,
@@ -120,6 +129,7 @@ SHORT = Scale(
     pause=0.3,
     within=150,
 )
+SCALES = {"short": SHORT, "medium": MEDIUM, "full": FULL}
 
 
 @dataclass(slots=True)
