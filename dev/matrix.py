@@ -34,7 +34,11 @@ class Row:
         return here in self.pythons and django.get_version().startswith(f"{self.django}.")
 
 
-ROWS = (Row("5.2", ("3.11",)), Row("6.1", ("3.13", "3.12")))
+ROWS = (
+    Row("5.2", ("3.11",)),
+    Row("6.0", ("3.12", "3.13", "3.14")),
+    Row("6.1", ("3.13", "3.12", "3.14")),
+)
 OUTCOMES = {"success": "passed", "skipped": "not run: there is no such Python here"}
 
 

@@ -272,7 +272,10 @@ def _backend_of(handler: Mapping[str, Any]) -> str:
     mailers = getattr(settings, "MAILERS", None)  # Django 6.1 has these …
     if mailers is not None:
         return str(mailers.get(handler.get("using") or "default", {}).get("BACKEND", ""))
-    return str(handler.get("email_backend") or settings.EMAIL_BACKEND)  # … and no longer these
+    if named := handler.get("email_backend"):
+        return str(named)
+    # … and warns of this one being read, which a project that has not set it cannot help.
+    return str(settings.EMAIL_BACKEND) if settings.is_overridden("EMAIL_BACKEND") else ""
 
 
 SETTINGS_CHECKS: tuple[Callable[[Conf], Messages], ...] = (
