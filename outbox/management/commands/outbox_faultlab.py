@@ -5,8 +5,9 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
+from outbox.management.output import OutboxCommand
 from outbox.testing.dialogue import shown
 from outbox.testing.faultlab import FaultLab
 from outbox.testing.ledger import Line
@@ -14,7 +15,7 @@ from outbox.testing.replay import TranscriptError, scenario_text
 from outbox.testing.scenario import Scenario, ScenarioError, catalogue, named, parse_scenario
 
 
-class Command(BaseCommand):
+class Command(OutboxCommand):
     """Play a scenario on a loopback port and print the dialogue as it goes."""
 
     help = (

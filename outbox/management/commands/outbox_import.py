@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.apps import apps
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from outbox import api
 from outbox.exceptions import NoAccountError
@@ -12,12 +12,13 @@ from outbox.management.importing.mailer import Mailer
 from outbox.management.importing.neighbour import Neighbour, NeighbourError
 from outbox.management.importing.post_office import PostOffice
 from outbox.management.importing.taking import Left, take_over
+from outbox.management.output import OutboxCommand
 from outbox.models import Account
 
 NEIGHBOURS = {"post_office": PostOffice, "mailer": Mailer}
 
 
-class Command(BaseCommand):
+class Command(OutboxCommand):
     help = (
         "Take over what waits in django-post_office (post_office) or django-mailer (mailer), and "
         "copy its history. Stop its senders first. Whatever was imported is not imported again."

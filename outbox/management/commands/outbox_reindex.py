@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 
 from outbox.conf import get_conf
+from outbox.management.output import OutboxCommand
 from outbox.models.search import put_in_anew
 
 
-class Command(BaseCommand):
+class Command(OutboxCommand):
     help = (
         "Write anew what every person's mail is found by: after rows were restored or changed by "
         "hand, or after a release whose notes ask for it. Mail goes on meanwhile; stopped, it can "

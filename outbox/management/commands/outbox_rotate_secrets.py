@@ -3,14 +3,15 @@
 from collections.abc import Iterator
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from outbox.conf import get_conf
+from outbox.management.output import OutboxCommand
 from outbox.models import Account, Webhook
 from outbox.models.secrets import SecretUnreadableError, rotate
 
 
-class Command(BaseCommand):
+class Command(OutboxCommand):
     help = (
         "Encrypt every stored password, and every webhook's secret, anew with the first of the "
         "secret keys. Afterwards the older keys may be taken out of the setting."

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from django.contrib.auth import get_user_model
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 from django.db import transaction
 
+from outbox.management.output import OutboxCommand
 from outbox.models import Account
 from outbox.models.account import Security
 
@@ -15,11 +16,11 @@ USER = "admin"
 HOST = "127.0.0.1"
 
 
-class Command(BaseCommand):
+class Command(OutboxCommand):
     """Do so once: with a user of that name there, only the local mail server's port is kept up."""
 
     help = (
-        f"Make a superuser “{USER}” with a random password, kept in a file, and an account that "
+        f"Make a superuser '{USER}' with a random password, kept in a file, and an account that "
         "sends through a local mail server. Changes nothing for a user who is already there."
     )
 
