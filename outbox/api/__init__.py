@@ -33,7 +33,7 @@ from outbox.api.outgoing import Lane, Outgoing, OutgoingRecipient
 from outbox.api.queueing import queue_ids, queue_sources
 from outbox.api.routes import account_named, close_circuit, default_account
 from outbox.api.sending import asend, send
-from outbox.api.status import RouteHeld, StatusReport, WorkerSeen, status
+from outbox.api.status import BlockedDestination, StatusReport, WorkerSeen, status
 from outbox.api.undo import take_back
 from outbox.api.webhooks import call_again
 from outbox.delivery.probe import ProbeReport, ProbeStep, probe
@@ -43,6 +43,7 @@ from outbox.models import Answer, Template
 __all__ = [
     "Answer",
     "AttachmentPart",
+    "BlockedDestination",
     "CancelResult",
     "DraftFields",
     "Explanation",
@@ -58,7 +59,6 @@ __all__ = [
     "Progress",
     "RecipientStatus",
     "Refused",
-    "RouteHeld",
     "StatusReport",
     "Template",
     "Wording",

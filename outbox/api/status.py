@@ -1,15 +1,19 @@
 """How the whole outbox is doing: for `outbox_status`, health checks and the admin."""
 
 import datetime as dt
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from django.db.models import Count, Min
+from django.db.models import Count, Min, Q
 
 from outbox import bell
 from outbox.conf import get_conf
 from outbox.delivery.route import is_paused
-from outbox.models import DUE, Circuit, Destination, Recipient, State, Worker
+from outbox.models import DUE, OPEN, Circuit, Destination, Folder, Recipient, State, Worker
 from outbox.models.clock import database_now
+
+_INDEXED = (State.SENDING, State.UNCERTAIN)  # each has a partial index of its own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,10 +25,10 @@ class WorkerSeen:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RouteHeld:
-    """A route that mail waits for, and the rule that holds it."""
+class BlockedDestination:
+    """A server that messages wait for, and the rule that blocks it."""
 
-    route: str
+    destination: str
     account: str
     rule: str  # "circuit" or "limit"
     reason: str
@@ -33,31 +37,65 @@ class RouteHeld:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusReport:
-    """`counts` holds open states only exactly as they are; final ones would need a full count."""
+    """All numbers are of recipients."""
 
-    counts: dict[str, int]
-    oldest_waiting_at: dt.datetime | None
+    counts: dict[str, int]  # by state: those that are not delivered yet; with totals, all
+    overdue: int  # due, and taken by no worker
+    oldest_overdue_at: dt.datetime | None  # since when the first of them is due
+    next_due_at: dt.datetime | None  # of those that wait for a later time
     workers: list[WorkerSeen]
     broker_seen: bool
-    routes_held: list[RouteHeld]
+    blocked_destinations: list[BlockedDestination]
 
 
-def status() -> StatusReport:
-    """Ask the database and the broker. Raises what the database raises."""
+def status(*, totals: bool = False) -> StatusReport:
+    """Ask the database and the broker. Raises what the database raises.
+
+    Only what is not delivered yet is counted, by the indexes of the queue; with `totals` the whole
+    table is read, to count final states too.
+    """
     using = get_conf().database
     now = database_now(using)
-    recipients = Recipient.objects.using(using)
-    found = recipients.order_by().values_list("state").annotate(Count("pk"))
-    counts = dict.fromkeys((state.value for state in State), 0) | dict(found)
-    due = recipients.filter(state__in=DUE, next_attempt_at__lte=now)
-    oldest = due.aggregate(oldest=Min("next_attempt_at"))["oldest"]
+    waiting = _waiting(now, using)
     return StatusReport(
-        counts=counts,
-        oldest_waiting_at=oldest,
+        counts=_all_counts(using) if totals else _open_counts(waiting, using),
+        overdue=sum(row["overdue"] for row in waiting),
+        oldest_overdue_at=min(filter(None, (row["oldest"] for row in waiting)), default=None),
+        next_due_at=min(filter(None, (row["later"] for row in waiting)), default=None),
         workers=_workers(now, using),
         broker_seen=bell.broker_seen(),
-        routes_held=_routes_held(now, using),
+        blocked_destinations=_blocked_destinations(now, using),
     )
+
+
+def _waiting(now: dt.datetime, using: str) -> list[Mapping[str, Any]]:
+    """Count what waits for an attempt, by state."""
+    is_due, is_later = Q(next_attempt_at__lte=now), Q(next_attempt_at__gt=now)
+    waiting = Recipient.objects.using(using).filter(state__in=DUE).order_by()
+    return list(
+        waiting.values("state").annotate(
+            count=Count("pk"),
+            overdue=Count("pk", filter=is_due),
+            oldest=Min("next_attempt_at", filter=is_due),
+            later=Min("next_attempt_at", filter=is_later),
+        )
+    )
+
+
+def _open_counts(waiting: Iterable[Mapping[str, Any]], using: str) -> dict[str, int]:
+    recipients = Recipient.objects.using(using)
+    # No index holds what is held; its messages are in the folders of open messages.
+    held = recipients.filter(
+        state=State.HELD, message__folder__in=(Folder.OUTBOX, Folder.SCHEDULED)
+    )
+    found = {row["state"]: row["count"] for row in waiting}
+    found |= {one.value: recipients.filter(state=one).count() for one in _INDEXED}
+    return {one.value: found.get(one.value, 0) for one in OPEN} | {State.HELD.value: held.count()}
+
+
+def _all_counts(using: str) -> dict[str, int]:
+    found = Recipient.objects.using(using).order_by().values_list("state").annotate(Count("pk"))
+    return dict.fromkeys((state.value for state in State), 0) | dict(found)
 
 
 def _workers(now: dt.datetime, using: str) -> list[WorkerSeen]:
@@ -72,18 +110,23 @@ def _workers(now: dt.datetime, using: str) -> list[WorkerSeen]:
     ]
 
 
-def _routes_held(now: dt.datetime, using: str) -> list[RouteHeld]:
-    held = []
-    for route in Destination.objects.using(using).select_related("account").order_by("pk"):
-        if route.circuit != Circuit.CLOSED:
-            rule, reason, until = "circuit", route.circuit_reason, route.circuit_until
-        elif is_paused(route, now):
-            rule, reason, until = "limit", route.paused_reason, route.paused_until
+def _blocked_destinations(now: dt.datetime, using: str) -> list[BlockedDestination]:
+    blocked = []
+    for destination in Destination.objects.using(using).select_related("account").order_by("pk"):
+        if destination.circuit != Circuit.CLOSED:
+            rule, reason = "circuit", destination.circuit_reason
+            until = destination.circuit_until
+        elif is_paused(destination, now):
+            rule, reason, until = "limit", destination.paused_reason, destination.paused_until
         else:
             continue
-        held.append(
-            RouteHeld(
-                route=str(route), account=str(route.account), rule=rule, reason=reason, until=until
+        blocked.append(
+            BlockedDestination(
+                destination=str(destination),
+                account=str(destination.account),
+                rule=rule,
+                reason=reason,
+                until=until,
             )
         )
-    return held
+    return blocked

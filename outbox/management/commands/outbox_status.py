@@ -6,27 +6,31 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 from django.core.serializers.json import DjangoJSONEncoder
 from django.utils import timezone
 from django.utils.timesince import timesince
 
 from outbox import api
+from outbox.management.output import OutboxCommand
 from outbox.models import State
 
 
-class Command(BaseCommand):
+class Command(OutboxCommand):
     help = (
-        "Print the recipients by state, the oldest one that waits, the workers, whether the "
-        "broker answers, and every route that is closed."
+        "Print how many recipients are not delivered yet, by state, how many of them are overdue, "
+        "the workers, whether the broker answers, and every blocked destination."
     )
     requires_system_checks = ()  # it must answer most of all where something is wrong
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--json", action="store_true", help="print one JSON object instead")
+        parser.add_argument(
+            "--totals", action="store_true", help="count final states too; reads the whole table"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        report = api.status()
+        report = api.status(totals=options["totals"])
         if options["json"]:
             described = dataclasses.asdict(report)
             self.stdout.write(json.dumps(described, cls=DjangoJSONEncoder, indent=2))
@@ -36,13 +40,26 @@ class Command(BaseCommand):
 
 
 def _lines(report: api.StatusReport, now: datetime) -> Iterator[str]:
-    for state in State:
-        yield _line(str(state.label), f"{report.counts.get(state, 0):,}")
+    yield "Recipients"
+    for state, count in report.counts.items():
+        yield _line(str(State(state).label), f"{count:,}")
     yield ""
-    yield _line("oldest waiting", _when(report.oldest_waiting_at, now) or "nothing waits")
-    yield _line("broker", "seen" if report.broker_seen else "not seen; the sweep finds the mail")
+    yield "Waiting recipients"
+    yield _line("overdue", _overdue(report, now))
+    yield _line("next due", _when(report.next_due_at, now) or "none is due later")
+    yield ""
+    yield "Delivery"
+    broker = "seen" if report.broker_seen else "not seen; the sweep finds due messages"
+    yield _line("broker", broker)
     yield from _rows("workers", [_worker(worker, now) for worker in report.workers])
-    yield from _rows("routes held", [_route(held, now) for held in report.routes_held])
+    blocked = [_blocked(one, now) for one in report.blocked_destinations]
+    yield from _rows("blocked destinations", blocked)
+
+
+def _overdue(report: api.StatusReport, now: datetime) -> str:
+    if not report.overdue:
+        return "0"
+    return f"{report.overdue:,}, the first due {_when(report.oldest_overdue_at, now)}"
 
 
 def _rows(label: str, rows: list[str]) -> Iterator[str]:
@@ -51,7 +68,7 @@ def _rows(label: str, rows: list[str]) -> Iterator[str]:
 
 
 def _line(label: str, text: str) -> str:
-    return f"{label:<16}{text}".rstrip()
+    return f"  {label:<22}{text}".rstrip()
 
 
 def _when(moment: datetime | None, now: datetime) -> str:
@@ -59,8 +76,12 @@ def _when(moment: datetime | None, now: datetime) -> str:
         return ""
     local = timezone.localtime(moment).strftime("%Y-%m-%d %H:%M:%S %Z")
     if moment > now:
-        return f"{local}, in {timesince(now, moment)}"
-    return f"{local}, {timesince(moment, now)} ago"
+        return f"{local}, in {_duration(now, moment)}"
+    return f"{local}, {_duration(moment, now)} ago"
+
+
+def _duration(start: datetime, end: datetime) -> str:
+    return timesince(start, end).replace("\xa0", " ")  # not every terminal has that space
 
 
 def _worker(worker: api.WorkerSeen, now: datetime) -> str:
@@ -68,6 +89,6 @@ def _worker(worker: api.WorkerSeen, now: datetime) -> str:
     return f"{worker.host}/{worker.pid} {health}, heartbeat {_when(worker.heartbeat_at, now)}"
 
 
-def _route(held: api.RouteHeld, now: datetime) -> str:
-    until = f" until {_when(held.until, now)}" if held.until else ""
-    return f"{held.route} ({held.account}) held by its {held.rule}{until}: {held.reason}"
+def _blocked(one: api.BlockedDestination, now: datetime) -> str:
+    until = f" until {_when(one.until, now)}" if one.until else ""
+    return f"{one.destination} ({one.account}) blocked by its {one.rule}{until}: {one.reason}"

@@ -3,10 +3,12 @@
 import datetime as dt
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from outbox import api
-from outbox.models import Circuit, Destination, Recipient, State, Worker
+from outbox.models import OPEN, Circuit, Destination, Recipient, State, Worker
 from tests.integration.api.conftest import Queue
 
 pytestmark = pytest.mark.django_db
@@ -22,18 +24,40 @@ def a_worker(lease_for: float) -> Worker:
 
 def test_an_empty_outbox_has_a_zero_for_every_state() -> None:
     report = api.status()
-    assert report.counts == dict.fromkeys((state.value for state in State), 0)
-    assert report.oldest_waiting_at is None
-    assert (report.workers, report.routes_held) == ([], [])
+    assert report.counts == dict.fromkeys((state.value for state in OPEN), 0)
+    assert report.oldest_overdue_at is None
+    assert (report.workers, report.blocked_destinations) == ([], [])
+    assert api.status(totals=True).counts == dict.fromkeys((state.value for state in State), 0)
 
 
 def test_recipients_are_counted_by_state(queue: Queue) -> None:
     queue("a@example.net", "b@example.net")
-    queue(state=State.DEFERRED)
-    queue(state=State.UNCERTAIN)
-    counts = api.status().counts
-    assert (counts["queued"], counts["deferred"], counts["uncertain"]) == (2, 1, 1)
-    assert sum(counts.values()) == 4
+    for state in (State.DEFERRED, State.SENDING, State.UNCERTAIN, State.HELD, State.SENT):
+        queue(state=state)
+    open_counts = {"queued": 2, "deferred": 1, "sending": 1, "uncertain": 1, "held": 1}
+    assert api.status().counts == open_counts
+    totals = api.status(totals=True).counts
+    assert {state: count for state, count in totals.items() if count} == open_counts | {"sent": 1}
+
+
+def test_what_is_delivered_is_not_read(queue: Queue) -> None:
+    queue()
+    with CaptureQueriesContext(connection) as queries:
+        api.status()
+    counted = [query["sql"] for query in queries if "COUNT(" in query["sql"]]
+    assert counted
+    assert all('"state"' in sql.partition("WHERE")[2] for sql in counted)
+
+
+def test_overdue_is_told_from_waiting(queue: Queue) -> None:
+    now = timezone.now()
+    for seconds in (-30, 600, 1200):
+        Recipient.objects.filter(message=queue()).update(
+            state=State.DEFERRED, next_attempt_at=now + dt.timedelta(seconds=seconds)
+        )
+    report = api.status()
+    assert (report.counts["deferred"], report.overdue) == (3, 1)
+    assert report.next_due_at == now + dt.timedelta(seconds=600)
 
 
 def test_the_oldest_that_waits_is_the_one_due_first(queue: Queue) -> None:
@@ -44,12 +68,12 @@ def test_the_oldest_that_waits_is_the_one_due_first(queue: Queue) -> None:
             next_attempt_at=now + dt.timedelta(seconds=seconds)
         )
     queue(state=State.SENT)
-    assert api.status().oldest_waiting_at == now - dt.timedelta(seconds=90)
+    assert api.status().oldest_overdue_at == now - dt.timedelta(seconds=90)
 
 
 def test_what_is_not_due_keeps_nobody_waiting(queue: Queue) -> None:
     queue(send_at=timezone.now() + dt.timedelta(days=1))
-    assert api.status().oldest_waiting_at is None
+    assert api.status().oldest_overdue_at is None
 
 
 def test_workers_are_told_from_those_that_fell_silent() -> None:
@@ -66,7 +90,7 @@ def test_an_open_circuit_is_told_with_its_reason_and_end(queue: Queue) -> None:
     Destination.objects.update(
         circuit=Circuit.OPEN, circuit_reason="the server refused the login", circuit_until=until
     )
-    [held] = api.status().routes_held
+    [held] = api.status().blocked_destinations
     assert (held.rule, held.reason, held.until) == (
         "circuit",
         "the server refused the login",

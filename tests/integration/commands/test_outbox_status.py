@@ -52,11 +52,14 @@ def lines(shown: str) -> list[list[str]]:
 def test_it_prints_a_table() -> None:
     shown = status()
 
+    assert lines(shown)[0] == ["Recipients"]
     assert ["queued", "2"] in lines(shown)
-    assert ["failed", "1"] in lines(shown)
+    assert not [line for line in lines(shown) if line[:1] == ["failed"]]
+    assert ["failed", "1"] in lines(status("--totals"))
+    assert "overdue               2, the first due " in shown
     assert "here/7 alive" in shown
     assert "gone/7 silent" in shown
-    assert "(shop <a@example.com>) held by its circuit until" in shown
+    assert "(shop <a@example.com>) blocked by its circuit until" in shown
     assert "connection refused" in shown
     assert "minutes ago" in shown
 
@@ -64,9 +67,10 @@ def test_it_prints_a_table() -> None:
 def test_it_says_when_there_is_nothing() -> None:
     shown = status()
 
-    assert "nothing waits" in shown
+    assert ["overdue", "0"] in lines(shown)
+    assert "none is due later" in shown
     assert ["workers", "none"] in lines(shown)
-    assert ["routes", "held", "none"] in lines(shown)
+    assert ["blocked", "destinations", "none"] in lines(shown)
 
 
 @pytest.mark.usefixtures("busy")
@@ -75,8 +79,20 @@ def test_it_prints_json() -> None:
 
     assert report["counts"]["queued"] == 2
     assert [worker["alive"] for worker in report["workers"]] == [True, False]
-    assert report["routes_held"][0]["reason"] == "connection refused"
-    assert dt.datetime.fromisoformat(report["oldest_waiting_at"]) <= timezone.now()
+    assert report["blocked_destinations"][0]["reason"] == "connection refused"
+    assert dt.datetime.fromisoformat(report["oldest_overdue_at"]) <= timezone.now()
+
+
+@pytest.mark.usefixtures("busy")
+def test_what_waits_for_its_time_is_not_overdue() -> None:
+    later = timezone.now() + dt.timedelta(hours=2, minutes=1)
+    Recipient.objects.update(state=State.DEFERRED, next_attempt_at=later)
+
+    shown = status()
+
+    assert ["deferred", "3"] in lines(shown)
+    assert ["overdue", "0"] in lines(shown)
+    assert f"{later:%Y-%m-%d %H:%M:%S} UTC, in 2 hours" in shown
 
 
 def test_it_sees_a_broker_that_answers(redis_server: RedisServer) -> None:

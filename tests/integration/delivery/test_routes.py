@@ -283,7 +283,7 @@ def test_waiting_mail_names_the_rule_and_its_end(limits: dict[str, int], rule: s
     told = api.explain(message)
     assert told.sentence == f"Held back because {rule}."
     assert told.until == where.paused_until
-    assert [held.reason for held in api.status().routes_held] == [rule]
+    assert [held.reason for held in api.status().blocked_destinations] == [rule]
 
 
 def test_a_limit_that_was_raised_holds_nobody() -> None:
@@ -298,4 +298,4 @@ def test_a_limit_that_was_raised_holds_nobody() -> None:
     where = Destination.objects.select_related("account").get()
     assert not route.is_shut(where, timezone.now())
     assert route.ask_leave(where.pk, 200, USING).recipients == 99
-    assert api.status().routes_held == []
+    assert api.status().blocked_destinations == []
