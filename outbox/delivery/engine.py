@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from collections import Counter
 from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -25,7 +26,7 @@ from outbox.delivery.lane import Lane
 from outbox.delivery.recorder import Recorder
 from outbox.delivery.route import is_shut
 from outbox.delivery.unit import Result
-from outbox.models import Destination
+from outbox.models import Destination, State
 from outbox.models.clock import database_now
 
 logger = logging.getLogger(__name__)
@@ -50,6 +51,7 @@ class Engine:
         self._wake: asyncio.Event
         self._stopping = threading.Event()
         self._defect: Exception | None = None
+        self.outcomes: Counter[State] = Counter()  # recipients, by the state of each attempt
 
     @property
     def recorder(self) -> Recorder:
@@ -215,6 +217,7 @@ class Engine:
 
     def _recorded(self, results: Sequence[Result]) -> None:
         """Runs in the recorder's thread, after the commit."""
+        self.outcomes.update(verdict.state for result in results for verdict in result.verdicts)
         signals.tell(
             change
             for result in results

@@ -4,9 +4,9 @@ import logging
 import signal
 import time
 from argparse import ArgumentParser
+from collections.abc import Mapping
 from typing import Any
 
-from django.core.management.base import BaseCommand
 from django.db import close_old_connections
 
 from outbox.conf import get_conf
@@ -16,12 +16,14 @@ from outbox.delivery.beat import beat
 from outbox.delivery.engine import Engine
 from outbox.delivery.sweep import sweep
 from outbox.delivery.webhooks import call_all_due
+from outbox.management.output import OutboxCommand
+from outbox.models import State
 
 logger = logging.getLogger(__name__)
 _LOOK_EVERY = 0.1  # seconds between two looks whether a signal came
 
 
-class Command(BaseCommand):
+class Command(OutboxCommand):
     help = (
         "Deliver what is due, and sweep every few seconds, until stopped; "
         "with --until-empty, sweep once and deliver until nothing is due."
@@ -35,12 +37,23 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         using = get_conf().database
         if options["until_empty"]:
-            _deliver_all(using)
+            self.stdout.write(_summary(_deliver_all(using)))
         else:
             _deliver_until_stopped(using)
 
 
-def _deliver_all(using: str) -> None:
+def _summary(outcomes: Mapping[State, int]) -> str:
+    """Return the outcomes as one line, such as "delivered 1, deferred 2"; they count recipients."""
+    counts = [
+        f"{'delivered' if state == State.SENT else state.value} {outcomes[state]:,}"
+        for state in State
+        if outcomes.get(state)
+    ]
+    return ", ".join(counts) or "Nothing was due."
+
+
+def _deliver_all(using: str) -> Mapping[State, int]:
+    """Deliver what is due and return how many recipients came to which state."""
     sweep(using)
     engine = Engine(until_empty=True)
     try:
@@ -56,6 +69,7 @@ def _deliver_all(using: str) -> None:
         for number, handler in previous.items():
             signal.signal(number, handler)
     call_all_due(using)  # of what just happened, too
+    return engine.outcomes
 
 
 def _deliver_until_stopped(using: str) -> None:

@@ -103,3 +103,19 @@ def test_until_empty_it_ends_when_nothing_is_due(account: Account) -> None:
     forget_webhooks()
     assert state() == State.SENT
     assert WebhookCall.objects.get().attempts == 1, "it tells at once what just happened"
+
+
+def test_until_empty_it_says_what_became_of_the_recipients(
+    account: Account, capsys: pytest.CaptureFixture[str]
+) -> None:
+    api.send(
+        to=["ann@example.com", "busy1@example.com", "busy2@example.com", "reject@example.com"],
+        subject="Hello",
+        text=".",
+    )
+
+    call_command("outbox_deliver", "--until-empty")
+    assert capsys.readouterr().out == "delivered 1, deferred 2, failed 1\n"
+
+    call_command("outbox_deliver", "--until-empty")
+    assert capsys.readouterr().out == "Nothing was due.\n"
