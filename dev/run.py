@@ -184,7 +184,7 @@ def procfile() -> dict[str, list[str]]:
 def mail_command(port: int) -> list[str]:
     """Return the command of the local mail server."""
     manage = [sys.executable, str(site.ROOT / "manage.py"), "outbox_mailserver"]
-    return [*manage, "--port", str(port), "--directory", str(site.MAIL)]
+    return [*manage, "--port", str(port), "--directory", str(site.MAIL), "--verbosity", "0"]
 
 
 def accepts(port: int) -> bool:

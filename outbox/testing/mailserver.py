@@ -16,6 +16,8 @@ from outbox.testing.offer import Offer
 from outbox.testing.receiver import Receiver
 from outbox.testing.serving import serving_in_thread
 
+DIRECTORY = Path(".run/mail")  # of both commands where none is named, and of `make run`
+PORT = 2525
 SLOW_AFTER = 10.0  # seconds before a mail for slow*@… is answered
 
 AT_RCPT = {
@@ -28,9 +30,9 @@ AT_DOT = {"refuse-data": "554 5.7.1 This message is not wanted here"}
 HELP = "\n".join(
     [
         "Mail for any address is taken. Addresses that begin so are answered so:",
-        *(f"  {word}*@…  {reply} (to RCPT)" for word, reply in AT_RCPT.items()),
-        *(f"  {word}*@…  {reply} (to the message)" for word, reply in AT_DOT.items()),
-        f"  slow*@…  taken, but the answer to the message comes after {SLOW_AFTER:.0f} s",
+        *(f"  {word}*@...  {reply} (to RCPT)" for word, reply in AT_RCPT.items()),
+        *(f"  {word}*@...  {reply} (to the message)" for word, reply in AT_DOT.items()),
+        f"  slow*@...  taken, but the answer to the message comes after {SLOW_AFTER:.0f} s",
     ]
 )
 

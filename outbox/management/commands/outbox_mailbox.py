@@ -3,15 +3,15 @@
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
+from outbox.management.output import OutboxCommand
 from outbox.testing.dialogue import shown
 from outbox.testing.mailboxes import Mailboxes, StoredMessage
+from outbox.testing.mailserver import DIRECTORY
 
-DEFAULT_DIRECTORY = Path(".run/mail")  # where `make run` keeps it
 
-
-class Command(BaseCommand):
+class Command(OutboxCommand):
     """List the mailboxes, the mails of one, or show one mail."""
 
     help = "List the mailboxes of the local mail server, the mails of one, or show one mail."
@@ -20,7 +20,12 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("address", nargs="?", help="the mailbox to list")
         parser.add_argument("number", nargs="?", type=int, help="the mail to show, 1 is the oldest")
-        parser.add_argument("--directory", type=Path, default=DEFAULT_DIRECTORY)
+        parser.add_argument(
+            "--directory",
+            type=Path,
+            default=DIRECTORY,
+            help=f"where the mail server keeps the messages ({DIRECTORY})",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         mailboxes = Mailboxes(options["directory"])
@@ -33,7 +38,10 @@ class Command(BaseCommand):
             self._show(mailboxes.messages(address), address, number)
 
     def _list_mailboxes(self, mailboxes: Mailboxes) -> None:
-        for address in mailboxes.addresses():
+        addresses = mailboxes.addresses()
+        if not addresses:
+            self.stdout.write(f"There are no messages in {mailboxes.directory.parent.absolute()}.")
+        for address in addresses:
             self.stdout.write(f"{len(mailboxes.messages(address)):6}  {shown(address)}")
 
     def _list_mails(self, messages: list[StoredMessage], address: str) -> None:

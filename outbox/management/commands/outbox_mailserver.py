@@ -3,16 +3,18 @@
 import argparse
 import asyncio
 import ssl
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
+from outbox.management.output import OutboxCommand
 from outbox.testing import mailserver, serving
 from outbox.testing.offer import EXTENSIONS, Offer
 
 
-class Command(BaseCommand):
+class Command(OutboxCommand):
     """Take mail for any address on a loopback port and keep it in Maildir folders."""
 
     help = f"Run the local mail server of development and tests.\n\n{mailserver.HELP}"
@@ -24,14 +26,24 @@ class Command(BaseCommand):
         return super().create_parser(prog_name, subcommand, **kwargs)
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--directory", type=Path, required=True, help="where the mail is kept")
+        parser.add_argument(
+            "--directory",
+            type=Path,
+            default=mailserver.DIRECTORY,
+            help=f"where the messages are kept ({mailserver.DIRECTORY})",
+        )
         parser.add_argument("--host", default="127.0.0.1")
-        parser.add_argument("--port", type=int, default=0, help="0 (the default) takes a free one")
+        parser.add_argument(
+            "--port",
+            type=int,
+            default=mailserver.PORT,
+            help=f"{mailserver.PORT} where none is named; 0 takes a free one",
+        )
         parser.add_argument(
             "--ready-file", type=Path, help="file that gets the port when it is open"
         )
-        parser.add_argument("--user", help="ask every client to log in as this user …")
-        parser.add_argument("--password", help="… with this password (PLAIN, LOGIN, CRAM-MD5)")
+        parser.add_argument("--user", help="ask every client to log in as this user ...")
+        parser.add_argument("--password", help="... with this password (PLAIN, LOGIN, CRAM-MD5)")
         parser.add_argument(
             "--certificate", type=Path, help="PEM certificate chain: offers STARTTLS"
         )
@@ -47,6 +59,9 @@ class Command(BaseCommand):
             if options["ready_file"]:
                 serving.write_port(options["ready_file"], port)
             self.stdout.write(f"Mail server at {options['host']}:{port}")
+            if options["verbosity"]:
+                for line in _usage(options["host"], port, options["directory"]):
+                    self.stdout.write(line)
             self.stdout.flush()
 
         running = serving.serve_until_signalled(
@@ -55,9 +70,21 @@ class Command(BaseCommand):
         try:
             asyncio.run(running)
         except OSError as error:
-            raise CommandError(f"Cannot listen on port {options['port']}: {error}") from error
+            raise CommandError(
+                f"Cannot listen on port {options['port']}: {error}. Choose another with --port."
+            ) from error
         finally:
             server.ledger.close()
+
+
+def _usage(host: str, port: int, directory: Path) -> Iterator[str]:
+    """Say how to send through the server, and how to read what it got."""
+    yield (
+        "  Send through it: python manage.py outbox_account local --from-address me@example.com "
+        f"--host {host} --port {port} --security none --default"
+    )
+    where = "" if directory == mailserver.DIRECTORY else f" --directory {directory}"
+    yield f"  See what it got: python manage.py outbox_mailbox{where}"
 
 
 def _offer(

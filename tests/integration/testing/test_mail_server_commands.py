@@ -22,7 +22,7 @@ def served(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
     ready = tmp_path / "port"
     command = [sys.executable, "manage.py", "outbox_mailserver", f"--directory={tmp_path / 'mail'}"]
     process = subprocess.Popen(
-        [*command, f"--ready-file={ready}"],
+        [*command, "--port=0", f"--ready-file={ready}"],
         cwd=ROOT,
         env=os.environ | {"DEBUG": "1"},
         stdout=subprocess.PIPE,
@@ -46,7 +46,10 @@ def test_it_ends_at_once_even_while_a_client_waits(
         process.send_signal(signum)
         assert process.wait(PATIENCE) == 0
         assert process.stdout is not None
-        assert process.stdout.read() == f"Mail server at 127.0.0.1:{port}\n"
+        first, *usage = process.stdout.read().splitlines()
+        assert first == f"Mail server at 127.0.0.1:{port}"
+        assert f"--host 127.0.0.1 --port {port} --security none" in usage[0]
+        assert "outbox_mailbox --directory" in usage[1]
 
 
 def test_it_names_a_port_that_is_taken(
