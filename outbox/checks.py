@@ -19,7 +19,7 @@ from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, connections
 
-from outbox.conf import Conf, get_conf
+from outbox.conf import Conf, get_conf, is_set
 from outbox.models import Worker
 from outbox.models.sqlite import PATIENCE
 
@@ -275,7 +275,7 @@ def _backend_of(handler: Mapping[str, Any]) -> str:
     if named := handler.get("email_backend"):
         return str(named)
     # … and warns of this one being read, which a project that has not set it cannot help.
-    return str(settings.EMAIL_BACKEND) if settings.is_overridden("EMAIL_BACKEND") else ""
+    return str(settings.EMAIL_BACKEND) if is_set("EMAIL_BACKEND") else ""
 
 
 SETTINGS_CHECKS: tuple[Callable[[Conf], Messages], ...] = (

@@ -145,6 +145,11 @@ def _keys(value: Any) -> tuple[str, ...]:
     return tuple(value)
 
 
+def is_set(name: str) -> bool:
+    """Return whether the project sets this setting of Django's, or it only has its default."""
+    return bool(django_settings.is_overridden(name))  # type: ignore[misc]  # the stubs lack it
+
+
 def _forget(*, setting: str, **_: object) -> None:
     if setting == "OUTBOX":
         get_conf.cache_clear()

@@ -36,8 +36,11 @@ def default_account() -> Account:
         return marked
     some = list(accounts.all()[:2])
     if len(some) != 1:
-        problem = "No account is the default." if some else "There is no account to send with."
-        raise NoAccountError(f"{problem} Mark one as “used for mail from apps”.")
+        problem = "No account is the default" if some else "There is no account to send with"
+        raise NoAccountError(
+            f"{problem}. Make one with `manage.py outbox_account --from-settings`, or mark one as "
+            "“used for mail from apps” in the admin."
+        )
     return some[0]
 
 
