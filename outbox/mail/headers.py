@@ -1,8 +1,13 @@
 """Header fields ready for the wire: folded, encoded, and refused where they could inject.
 
-Every function answers a whole field, CRLF included, of lines up to 76 characters where a blank
-allows it and never over 998 (RFC 5322 2.1.1). Text outside ASCII becomes encoded words; only a
-local part outside ASCII stays UTF-8, since nothing else can carry it (RFC 6532).
+Every function returns a whole field, CRLF included. Text outside ASCII becomes encoded words; only
+a local part outside ASCII stays UTF-8, since nothing else can carry it (RFC 6532).
+
+No line has over 998 bytes (RFC 5322 2.1.1). Lines end by 76 characters where a blank allows it,
+but never between a name and its address: the 78 of RFC 5322 are a recommendation, and servers
+exist that read the first line of From alone and refuse the message for want of an address. So an
+address with a plain name, or with a name of one encoded word, stays on one line. The words of a
+longer name are folded between each other, because RFC 2047 2 limits lines with encoded words.
 """
 
 import re
@@ -12,18 +17,20 @@ from email.utils import format_datetime
 from urllib.parse import quote
 
 from outbox.mail.addresses import Address, quote_name
+from outbox.mail.encodings import MAX_LINE
 from outbox.mail.words import MAX_WORD, encode_words
 
 FOLD_AT = 76  # RFC 2047 2 for lines with encoded words; within RFC 5322's 78 for all others
-MAX_PLAIN_WORD = 900  # the longest that is not folded: with its field's name it stays under 998
-_MAX_QUOTED_NAME = 60
+_MAX_WORD = MAX_LINE - len(" ")  # on a line of its own
+_MAX_PLAIN_WORD = 900  # of prose: what is longer becomes encoded words
 
 _FIELD_NAME = re.compile(r"[!-9;-~]{1,76}")
 _UNWRITABLE = re.compile("[\r\n\0\ud800-\udfff]")
 _PLAIN = re.compile(r"[!-~]+(?: [!-~]+)*")
+_ENCODED_WORD_START = re.compile(r"=\?[^?]*+\?[bq]\?", re.IGNORECASE)
 _BARE = r"[A-Za-z0-9._+@=,()~#&-]+"
 _PLAIN_PARAMETER = re.compile(rf"(?=.{{1,60}}\Z){_BARE}(?: {_BARE})*")
-_MESSAGE_ID = re.compile(rf"<[!-;=?-~]{{1,{MAX_PLAIN_WORD}}}>")
+_MESSAGE_ID = re.compile(rf"<[!-;=?-~]{{1,{_MAX_WORD - 2}}}>")
 
 
 class HeaderError(ValueError):
@@ -48,7 +55,7 @@ def check_text(field: str, text: str) -> None:
 
 
 def is_message_id(text: str) -> bool:
-    """Know `<…>` of printable ASCII; what stands inside is the affair of its maker."""
+    """Return whether it is `<…>` of printable ASCII that fits a line, whatever stands inside."""
     return _MESSAGE_ID.fullmatch(text) is not None
 
 
@@ -79,23 +86,29 @@ def text_field(name: str, value: str, field: str = "") -> bytes:
 
 
 def address_field(name: str, addresses: Sequence[Address]) -> bytes:
-    """Write a list of addresses, folded between them and inside long names."""
-    words: list[str] = []
+    """Write a list of addresses, folded between them and between the encoded words of a name."""
+    pieces: list[str] = []
     for address in addresses:
-        if words:
-            words[-1] += ","
+        if pieces:
+            pieces[-1] += ","
+        mailbox = f"<{address.wire}>" if address.name else address.wire
         if address.name:
-            words.extend(_name_words(address.name, MAX_WORD if words else _first_room(name)))
-        words.append(f"<{address.wire}>" if address.name else address.wire)
-    return _folded(name, words)
+            room = MAX_WORD if pieces else _first_room(name)
+            pieces += [f" {word}" for word in _name_words(address.name, room, len(mailbox))]
+        pieces.append(f" {mailbox}")
+    return folded_field(name, pieces)
 
 
-def _name_words(name: str, first_room: int) -> list[str]:
+def _name_words(name: str, first_room: int, mailbox: int) -> list[str]:
     quoted = quote_name(name)
-    # Quotes can be folded at their own blanks only, and some readers stumble there.
-    if _survives_plain(name) and len(quoted) <= _MAX_QUOTED_NAME:
+    if _survives_plain(name) and len(quoted) + mailbox <= _MAX_PLAIN_WORD:
         return [quoted]
-    return encode_words(name, first_room)
+    words = encode_words(name, MAX_WORD)
+    if len(words) == 1:
+        return words
+    # The last word shares its line with the mailbox: short words fit there, but for a long one.
+    room = FOLD_AT - len("  ,") - mailbox
+    return encode_words(name, first_room, room if room > MAX_WORD // 3 else MAX_WORD)
 
 
 def ids_field(name: str, ids: Iterable[str], field: str) -> bytes:
@@ -135,24 +148,82 @@ def _percent_sections(value: str, room: int) -> Iterator[str]:
     yield section
 
 
+def has_encoded_word(text: str) -> bool:
+    """Return whether a reader could find an encoded word in it, which it may take for blanks too.
+
+    In linear time: a single end behind any start is enough.
+    """
+    end = text.rfind("?=")
+    return end >= 0 and _ENCODED_WORD_START.search(text, 0, end) is not None
+
+
 def _survives_plain(value: str) -> bool:
     if not _PLAIN.fullmatch(value) or "=?" in value:
         return False
-    return max(map(len, value.split(" "))) <= MAX_PLAIN_WORD
+    return max(map(len, value.split(" "))) <= _MAX_PLAIN_WORD
 
 
 def _first_room(name: str) -> int:
     return FOLD_AT - len(f"{name}: ")
 
 
-def _folded(name: str, words: Sequence[str]) -> bytes:
-    """Put words behind the name, breaking the line before a word that does not fit.
+def folded_field(name: str, pieces: Sequence[str]) -> bytes:
+    """Put pieces behind the name, each with the blanks before it, and fold between them.
 
-    Never before the first: readers exist that lose a value which starts on the second line.
+    Neither a name and the `<…>` behind it are parted, nor what has no blank between. Raises
+    HeaderError, naming the field, for what fits no line.
+    """
+    if pieces and not pieces[0].startswith(" "):
+        pieces = [f" {pieces[0]}", *pieces[1:]]
+    return _lines(name, _unparted(pieces))
+
+
+def _unparted(pieces: Sequence[str]) -> list[str]:
+    units: list[str] = []
+    start = 0  # of the phrase that a "<" would belong to
+    for piece in pieces:
+        if units and not piece.startswith(" "):
+            units[-1] += piece
+        elif piece.startswith(" <") and units[start:]:
+            units[start:] = _with_bracket(units[start:], piece)
+        else:
+            units.append(piece)
+        if piece.startswith(" <") or piece.endswith((",", ";", ">")):
+            start = len(units)
+    return units
+
+
+def _with_bracket(phrase: Sequence[str], bracket: str) -> list[str]:
+    """Join all of it where a line can hold it, else the last word and the bracket."""
+    whole = "".join([*phrase, bracket])
+    if _bytes(whole) <= (FOLD_AT if "=?" in whole else MAX_LINE):
+        return [whole]
+    *first, last = phrase
+    if _bytes(last + bracket) <= MAX_LINE:
+        return [*first, last + bracket]
+    return [*phrase, bracket]
+
+
+def _folded(name: str, words: Sequence[str]) -> bytes:
+    return _lines(name, [f" {word}" for word in words])
+
+
+def _lines(name: str, units: Sequence[str]) -> bytes:
+    """Break the line before a unit that does not fit.
+
+    Before the first only where it must be: readers exist that lose a value which starts on the
+    second line.
     """
     lines = [f"{name}:"]
-    for number, word in enumerate(words):
-        if number and len(lines[-1]) + 1 + len(word) > FOLD_AT:
+    for number, unit in enumerate(units):
+        length = _bytes(lines[-1]) + _bytes(unit)
+        if length > (FOLD_AT if number else MAX_LINE):
+            if _bytes(unit) > MAX_LINE:
+                raise HeaderError(name, f"has a word of more than {_MAX_WORD} characters in it")
             lines.append("")
-        lines[-1] += f" {word}"
+        lines[-1] += unit
     return "\r\n".join([*lines, ""]).encode()
+
+
+def _bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())

@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from outbox.mail.addresses import Address
+from outbox.mail.content_type import read_content_type
+from outbox.mail.custom_fields import custom_field
 from outbox.mail.encodings import encode_body, encode_file
 from outbox.mail.headers import (
-    MAX_PLAIN_WORD,
     HeaderError,
     address_field,
     check_text,
@@ -39,9 +40,6 @@ _OWN_FIELDS = frozenset(
      "content-id"}
 )  # fmt: skip
 _CONTENT_ID = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.@-]{1,200}")
-_TOKEN = r"[A-Za-z0-9!#$%&'*+^_`{|}~.-]{1,70}"  # noqa: S105  a pattern, no secret
-_MAX_CONTENT_TYPE = 200
-_CONTENT_TYPE = re.compile(rf"({_TOKEN}/{_TOKEN})((?:\s*;\s*{_TOKEN}={_TOKEN})*)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,19 +106,16 @@ def _head(c: Composition) -> Iterable[bytes]:
     if c.priority not in range(1, 6):
         raise HeaderError("priority", "is none of 1 to 5")
     yield plain_field("X-Priority", str(c.priority))
-    yield from _extra(c.headers)
+    yield from _custom(c.headers)
 
 
-def _extra(headers: Mapping[str, str]) -> Iterable[bytes]:
+def _custom(headers: Mapping[str, str]) -> Iterable[bytes]:
     seen = set(_OWN_FIELDS)
     for name, value in headers.items():
         if name.lower() in seen:
             raise HeaderError(name, "is written by the outbox itself, or given twice")
-        if max(map(len, value.split(" "))) > MAX_PLAIN_WORD:
-            # Encoded words would take it, but break what is no prose, such as a long URL.
-            raise HeaderError(name, f"has a word of more than {MAX_PLAIN_WORD} characters in it")
         seen.add(name.lower())
-        yield text_field(name, value)
+        yield custom_field(name, value)
 
 
 # --- the body ------------------------------------------------------------------------------------
@@ -179,13 +174,11 @@ def _content_id(content_id: str) -> str:
 
 
 def _content_type(attachment: AttachmentPart) -> tuple[str, list[str]]:
-    """What the browser claimed, if it has the form of RFC 2045 5.1; else plain bytes."""
-    match = _CONTENT_TYPE.fullmatch(attachment.content_type.strip())
-    if not match or len(attachment.content_type) > _MAX_CONTENT_TYPE:
-        return "application/octet-stream", []
-    content_type = match[1].lower()
-    parameters = [piece.strip() for piece in match[2].split(";") if piece.strip()]
-    if content_type.startswith("text/") and "charset=" not in match[2].lower():
+    content_type, parameters = read_content_type(
+        attachment.content_type or "application/octet-stream"
+    )
+    names = {word.partition("=")[0].partition("*")[0].lower() for word in parameters}
+    if content_type.startswith("text/") and "charset" not in names:
         parameters += _charset_of(attachment.data)
     return content_type, parameters
 

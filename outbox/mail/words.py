@@ -27,15 +27,16 @@ _WORD = re.compile(r"=\?([^?\s]{1,60})\?([bq])\?([^?\r\n]*)\?=", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
-def encode_words(text: str, first_room: int) -> list[str]:
+def encode_words(text: str, first_room: int, room: int = MAX_WORD) -> list[str]:
     """Encode text as UTF-8 words, by Q or B, whichever is shorter.
 
-    The first word is at most `first_room` characters long, so that it fits behind a field name.
+    The first word is at most `first_room` characters long, so that it fits behind a field name,
+    and each further one at most `room`.
     """
-    room = min(max(first_room - _FRAME, _LEAST_ROOM), _ROOM)
+    first, further = (min(max(limit - _FRAME, _LEAST_ROOM), _ROOM) for limit in (first_room, room))
     if sum(map(_q_cost, text)) <= sum(map(_b_cost, text)) * 4 // 3:
-        return [_q_word(piece) for piece in _pieces(text, _q_cost, room, _ROOM)]
-    pieces = _pieces(text, _b_cost, room // 4 * 3, _ROOM // 4 * 3)
+        return [_q_word(piece) for piece in _pieces(text, _q_cost, first, further)]
+    pieces = _pieces(text, _b_cost, first // 4 * 3, further // 4 * 3)
     return [_b_word(piece) for piece in pieces]
 
 

@@ -19,7 +19,9 @@ _SMTP = (
 _DELIVERY = (
     "converse", "record", "recorder", "route", "storage", "sweep", "verdict", "webhooks",
 )  # fmt: skip
-_MAIL = ("addresses", "mailbox", "headers", "html", "mime", "source")
+_MAIL = (
+    "addresses", "content_type", "custom_fields", "headers", "html", "mailbox", "mime", "source",
+)  # fmt: skip
 _API = ("composing", "drafts")
 SAYING = (
     *(f"smtp/{name}.py" for name in _SMTP),

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from outbox.mail.addresses import Address, parse_address_list
 from outbox.mail.mime import AttachmentPart, HeaderError, render
-from tests.unit.mail.samples import compose, head_of, modern, texts
+from tests.unit.mail.samples import BOB, compose, head_of, modern, texts
 
 LONG = Address("Ann Lee of the Department of Very Long Names and Titles Indeed", "a" * 60, "x.org")
 
@@ -15,11 +15,54 @@ def test_it_folds_only_at_white_space() -> None:
     """Protocol item 10."""
     subject = "All these words are plain and go on for far more than one line, " * 4 + "end"
 
-    lines = head_of(render(compose(subject=subject, to=[LONG] * 5)))
+    lines = head_of(render(compose(subject=subject, to=[BOB] * 9)))
 
-    assert all(len(line) <= 78 or line.count(b" ") == 1 for line in lines)
+    assert max(map(len, lines)) <= 78
     assert all(line[:1] == b" " or b":" in line for line in lines)
     assert modern(subject=subject)["Subject"] == subject
+
+
+NAMES = {
+    "short": "Ann Lee",
+    "long": "Advanced Data Marketing and Communication Services International Ltd",
+    "quoted": "Lee, Ann, of Advanced Data Marketing (International) Ltd",
+    "one encoded word": "Zoë Müller von der Käserei am Großen See",
+    "Chinese": "北京市海淀区人民医院",
+}
+
+
+@pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
+def test_no_line_ends_between_a_name_and_its_address(name: str) -> None:
+    """Servers exist that read the first line of From alone, and refuse the message."""
+    sender = Address(name, "contact", f"{'advanced-data-marketing-' * 2}department.example.com")
+    lines = head_of(
+        render(compose(from_=sender, sender=BOB, reply_to=[sender], to=[sender, LONG, sender]))
+    )
+
+    fields = [line for line in lines if line.startswith((b"From:", b"Reply-To:", b"To:"))]
+    assert [field.count(b"<contact@advanced") for field in fields] == [1, 1, 1]
+    assert all(b"@" in line for line in lines[1 : lines.index(b"Subject: Hello")])
+    assert max(map(len, lines)) <= 998
+
+
+@pytest.mark.parametrize("mailbox", ["ann", "contact.of.a.long.local.part", "l" * 60])
+@given(name=texts.filter(lambda text: not text.isascii()))
+def test_the_last_encoded_word_of_a_name_stands_beside_the_address(mailbox: str, name: str) -> None:
+    """Between the words of a name RFC 2047 2 asks for the fold."""
+    lines = head_of(render(compose(from_=Address(name, mailbox, "example.net"))))
+
+    lines = lines[1 : lines.index(b"To: bob@example.org")]
+    assert all(len(line) <= 76 for line in lines[:-1])
+    assert b"?= <" in lines[-1]
+
+
+def test_a_name_that_fits_no_line_is_still_folded() -> None:
+    sender = Address("Ann " * 14 + "Lee", "ann", "example.net")
+    source = render(compose(from_=sender, headers={"List-Id": f"{'word ' * 300}<list.example>"}))
+
+    assert max(map(len, head_of(source))) <= 998
+    assert b"\r\n word word" in source
+    assert b" word <list.example>\r\n" in source
 
 
 def test_a_word_that_cannot_be_folded_stays_whole() -> None:
@@ -36,10 +79,21 @@ def test_a_subject_of_one_endless_word_is_cut_into_encoded_words() -> None:
     assert modern(subject=subject)["Subject"] == subject
 
 
+@pytest.mark.parametrize("length", [961, 962, 981])
+def test_a_word_as_long_as_a_line_is_sent(length: int) -> None:
+    """Behind the name of its field where it fits there, else on a line of its own."""
+    url = f"<https://x.org/{'x' * length}>"
+    source = render(compose(headers={"List-Unsubscribe": url}))
+
+    assert max(map(len, head_of(source))) <= 998
+    assert f" {url}\r\n".encode() in source
+    assert modern(headers={"List-Unsubscribe": url})["List-Unsubscribe"].strip() == url
+
+
 def test_an_endless_word_in_another_header_is_refused() -> None:
     """Encoded words would break what is no prose, such as the URL of List-Unsubscribe."""
-    with pytest.raises(HeaderError) as raised:
-        render(compose(headers={"List-Unsubscribe": f"<https://x.org/{'x' * 900}>"}))
+    with pytest.raises(HeaderError, match="more than 997") as raised:
+        render(compose(headers={"List-Unsubscribe": f"<https://x.org/{'x' * 982}>"}))
 
     assert raised.value.field == "List-Unsubscribe"
 

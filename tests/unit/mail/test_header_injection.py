@@ -7,7 +7,7 @@ import pytest
 
 from outbox.mail.addresses import Address, AddressError
 from outbox.mail.mime import AttachmentPart, HeaderError, render
-from tests.unit.mail.samples import compose, modern
+from tests.unit.mail.samples import compose
 
 BREAKS = {"CRLF": "a\r\nBcc: x@y.z", "LF": "a\nb", "CR": "a\rb", "NUL": "a\0b"}
 
@@ -70,12 +70,6 @@ def test_no_extra_header_replaces_one_of_ours(name: str) -> None:
 def test_an_extra_header_is_given_once() -> None:
     with pytest.raises(HeaderError, match="twice"):
         render(compose(headers={"X-Tag": "a", "x-tag": "b"}))
-
-
-def test_a_content_type_that_is_none_is_sent_as_plain_bytes() -> None:
-    for claimed in ["", "text", "a/b\r\nX: y", "text/html; a b", "x" * 300, 'text/plain; n="\n"']:
-        part = next(modern(attachments=file(content_type=claimed)).iter_attachments())
-        assert part.get_content_type() == "application/octet-stream"
 
 
 def test_a_date_without_a_zone_is_refused() -> None:

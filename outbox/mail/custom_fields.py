@@ -1,0 +1,137 @@
+"""Header fields that a caller names, such as List-Unsubscribe or X-Campaign.
+
+A value of printable ASCII stays as it is. Of any other, only the words outside ASCII are encoded,
+so no URI or address ends inside an encoded word, where no program looks for it (RFC 2047 5). A URI
+outside ASCII is written in percent-encoding, a domain in A-labels.
+"""
+
+import re
+from collections.abc import Iterator
+from urllib.parse import quote
+
+from outbox.mail.addresses import Address, AddressError, parse_address_header
+from outbox.mail.headers import (
+    FOLD_AT,
+    HeaderError,
+    address_field,
+    check_name,
+    check_text,
+    folded_field,
+    has_encoded_word,
+)
+from outbox.mail.words import MAX_WORD, encode_words
+
+# Fields whose whole value is a list of addresses.
+_ADDRESSES = frozenset(
+    {"disposition-notification-to", "errors-to", "mail-followup-to", "mail-reply-to",
+     "resent-cc", "resent-from", "resent-sender", "resent-to", "return-receipt-to",
+     "x-confirm-reading-to"}
+)  # fmt: skip
+# Fields in which the amount of white space means nothing (RFC 2369 2, RFC 2919 3).
+_STRUCTURED = _ADDRESSES | {
+    "archived-at", "list-archive", "list-help", "list-id", "list-owner", "list-post",
+    "list-subscribe", "list-unsubscribe", "list-unsubscribe-post",
+}  # fmt: skip
+
+_PRINTABLE = re.compile(r"[ -~]*+")
+_WORD = re.compile(r"(?P<blank> *+)(?P<word><[^<>]*+>[,;]?+|[^ <]++|<)")
+# Without "<" only of a scheme that is no word of prose.
+_URI = re.compile(
+    r"(?P<scheme>(?:<[a-z][a-z0-9+.-]{0,30}+|https?|ftp|mailto):)"
+    r"(?P<slashes>//(?:[^/?#@<>]*+@)?+)?+"
+    r"(?P<host>(?(slashes)[^/?#:<>]*+))(?P<rest>[^<>]*+)(?P<close>>?[,;]?+)",
+    re.IGNORECASE,
+)
+_ADDRESS = re.compile(
+    r"(?P<open><?[!-'*+\--9=?A-Z^-~]++@)(?P<host>[^ <>()@,;:]++)(?P<close>>?[,;]?+)"
+)
+_LIST_ID = re.compile(r"(?P<open><)(?P<host>[^<>]++)(?P<close>>)")
+_VISIBLE = "".join(map(chr, range(33, 127)))
+
+
+def custom_field(name: str, value: str) -> bytes:
+    """Return the field. Raises HeaderError, naming it, for what cannot be sent."""
+    check_name(name)
+    check_text(name, value)
+    text = _normalized(name, value)
+    if name.lower() in _ADDRESSES:
+        addresses = _addresses(name, text)
+        if not text.isascii():
+            return address_field(name, addresses)
+    return folded_field(name, list(_pieces(name, text)))
+
+
+def _normalized(name: str, value: str) -> str:
+    """Return the value without stray white space, such as a template leaves at its end.
+
+    Tabs and no-break spaces become spaces where nothing else would need encoding.
+    """
+    text = value.strip()
+    if name.lower() in _STRUCTURED:
+        return " ".join(text.split())
+    spaced = re.sub(r"\s", " ", text)
+    return spaced if _PRINTABLE.fullmatch(spaced) else text
+
+
+def _addresses(name: str, text: str) -> list[Address]:
+    try:
+        return parse_address_header(text)
+    except AddressError as error:
+        raise HeaderError(name, f"has an address that cannot be read: {error}") from error
+
+
+def _pieces(name: str, text: str) -> Iterator[str]:
+    """Yield the words with the blanks before each, those outside ASCII encoded.
+
+    One blank stands beside an encoded word. Further ones are encoded with the text, because they
+    are where some readers drop them.
+    """
+    if _PRINTABLE.fullmatch(text) and not has_encoded_word(text):
+        yield from (found["blank"] + found["word"] for found in _WORD.finditer(text))
+        return
+    room = FOLD_AT - len(f"{name}: ")
+    prose: str | None = None  # what is to be encoded, collected over several words
+    for found in _WORD.finditer(text):
+        blank, word = found["blank"], _in_ascii(name, found["word"])
+        if not _PRINTABLE.fullmatch(word) or "=?" in word:
+            prose = blank[1:] + word if prose is None else prose + blank + word
+            continue
+        if prose is not None:
+            yield from _encoded(prose + blank[1:], room)
+            prose, blank = None, " "
+        yield blank + word
+        room = MAX_WORD
+    if prose is not None:
+        yield from _encoded(prose, room)
+
+
+def _encoded(prose: str, room: int) -> list[str]:
+    return [f" {word}" for word in encode_words(prose, room)]
+
+
+def _in_ascii(name: str, word: str) -> str:
+    """Return a URI or an address in its ASCII form; any other word as it is."""
+    if found := _URI.fullmatch(word):
+        return _uri(name, found)
+    if not word.isascii():
+        is_list_id = name.lower() == "list-id"
+        if found := _ADDRESS.fullmatch(word) or (is_list_id and _LIST_ID.fullmatch(word)) or None:
+            return found["open"] + _a_labels(name, found["host"]) + found["close"]
+    return word
+
+
+def _uri(name: str, found: re.Match[str]) -> str:
+    host = found["host"] or ""
+    if not host.isascii():
+        host = _a_labels(name, host)
+    before, behind = (quote(found[part] or "", safe=_VISIBLE) for part in ("slashes", "rest"))
+    return found["scheme"] + before + host + behind.replace("=?", "=%3F") + found["close"]
+
+
+def _a_labels(name: str, host: str) -> str:
+    try:
+        return Address("", "x", host).wire.partition("@")[2]
+    except AddressError as error:
+        raise HeaderError(
+            name, f"has “{host[:60]}” in it, which is not a valid host name"
+        ) from error
