@@ -22,10 +22,9 @@ from outbox.api.routes import route_of
 from outbox.api.rows import fill, store_parts
 from outbox.conf import get_conf
 from outbox.exceptions import DraftConflictError, InvalidMailError, NotADraftError
+from outbox.mail.content_type import read_content_type
 from outbox.mail.html import html_to_text, without_picture
-from outbox.mail.mime import (
-    AttachmentPart,
-)
+from outbox.mail.mime import AttachmentPart, HeaderError
 from outbox.mail.names import safe_filename
 from outbox.mail.text import snippet
 from outbox.models import (
@@ -159,17 +158,34 @@ def _put(message: Message, content: Draft, fields: DraftFields) -> None:
 def attach_file(
     draft: Message, name: str, content_type: str, data: bytes, *, content_id: str = ""
 ) -> Attachment:
-    """Add a file to a draft. Raises InvalidMailError when the mail would grow over the limit."""
+    """Add a file to a draft.
+
+    Raises InvalidMailError for a content type that cannot be read, and when the message would grow
+    over the limit.
+    """
+    content_type = content_type or "application/octet-stream"
+    _check_content_type(content_type)
     using = get_conf().database
     with transaction.atomic(using=using):
         message, _ = _locked(draft)
         size = len(data) + sum(message.attachments.values_list("size", flat=True))
         check_size(size)
-        row = Attachment.of(message, safe_filename(name), content_type[:127], data)
+        row = Attachment.of(message, safe_filename(name), content_type, data)
         row.content_id = content_id
         row.save(using=using)
         _count_attachments(message)
     return row
+
+
+def _check_content_type(content_type: str) -> None:
+    field = "content_type"
+    longest = Attachment._meta.get_field(field).max_length or 0
+    try:
+        read_content_type(content_type)
+    except HeaderError as error:
+        raise InvalidMailError(error.field, str(error)) from error
+    if len(content_type) > longest:
+        raise InvalidMailError(field, f"{field} has more than {longest} characters")
 
 
 def detach_file(draft: Message, attachment_id: int) -> None:

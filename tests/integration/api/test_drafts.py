@@ -23,6 +23,7 @@ from outbox.models import (
     Source,
     Status,
 )
+from tests.integration.api.reading import read
 
 pytestmark = pytest.mark.django_db
 
@@ -157,6 +158,31 @@ def test_files_are_counted_against_the_limit_together(
     assert everything() == before
     api.attach(draft, "c.bin", "application/octet-stream", b"x" * 400)
     assert Message.objects.get().attachment_count == 2
+
+
+@pytest.mark.parametrize("content_type", ["pdf", "text/plain charset=utf-8", f"a/b; c={'d' * 260}"])
+def test_a_content_type_that_cannot_be_read_is_refused(
+    ann: User, account: Account, content_type: str
+) -> None:
+    draft = api.save_draft(ann, fields(account))
+
+    with pytest.raises(InvalidMailError) as wrong:
+        api.attach(draft, "a.pdf", content_type, b"%PDF")
+
+    assert wrong.value.field == "content_type"
+    assert not draft.attachments.exists()
+
+
+def test_a_content_type_is_sent_with_its_parameters(ann: User, account: Account) -> None:
+    draft = api.save_draft(ann, fields(account))
+    given = 'text/calendar; charset="utf-8"; method=REQUEST; component="VEVENT"'
+    api.attach(draft, "invite.ics", given, b"BEGIN:VCALENDAR")
+
+    sent = read(api.Handle(api.send_draft(draft, actor=ann).pk))
+
+    part = next(sent.iter_attachments())
+    assert part.get_content_type() == "text/calendar"
+    assert (part.get_param("method"), part.get_param("component")) == ("REQUEST", "VEVENT")
 
 
 def test_a_file_can_be_taken_off_again(

@@ -124,6 +124,12 @@ def test_it_waits_for_its_first_attempt() -> None:
         pytest.param("subject", {"subject": "one\ntwo"}, id="two lines of subject"),
         pytest.param("List-Id", {"headers": {"List-Id": "a\r\nBcc: eve@example.com"}}, id="inject"),
         pytest.param("Bcc", {"headers": {"Bcc": "eve@example.com"}}, id="a header of the outbox"),
+        pytest.param("Errors-To", {"headers": {"Errors-To": "Ann"}}, id="a header without address"),
+        pytest.param(
+            "content_type",
+            {"attachments": [api.AttachmentPart(name="a.pdf", content_type="pdf", data=b"%PDF")]},
+            id="no content type",
+        ),
         pytest.param("context", {"context": {"name": "Ann"}}, id="values without a template"),
     ],
 )
