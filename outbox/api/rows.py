@@ -16,6 +16,7 @@ from outbox.api.outgoing import Checked, Outgoing, OutgoingRecipient
 from outbox.api.routes import RouteIds, route_of
 from outbox.conf import get_conf
 from outbox.mail.text import snippet
+from outbox.mail.threads import bare_message_id
 from outbox.models import FOLDER_OF, Message, Role, Source, State, Status
 from outbox.models.bulk import Column, insert_blobs, insert_rows
 
@@ -179,8 +180,8 @@ def _described(one: Checked, now: dt.datetime) -> dict[str, Any]:
         "envelope_sender": item.envelope_sender,
         "to_summary": _summary(item.recipients),
         "snippet": snippet(item.text, 120) if item.text else "",
-        "message_id": (item.message_id or facts.message_id).strip("<> ")[:255],
-        "in_reply_to": item.in_reply_to.strip("<> ")[:255],
+        "message_id": bare_message_id(item.message_id or facts.message_id),
+        "in_reply_to": bare_message_id(item.in_reply_to),
         "priority": item.priority,
         "size": facts.size,
         "recipient_count": len(item.recipients),

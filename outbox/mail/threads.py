@@ -2,11 +2,22 @@
 
 import re
 
+from outbox.mail.encodings import MAX_LINE
 from outbox.mail.headers import is_message_id
 
 MAX_REFERENCES = 4_000  # characters; the thread's first mail and the nearest ones are kept
 
 _ID = re.compile(r"<[^<>\s]+>")
+
+
+def bare_message_id(value: str) -> str:
+    """Return the id in a Message-ID or In-Reply-To header, without brackets.
+
+    At most as many bytes as a line can have, which no id exceeds and an index can hold.
+    """
+    found = _ID.search(value)
+    text = found[0][1:-1] if found else " ".join(value.split()).strip("<> ")
+    return text.encode()[:MAX_LINE].decode("utf-8", "ignore")
 
 
 def references_of_reply(message_id: str, references: str, in_reply_to: str = "") -> list[str]:

@@ -18,6 +18,8 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
 from outbox.conf import get_conf
+from outbox.mail.content_type import MAX_CONTENT_TYPE
+from outbox.mail.encodings import MAX_LINE
 from outbox.models.access import READ_SOURCE, can_change_others, can_view_others
 from outbox.models.account import Account
 from outbox.models.states import RARE, Folder, Status
@@ -113,8 +115,9 @@ class Message(models.Model):
     envelope_sender = models.CharField(max_length=320, blank=True)  # empty: the null sender
     to_summary = models.CharField(max_length=200, blank=True)  # first visible recipients, for lists
     snippet = models.CharField(max_length=160, blank=True)
-    message_id = models.CharField(max_length=255, blank=True)  # the header, without brackets
-    in_reply_to = models.CharField(max_length=255, blank=True)
+    # The header, without brackets; at most the bytes of one line, so that an index can hold it.
+    message_id = models.CharField(max_length=MAX_LINE, blank=True)
+    in_reply_to = models.CharField(max_length=MAX_LINE, blank=True)
     made_from = models.ForeignKey(
         "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="made_into",
         db_index=False,
@@ -284,7 +287,7 @@ class Attachment(models.Model):
 
     message = models.ForeignKey(Message, on_delete=models.CASCADE, related_name="attachments")
     name = models.CharField(max_length=255)
-    content_type = models.CharField(max_length=127, default="application/octet-stream")
+    content_type = models.CharField(max_length=MAX_CONTENT_TYPE, default="application/octet-stream")
     size = models.PositiveIntegerField()
     sha256 = models.CharField(max_length=64)
     content_id = models.CharField(max_length=255, blank=True)  # set: shown inside the HTML

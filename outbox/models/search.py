@@ -14,8 +14,8 @@ from django.db import models, transaction
 from django.db.models import Max
 
 from outbox.mail.addresses import AddressError, parse_address_list
+from outbox.mail.displayed import text_and_html
 from outbox.mail.html import html_to_text
-from outbox.mail.parts import text_and_html
 from outbox.mail.terms import fold, terms_of
 from outbox.models.message import Message, Source
 from outbox.models.states import Status

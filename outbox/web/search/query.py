@@ -20,7 +20,7 @@ from outbox.models import FOLDER_OF, Folder, State, Status
 _PIECE = re.compile(r'(?:([a-zA-Z]+)[:：])?("[^"]*"?|\S+)')
 _CODE = re.compile(r"[2-5](?:\d{2}|(?:\.\d{1,3}){0,2}\.?)")
 _DATE = re.compile(r"(\d{4})(?:-(\d{1,2}))?(?:-(\d{1,2}))?")
-TEXT_MAX = 500  # characters of a line
+TEXT_MAX = 1_100  # characters of a line; a Message-ID may have 998
 STATES = (*Status.values, State.EXPIRED.value, State.BOUNCED.value)
 
 
