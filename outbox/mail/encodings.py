@@ -18,6 +18,8 @@ _NOT_LITERAL = bytes(set(range(256)) - _LITERAL - set(b"\r\n"))
 # ending inside an "=XX".
 _SOFT_LINE = re.compile(rb".{1,73}(?<!=)(?<!=.)", re.DOTALL)
 _ALTERED_START = re.compile(rb"\.|From ")
+_UUENCODE = frozenset({"uuencode", "uue", "x-uuencode", "x-uue"})
+_UU_BEGIN = re.compile(rb"^begin [0-7]{3,4} ([^\r\n]*+)(?:\r?\n|\Z)", re.MULTILINE)
 _NOT_BASE64 = bytes(
     set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=")
 )
@@ -92,7 +94,41 @@ def decode(data: bytes, encoding: str) -> bytes:
             return decode_base64(data)
         case "quoted-printable":
             return binascii.a2b_qp(data)
-    return data
+    return _decode_uuencode(data) if encoding in _UUENCODE else data
+
+
+def is_encoded(encoding: str) -> bool:
+    """Return whether `decode` changes the bytes of this encoding."""
+    return encoding in {"base64", "quoted-printable"} or encoding in _UUENCODE
+
+
+def uuencoded_name(data: bytes, encoding: str) -> str:
+    """Return the file name that uuencoded data brings along, or ""."""
+    found = _UU_BEGIN.search(data) if encoding in _UUENCODE else None
+    return found[1].strip().decode("utf-8", "replace") if found else ""
+
+
+def _decode_uuencode(data: bytes) -> bytes:
+    """Decode the lines behind "begin"; without one it is not encoded, whatever its header says."""
+    found = _UU_BEGIN.search(data)
+    if not found:
+        return data
+    decoded: list[bytes] = []
+    for line in data[found.end() :].splitlines():
+        if line.strip() == b"end":
+            break
+        decoded.append(_decode_uu_line(line))
+    return b"".join(decoded)
+
+
+def _decode_uu_line(line: bytes) -> bytes:
+    if not line:
+        return b""
+    characters = ((line[0] - 32) % 64 * 4 + 5) // 3  # some programs put a checksum behind them
+    try:
+        return binascii.a2b_uu(line[:characters])
+    except binascii.Error:
+        return b""
 
 
 def decode_base64(data: bytes) -> bytes:
