@@ -19,9 +19,11 @@ from outbox.api.drafts import DraftFields, attach_file, save_draft
 from outbox.api.times import format_minute
 from outbox.conf import get_conf
 from outbox.mail.addresses import quote_name
-from outbox.mail.html import HtmlTooLongError, clean_html, html_to_text
+from outbox.mail.content_type import join_content_type
+from outbox.mail.displayed import read_displayed
+from outbox.mail.html import HtmlTooLongError, clean_documents, html_to_text
 from outbox.mail.mime import AttachmentPart
-from outbox.mail.parts import decoded_headers, files, outline, part_bytes, text_and_html
+from outbox.mail.parts import decoded_headers, files, outline, part_bytes
 from outbox.mail.quoting import forward_subject, quoted, reply_subject
 from outbox.mail.threads import references_of_reply
 from outbox.models import RETRYABLE, Account, Answer, Message, Role, Source, State
@@ -62,12 +64,13 @@ class _Original:
     @cached_property
     def bodies(self) -> tuple[str, SafeString]:
         """Its text, and its HTML as it may be edited; HTML too long for that is left out."""
-        text, html = text_and_html(self.source)
+        displayed = read_displayed(self.source)
         try:
-            cleaned = clean_html(html)
+            cleaned = clean_documents(displayed.documents)
         except HtmlTooLongError:
             cleaned = ""
-        return (text or html_to_text(html)).rstrip("\n"), mark_safe(cleaned)  # noqa: S308  # just cleaned
+        text = displayed.text or html_to_text(displayed.html)
+        return text.rstrip("\n"), mark_safe(cleaned)  # noqa: S308  # just cleaned
 
     @property
     def sent_at(self) -> dt.datetime:
@@ -92,7 +95,7 @@ class _Original:
         return [
             AttachmentPart(
                 name=part.name or f"part-{part.path}",
-                content_type=part.content_type,
+                content_type=join_content_type(part.content_type, part.parameters),
                 data=part_bytes(self.source, part.path),
                 content_id=part.content_id,
             )

@@ -22,7 +22,7 @@ from outbox.api.routes import route_of
 from outbox.api.rows import fill, store_parts
 from outbox.conf import get_conf
 from outbox.exceptions import DraftConflictError, InvalidMailError, NotADraftError
-from outbox.mail.content_type import read_content_type
+from outbox.mail.content_type import MAX_CONTENT_TYPE, read_content_type
 from outbox.mail.html import html_to_text, without_picture
 from outbox.mail.mime import AttachmentPart, HeaderError
 from outbox.mail.names import safe_filename
@@ -178,14 +178,13 @@ def attach_file(
 
 
 def _check_content_type(content_type: str) -> None:
-    field = "content_type"
-    longest = Attachment._meta.get_field(field).max_length or 0
     try:
         read_content_type(content_type)
     except HeaderError as error:
         raise InvalidMailError(error.field, str(error)) from error
-    if len(content_type) > longest:
-        raise InvalidMailError(field, f"{field} has more than {longest} characters")
+    if len(content_type) > MAX_CONTENT_TYPE:
+        problem = f"content_type has more than {MAX_CONTENT_TYPE} characters"
+        raise InvalidMailError("content_type", problem)
 
 
 def detach_file(draft: Message, attachment_id: int) -> None:

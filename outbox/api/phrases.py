@@ -55,7 +55,7 @@ PHRASES = (
     gettext_noop("%(field)s has “%(host)s” in it, which is not a valid host name"),
     gettext_noop("%(field)s %(type)s is not a type such as 'application/pdf'"),
     gettext_noop("%(field)s names the parameter %(name)s twice"),
-    gettext_noop("%(field)s has more than %(count)s characters"),
+    gettext_noop("content_type has more than %(count)s characters"),
     gettext_noop("%(field)s is no header name"),
     gettext_noop("%(field)s is none of 1 to 5"),
     gettext_noop("%(field)s is written by the outbox itself, or given twice"),

@@ -5,9 +5,11 @@ that only lacks its quotes gets them, and one outside ASCII is written as RFC 22
 """
 
 import re
+from collections.abc import Mapping
 
 from outbox.mail.headers import HeaderError, parameter
 
+MAX_CONTENT_TYPE = 255  # characters, which a draft stores
 _TOKEN = r"[A-Za-z0-9!#$%&'*+^_`{|}~.-]{1,127}+"  # noqa: S105  # a pattern, no secret
 _NONE_OF = r"\r\n\0\ud800-\udfff"  # what no header can have
 _PAIR = rf"\\[^{_NONE_OF}]"
@@ -41,6 +43,24 @@ def read_content_type(text: str) -> tuple[str, list[str]]:
                 raise HeaderError("content_type", f"names the parameter {name} twice")
             written[name.lower()] = _written(name, part["quoted"], part["bare"])
     return found["type"].lower(), [word for words in written.values() for word in words]
+
+
+def join_content_type(media_type: str, parameters: Mapping[str, str]) -> str:
+    """Return a type of a received part for a file that is sent on, as one text.
+
+    The name stands elsewhere then. Parameters are left out where they cannot be written, and those
+    of pictures, which mean nothing.
+    """
+    kept = {name: value for name, value in parameters.items() if name not in {"name", "boundary"}}
+    if not kept or media_type.startswith("image/"):
+        return media_type
+    values = {name: re.sub(r'(["\\])', r"\\\1", value) for name, value in kept.items()}
+    joined = "; ".join([media_type, *(f'{name}="{value}"' for name, value in values.items())])
+    try:
+        read_content_type(joined)
+    except HeaderError:
+        return media_type
+    return joined if len(joined) <= MAX_CONTENT_TYPE else media_type
 
 
 def _written(name: str, quoted: str | None, bare: str | None) -> list[str]:

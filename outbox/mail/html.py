@@ -8,7 +8,7 @@ It does not rely on the page's CSP or on the frame's sandbox; those come on top.
 import base64
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from urllib.parse import unquote, urlsplit
 
 import nh3
@@ -73,6 +73,13 @@ def clean_html(html: str) -> str:
     return _composed(html)
 
 
+def clean_documents(documents: Sequence[str]) -> str:
+    """Clean several documents as `clean_html` does, each by itself, and put them together."""
+    if sum(map(len, documents)) > MAX_HTML:
+        raise HtmlTooLongError(f"the HTML has more than {MAX_HTML:,} characters")
+    return "\n".join(map(_composed, documents))
+
+
 def _composed(html: str) -> str:
     return nh3.clean(
         well_nested(html, _TAGS),
@@ -105,35 +112,37 @@ def _harmless_style(style: str) -> str:
     return ";".join(part for part in style.split(";") if "(" not in _FUNCTIONS.sub("", part))
 
 
-def clean_for_preview(html: str, cid_map: Mapping[str, tuple[str, bytes]]) -> tuple[str, list[str]]:
+def clean_for_preview(
+    documents: str | Sequence[str], cid_map: Mapping[str, tuple[str, bytes]]
+) -> tuple[str, list[str]]:
     """Clean a stranger's HTML so that showing it fetches nothing; name the hosts it would ask.
 
-    `cid_map` goes from content id, bare, to content type and bytes.
+    Of several documents each is cleaned by itself: what the first leaves open hides nothing of the
+    next. `cid_map` goes from content id, bare, to content type and bytes.
     """
-    cleaned, hosts = _for_preview(html, cid_map)
+    cleaned, hosts = _for_preview(documents, cid_map)
     return cleaned, sorted(hosts)
 
 
-def remote_content(html: str) -> Counter[str]:
+def remote_content(documents: str | Sequence[str]) -> Counter[str]:
     """Count by host what showing the HTML as it came would fetch."""
-    return _for_preview(html, {})[1]
+    return _for_preview(documents, {})[1]
 
 
-def _for_preview(html: str, cid_map: Mapping[str, tuple[str, bytes]]) -> tuple[str, Counter[str]]:
+def _for_preview(
+    documents: str | Sequence[str], cid_map: Mapping[str, tuple[str, bytes]]
+) -> tuple[str, Counter[str]]:
     preview = _Preview(cid_map)
-    cleaned = nh3.clean(
-        well_nested(html, _TAGS),
-        tags=_TAGS,
-        attributes=_ATTRIBUTES,
-        attribute_filter=preview.keep,
-        filter_style_properties=_STYLES,
-        url_schemes={"cid", "data", "https", "http", "mailto"},
-        url_relative="deny",
-        set_tag_attribute_values={"a": {"target": "_blank"}},
-        link_rel="noopener noreferrer nofollow",
-    )
-    written = Counter(filter(None, map(_host, _REMOTE.findall(html[:MAX_HTML]))))
-    return cleaned, written | preview.hosts  # a picture is found both ways: the larger count
+    cleaned: list[str] = []
+    written: Counter[str] = Counter()
+    room = MAX_HTML
+    for document in [documents] if isinstance(documents, str) else documents:
+        kept = document[:room]
+        room -= len(kept)
+        cleaned.append(preview.cleaned(kept))
+        written.update(filter(None, map(_host, _REMOTE.findall(kept))))
+    # A picture is found both ways: the larger count.
+    return "\n".join(cleaned), written | preview.hosts
 
 
 def _host(url: str) -> str:
@@ -151,7 +160,20 @@ class _Preview:
         self._cid_map = cid_map
         self._room = _MAX_PICTURES
 
-    def keep(self, _tag: str, attribute: str, value: str) -> str | None:
+    def cleaned(self, document: str) -> str:
+        return nh3.clean(
+            well_nested(document, _TAGS),
+            tags=_TAGS,
+            attributes=_ATTRIBUTES,
+            attribute_filter=self._keep,
+            filter_style_properties=_STYLES,
+            url_schemes={"cid", "data", "https", "http", "mailto"},
+            url_relative="deny",
+            set_tag_attribute_values={"a": {"target": "_blank"}},
+            link_rel="noopener noreferrer nofollow",
+        )
+
+    def _keep(self, _tag: str, attribute: str, value: str) -> str | None:
         match attribute:
             case "style":
                 return _harmless_style(value)

@@ -69,7 +69,7 @@ def read_checks(content: Content) -> list[Check]:
         _lines(*longest_line(source)),
         _parts(content.text, content.html),
         _links(content),
-        _remote(content.html),
+        _remote(content.documents),
         _support(content.html),
         _unsubscribing({field.name.lower(): field.value for field in content.headers}),
     ]
@@ -139,9 +139,9 @@ def _link(link: Link) -> Detail:
     return Detail(shown or link.target, link.target if shown else "", note)
 
 
-def _remote(html: str) -> Check:
+def _remote(documents: Sequence[str]) -> Check:
     title = gettext_lazy("Remote content")
-    found = remote_content(html) if html else {}
+    found = remote_content(documents) if documents else {}
     if not found:
         return Check(title, "good", _("It fetches nothing when it is opened."))
     text = ngettext(

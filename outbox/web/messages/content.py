@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy, pgettext_lazy
 
+from outbox.mail.displayed import Displayed, read_displayed
 from outbox.mail.html import clean_for_preview
-from outbox.mail.parts import Part, decoded_headers, is_file, outline, text_and_html
+from outbox.mail.parts import Part, decoded_headers, is_file, outline
 from outbox.models import Message, Source
 
 TABS: dict[str, str | Promise] = {
@@ -63,15 +65,20 @@ class Content:
         except (Source.DoesNotExist, OSError):
             return None
 
-    @cached_property
+    @property
     def text(self) -> str:
         """The readable text."""
-        return self._bodies[0]
+        return self._displayed.text
 
     @property
+    def documents(self) -> Sequence[str]:
+        """The HTML documents in their order, as they came: hostile until cleaned."""
+        return self._displayed.documents
+
+    @cached_property
     def html(self) -> str:
-        """The HTML as it came: hostile until cleaned."""
-        return self._bodies[1]
+        """All HTML as one text, hostile too."""
+        return self._displayed.html
 
     @property
     def text_shown(self) -> str:
@@ -86,11 +93,11 @@ class Content:
     @property
     def blocked_hosts(self) -> list[str]:
         """Name the hosts that the HTML would have fetched from."""
-        return clean_for_preview(self.html, {})[1]
+        return clean_for_preview(self.documents, {})[1]
 
     @cached_property
-    def _bodies(self) -> tuple[str, str]:
-        return text_and_html(self.source or b"")
+    def _displayed(self) -> Displayed:
+        return read_displayed(self.source or b"")
 
     @property
     def headers(self) -> list[Field]:

@@ -66,7 +66,7 @@ def preview(request: HttpRequest, pk: int, permit: str) -> HttpResponse:
     if not can_read(person, mail):  # the permission was withdrawn after the permit was signed
         return _harmless(render(request, "outbox/preview_over.html", status=403))
     content = Content(mail, "preview")
-    html, _hosts = clean_for_preview(content.html, pictures(content.source or b""))
+    html, _hosts = clean_for_preview(content.documents, pictures(content.source or b""))
     context = {
         "html": mark_safe(html),  # noqa: S308  # cleaned in the line above
         "paper": "dark" if request.GET.get("paper") == "dark" else "light",

@@ -15,8 +15,9 @@ from django.utils.translation import gettext_lazy, pgettext_lazy
 
 from outbox.mail.addresses import AddressError, parse_address_list
 from outbox.mail.difference import Row, difference
+from outbox.mail.displayed import text_and_html
 from outbox.mail.html import html_to_text
-from outbox.mail.parts import decoded_headers, files, outline, text_and_html
+from outbox.mail.parts import decoded_headers, files, outline
 from outbox.models import COPIES, Draft, Message, Role, Status
 from outbox.web.messages.content import Content
 from outbox.web.wording import size

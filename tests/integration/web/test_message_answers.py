@@ -83,7 +83,8 @@ def test_a_forward_takes_text_and_files_along_and_asks_to_whom(
     assert made.draft.text.endswith("\n\nHello,\n\n> you asked\nhere they are.\n")
     assert made.in_reply_to == made.draft.references == ""
     file = made.attachments.get()
-    assert (file.name, file.content_type, file.read()) == ("figures.csv", "text/csv", b"1;2;3\r\n")
+    assert (file.name, file.read()) == ("figures.csv", b"1;2;3\r\n")
+    assert file.content_type == 'text/csv; charset="utf-8"'
 
 
 def test_a_copy_is_the_same_again(as_anna: Client, letter: Message) -> None:
@@ -159,6 +160,39 @@ def test_an_enclosed_mail_is_forwarded_whole(as_anna: Client, foreign: Message) 
     assert logo.content_id == "logo"
     assert enclosed.content_type == "message/rfc822"
     assert b"inner.txt" in enclosed.read()
+
+
+def test_a_forward_shows_the_whole_text_and_keeps_what_its_files_are(
+    as_anna: Client, anna: User, account: Account
+) -> None:
+    """Of a list's footer, of an invitation, and of a text in an old charset."""
+    source = (
+        b'From: shop@example.com\r\nContent-Type: multipart/mixed; boundary="o"\r\n\r\n'
+        b'--o\r\nContent-Type: multipart/alternative; boundary="i"\r\n\r\n'
+        b"--i\r\n\r\nletter\r\n--i\r\nContent-Type: text/html\r\n\r\n<p>letter<!--\r\n--i--\r\n"
+        b"--o\r\n\r\nfooter\r\n"
+        b'--o\r\nContent-Type: text/calendar; method=REQUEST; name="i.ics"\r\n\r\nBEGIN\r\n'
+        b'--o\r\nContent-Type: text/plain; charset=iso-8859-1; name="a.txt"\r\n'
+        b"Content-Disposition: attachment\r\nContent-Transfer-Encoding: base64\r\n\r\n5A==\r\n"
+        b"--o--\r\n"
+    )
+    outgoing = api.Outgoing(
+        source=source,
+        envelope_sender="",
+        recipients=[api.OutgoingRecipient("jane@example.com")],
+        account=account,
+        owner=anna,
+    )
+    (message,) = api.queue_sources([outgoing])
+
+    made = make(as_anna, message, "forward")
+
+    assert made.draft.text.endswith("\nletter\nfooter\n")
+    assert made.draft.html.index("footer") > made.draft.html.index("letter")
+    assert [(file.name, file.content_type, file.read()) for file in made.attachments.all()] == [
+        ("i.ics", 'text/calendar; method="REQUEST"', b"BEGIN"),
+        ("a.txt", 'text/plain; charset="iso-8859-1"', b"\xe4"),
+    ]
 
 
 def test_an_account_one_may_not_use_any_more_is_not_chosen(

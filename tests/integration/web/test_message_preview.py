@@ -1,5 +1,6 @@
 """The preview: an address of its own, a policy of its own, and a permit instead of a session."""
 
+import base64
 from email.message import EmailMessage
 
 import pytest
@@ -40,6 +41,40 @@ def test_it_shows_cleaned_html_with_the_mail_s_own_pictures(letter: Message, ann
     assert 'src="data:image/png;base64,cG5n"' in page
     assert "script" not in page
     assert "tracker.example" not in page
+
+
+def test_a_footer_stands_below_the_letter_in_every_view(
+    as_anna: Client, letter: Message, anna: User
+) -> None:
+    """As a mailing list adds it: beside the alternative, in plain text alone."""
+    head, _, body = letter.source.read().decode().partition("\n\n")
+    alternative = head.partition("Content-Type:")[2]
+    letter.source.data = (
+        "Subject: Figures\nContent-Type: multipart/mixed; boundary=list\n\n"
+        f"--list\nContent-Type:{alternative}\n\n{body}\n"
+        "--list\nContent-Type: text/plain\n\nLeave <the list> here.\n--list--\n"
+    ).encode()
+    letter.source.save()
+
+    preview = Client().get(preview_address(letter, anna)).content.decode()
+    assert preview.index("Hello <b>Jane</b>") < preview.index("Leave &lt;the list&gt; here.")
+    for tab in ("text", "html"):
+        page = as_anna.get(
+            reverse("outbox:message", args=[letter.pk]), {"show": tab}
+        ).content.decode()
+        assert page.index("Hello") < page.index("the list")
+
+
+def test_an_encoded_container_is_shown(as_anna: Client, letter: Message) -> None:
+    letter.source.data = (
+        "Subject: Figures\nContent-Type: multipart/mixed\nContent-Transfer-Encoding: base64\n\n"
+        + base64.encodebytes("Grüße aus Köln\n".encode()).decode()
+    ).encode()
+    letter.source.save()
+
+    page = as_anna.get(reverse("outbox:message", args=[letter.pk])).content.decode()
+
+    assert "Grüße aus Köln" in page
 
 
 def test_it_allows_nothing(letter: Message, anna: User) -> None:

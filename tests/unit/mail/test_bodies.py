@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from outbox.mail.displayed import text_and_html
 from outbox.mail.encodings import decode_base64, encode_body
 from outbox.mail.mime import AttachmentPart, render
-from outbox.mail.parts import text_and_html
 from tests.unit.mail.samples import compose, modern
 
 any_text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))

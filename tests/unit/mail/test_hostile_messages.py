@@ -8,16 +8,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from outbox.mail.displayed import MAX_TEXT, text_and_html
 from outbox.mail.encodings import decode_base64
-from outbox.mail.parts import (
-    MAX_DEPTH,
-    MAX_PARTS,
-    MAX_TEXT,
-    decoded_headers,
-    outline,
-    pictures,
-    text_and_html,
-)
+from outbox.mail.entities import MAX_DEPTH, MAX_PARTS
+from outbox.mail.parts import decoded_headers, outline, pictures
 
 
 def nested_multiparts(levels: int) -> bytes:
@@ -26,6 +20,19 @@ def nested_multiparts(levels: int) -> bytes:
         for level in range(levels)
     )
     return "".join(heads).encode() + b"\ninnermost"
+
+
+def encoded_containers(levels: int) -> bytes:
+    """Each is quoted-printable as a whole, and hides the next behind one more escape."""
+    source = b"x\n" * 30_000
+    for level in range(levels):
+        escape = b"=" + b"3D" * (levels - level)
+        source = (
+            b"Content-Type: multipart/mixed; boundary=b%d\n"
+            b"Content-Transfer-Encoding: quoted-printable\n\n"
+            b"--b%d\nX: %b\n%b" % (level, level, escape, source)
+        )
+    return source
 
 
 BOMBS: dict[str, Callable[[], bytes]] = {
@@ -54,6 +61,33 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     "semicolons": lambda: b"Content-Type: a/b" + b";" * 60_000 + b"\n\n",
     "blanks in a parameter": lambda: b"Content-Type: a/b; a" + b" " * 60_000 + b"\n\n",
     "quoted pairs": lambda: b'Content-Type: a/b; a="' + b"\\" * 60_000 + b"\n\n",
+    "encoded containers": lambda: encoded_containers(90),
+    "containers that claim to be encoded": lambda: (
+        b"Content-Type: multipart/mixed; boundary=b\nContent-Transfer-Encoding: base64\n\n--b\n"
+        * 3_000
+    ),
+    "base64 containers": lambda: (
+        b"Content-Type: multipart/mixed\nContent-Transfer-Encoding: base64\n\n" + b"QUFB\n" * 60_000
+    ),
+    "lines like unnamed boundaries": lambda: (
+        b"Content-Type: multipart/mixed\n\n" + b"--b\n" * 60_000
+    ),
+    "unnamed boundaries": lambda: (
+        b"Content-Type: multipart/mixed\n\n" + b"--b\nContent-Type: multipart/mixed\n\n" * 9_000
+    ),
+    "long lines like unnamed boundaries": lambda: (
+        b"Content-Type: multipart/mixed\n\n" + (b"--" + b"b " * 150 + b"\n") * 1_000
+    ),
+    "many HTML parts": lambda: (
+        b"Content-Type: multipart/mixed; boundary=b\n\n--b\n\ntext\n"
+        + (b"--b\nContent-Type: text/html\n\n" + b"<p>a" * 50 + b"\n") * 100
+    ),
+    "uuencoded": lambda: (
+        b"Content-Transfer-Encoding: x-uuencode\n\nbegin 644 a\n" + b"#0V%T\n" * 60_000
+    ),
+    "starts of uuencoded files": lambda: (
+        b"Content-Transfer-Encoding: x-uuencode\n\n" + b"begin 644\n" * 40_000
+    ),
     "a large base64 body": lambda: b"Content-Transfer-Encoding: base64\n\n" + b"QUFB\n" * 100_000,
     "a large text": lambda: b"\n" + "é".encode() * 300_000,
     "a slow charset": lambda: b"Content-Type: text/plain; charset=punycode\n\n" + b"a-" * 60_000,
@@ -104,6 +138,8 @@ def test_no_base64_raises(data: bytes) -> None:
 @given(st.binary(max_size=500) | st.lists(st.sampled_from([
     b"Content-Type: ", b"multipart/mixed;", b"message/rfc822", b" boundary=b", b"\n", b"\r\n",
     b"--b", b"--b--", b"--", b";", b'"', b" ", b"Content-Transfer-Encoding: base64", b"\xff",
+    b"Content-Transfer-Encoding: x-uuencode", b"begin 644 a", b"#0V%T", b"multipart/alternative;",
+    b"text/html", b"Content-Transfer-Encoding: quoted-printable", b"=3D",
 ]), max_size=40).map(b"".join))  # fmt: skip
 def test_no_bytes_raise(source: bytes) -> None:
     assert all(part.size >= 0 for part in outline(source).walk())
