@@ -13,6 +13,8 @@ from django.utils.translation import get_language, gettext, gettext_noop
 # In each, %(name)s stands for anything; under these names stands a sentence of this list again.
 _SENTENCES = frozenset({"why"})
 _LONGEST = 2_000  # characters; a longer text is a server's, and not worth the search
+# What a stored reason may have from an operating system; its number says nothing to people.
+_ERRNO = re.compile(r"(?:[A-Z]\w*Error: )?\[Errno -?\d+\] ")
 # What may stand in front: the status of a refusal of our own, or what the sentence is about.
 _START = re.compile(r"(?:[245]\.\d{1,3}\.\d{1,3} |[^\s“]+: )?")
 
@@ -200,6 +202,7 @@ PHRASES = (
 
 def translate(text: str) -> str:
     """Put a sentence in the reader's language; what is not known here stays as it is."""
+    text = _ERRNO.sub("", text)
     language = get_language() or "en"
     return text if language.partition("-")[0] == "en" else _translate(text, language)
 

@@ -84,7 +84,7 @@ class Wire(asyncio.Protocol):
         elif exc is None:
             self.leave(FaultKind.CLOSED, "the connection was closed")
         else:
-            self.leave(FaultKind.RESET, f"the connection broke: {exc}")
+            self.leave(FaultKind.RESET, _cause_of_break(exc))
         if not self._closed.done():
             self._closed.set_result(None)
 
@@ -267,6 +267,14 @@ class Wire(asyncio.Protocol):
     def _transport_now(self) -> asyncio.Transport:
         assert self._transport is not None
         return self._transport
+
+
+def _cause_of_break(error: Exception) -> str:
+    """Return why a connection broke, without the number and the class of the error."""
+    if isinstance(error, ConnectionResetError | BrokenPipeError):
+        return "the connection was reset"
+    cause = error.strerror if isinstance(error, OSError) else None
+    return f"the connection broke: {cause or error}"
 
 
 def _limits(timeouts: Timeouts) -> Mapping[Phase, float]:

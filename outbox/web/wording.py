@@ -70,11 +70,14 @@ PHASES: dict[str, str | Promise] = {
     "dot": pgettext_lazy("phase", "wait after the dot"),
 }
 
-# What a reply may answer that is no command one types.
+# How a page names the command that a reply answers.
 COMMANDS: dict[str, str | Promise] = {
-    "DOT": gettext_lazy("the whole mail"),
-    "CONNECT": gettext_lazy("the connection"),
-    "GREETING": gettext_lazy("the connection"),
+    "MAIL": "MAIL FROM",
+    "RCPT": "RCPT TO",
+    "DATA": "DATA",
+    "DOT": gettext_lazy("the end of DATA"),
+    "CONNECT": gettext_lazy("connecting"),
+    "GREETING": gettext_lazy("connecting"),
 }
 
 # Controls, and the marks that turn or hide the direction of what follows (RFC 5322 allows none of

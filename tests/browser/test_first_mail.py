@@ -72,7 +72,7 @@ def test_a_mail_goes_out_and_its_page_follows_it_to_the_end(
     jane.get_by_text("sent", exact=True).wait_for(timeout=DELIVERED)
     assert "250" in jane.inner_text()
     assert "550 5.1.1 There is no such mailbox here" in other.inner_text()
-    assert "answer to RCPT" in other.inner_text()
+    assert "after RCPT TO" in other.inner_text()
     talk = page.locator(".attempt").first.inner_text()
     assert "RCPT TO:<reject-me@example.org>" in talk
     assert "TO:<jane@example.com>" in talk
@@ -117,13 +117,13 @@ def test_cancel_is_asked_about_in_a_dialog_and_answered(page: "Page", anna: User
     page.get_by_label("Text").press("Control+Enter")
     page.get_by_role("heading", name="Too soon").wait_for()
     page.get_by_role("link", name="Cancel", exact=True).click()
-    dialog = page.get_by_role("dialog", name="Cancel this mail?")
+    dialog = page.get_by_role("dialog", name="Cancel this message?")
     dialog.wait_for()
-    dialog.get_by_role("link", name="Keep it").click()
+    dialog.get_by_role("link", name="Don't cancel").click()
     dialog.wait_for(state="hidden")
     page.get_by_role("link", name="Cancel", exact=True).click()
-    dialog.get_by_role("button", name="Cancel the mail").click()
-    page.get_by_text("Stopped for 1 recipient.").wait_for()
+    dialog.get_by_role("button", name="Cancel delivery").click()
+    page.get_by_text("Cancelled for 1 recipient.").wait_for()
     assert page.locator(".now").get_by_text("cancelled", exact=True).is_visible()
 
 

@@ -108,7 +108,7 @@ def conflict(page: "Page", shown: dict[str, Message]) -> None:
 
 def dialog(page: "Page", shown: dict[str, Message]) -> None:
     page.goto(reverse("outbox:message", args=[shown["partial"].pk]))
-    page.get_by_role("link", name="Try again").click()
+    page.get_by_role("link", name="Retry delivery").click()
     page.get_by_role("dialog").wait_for()
 
 

@@ -3,6 +3,7 @@
 // that does not answer is told.
 
 const POLLED = "#live, #rows";
+const REPLACED = "#live, #rows, #attempts, #timeline"; // with one answer
 
 let opened = new Map();
 
@@ -14,7 +15,8 @@ document.addEventListener("htmx:beforeSwap", (event) => {
   if (!event.target.matches(POLLED)) return;
   const selection = document.getSelection();
   // The next look asks for the same again, so nothing is missed by leaving this one out.
-  if (!selection.isCollapsed && selection.containsNode(event.target, true)) event.detail.shouldSwap = false;
+  const isTorn = (part) => selection.containsNode(part, true);
+  if (!selection.isCollapsed && Array.from(document.querySelectorAll(REPLACED)).some(isTorn)) event.detail.shouldSwap = false;
   opened = new Map(Array.from(document.querySelectorAll("details[id]"), (one) => [one.id, one.open]));
 });
 

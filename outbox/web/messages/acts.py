@@ -58,35 +58,37 @@ def cancel(request: PersonRequest, pk: int) -> HttpResponse:
 def _tell_cancelled(request: PersonRequest, result: api.CancelResult) -> None:
     if result.stopped:
         text = ngettext(
-            "Stopped for %(count)d recipient.", "Stopped for %(count)d recipients.", result.stopped
+            "Cancelled for %(count)d recipient.",
+            "Cancelled for %(count)d recipients.",
+            result.stopped,
         )
         messages.success(request, text % {"count": result.stopped})
     if result.too_late:
         text = ngettext(
-            "Too late for %(count)d recipient: the mail was already leaving.",
-            "Too late for %(count)d recipients: the mail was already leaving.",
+            "Too late for %(count)d recipient: the message was already being sent.",
+            "Too late for %(count)d recipients: the message was already being sent.",
             result.too_late,
         )
         messages.warning(request, text % {"count": result.too_late})
     if not result.stopped and not result.too_late:
-        messages.warning(request, _("Nothing was waiting any more, so nothing was stopped."))
+        messages.warning(request, _("No delivery was pending, so nothing was cancelled."))
 
 
 def _cancel_question(page: MessagePage) -> Question:
     count = len(page.cancellable)
     text = ngettext(
-        "The mail will not leave for %(count)d recipient who has not been sent it yet. Where a"
-        " worker is sending it this very moment, it may be too late; you will be told.",
-        "The mail will not leave for %(count)d recipients who have not been sent it yet. Where a"
-        " worker is sending it this very moment, it may be too late; you will be told.",
+        "Delivery to %(count)d recipient will be cancelled. If it is being sent right now, it may"
+        " be too late. We will tell you.",
+        "Delivery to %(count)d recipients will be cancelled. If it is being sent right now, it may"
+        " be too late. We will tell you.",
         count,
     )
     return Question(
         act="cancel",
-        title=gettext_lazy("Cancel this mail?"),
+        title=gettext_lazy("Cancel this message?"),
         text=text % {"count": count},
-        buttons=(("cancel", gettext_lazy("Cancel the mail"), "danger"),),
-        back=gettext_lazy("Keep it"),
+        buttons=(("cancel", gettext_lazy("Cancel delivery"), "danger"),),
+        back=gettext_lazy("Don't cancel"),
     )
 
 
@@ -96,11 +98,9 @@ def retry(request: PersonRequest, pk: int) -> HttpResponse:
     """Queue failed recipients again, or have waiting ones tried now."""
     question = Question(
         act="retry",
-        title=gettext_lazy("Try again now?"),
-        text=_(
-            "Exactly the same mail is offered to the server again for the recipients you choose."
-        ),
-        buttons=(("retry", gettext_lazy("Try again"), "primary"),),
+        title=gettext_lazy("Retry delivery?"),
+        text=_("The same message is sent again to the recipients you select."),
+        buttons=(("retry", gettext_lazy("Retry delivery"), "primary"),),
         back=gettext_lazy("Back"),
     )
     return _decide(request, pk, lambda page: page.retryable, question, _retry)
@@ -125,14 +125,14 @@ def settle(request: PersonRequest, pk: int) -> HttpResponse:
     """Let a person who knows say whether an uncertain recipient got the mail."""
     question = Question(
         act="settle",
-        title=gettext_lazy("Did it arrive?"),
+        title=gettext_lazy("Was it delivered?"),
         text=_(
-            "The whole mail was sent, but the server's answer was lost. If you know that it"
-            " arrived, mark it as sent. If it is sent again, a recipient may get it twice."
+            "The whole message was sent, but the server's reply was lost. If you know that it"
+            " arrived, mark it as delivered. If it is sent again, a recipient may get it twice."
         ),
         buttons=(
-            ("sent", gettext_lazy("It arrived: mark as sent"), "primary"),
-            ("unsent", gettext_lazy("Send it again"), ""),
+            ("sent", gettext_lazy("Mark as delivered"), "primary"),
+            ("unsent", gettext_lazy("Send again"), ""),
         ),
         back=gettext_lazy("Not sure yet"),
     )
@@ -144,8 +144,8 @@ def _settle(request: PersonRequest, message: Message, form: ActForm) -> None:
         case "sent":
             settled = api.settle_as_sent(message, actor=request.user, **form.cleaned_data)
             text = ngettext(
-                "Marked as sent for %(count)d recipient.",
-                "Marked as sent for %(count)d recipients.",
+                "Marked as delivered for %(count)d recipient.",
+                "Marked as delivered for %(count)d recipients.",
                 settled,
             )
         case "unsent":
@@ -168,26 +168,24 @@ def hold(request: PersonRequest, pk: int) -> HttpResponse:
 
 
 def _tell_held(held: int) -> str:
-    return ngettext(
-        "Held back for %(count)d recipient.", "Held back for %(count)d recipients.", held
-    )
+    return ngettext("Held for %(count)d recipient.", "Held for %(count)d recipients.", held)
 
 
 def _hold_question(page: MessagePage) -> Question:
     count = len(page.holdable)
     text = ngettext(
-        "The mail is kept back for %(count)d waiting recipient until you release it. Whom a worker"
-        " is sending it to this very moment still gets it.",
-        "The mail is kept back for %(count)d waiting recipients until you release it. Whom a worker"
-        " is sending it to this very moment still gets it.",
+        "Delivery to %(count)d waiting recipient is held until you release it. Deliveries already"
+        " in progress will complete.",
+        "Delivery to %(count)d waiting recipients is held until you release it. Deliveries already"
+        " in progress will complete.",
         count,
     )
     return Question(
         act="hold",
-        title=gettext_lazy("Hold this mail back?"),
+        title=gettext_lazy("Hold this message?"),
         text=text % {"count": count},
-        buttons=(("hold", gettext_lazy("Hold it back"), "primary"),),
-        back=gettext_lazy("Let it go"),
+        buttons=(("hold", gettext_lazy("Hold"), "primary"),),
+        back=gettext_lazy("Don't hold"),
     )
 
 
@@ -207,13 +205,13 @@ def _tell_released(released: int) -> str:
 def _release_question(page: MessagePage) -> Question:
     count = len(page.held)
     text = ngettext(
-        "The mail goes back into the queue for %(count)d held recipient.",
-        "The mail goes back into the queue for %(count)d held recipients.",
+        "The message returns to the queue for %(count)d held recipient.",
+        "The message returns to the queue for %(count)d held recipients.",
         count,
     )
     return Question(
         act="release",
-        title=gettext_lazy("Release this mail?"),
+        title=gettext_lazy("Release this message?"),
         text=text % {"count": count},
         buttons=(("release", gettext_lazy("Release"), "primary"),),
         back=gettext_lazy("Back"),
@@ -269,4 +267,4 @@ def _tell(request: PersonRequest, changed: int, text: str) -> None:
     if changed:
         messages.success(request, text % {"count": changed})
     else:
-        messages.warning(request, _("Its state had changed meanwhile; nothing was done."))
+        messages.warning(request, _("The message has changed state. Nothing was done."))

@@ -38,6 +38,11 @@ class Field:
     raw: str
 
 
+def is_in_text(part: Part) -> bool:
+    """Return whether the HTML shows the part, as it does pictures."""
+    return bool(part.content_id) and part.disposition != "attachment"
+
+
 class Content:
     """One tab of a message. The source is read once, and only if something of it is shown."""
 
@@ -128,4 +133,10 @@ class Content:
         """Every part that is not the readable text itself."""
         if self.source is None:
             return []
-        return [part for part in outline(self.source).walk() if is_file(part)]
+        found = [part for part in outline(self.source).walk() if is_file(part)]
+        return sorted(found, key=is_in_text)  # those first that a reader would miss
+
+    @property
+    def reading_tabs(self) -> tuple[str, ...]:
+        """The tabs that show what was written; attachments are listed below it."""
+        return ("preview", "text")

@@ -131,7 +131,7 @@ def _stretches(attempt: Attempt, session: Session | None) -> list[Stretch]:
     transfer = read_lines(attempt.transfer_lines)
     closing = read_lines(session.closing_lines) if session else []
     return [
-        Stretch(gettext_lazy("Connection"), opening, _("Nothing was said.")),
+        Stretch(gettext_lazy("Connection"), opening, _opening_remark(attempt)),
         Stretch(gettext_lazy("Transfer"), transfer, _transfer_remark(attempt)),
         Stretch(
             pgettext_lazy("of a conversation", "Close"), closing, _closing_remark(attempt, session)
@@ -139,16 +139,22 @@ def _stretches(attempt: Attempt, session: Session | None) -> list[Stretch]:
     ]
 
 
+def _opening_remark(attempt: Attempt) -> str:
+    if attempt.ended_at is None:
+        return _("No conversation recorded yet.")
+    return _("No conversation took place.")
+
+
 def _transfer_remark(attempt: Attempt) -> str:
     if attempt.ended_at is None:
-        return _("Under way; what is said is recorded with the outcome.")
-    return _("No mail was begun.")
+        return _("Recorded when the attempt ends.")
+    return _("No message was transferred.")
 
 
 def _closing_remark(attempt: Attempt, session: Session | None) -> str:
     if session and session.ended_at is None and attempt.ended_at:
-        return _("The connection is kept open for further mail.")
-    return _("The connection ended without a word.") if attempt.ended_at else ""
+        return _("The connection is kept open for further messages.")
+    return _("The connection ended without QUIT.") if attempt.ended_at else ""
 
 
 def _times(attempt: Attempt, session: Session | None) -> dict[str, float]:

@@ -21,6 +21,7 @@ from outbox import api
 from outbox.models import (
     CANCELLABLE,
     DUE,
+    FINAL,
     OPEN,
     RETRYABLE,
     Attempt,
@@ -32,7 +33,8 @@ from outbox.models import (
 )
 from outbox.web.messages.conversation import Conversation, read_conversation
 
-FEW_RECIPIENTS = 10
+FEW_RECIPIENTS = 7
+FIRST_RECIPIENTS = 5  # shown without unfolding, where there are more than a few
 RECIPIENTS_SHOWN = 200
 ATTEMPTS_SHOWN = 10  # the latest; older ones are asked for
 MADE_SHOWN = 10
@@ -106,6 +108,22 @@ class MessagePage:
         latest = Attempt.objects.select_related("session").only("session__tls", "session__host")
         prefetch_related_objects(shown, Prefetch("attempt", latest))
         return shown
+
+    @property
+    def recipients_first(self) -> list[Recipient]:
+        """Recipients that are shown at once: all of a few, else those that need attention."""
+        few = len(self.recipients_shown) <= FEW_RECIPIENTS
+        return self.recipients_shown if few else self.recipients_shown[:FIRST_RECIPIENTS]
+
+    @property
+    def recipients_folded(self) -> list[Recipient]:
+        """Recipients that are shown on request."""
+        return self.recipients_shown[len(self.recipients_first) :]
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether no further delivery is going to be attempted."""
+        return all(recipient.state in FINAL for recipient in self.recipients)
 
     @cached_property
     def chosen(self) -> Recipient | None:

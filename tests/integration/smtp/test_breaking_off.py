@@ -125,6 +125,17 @@ async def test_it_reads_what_was_said_before_the_connection_broke() -> None:
     assert caught.value.kind is FaultKind.SHUTDOWN
 
 
+async def test_reset_connection_is_named_without_the_number_of_the_error() -> None:
+    ours, theirs = socket.socketpair()
+    wire = Wire(Protocol(), Timeouts(), Transcript())
+    await asyncio.get_running_loop().create_connection(lambda: wire, sock=ours)
+    wire.connection_lost(ConnectionResetError(104, "Connection reset by peer"))
+    with pytest.raises(SmtpFault) as caught:
+        await wire.answers()
+    theirs.close()
+    assert caught.value.detail == "the connection was reset"
+
+
 async def test_all_of_a_large_body_has_left_before_its_end_does() -> None:
     """Protocol item 96: a dot that waits behind a lost body would count as sent."""
     ours, theirs = socket.socketpair()

@@ -45,7 +45,7 @@ def test_asking_changes_nothing(as_anna: Client, mail: Message, act: str) -> Non
 
 def test_cancel_stops_what_waits_and_says_for_how_many(as_anna: Client, mail: Message) -> None:
     assert "2 recipients" in ask(as_anna, "cancel", mail)
-    assert do(as_anna, "cancel", mail, why="Wrong file") == ["Stopped for 2 recipients."]
+    assert do(as_anna, "cancel", mail, why="Wrong file") == ["Cancelled for 2 recipients."]
     assert states(mail) == [State.CANCELLED] * 2
     mail.refresh_from_db()
     assert mail.status == Status.CANCELLED
@@ -61,8 +61,8 @@ def test_cancel_that_comes_too_late_says_so(as_anna: Client, mail: Message) -> N
     )
     mail.recipients.filter(state=State.SENDING).update(attempt=attempt)
     assert do(as_anna, "cancel", mail, why="") == [
-        "Stopped for 1 recipient.",
-        "Too late for 1 recipient: the mail was already leaving.",
+        "Cancelled for 1 recipient.",
+        "Too late for 1 recipient: the message was already being sent.",
     ]
     assert states(mail) == [State.SENDING, State.CANCELLED]
 
@@ -70,7 +70,7 @@ def test_cancel_that_comes_too_late_says_so(as_anna: Client, mail: Message) -> N
 def test_cancel_of_a_sent_mail_stops_nothing_and_says_so(as_anna: Client, mail: Message) -> None:
     put(mail, State.SENT, State.SENT)
     assert do(as_anna, "cancel", mail, why="") == [
-        "Nothing was waiting any more, so nothing was stopped."
+        "No delivery was pending, so nothing was cancelled."
     ]
 
 
@@ -84,7 +84,7 @@ def test_retry_queues_only_whom_one_chose(as_anna: Client, mail: Message) -> Non
 def test_retry_of_what_went_on_meanwhile_changes_nothing(as_anna: Client, mail: Message) -> None:
     jane, _joe = put(mail, State.SENT, State.SENT)
     assert do(as_anna, "retry", mail, recipients=[jane.pk]) == [
-        "Its state had changed meanwhile; nothing was done."
+        "The message has changed state. Nothing was done."
     ]
     assert states(mail) == [State.SENT] * 2
 
@@ -111,7 +111,7 @@ def test_a_recipient_of_another_mail_cannot_be_named(
 @pytest.mark.parametrize(
     ("said", "state", "answer"),
     [
-        ("sent", State.SENT, "Marked as sent for 1 recipient."),
+        ("sent", State.SENT, "Marked as delivered for 1 recipient."),
         ("unsent", State.DEFERRED, "Will be sent again to 1 recipient."),
     ],
 )
@@ -138,7 +138,7 @@ def test_hold_keeps_back_what_waits_and_shows_why(as_anna: Client, mail: Message
     put(mail, State.DEFERRED, State.SENDING)
     assert "1 waiting recipient" in ask(as_anna, "hold", mail)
     said = do(as_anna, "hold", mail, why="Wrong list")
-    assert said == ["Held back for 1 recipient."]
+    assert said == ["Held for 1 recipient."]
     assert states(mail) == [State.HELD, State.SENDING]
     page = as_anna.get(reverse("outbox:message", args=[mail.pk])).content.decode()
     assert '<p class="reason">Wrong list</p>' in page
@@ -146,9 +146,7 @@ def test_hold_keeps_back_what_waits_and_shows_why(as_anna: Client, mail: Message
 
 def test_hold_of_what_went_on_meanwhile_says_so(as_anna: Client, mail: Message) -> None:
     put(mail, State.SENT, State.SENDING)
-    assert do(as_anna, "hold", mail, why="") == [
-        "Its state had changed meanwhile; nothing was done."
-    ]
+    assert do(as_anna, "hold", mail, why="") == ["The message has changed state. Nothing was done."]
     assert states(mail) == [State.SENT, State.SENDING]
 
 

@@ -72,8 +72,8 @@ def test_it_shows_each_reply_word_for_word(as_anna: Client, mail: Message) -> No
     assert JANE_SAID in page
     assert "5.1.1 &lt;joe@example.org&gt;: no such user" in page
     assert "<strong>550</strong>" in page
-    assert "answer to RCPT" in page
-    assert "answer to the whole mail" in page
+    assert "after RCPT TO" in page
+    assert "after the end of DATA" in page
     assert "mx.example.net" in page
 
 
@@ -113,7 +113,7 @@ def test_a_conversation_under_way_says_what_is_still_missing(
     Attempt.objects.create(message=mail, started_at=timezone.now())
     mail.recipients.update(state=State.SENDING)
     roll_up([mail.pk], timezone.now(), "default")
-    assert "Under way" in page_of(as_anna, mail)
+    assert "No conversation recorded yet." in page_of(as_anna, mail)
 
 
 def test_a_mail_that_an_app_queued_has_a_page_too(
@@ -164,7 +164,7 @@ def test_a_large_source_is_cut_on_the_page(as_anna: Client, mail: Message) -> No
 
 def test_a_source_whose_file_is_gone_is_told(as_anna: Client, mail: Message) -> None:
     mail.source.delete()
-    assert "is gone" in page_of(as_anna, mail)
+    assert "source of this message is missing" in page_of(as_anna, mail)
     assert as_anna.get(reverse("outbox:source", args=[mail.pk])).status_code == 404
 
 
@@ -191,7 +191,7 @@ def test_it_looks_seldom_while_nothing_is_due(as_anna: Client, mail: Message) ->
 def test_it_waits_for_the_farewell_of_a_warm_connection(as_anna: Client, mail: Message) -> None:
     attempt = delivered(mail, ended=False)
     assert 'hx-trigger="every 1s"' in page_of(as_anna, mail)
-    assert "kept open for further mail" in page_of(as_anna, mail)
+    assert "kept open for further messages" in page_of(as_anna, mail)
     assert attempt.session is not None
     Session.objects.filter(pk=attempt.session.pk).update(ended_at=timezone.now())
     assert 'hx-trigger="every' not in page_of(as_anna, mail)

@@ -9,20 +9,23 @@ const coming = document.getElementById("coming");
 const limit = Number(form.dataset.limit);
 const PICTURE = /^image\/(?:png|jpeg|gif|webp)$/;
 const under = new Set(); // uploads under way
+let last = Promise.resolve(); // one upload after another, so that the files keep their order
 
 export const settled = () => Promise.allSettled(under);
 export const isPicture = (file) => PICTURE.test(file.type);
 
 // Sends one file; returns the address of a picture that was put into the text.
 export function upload(file, { inline = false } = {}) {
-  const sent = send(file, inline);
+  const row = new Row(file);
+  const sent = last.then(() => send(file, row, inline));
+  last = sent.catch(() => {});
   under.add(sent);
   sent.finally(() => under.delete(sent)).catch(() => {});
   return sent;
 }
 
-async function send(file, inline) {
-  const row = new Row(file);
+async function send(file, row, inline) {
+  if (row.isGone) return undefined;
   if (file.size > limit) return row.fail(say("tooBig", file.name));
   const address = await begin();
   if (!address) return row.fail(say("uploadFailed", file.name));
@@ -73,6 +76,8 @@ class Row {
   progress(share) { if (Number.isFinite(share)) this.bar.value = share; }
 
   cancels(abort) { this.button.addEventListener("click", abort); }
+
+  get isGone() { return !this.item.isConnected; }
 
   done() { this.item.remove(); }
 
