@@ -25,9 +25,9 @@ export function upload(file, { inline = false } = {}) {
 }
 
 async function send(file, row, inline) {
-  if (row.isGone) return undefined;
   if (file.size > limit) return row.fail(say("tooBig", file.name));
-  const address = await begin();
+  const address = row.isGone ? null : await begin();
+  if (row.isGone) return undefined; // removed while it waited
   if (!address) return row.fail(say("uploadFailed", file.name));
   const data = new FormData();
   data.append("attachments", file, file.name);
