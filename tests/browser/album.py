@@ -47,7 +47,7 @@ def open_album(
     album = Album(context.new_page(), f"{size}-{theme}", RULES.get((size, theme)))
     yield album
     context.close()
-    assert "\n".join(album.complaints) == ""
+    assert not album.complaints, "\n".join(album.complaints)
 
 
 class Album:

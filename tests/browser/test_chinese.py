@@ -96,12 +96,11 @@ def own_words(page: "Page") -> str:
 def test_an_open_page_keeps_telling_the_time_in_the_same_words(
     browser: "Browser", live_server: Any, anna: User
 ) -> None:
-    letters(anna)
+    address = reverse("outbox:message", args=[letters(anna).pk])
     with open_album(browser, live_server.url, "wide", "light", locale="zh-CN") as album:
         album.sign_in()
-        source = album.page.request.get(
-            reverse("outbox:list"), headers={"Accept-Language": "zh-CN"}
-        ).text()
+        source = album.page.request.get(address, headers={"Accept-Language": "zh-CN"}).text()
+        album.page.goto(address)
         at_first = re.findall(r"data-relative>([^<]+)<", source)
         album.page.wait_for_timeout(1_200)  # the script counts on once a second
         now = album.page.locator("time[data-relative]").all_inner_texts()
