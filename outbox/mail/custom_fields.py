@@ -33,11 +33,18 @@ _STRUCTURED = _ADDRESSES | {
     "list-subscribe", "list-unsubscribe", "list-unsubscribe-post",
 }  # fmt: skip
 
+# Fields whose long tokens are base64, in which readers skip white space (RFC 6376 3.5, RFC 8617 4).
+# In other fields a blank would change the value.
+_BASE64 = frozenset(
+    {"arc-message-signature", "arc-seal", "autocrypt", "autocrypt-gossip", "dkim-signature", "face",
+     "x-face", "x-google-dkim-signature"}
+)  # fmt: skip
+
 _PRINTABLE = re.compile(r"[ -~]*+")
 _WORD = re.compile(r"(?P<blank> *+)(?P<word><[^<>]*+>[,;]?+|[^ <]++|<)")
 # Without "<" only of a scheme that is no word of prose.
 _URI = re.compile(
-    r"(?P<scheme>(?:<[a-z][a-z0-9+.-]{0,30}+|https?|ftp|mailto):)"
+    r"(?P<scheme>(?:<[a-z][a-z0-9+.-]{0,30}+|https?|ftp|mailto):(?!\s))"
     r"(?P<slashes>//(?:[^/?#@<>]*+@)?+)?+"
     r"(?P<host>(?(slashes)[^/?#:<>]*+))(?P<rest>[^<>]*+)(?P<close>>?[,;]?+)",
     re.IGNORECASE,
@@ -45,7 +52,10 @@ _URI = re.compile(
 _ADDRESS = re.compile(
     r"(?P<open><?[!-'*+\--9=?A-Z^-~]++@)(?P<host>[^ <>()@,;:]++)(?P<close>>?[,;]?+)"
 )
+_HAS_ADDRESS = re.compile(r"<[^<>@ ]++@[^<>@ ]++>")
 _LIST_ID = re.compile(r"(?P<open><)(?P<host>[^<>]++)(?P<close>>)")
+_MAX_TOKEN = 900  # characters that are not folded
+_LONG_TOKEN = re.compile(rf"\S{{{_MAX_TOKEN},}}+")
 _VISIBLE = "".join(map(chr, range(33, 127)))
 
 
@@ -68,7 +78,10 @@ def _normalized(name: str, value: str) -> str:
     """
     text = value.strip()
     if name.lower() in _STRUCTURED:
-        return " ".join(text.split())
+        text = " ".join(text.split())
+        return text if len(text) <= _MAX_TOKEN else re.sub(r">,(?=<)", ">, ", text)
+    if name.lower() in _BASE64:
+        text = _LONG_TOKEN.sub(lambda found: re.sub(r".{70}(?=.)", r"\g<0> ", found[0]), text)
     spaced = re.sub(r"\s", " ", text)
     return spaced if _PRINTABLE.fullmatch(spaced) else text
 
@@ -86,7 +99,7 @@ def _pieces(name: str, text: str) -> Iterator[str]:
     One blank stands beside an encoded word. Further ones are encoded with the text, because they
     are where some readers drop them.
     """
-    if _PRINTABLE.fullmatch(text) and not has_encoded_word(text):
+    if _PRINTABLE.fullmatch(text) and not _would_be_decoded(name, text):
         yield from (found["blank"] + found["word"] for found in _WORD.finditer(text))
         return
     room = FOLD_AT - len(f"{name}: ")
@@ -103,6 +116,16 @@ def _pieces(name: str, text: str) -> Iterator[str]:
         room = MAX_WORD
     if prose is not None:
         yield from _encoded(prose, room)
+
+
+def _would_be_decoded(name: str, text: str) -> bool:
+    """Return whether a reader would take the text for another one.
+
+    Beside an address an encoded word is a name that the caller encoded, as `formataddr` does.
+    """
+    if name.lower() in _STRUCTURED or _HAS_ADDRESS.search(text):
+        return False
+    return has_encoded_word(text)
 
 
 def _encoded(prose: str, room: int) -> list[str]:

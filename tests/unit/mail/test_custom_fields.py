@@ -1,6 +1,7 @@
 """Header fields that a caller names arrive as given; no URI or address is encoded away."""
 
 import contextlib
+import email.utils
 import json
 import re
 import time
@@ -67,6 +68,7 @@ AS_THEY_ARE = {
     "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
     "List-Unsubscribe": f"<https://example.com/u?a=?b&c=%C3%A4#{'x' * 700}>",
     "List-Post": "NO (posting not allowed)",
+    "List-Help": "<https://example.com/help>,<mailto:help@example.com>",
     "Autocrypt": f"addr=ann@example.com; prefer-encrypt=mutual; keydata={TOKEN}",
     "Feedback-ID": "campaign:customer:type:sender",
     "X-SES-CONFIGURATION-SET": "main",
@@ -93,6 +95,36 @@ AS_THEY_ARE = {
 def test_plain_ascii_stays_as_it_is(name: str, value: str) -> None:
     assert written(name, value) == value
     assert written(name, f" {value}\xa0 ") == value
+
+
+@pytest.mark.parametrize("name", ["Disposition-Notification-To", "List-Id", "X-Original-From"])
+def test_a_name_that_the_caller_encoded_is_not_encoded_again(name: str) -> None:
+    value = email.utils.formataddr(("Zoë Müller", "zoe@example.com"))
+
+    assert written(name, value) == value
+
+
+def test_prose_that_looks_like_an_encoded_word_arrives_as_given() -> None:
+    value = "write =?utf-8?q?x?= for x"
+
+    assert modern(headers={"X-Hint": value})["X-Hint"] == value
+
+
+@pytest.mark.parametrize("name", ["Autocrypt", "ARC-Seal", "X-Google-DKIM-Signature", "Face"])
+def test_base64_longer_than_a_line_is_folded(name: str) -> None:
+    value = f"addr=ann@example.com; prefer-encrypt=mutual; keydata={'aB3+/' * 800}=="
+
+    lines = head_of(render(compose(headers={name: value})))
+
+    assert max(map(len, lines)) <= 78
+    assert written(name, value).replace(" ", "") == value.replace(" ", "")
+
+
+def test_uris_without_blanks_between_are_folded_where_they_are_too_long() -> None:
+    value = f"<https://example.com/{'a' * 700}>,<https://example.net/{'b' * 700}>"
+
+    assert max(map(len, head_of(render(compose(headers={"List-Unsubscribe": value}))))) <= 998
+    assert written("List-Unsubscribe", value) == value.replace(",", ", ")
 
 
 ADDRESS_FIELDS = [
@@ -201,27 +233,21 @@ values = (
 )
 
 
-def has_text_beside_a_bracket(value: str) -> bool:
-    """Between it and what has to be encoded a blank is put in."""
-    return not value.isascii() and bool(
-        re.search(r"[^ ]<|>[,;]?[^ ,;]|[^ ]\u00a0|\u00a0[^ ]", value)
-    )
+def may_get_a_blank(value: str) -> bool:
+    """Return whether text that is encoded may touch a bracket: a blank is put between them."""
+    return "<" in value and (not value.isascii() or "=?" in value)
 
 
-@given(values)
+@given(values.filter(lambda value: not ("=?" in value and "@" in value)))
 def test_any_value_comes_back_from_two_parsers(value: str) -> None:
     expected = normalized(value)
     found = modern(headers={"X-Tag": value})["X-Tag"]
 
-    if has_text_beside_a_bracket(value) or has_encoded_word_and_brackets(value):
+    if may_get_a_blank(value):
         assert found.replace(" ", "") == expected.replace(" ", "")
     else:
         assert found == expected
         assert decoded_by_the_classic_parser(classic(headers={"X-Tag": value})["X-Tag"]) == expected
-
-
-def has_encoded_word_and_brackets(value: str) -> bool:
-    return "=?" in value and "<" in value
 
 
 @given(values)
@@ -231,7 +257,8 @@ def test_no_line_of_any_value_is_too_long(value: str) -> None:
     assert max(map(len, lines)) <= 998
     assert all(line.strip() for line in lines)
     assert not any(line.endswith(b" ") for line in lines)
-    assert all(len(line) <= 76 for line in lines if b"=?utf-8?" in line and b"<" not in line)
+    encoded = [line for line in lines if re.search(rb"=\?utf-8\?[bq]\?[^? ]*\?=", line)]
+    assert all(len(line) <= 76 for line in encoded if b"<" not in line)
 
 
 @pytest.mark.parametrize(
