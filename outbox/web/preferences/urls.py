@@ -2,6 +2,9 @@
 
 from django.urls import path
 
-from outbox.web.preferences import views
+from outbox.web.preferences import shortcuts, views
 
-urlpatterns = [path("", views.preferences, name="preferences")]
+urlpatterns = [
+    path("", views.preferences, name="preferences"),
+    path("shortcuts/", shortcuts.shortcuts, name="shortcuts"),
+]
