@@ -37,7 +37,7 @@ nox.options.reuse_venv = "yes"
 
 def pins() -> list[str]:
     """Return what the site and its tests are pinned to, less LEFT_OUT."""
-    names = ("requirements.txt", "requirements-dev.txt")
+    names = ("requirements.txt", "requirements-run.txt", "requirements-dev.txt")
     lines = [line for name in names for line in (ROOT / name).read_text().splitlines()]
     return [line for line in lines if "==" in line and not line.startswith(LEFT_OUT)]
 

@@ -47,7 +47,3 @@ class CeleryWorker:
     def freeze(self) -> None:
         """Let it hang: everything stays open and nothing answers."""
         self.process.signal_group(signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        """Let a frozen one go on."""
-        self.process.signal_group(signal.SIGCONT)

@@ -16,7 +16,8 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "requirements.json"
-FILES = {"run": ["requirements.txt"], "dev": ["requirements.txt", "requirements-dev.txt"]}
+SITE, RUN, DEV = "requirements.txt", "requirements-run.txt", "requirements-dev.txt"
+FILES = {"run": [SITE, RUN], "dev": [SITE, RUN, DEV]}
 OLDEST = (3, 11)
 
 
@@ -47,10 +48,10 @@ def ensure(purpose: str) -> None:
 def kept(present: dict[str, str], wanted: dict[str, str]) -> dict[str, str]:
     """Return the stamps that stay true after an install.
 
-    requirements-dev.txt includes requirements.txt, so what the former brought is in doubt once the
-    latter has changed.
+    requirements-dev.txt includes the other files, so its packages may have been replaced when one
+    of those changed.
     """
-    changed = present.get("requirements.txt") != wanted["requirements.txt"]
+    changed = any(present.get(name) != hashed for name, hashed in wanted.items() if name != DEV)
     return {} if changed else present
 
 

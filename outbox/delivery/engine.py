@@ -18,7 +18,7 @@ from typing import Any
 
 from django.db import DatabaseError, InterfaceError, connections
 
-from outbox import signals
+from outbox import __version__, signals
 from outbox.conf import get_conf
 from outbox.delivery import due, lease
 from outbox.delivery.equipment import Equipment, run_in
@@ -30,7 +30,6 @@ from outbox.models import Destination, State
 from outbox.models.clock import database_now
 
 logger = logging.getLogger(__name__)
-VERSION = "0.1.0"
 _LOOK_EVERY = 0.05  # seconds between two looks whether all is done
 _LOOKUPS = 64  # names asked for side by side: DNS that hangs for some must not stop the others
 
@@ -102,7 +101,7 @@ class Engine:
         self._loop = loop = asyncio.get_running_loop()
         loop.set_default_executor(ThreadPoolExecutor(_LOOKUPS, thread_name_prefix="outbox-dns"))
         try:
-            held = await run_in(self._pulse, lambda: lease.register(VERSION, using), using)
+            held = await run_in(self._pulse, lambda: lease.register(__version__, using), using)
             self._equipment = Equipment(
                 conf=self._conf,
                 lease=held,

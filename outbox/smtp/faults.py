@@ -32,7 +32,6 @@ class Phase(StrEnum):
     BODY = "body"  # the message on its way, its end not yet written
     DOT = "dot"  # the end was written, the final reply is awaited
     RSET = "rset"  # after a refused transaction, before the next MAIL
-    NOOP = "noop"  # asking whether the session still lives
     QUIT = "quit"  # parting
     IDLE = "idle"  # nothing was asked, nothing was owed
 

