@@ -133,7 +133,19 @@ def _encoded(prose: str, room: int) -> list[str]:
 
 
 def _in_ascii(name: str, word: str) -> str:
-    """Return a URI or an address in its ASCII form; any other word as it is."""
+    """Return a URI or an address in its ASCII form; any other word as it is.
+
+    Raises HeaderError for a host that is not valid, unless the field may hold any text.
+    """
+    try:
+        return _uri_or_address(name, word)
+    except HeaderError:
+        if name.lower() in _STRUCTURED:
+            raise
+        return word
+
+
+def _uri_or_address(name: str, word: str) -> str:
     if found := _URI.fullmatch(word):
         return _uri(name, found)
     if not word.isascii():

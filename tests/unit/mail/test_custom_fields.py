@@ -271,3 +271,13 @@ def test_an_endless_value_takes_bounded_time(piece: str) -> None:
         render(compose(headers={"X-Tag": piece * (100_000 // len(piece))}))
 
     assert time.process_time() - started < 2
+
+
+@pytest.mark.parametrize("value", ["0@\ufff9", "a <b@\ufff9>", "http://\ufff9/x"])
+def test_text_that_only_looks_like_an_address_is_encoded(value: str) -> None:
+    assert modern(headers={"X-Tag": value})["X-Tag"] == value
+
+
+def test_host_of_a_structured_field_must_be_valid() -> None:
+    with pytest.raises(HeaderError, match="not a valid host name"):
+        render(compose(headers={"List-Help": "<https://\ufff9/help>"}))
