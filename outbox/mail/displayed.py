@@ -93,7 +93,8 @@ def _cut(documents: Iterable[str], room: int) -> tuple[str, ...]:
 
 
 def _stretches(entity: Entity) -> Iterator[_Stretch]:
-    if entity.disposition == "attachment" or entity.content_type == "message/rfc822":
+    is_enclosed = entity.content_type == "message/rfc822" and entity.path != "1"
+    if entity.disposition == "attachment" or is_enclosed:
         return
     if entity.children:
         versions = [list(_stretches(child)) for child in entity.children]
@@ -102,7 +103,8 @@ def _stretches(entity: Entity) -> Iterator[_Stretch]:
         else:
             yield from (stretch for stretches in versions for stretch in stretches)
     elif entity.content_type == "text/html":
-        yield _Stretch(documents=(_text(entity),))
+        if (document := _text(entity)).strip():  # an empty one must not hide the plain version
+            yield _Stretch(documents=(document,))
     elif _is_plain(entity):
         yield _Stretch(plain=_text(entity))
 

@@ -142,6 +142,15 @@ IN_ORDER = {
         multipart("mixed", entity("text/html", "a"), entity("text/plain", "<b>b</b>")),
         "a <b>b</b>", "a &lt;b&gt;b&lt;/b&gt;",
     ),
+    "an alternative with empty HTML": (
+        multipart("mixed", multipart("alternative", entity("text/plain", "text"),
+                                     entity("text/html", " \n")), entity("text/html", "footer")),
+        "text footer", "text footer",
+    ),
+    "a message in a message": (
+        entity("message/rfc822", f"Subject: inside\n{multipart('mixed', LETTER, FOOTER)}"),
+        "letter footer & list", "letter footer &amp; list",
+    ),
     "text of another kind, alone": (entity("text/markdown", "# one"), "# one", ""),
 }  # fmt: skip
 
