@@ -17,7 +17,7 @@ _NAMED = (
     rf"\benvid={_ID}",  # Alibaba Cloud, which adds "queued as freedom"
     rf"\bqueued (?:for delivery )?(?:as|with id) {_ID}",  # Postfix and many others
     rf"\bqueued on [\w.-]++ (?:as )?{_ID}",  # Yandex
-    rf"\bqueue id {_ID}",  # Sina
+    rf"\b(?:queue|envelope) id {_ID}",  # Sina; Oracle Messaging
     rf"\bqueued \({_ID}\)",  # Haraka
     r"\bInternalId=(\d++)",  # Exchange
     rf"\b(?:session)?id={_ID}",  # Exim and 1&1; Cyrus

@@ -53,6 +53,14 @@ REPLIES = {
     "Yahoo": ("ok dirdel", ""),
     "Yahoo, submission": ("OK , completed", ""),
     "iCloud": ("2.0.0 Ok: queued as 5B1C4A80C5D", "5B1C4A80C5D"),
+    "Oracle Messaging, as at iCloud": (
+        "2.5.0 Ok, envelope id 0QAB00ABCDEF12@mail.example.com", "0QAB00ABCDEF12@mail.example.com",
+    ),
+    "Elastic Email": ("OK 1b2c3d4e-5f60-7182-93a4-b5c6d7e8f901",
+                      "1b2c3d4e-5f60-7182-93a4-b5c6d7e8f901"),
+    "ImprovMX": ("2.0.0 OK <9f8e7d6c@mx1.example.com>", "9f8e7d6c@mx1.example.com"),
+    "Strato": ("queued as 2a1b3c4d5e", "2a1b3c4d5e"),
+    "T-Online": ("2.0.0 Message accepted.", ""),
     "mail.ru": ("OK id=1tQ2aB-00Abcd-DE", "1tQ2aB-00Abcd-DE"),
     "Yandex": (
         "2.0.0 Ok: queued on smtp3m.mail.yandex.net as 1430081058-6ltgNFKSir-iHEKdOrm",
@@ -137,6 +145,7 @@ ENDLESS = {
     "digits behind OK": "OK 1234567890",
     "queued on": "queued on a ",
     "queued as": "queued as ",
+    "envelope": "envelope id ",
     "message": "message 1 ",
     "angle brackets": "<",
     "an address": "<a> ",
