@@ -28,6 +28,7 @@ _FIELD_NAME = re.compile(r"[!-9;-~]{1,76}")
 _UNWRITABLE = re.compile("[\r\n\0\ud800-\udfff]")
 _PLAIN = re.compile(r"[!-~]+(?: [!-~]+)*")
 _ENCODED_WORD_START = re.compile(r"=\?[^?]*+\?[bq]\?", re.IGNORECASE)
+_BRACKET = re.compile(r" +<[^<>]*>[,;]?")
 _BARE = r"[A-Za-z0-9._+@=,()~#&-]+"
 _PLAIN_PARAMETER = re.compile(rf"(?=.{{1,60}}\Z){_BARE}(?: {_BARE})*")
 _MESSAGE_ID = re.compile(rf"<[!-;=?-~]{{1,{_MAX_WORD - 2}}}>")
@@ -149,10 +150,7 @@ def _percent_sections(value: str, room: int) -> Iterator[str]:
 
 
 def has_encoded_word(text: str) -> bool:
-    """Return whether a reader could find an encoded word in it, which it may take for blanks too.
-
-    In linear time: a single end behind any start is enough.
-    """
+    """Return whether a reader may find an encoded word in it; some accept blanks inside of one."""
     end = text.rfind("?=")
     return end >= 0 and _ENCODED_WORD_START.search(text, 0, end) is not None
 
@@ -184,11 +182,11 @@ def _unparted(pieces: Sequence[str]) -> list[str]:
     for piece in pieces:
         if units and not piece.startswith(" "):
             units[-1] += piece
-        elif piece.startswith(" <") and units[start:]:
+        elif _BRACKET.match(piece) and units[start:]:
             units[start:] = _with_bracket(units[start:], piece)
         else:
             units.append(piece)
-        if piece.startswith(" <") or piece.endswith((",", ";", ">")):
+        if piece.endswith((",", ";", ">")):
             start = len(units)
     return units
 

@@ -5,6 +5,8 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from outbox.mail.addresses import Address
 from outbox.mail.mime import AttachmentPart, make_message_id, render
@@ -46,6 +48,43 @@ def test_it_nests_text_pictures_and_files() -> None:
         "image/png",
         "application/pdf",
     ]
+
+
+kinds = st.sampled_from(
+    [
+        ("application/pdf", ""),
+        ("image/png", ""),
+        ("image/png", "inline"),
+        ("text/calendar; method=REQUEST", ""),
+        ("message/rfc822", ""),
+    ]
+)
+
+
+@given(st.lists(st.tuples(kinds, st.binary(max_size=50)), max_size=8), st.booleans())
+def test_any_files_come_back_in_their_order(
+    given_files: list[tuple[tuple[str, str], bytes]], has_html: bool
+) -> None:
+    attachments = [
+        AttachmentPart(
+            name=f"{number}.bin",
+            content_type=content_type,
+            data=data,
+            content_id=content_id and f"{content_id}{number}",
+        )
+        for number, ((content_type, content_id), data) in enumerate(given_files)
+    ]
+
+    message = modern(html="<p>" if has_html else "", attachments=attachments)
+
+    # Pictures of the HTML stand beside it, before all files.
+    expected = sorted(attachments, key=lambda one: not (one.content_id and has_html))
+    found = [part for part in message.walk() if part.get_filename()]
+    assert [part.get_filename() for part in found] == [one.name for one in expected]
+    for part, one in zip(found, expected, strict=True):
+        if not one.content_type.startswith("message/"):
+            assert part.get_content_type() == one.content_type.partition(";")[0]
+            assert part.get_payload(decode=True) == one.data
 
 
 def test_no_container_stands_without_need() -> None:
