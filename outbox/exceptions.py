@@ -6,7 +6,7 @@ class OutboxError(Exception):
 
 
 class InvalidMailError(OutboxError, ValueError):
-    """This mail cannot be queued as it is; nothing was saved. `field` names what to mend."""
+    """The message cannot be queued as it is. `field` names the argument to correct."""
 
     def __init__(self, field: str, text: str) -> None:
         super().__init__(text)
@@ -18,8 +18,12 @@ class DraftConflictError(OutboxError):
 
 
 class NotADraftError(OutboxError):
-    """It was sent or discarded meanwhile."""
+    """The draft was sent or discarded meanwhile."""
 
 
 class NoAccountError(OutboxError):
-    """No account was named and none is the default for apps."""
+    """There is no such account, or none was named and none is the default for apps."""
+
+
+class MessageNotFoundError(OutboxError, LookupError):
+    """The message of a handle does not exist any more: it was deleted."""

@@ -27,9 +27,11 @@ from outbox.api.drafts import attach_file as attach
 from outbox.api.drafts import detach_file as detach
 from outbox.api.explain import Explanation, explain
 from outbox.api.handle import Handle, RecipientStatus
-from outbox.api.many import Many, Merge, Progress, Refused, asend_many, send_many
+from outbox.api.many import Many, Progress, Refused, asend_many, send_many
+from outbox.api.merges import Merge
 from outbox.api.merging import Mould, Wording, mould
-from outbox.api.outgoing import Lane, Outgoing, OutgoingRecipient
+from outbox.api.options import Lane
+from outbox.api.outgoing import Outgoing, OutgoingRecipient
 from outbox.api.queueing import queue_ids, queue_sources
 from outbox.api.routes import account_named, close_circuit, default_account
 from outbox.api.sending import asend, send

@@ -1,11 +1,15 @@
 """Composing: words, addresses and files become one finished mail, rendered once."""
 
+import datetime as dt
 from collections.abc import Mapping, Sequence
-from typing import Unpack
+from dataclasses import replace
+from typing import Any, Unpack
 
 from django.utils import timezone
 
-from outbox.api.outgoing import Outgoing, OutgoingRecipient, Wishes
+from outbox.api.options import Wishes
+from outbox.api.outgoing import Outgoing, OutgoingRecipient
+from outbox.api.values import check_characters, read_moment
 from outbox.conf import get_conf
 from outbox.exceptions import InvalidMailError
 from outbox.mail.addresses import Address, AddressError, parse_address_list, unique
@@ -32,43 +36,47 @@ def finish(
     html: str = "",
     files: Sequence[AttachmentPart] = (),
     headers: Mapping[str, str] | None = None,
-    in_reply_to: str = "",
-    references: Sequence[str] = (),
     origin: str = Origin.API,
-    wants_report: bool = False,
     **wishes: Unpack[Wishes],
 ) -> Outgoing:
     """Render a mail once. Raises InvalidMailError naming the field to mend."""
     if not (to or cc or bcc):
         raise InvalidMailError("to", "Name at least one recipient.")
     check_size(sum(len(part.data) for part in files) + len(text) + len(html))
-    identity = _identity(account)
-    message_id = make_message_id(get_conf().message_id_domain or identity.wire.rpartition("@")[2])
+    check_characters("text", text)
+    check_characters("html", html)
+    send_at = wishes.get("send_at")
+    if send_at is not None:
+        read_moment("send_at", send_at)
+    identity = identity_of(account)
+    options: dict[str, Any] = {name: value for name, value in wishes.items() if value is not None}
+    if "from_name" in options:
+        identity = replace(identity, name=options.pop("from_name"))
+    envelope_sender = options.pop("envelope_sender", identity.spec)
+    in_reply_to = options.pop("in_reply_to", "")
+    references = options.pop("references", ()) or ([in_reply_to] if in_reply_to else ())
     words = text or html_to_text(html)
+    message_id = make_message_id(get_conf().message_id_domain or identity.wire.rpartition("@")[2])
     composition = Composition(
         from_=identity,
         to=to,
         cc=cc,
         reply_to=reply_to,
         subject=subject,
-        date=wishes.get("send_at") or timezone.now(),
+        date=_date(send_at),
         message_id=message_id,
         in_reply_to=in_reply_to,
         references=references,
-        priority=wishes.get("priority", 3),
+        priority=options.get("priority", 3),
         text=words,
         html=html,
         attachments=files,
         headers=headers or {},
     )
-    try:
-        source = render(composition)
-    except HeaderError as error:
-        field = "send_at" if error.field == "date" else error.field
-        raise InvalidMailError(field, str(error)) from error
+    source = _render(composition)
     return Outgoing(
         source=source,
-        envelope_sender=identity.spec,
+        envelope_sender=envelope_sender,
         recipients=_envelope(to, cc, bcc),
         account=account,
         origin=origin,
@@ -78,9 +86,22 @@ def finish(
         in_reply_to=in_reply_to,
         text=words,
         attachment_count=len(files),
-        wants_report=wants_report,
-        **wishes,
+        **options,
     )
+
+
+def _date(send_at: dt.datetime | None) -> dt.datetime:
+    """Return the time for the header Date: a time that has passed means now."""
+    now = timezone.now()
+    return max(send_at, now) if send_at else now
+
+
+def _render(composition: Composition) -> bytes:
+    try:
+        return render(composition)
+    except HeaderError as error:
+        field = "send_at" if error.field == "date" else error.field
+        raise InvalidMailError(field, str(error)) from error
 
 
 def check_size(size: int) -> None:
@@ -101,7 +122,8 @@ def read_addresses(field: str, typed: str) -> list[Address]:
         raise InvalidMailError(field, str(error)) from error
 
 
-def _identity(account: Account) -> Address:
+def identity_of(account: Account) -> Address:
+    """Return the header From of an account. Raises InvalidMailError."""
     try:
         return account.identity
     except AddressError as error:

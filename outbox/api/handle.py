@@ -4,10 +4,11 @@ It is an id and nothing else: it costs no query, can be kept anywhere and made a
 """
 
 import datetime as dt
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from outbox.api.twins import twin
 from outbox.conf import get_conf
+from outbox.exceptions import MessageNotFoundError
 from outbox.models import Message, Recipient, State, Status
 from outbox.models.anymail import event_type, send_status
 
@@ -32,23 +33,40 @@ class RecipientStatus:
 
 @dataclass(frozen=True, slots=True)
 class Handle:
-    """A queued mail, by its id. Each question is one query and tells the present."""
+    """A queued message, by its id. Each question is one query about the present.
+
+    `created` is False where an idempotency key returned the message that was queued first, and
+    None in a handle that was made from an id. It does not count when handles are compared.
+    """
 
     pk: int
+    created: bool | None = field(default=None, kw_only=True, compare=False)
 
     def message(self) -> Message:
-        """Return the row. Raises Message.DoesNotExist when it was deleted."""
-        return Message.objects.using(get_conf().database).get(pk=self.pk)
+        """Return the row. Raise MessageNotFoundError when it was deleted."""
+        found = Message.objects.using(get_conf().database).filter(pk=self.pk).first()
+        if found is None:
+            raise self._not_found()
+        return found
 
     def status(self) -> Status:
-        """Return the roll-up over all recipients. Raises Message.DoesNotExist."""
-        messages = Message.objects.using(get_conf().database)
-        return Status(messages.values_list("status", flat=True).get(pk=self.pk))
+        """Return the roll-up over all recipients. Raise MessageNotFoundError."""
+        messages = Message.objects.using(get_conf().database).filter(pk=self.pk)
+        found = messages.values_list("status", flat=True).first()
+        if found is None:
+            raise self._not_found()
+        return Status(found)
 
     def recipients(self) -> dict[str, RecipientStatus]:
-        """Return what is known of each recipient, by address."""
+        """Return what is known of each recipient, by address. Raise MessageNotFoundError."""
         rows = Recipient.objects.using(get_conf().database).filter(message=self.pk)
-        return {row.address: _status_of(row) for row in rows.select_related("message")}
+        found = {row.address: _status_of(row) for row in rows.select_related("message")}
+        if not found:
+            self.status()
+        return found
+
+    def _not_found(self) -> MessageNotFoundError:
+        return MessageNotFoundError(f"The message {self.pk} does not exist: it was deleted.")
 
     amessage = twin(message)
     astatus = twin(status)

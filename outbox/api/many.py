@@ -5,7 +5,6 @@ batch by batch. Outside a transaction every batch is one of its own, so a run th
 queued whole batches; with an idempotency key it can be repeated, and goes on where it stopped.
 """
 
-import hashlib
 from array import array
 from collections import Counter
 from collections.abc import (
@@ -18,42 +17,26 @@ from collections.abc import (
     Sequence,
     Sized,
 )
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Unpack
 
 from asgiref.sync import sync_to_async
-from django.db.models import Count, Model
+from django.db.models import Count
 
-from outbox.api.composing import finish
 from outbox.api.handle import Handle
-from outbox.api.merging import Fill, Wording, filling
-from outbox.api.outgoing import KEY_MAX, Outgoing, Wishes, check
+from outbox.api.merges import Common, Merge, Merger, Words
+from outbox.api.outgoing import Checked
 from outbox.api.queueing import queue_checked
-from outbox.api.routes import account_named
-from outbox.api.sending import Addresses, read_all
+from outbox.api.values import read_integer, wrong_type
 from outbox.conf import get_conf
 from outbox.exceptions import InvalidMailError
-from outbox.mail.addresses import Address
-from outbox.mail.mime import AttachmentPart
-from outbox.models import Account, Recipient, State, Template
+from outbox.models import Recipient, State, Template
 
 _ASKED_AT_ONCE = 5_000  # messages whose states are counted by one query
-
-
-@dataclass(frozen=True, slots=True)
-class Merge:
-    """One of many mails: who gets it, the values for the template, and what else differs."""
-
-    to: Addresses
-    context: Mapping[str, Any] = field(default_factory=dict)  # over that of all
-    _: KW_ONLY
-    cc: Addresses = ()
-    bcc: Addresses = ()
-    attachments: Sequence[AttachmentPart] = ()  # after those of all
-    headers: Mapping[str, str] = field(default_factory=dict)  # over those of all
-    metadata: Mapping[str, Any] = field(default_factory=dict)  # over that of all
-    related: Model | None = None  # instead of that of all
+_BATCH_MAX = 100_000  # messages
+# A batch of large messages is written in several steps, so that it takes little memory.
+_STEP_BYTES = 8_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,16 +65,30 @@ class Progress:
 
 @dataclass(slots=True)
 class Many:
-    """What became of the mails; holds eight bytes a mail and those that were refused."""
+    """What became of the mails; holds nine bytes a mail and those that were refused.
+
+    With an idempotency key, a run remembers some sixty bytes a mail until it ends.
+    """
 
     queued: int = 0
     known: int = 0
     refused: list[Refused] = field(default_factory=list)
     ids: "array[int]" = field(default_factory=lambda: array("q"))
+    _created: bytearray = field(default_factory=bytearray, repr=False)
 
     def handles(self) -> Iterator[Handle]:
-        """Give a handle for each mail, in order; known ones too, refused ones not."""
-        return map(Handle, self.ids)
+        """Yield a handle for each mail, in order; known ones too, refused ones not."""
+        for pk, created in zip(self.ids, self._created, strict=True):
+            yield Handle(pk, created=bool(created))
+
+    def add(self, handle: Handle) -> None:
+        """Count a message that is queued, now or earlier."""
+        self.ids.append(handle.pk)
+        self._created.append(bool(handle.created))
+        if handle.created:
+            self.queued += 1
+        else:
+            self.known += 1
 
     def states(self) -> Counter[State]:
         """Count the recipients by their present states."""
@@ -104,21 +101,12 @@ class Many:
         return counts
 
 
-class Common(Wishes, total=False):
-    """What all the mails share, as `send` knows it, beside their words."""
-
-    reply_to: Addresses
-    attachments: Sequence[AttachmentPart]
-    headers: Mapping[str, str]
-    account: Account | str | int | None
-
-
 def send_many(
     merges: Iterable[Merge],
     *,
-    subject: str = "",
-    text: str = "",
-    html: str = "",
+    subject: str | None = "",
+    text: str | None = "",
+    html: str | None = "",
     template: Template | str | None = None,
     context: Mapping[str, Any] | None = None,
     batch_size: int = 500,
@@ -127,11 +115,14 @@ def send_many(
 ) -> Many:
     """Queue one mail for each `Merge`; return what became of them.
 
+    Where there is a `context`, or one in the first batch's rows, the words are templates, too.
     `progress` is called after each batch. With an idempotency key each mail has one of its own,
-    made of that and its To. A mail that cannot be sent is not queued and is named in the result;
-    the others are. Raises InvalidMailError for what is wrong with all of them, and NoAccountError.
+    made of that and of the row's key or its To. A mail that cannot be sent is not queued and is
+    named in the result; the others are. Raises InvalidMailError for what is wrong with all of
+    them, and NoAccountError.
     """
-    run = _Run(filling(template, Wording(subject, text, html)), context or {}, common)
+    _check_run(merges, batch_size, progress)
+    run = _Run(Words(subject, text, html, template, context), common)
     total = len(merges) if isinstance(merges, Sized) else None
     waiting = iter(merges)
     while batch := list(islice(waiting, batch_size)):
@@ -144,9 +135,9 @@ def send_many(
 async def asend_many(
     merges: Iterable[Merge] | AsyncIterable[Merge],
     *,
-    subject: str = "",
-    text: str = "",
-    html: str = "",
+    subject: str | None = "",
+    text: str | None = "",
+    html: str | None = "",
     template: Template | str | None = None,
     context: Mapping[str, Any] | None = None,
     batch_size: int = 500,
@@ -154,8 +145,8 @@ async def asend_many(
     **common: Unpack[Common],
 ) -> Many:
     """Do what `send_many` does; the mails may come from an asynchronous iterable, too."""
-    fill = await sync_to_async(filling)(template, Wording(subject, text, html))
-    run = await sync_to_async(_Run)(fill, context or {}, common)
+    _check_run(merges, batch_size, progress)
+    run = await sync_to_async(_Run)(Words(subject, text, html, template, context), common)
     total = len(merges) if isinstance(merges, Sized) else None
     async for batch in _batches(merges, batch_size):
         await sync_to_async(run.queue)(batch)
@@ -185,30 +176,32 @@ async def _batches(
 class _Run:
     """One call of `send_many`: what all its mails share, and what became of them so far."""
 
-    def __init__(self, fill: Fill, context: Mapping[str, Any], common: Common) -> None:
+    def __init__(self, words: Words, common: Common) -> None:
         self.many = Many()
-        self._fill = fill
-        self._context = context
-        self._account = account_named(common.pop("account", None))
-        self._reply_to = read_all("reply_to", common.pop("reply_to", ()))
-        self._attachments = common.pop("attachments", ())
-        self._headers = common.pop("headers", {})
-        self._wishes: Wishes = common
+        self._merger = Merger(words, common)
 
     def queue(self, batch: Sequence[Merge]) -> None:
         """Queue a batch, all that can be sent."""
-        many = self.many
-        place = len(many.ids) + len(many.refused)
-        mails = []
+        self._merger.prepare(batch)
+        mails: list[Checked] = []
+        size = 0
+        place = len(self.many.ids) + len(self.many.refused)
         for number, merge in enumerate(batch, start=place):
             try:
-                mails.append(check(self._finished(merge)))
+                mails.append(self._merger.finished(merge))
             except InvalidMailError as error:
-                many.refused.append(Refused(number, merge, error))
-        queued = queue_checked(mails)
-        many.ids.extend(queued.ids)
-        many.known += queued.known
-        many.queued += len(queued.ids) - queued.known
+                self.many.refused.append(Refused(number, merge, error))
+                continue
+            size += mails[-1].facts.size
+            if size >= _STEP_BYTES:
+                self._store(mails)
+                size = 0
+        self._store(mails)
+
+    def _store(self, mails: list[Checked]) -> None:
+        for handle in queue_checked(mails).handles:
+            self.many.add(handle)
+        mails.clear()
 
     def progress(self, total: int | None) -> Progress:
         """Tell how far it is."""
@@ -217,38 +210,12 @@ class _Run:
             queued=many.queued, known=many.known, refused=len(many.refused), total=total
         )
 
-    def _finished(self, merge: Merge) -> Outgoing:
-        to = read_all("to", merge.to)
-        words = self._fill({**self._context, **merge.context})
-        return finish(
-            account=self._account,
-            to=to,
-            cc=read_all("cc", merge.cc),
-            bcc=read_all("bcc", merge.bcc),
-            reply_to=self._reply_to,
-            subject=words.subject,
-            text=words.text,
-            html=words.html,
-            files=[*self._attachments, *merge.attachments],
-            headers={**self._headers, **merge.headers},
-            **self._wishes_of(merge, to),
-        )
 
-    def _wishes_of(self, merge: Merge, to: Sequence[Address]) -> Wishes:
-        wishes = self._wishes.copy()
-        if merge.metadata:
-            wishes["metadata"] = {**wishes.get("metadata", {}), **merge.metadata}
-        if merge.related is not None:
-            wishes["related"] = merge.related
-        if key := wishes.get("idempotency_key"):
-            wishes["idempotency_key"] = _key_of(key, to)
-        return wishes
-
-
-def _key_of(key: str, to: Sequence[Address]) -> str:
-    """Make the key of one mail of many; a long one is told apart by its digest."""
-    whole = " ".join([key, *(address.key for address in to)])
-    if len(whole) <= KEY_MAX:
-        return whole
-    digest = hashlib.sha256(whole.encode()).hexdigest()
-    return f"{key[: KEY_MAX - len(digest) - 1]} {digest}"
+def _check_run(merges: object, batch_size: object, progress: object) -> None:
+    """Raise InvalidMailError for arguments with which no mail would be queued."""
+    rows = isinstance(merges, Iterable | AsyncIterable)
+    if not rows or isinstance(merges, str | bytes | Mapping | Merge):
+        raise wrong_type("merges", "a list of Merge", merges)
+    read_integer("batch_size", batch_size, 1, _BATCH_MAX)
+    if progress is not None and not callable(progress):
+        raise wrong_type("progress", "a function", progress)

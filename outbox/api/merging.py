@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NoReturn
 
+from django.db import DatabaseError
 from django.template import Context, Engine, TemplateSyntaxError
 from django.template import Template as DjangoTemplate
 from django.template.base import Node, NodeList, TextNode, VariableNode
 from django.template.defaulttags import ForNode, WithNode
+from django.utils.functional import Promise
 
+from outbox.api.values import check_characters, read_line, read_text, wrong_type
 from outbox.conf import get_conf
 from outbox.exceptions import InvalidMailError
 from outbox.models import Template
@@ -43,14 +46,21 @@ class Mould:
     optional: tuple[str, ...]  # used with a default only
 
     def fill(self, values: Mapping[str, Any]) -> Wording:
-        """Put the values in. Raises InvalidMailError for one that is missing."""
+        """Put the values in. Raises InvalidMailError for one that is missing or unusable."""
         given = dict.fromkeys(self.optional) | dict(values)
-        subject = self.subject.render(Context(given, autoescape=False))
-        return Wording(
-            subject=" ".join(subject.split()),  # a tag on a line of its own leaves line ends
-            text=_plain(self.text.render(Context(given, autoescape=False))),
-            html=_plain(self.html.render(Context(given))),
-        )
+        try:
+            subject = self.subject.render(Context(given, autoescape=False))
+            text = _plain(self.text.render(Context(given, autoescape=False)))
+            html = _plain(self.html.render(Context(given)))
+        except (InvalidMailError, DatabaseError):  # the latter may have ended the transaction
+            raise
+        except Exception as error:  # a template runs methods of the caller's values
+            problem = f"The template cannot be rendered: {type(error).__name__}: {error}"
+            raise InvalidMailError("context", problem) from error
+        for rendered in (subject, text, html):
+            check_characters("context", rendered)
+        one_line = " ".join(subject.split())  # a tag on a line of its own leaves line ends
+        return Wording(one_line, text, html)
 
 
 def _plain(rendered: str) -> str:
@@ -61,16 +71,20 @@ def _plain(rendered: str) -> str:
 Fill = Callable[[Mapping[str, Any]], Wording]
 
 
-def filling(template: Template | str | None, words: Wording) -> Fill:
+def filling(template: Template | str | None, words: Wording, *, has_values: bool) -> Fill:
     """Return what makes a mail's words of its values: a template, or the words as they are.
 
-    Raises InvalidMailError when both are given, or the template cannot be compiled.
+    With values the words are templates themselves. Raises InvalidMailError when words and a
+    template are given, or one cannot be compiled.
     """
-    if template is None:
+    if template is not None:
+        if words != Wording("", "", ""):
+            raise InvalidMailError("template", "Give a template or words, not both.")
+        return mould(template).fill
+    if not has_values:
+        read_line("subject", words.subject)
         return lambda values: _untouched(words, values)
-    if words != Wording("", "", ""):
-        raise InvalidMailError("template", "Give a template or words, not both.")
-    return mould(template).fill
+    return _compiled_words(words).fill
 
 
 def _untouched(words: Wording, values: Mapping[str, Any]) -> Wording:
@@ -79,10 +93,30 @@ def _untouched(words: Wording, values: Mapping[str, Any]) -> Wording:
     return words
 
 
+def _compiled_words(words: Wording) -> Mould:
+    try:
+        return _mould(Template(subject=words.subject, text=words.text, html=words.html))
+    except TemplatePartError as error:
+        raise InvalidMailError(error.part, f"In {error.part}: {error}") from error
+
+
 def mould(template: Template | str) -> Mould:
     """Compile a template, or the site's template of this name. Raises InvalidMailError."""
-    row = _of_site(template) if isinstance(template, str) else template
-    subject, text, html = (_compiled(row, field) for field in ("subject", "text", "html"))
+    if isinstance(template, str | Promise):
+        row = _of_site(read_text("template", template))
+    elif isinstance(template, Template):
+        row = template
+    else:
+        raise wrong_type("template", "a Template or its name", template)
+    try:
+        return _mould(row)
+    except TemplatePartError as error:
+        problem = f"In the {error.part} of {row.name or 'the template'}: {error}"
+        raise InvalidMailError("template", problem) from error
+
+
+def _mould(row: Template) -> Mould:
+    subject, text, html = (_compiled(row, part) for part in ("subject", "text", "html"))
     uses = [use for part in (subject, text, html) for use in _uses(part.nodelist)]
     needed = dict.fromkeys(name for name, has_default in uses if not has_default)
     optional = dict.fromkeys(name for name, _ in uses if name not in needed)
@@ -92,18 +126,25 @@ def mould(template: Template | str) -> Mould:
 def _of_site(name: str) -> Template:
     found = Template.objects.using(get_conf().database).of_site().filter(name=name).first()
     if found is None:
-        raise InvalidMailError("template", f"The site has no template named {name!r}.")
+        raise InvalidMailError("template", f"The site has no template named {name[:100]!r}.")
     return found
 
 
-def _compiled(template: Template, field: str) -> DjangoTemplate:
+class TemplatePartError(Exception):
+    """One part of a template has a mistake in it."""
+
+    def __init__(self, part: str, error: Exception) -> None:
+        super().__init__(str(error))
+        self.part = part
+
+
+def _compiled(row: Template, part: str) -> DjangoTemplate:
     try:
-        compiled = DjangoTemplate(getattr(template, field), engine=_engine())
-        if template.owner_id is not None:
+        compiled = DjangoTemplate(read_text("template", getattr(row, part)), engine=_engine())
+        if row.owner_id is not None:
             _check_persons(compiled.nodelist)
-    except TemplateSyntaxError as error:
-        name = template.name or "the template"
-        raise InvalidMailError("template", f"In the {field} of {name}: {error}") from error
+    except (TemplateSyntaxError, RecursionError) as error:
+        raise TemplatePartError(part, error) from error
     return compiled
 
 

@@ -5,52 +5,29 @@ written.
 """
 
 import datetime as dt
-import json
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import Any, TypedDict
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.db.models import Model
-from django.utils import timezone
 
+from outbox.api.options import KEY_MAX, Lane, Wishes, read_options
+from outbox.api.values import read_choice, read_integer, read_line, read_list, read_text, wrong_type
 from outbox.exceptions import InvalidMailError
+from outbox.mail.addresses import AddressError, parse_address
 from outbox.mail.source import SourceError, SourceFacts, validate_source
-from outbox.models import Account, OnUncertain, Origin, Role
-from outbox.smtp.envelope import UnsendableError, path
+from outbox.models import Account, Origin, Role
+from outbox.smtp.envelope import UnsendableError, folded, path
 
-KEY_MAX = 255
-# Beyond these, adding a lifetime or changing the time zone overflows the calendar.
-EARLIEST_SEND_AT = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-LATEST_SEND_AT = dt.datetime(2999, 12, 31, tzinfo=dt.UTC)
-
-
-class Lane(StrEnum):
-    """What a mail may overtake in the queue; its reader sees nothing of it."""
-
-    URGENT = "urgent"  # before all other mail: somebody waits for it
-    NORMAL = "normal"
-    BULK = "bulk"  # behind all other mail
-
+__all__ = ["KEY_MAX", "Lane", "Wishes"]
 
 _URGENCY = {Lane.URGENT.value: 1, Lane.NORMAL.value: 3, Lane.BULK.value: 5}
-
-
-class Wishes(TypedDict, total=False):
-    """What may be asked for a mail beside its words; each is optional."""
-
-    owner: AbstractBaseUser | None  # the user who sees it among their mail; None: nobody's
-    priority: int  # what its reader is told: 1 highest … 5 lowest, 3 if not said
-    lane: str  # what it may overtake, a `Lane`; "": as its priority says
-    send_at: dt.datetime | None  # not before; aware
-    expires_after: dt.timedelta | None  # how long it may wait, once it may leave
-    expires_at: dt.datetime | None  # instead: when it is of no use any more; aware
-    idempotency_key: str | None  # whoever comes second with a key gets the first one's mail
-    tags: Sequence[str]  # kept with it, for your own use
-    metadata: Mapping[str, Any]  # likewise; anything that JSON can hold
-    related: Model | None  # the object it is about, of any model
-    on_uncertain: str  # an `OnUncertain`; "": the account's policy
+_INTEGER_MAX = 2**31 - 1  # of a database column
+_USUAL_MAX = 200
+# What nearly every address looks like; all others are parsed.
+_USUAL_ADDRESS = re.compile(r"[A-Za-z0-9_.+-]{1,64}@(?:[A-Za-z0-9]{1,63}\.){1,3}[A-Za-z]{2,}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,61 +82,118 @@ class Checked:
 
 
 def check(item: Outgoing) -> Checked:
-    """Find the facts of a mail. Raises InvalidMailError for what can never be sent."""
+    """Return a caller's message with its facts. Raise InvalidMailError for what cannot be sent."""
+    if not isinstance(item, Outgoing):
+        raise wrong_type("items", "a list of Outgoing", item)
+    changes = _read_columns(item) | _read_given_options(item)
+    recipients = _read_recipients(item.recipients)
+    if not _are_same(recipients, item.recipients):
+        changes["recipients"] = recipients
+    return check_finished(replace(item, **changes) if changes else item)
+
+
+def check_finished(item: Outgoing) -> Checked:
+    """Do what `check` does for a message whose options were read before it was rendered."""
     if not item.recipients:
         raise InvalidMailError("to", "The mail has no recipient.")
-    if item.envelope_sender:
+    if item.envelope_sender != "":
         _check_address("from", item.envelope_sender)
     for recipient in item.recipients:
         _check_address("to", recipient.address)
-    _check_wishes(item)
     try:
         return Checked(item, validate_source(item.source))
     except SourceError as error:
         raise InvalidMailError("source", f"The message cannot be sent: {error}.") from error
 
 
+# --- values of a stranger -------------------------------------------------------------------------
+
+_TEXTS = ("subject", "from_header", "message_id", "in_reply_to", "text")
+_DEFAULTS: dict[str, Any] = {
+    one.name: {} if one.name == "metadata" else one.default
+    for one in fields(Outgoing)
+    if one.name in Wishes.__annotations__.keys() - {"envelope_sender", "in_reply_to"}
+}
+
+
+def _read_given_options(item: Outgoing) -> dict[str, Any]:
+    """Return the options that are not at their defaults, checked."""
+    given = {
+        name: value
+        for name, default in _DEFAULTS.items()
+        if (value := getattr(item, name)) is not default and not _is_empty(name, value)
+    }
+    unset = {name: _DEFAULTS[name] for name, value in given.items() if value is None}
+    return {**unset, **read_options(given)}
+
+
+def _is_empty(name: str, value: object) -> bool:
+    return name in {"tags", "metadata"} and type(value) in (list, tuple, dict) and not value
+
+
+def _read_columns(item: Outgoing) -> dict[str, Any]:
+    """Return what is stored as it was given, where that is not a plain string."""
+    if not isinstance(item.source, bytes):
+        raise wrong_type("source", "bytes", item.source)
+    if item.account is not None:
+        check_account(item.account)
+    if item.origin != Origin.BACKEND:
+        read_choice("origin", item.origin or "-", Origin.values)
+    if item.attachment_count != 0:
+        read_integer("attachment_count", item.attachment_count, 0, _INTEGER_MAX)
+    read = {
+        name: (read_text if name == "text" else read_line)(name, value)
+        for name in _TEXTS
+        if (value := getattr(item, name)) != ""
+    }
+    return {name: text for name, text in read.items() if text is not getattr(item, name)}
+
+
+def check_account(account: object) -> Account:
+    """Return the account. Raise InvalidMailError for what is none, or was never saved."""
+    if not isinstance(account, Account):
+        raise wrong_type("account", "an account, its name or its id", account)
+    if account.pk is None:
+        raise InvalidMailError("account", "The account must be saved first.")
+    return account
+
+
+def _read_recipients(given: object) -> list[OutgoingRecipient]:
+    """Return the recipients, the first of each mailbox."""
+    first: dict[str, OutgoingRecipient] = {}
+    for recipient in read_list("recipients", given, of="OutgoingRecipient"):
+        if not isinstance(recipient, OutgoingRecipient):
+            raise wrong_type("recipients", "a list of OutgoingRecipient", recipient)
+        if recipient.role not in Role.values:
+            read_choice("recipients", recipient.role or "-", Role.values)
+        if not isinstance(recipient.address, str):
+            raise wrong_type("to", "a string", recipient.address)
+        if recipient.name != "":
+            name = read_line("recipients", recipient.name)
+            recipient = replace(recipient, name=name)  # noqa: PLW2901  # the same, as plain text
+        first.setdefault(folded(recipient.address), recipient)
+    return list(first.values())
+
+
+def _are_same(ours: list[OutgoingRecipient], given: object) -> bool:
+    """Compare by identity: a lazy name equals the text that it became."""
+    if not isinstance(given, list | tuple) or len(ours) != len(given):
+        return False
+    return all(one is other for one, other in zip(ours, given, strict=True))
+
+
 def _check_address(field: str, address: str) -> None:
-    """Ask the grammar that a session goes by, so that no worker refuses what was queued."""
+    """Ask the grammar that a session goes by, so that no worker refuses what was queued.
+
+    A local part alone passes: a host's server knows its users by it.
+    """
+    if not isinstance(address, str):
+        raise wrong_type(field, "a string", address)
+    if len(address) <= _USUAL_MAX and _USUAL_ADDRESS.fullmatch(address):
+        return
     try:
         path(address, as_is=False)
-    except (UnsendableError, UnicodeEncodeError) as error:
-        raise InvalidMailError(field, f"Not an address: {address!r}.") from error
-
-
-def _check_wishes(item: Outgoing) -> None:
-    if not 1 <= item.priority <= 5:  # noqa: PLR2004  # as X-Priority has it
-        raise InvalidMailError("priority", "A priority is a number from 1 to 5.")
-    if item.lane and item.lane not in _URGENCY:
-        raise InvalidMailError("lane", f"{item.lane!r} is none of {', '.join(_URGENCY)}.")
-    if item.on_uncertain and item.on_uncertain not in OnUncertain.values:
-        known = ", ".join(OnUncertain.values)
-        raise InvalidMailError("on_uncertain", f"{item.on_uncertain!r} is none of {known}.")
-    if item.idempotency_key is not None and not 0 < len(item.idempotency_key) <= KEY_MAX:
-        problem = f"An idempotency key has 1 to {KEY_MAX} characters."
-        raise InvalidMailError("idempotency_key", problem)
-    if item.send_at is not None or item.expires_at is not None:
-        _check_times(item)
-    if item.related is not None and item.related.pk is None:
-        raise InvalidMailError("related", "What a mail is about has to be saved first.")
-    if item.tags or item.metadata:
-        _check_json(item)
-
-
-def _check_times(item: Outgoing) -> None:
-    for name, moment in (("send_at", item.send_at), ("expires_at", item.expires_at)):
-        if moment is not None and moment.tzinfo is None:
-            raise InvalidMailError(name, f"{name} needs a time zone.")
-        if moment is not None and not EARLIEST_SEND_AT <= moment <= LATEST_SEND_AT:
-            raise InvalidMailError(name, f"{name} must be between the years 1970 and 2999.")
-    if item.expires_at is not None and item.expires_at <= (item.send_at or timezone.now()):
-        raise InvalidMailError("expires_at", "It would expire before it may leave.")
-
-
-def _check_json(item: Outgoing) -> None:
-    if isinstance(item.tags, str) or not all(isinstance(tag, str) for tag in item.tags):
-        raise InvalidMailError("tags", "Tags are a list of texts.")
-    try:
-        json.dumps(dict(item.metadata), allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise InvalidMailError("metadata", f"The metadata is no JSON: {error}.") from error
+        if "@" in address:
+            parse_address(address)
+    except (UnsendableError, AddressError, UnicodeError) as error:
+        raise InvalidMailError(field, f"Not an address: {address[:60]!r}.") from error

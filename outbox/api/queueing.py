@@ -8,8 +8,10 @@ from django.db import connections, transaction
 
 from outbox import bell
 from outbox.api import statement
+from outbox.api.handle import Handle
 from outbox.api.outgoing import Checked, Outgoing, check
 from outbox.api.rows import store_by_table
+from outbox.api.values import wrong_type
 from outbox.conf import get_conf
 from outbox.models import Message, Recipient, State
 from outbox.signals import Change, is_awaited, tell_on_commit
@@ -28,7 +30,13 @@ def queue_ids(items: Iterable[Outgoing]) -> list[int]:
     Raises InvalidMailError for what can never be sent and NoAccountError, both with nothing
     queued. An item whose idempotency key is known gives back the earlier message's id.
     """
-    return queue_checked(map(check, items)).ids
+    return queue_checked(map(check, _iterate(items))).ids
+
+
+def _iterate(items: Iterable[Outgoing]) -> Iterable[Outgoing]:
+    if isinstance(items, Outgoing) or not isinstance(items, Iterable):
+        raise wrong_type("items", "a list of Outgoing", items)
+    return items
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +44,13 @@ class Queued:
     """The messages of queued mails, in their order."""
 
     ids: list[int]
-    known: int  # how many of them were queued earlier, under their idempotency keys
+    existing: frozenset[int] = frozenset()  # places whose idempotency key was known
+
+    @property
+    def handles(self) -> Iterator[Handle]:
+        """A handle for each message, which says whether it is new."""
+        for place, pk in enumerate(self.ids):
+            yield Handle(pk, created=place not in self.existing)
 
 
 def queue_checked(mails: Iterable[Checked]) -> Queued:
@@ -48,7 +62,7 @@ def queue_checked(mails: Iterable[Checked]) -> Queued:
     waiting = iter(mails)
     first = list(islice(waiting, statement.AT_ONCE + 1))
     if not first:
-        return Queued([], 0)
+        return Queued([])
     if _needs_no_transaction(first, using):
         return _queue(first, using)
     with transaction.atomic(using=using):
@@ -75,8 +89,9 @@ def _queue(waiting: Iterable[Checked], using: str) -> Queued:
     tell_queued(new, using)
     bell.ring(using)
     if len(new) == len(mails):
-        return Queued(new, 0)
-    return Queued(_with_earlier(stored, mails, using), len(mails) - len(new))
+        return Queued(new)
+    existing = frozenset(place for place, pk in enumerate(stored) if pk is None)
+    return Queued(_with_earlier(stored, mails, using), existing)
 
 
 def _noted(waiting: Iterable[Checked], mails: list[Checked]) -> Iterator[Checked]:

@@ -1,8 +1,13 @@
 """Which account a mail leaves with, and the destination it goes to."""
 
 from dataclasses import dataclass
+from typing import Any
+
+from django.utils.functional import Promise
 
 from outbox import bell
+from outbox.api.outgoing import check_account
+from outbox.api.values import read_text, shown
 from outbox.conf import get_conf
 from outbox.delivery import route
 from outbox.exceptions import NoAccountError
@@ -47,17 +52,20 @@ def default_account() -> Account:
 def account_named(given: Account | str | int | None) -> Account:
     """Return the account that is given by itself, its name or its id; None: the default one.
 
-    Raises NoAccountError.
+    Raises NoAccountError, and InvalidMailError for any other value.
     """
     if given is None:
         return default_account()
-    if isinstance(given, Account):
-        return given
-    by = {"pk": given} if isinstance(given, int) else {"name": given}
+    if isinstance(given, int) and not isinstance(given, bool):
+        by: dict[str, Any] = {"pk": given}
+    elif isinstance(given, str | Promise):
+        by = {"name": read_text("account", given)}
+    else:
+        return check_account(given)
     found = list(Account.objects.using(get_conf().database).filter(**by)[:2])
     if len(found) != 1:
         problem = "no account" if not found else "more than one account"
-        raise NoAccountError(f"There is {problem} {given!r} to send with.")
+        raise NoAccountError(f"There is {problem} {shown(given)} to send with.")
     return found[0]
 
 
@@ -75,6 +83,8 @@ def route_of(account: Account | None) -> RouteIds:
     found = fetch(using, _OF_ACCOUNT, [account.pk, SMARTHOST_KEY])
     if found:
         return RouteIds(*found[0])
+    if not Account.objects.using(using).filter(pk=account.pk).exists():
+        raise NoAccountError(f"The account {account.name!r} was deleted.")
     made, _ = Destination.objects.using(using).get_or_create(account=account, key=SMARTHOST_KEY)
     return RouteIds(made.pk, account.pk)
 

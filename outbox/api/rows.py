@@ -206,7 +206,7 @@ def _expires_at(item: Outgoing, now: dt.datetime) -> dt.datetime:
     if item.expires_at is not None:
         return item.expires_at
     lifetime = item.expires_after or dt.timedelta(seconds=get_conf().queue_lifetime)
-    return (item.send_at or now) + lifetime
+    return max(item.send_at or now, now) + lifetime  # a time that has passed means now
 
 
 def _recipient_rows(

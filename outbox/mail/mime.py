@@ -30,7 +30,16 @@ from outbox.mail.headers import (
 )
 from outbox.mail.html import html_to_text
 
-__all__ = ["AttachmentPart", "Composition", "HeaderError", "make_message_id", "render"]
+__all__ = [
+    "AttachmentPart",
+    "Composition",
+    "HeaderError",
+    "SharedPart",
+    "check_attachment",
+    "check_headers",
+    "make_message_id",
+    "render",
+]
 
 # What `render` writes itself, or what must never leave us (Bcc, the traces of other hops).
 _OWN_FIELDS = frozenset(
@@ -50,6 +59,23 @@ class AttachmentPart:
     content_type: str
     data: bytes
     content_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharedPart(AttachmentPart):
+    """A file of many messages, which is encoded once for all of them."""
+
+    entities: dict[str, bytes] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    @classmethod
+    def of(cls, part: AttachmentPart) -> "SharedPart":
+        """Return the same file as a shared one."""
+        return cls(
+            name=part.name,
+            content_type=part.content_type,
+            data=part.data,
+            content_id=part.content_id,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +135,12 @@ def _head(c: Composition) -> Iterable[bytes]:
     yield from _custom(c.headers)
 
 
+def check_headers(headers: Mapping[str, str]) -> None:
+    """Raise HeaderError for header fields that `render` would refuse."""
+    for _ in _custom(headers):
+        pass
+
+
 def _custom(headers: Mapping[str, str]) -> Iterable[bytes]:
     seen = set(_OWN_FIELDS)
     for name, value in headers.items():
@@ -149,7 +181,23 @@ def _text_entity(subtype: str, text: str) -> bytes:
     )
 
 
+def check_attachment(attachment: AttachmentPart) -> None:
+    """Raise HeaderError for an attachment that `render` would refuse."""
+    check_text("name", attachment.name)
+    _content_type(attachment)
+    if attachment.content_id:
+        _content_id(attachment.content_id)
+
+
 def _attachment_entity(attachment: AttachmentPart, disposition: str) -> bytes:
+    if not isinstance(attachment, SharedPart):
+        return _encoded_attachment(attachment, disposition)
+    if disposition not in attachment.entities:
+        attachment.entities[disposition] = _encoded_attachment(attachment, disposition)
+    return attachment.entities[disposition]
+
+
+def _encoded_attachment(attachment: AttachmentPart, disposition: str) -> bytes:
     check_text("attachments", attachment.name)
     content_type, parameters = _content_type(attachment)
     encoding, data = encode_file(content_type, attachment.data)

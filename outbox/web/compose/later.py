@@ -14,7 +14,7 @@ from django.utils.formats import date_format
 from django.utils.functional import Promise
 from django.utils.translation import gettext, gettext_lazy
 
-from outbox.api.outgoing import EARLIEST_SEND_AT, LATEST_SEND_AT
+from outbox.api.values import EARLIEST, LATEST
 
 MORNING, EVENING = dt.time(9), dt.time(18)
 MONDAY = 0
@@ -131,7 +131,7 @@ class SendAtField(forms.DateTimeField):
             moment = self._repeated(value)
             if moment is None:
                 raise
-        if moment is not None and not EARLIEST_SEND_AT <= moment <= LATEST_SEND_AT:
+        if moment is not None and not EARLIEST <= moment <= LATEST:
             raise self._invalid()
         return moment
 

@@ -5,6 +5,7 @@ import pickle
 import pytest
 
 from outbox import api
+from outbox.exceptions import MessageNotFoundError
 from outbox.models import Message, Recipient, State, Status
 from outbox.models.rollup import roll_up_single
 
@@ -75,8 +76,9 @@ def test_every_state_has_a_word_of_anymail_s(
 def test_what_was_deleted_is_said_to_be_gone(handle: api.Handle) -> None:
     Message.objects.all().delete()
 
-    with pytest.raises(Message.DoesNotExist):
-        handle.status()
+    for question in (handle.status, handle.message, handle.recipients):
+        with pytest.raises(MessageNotFoundError, match="was deleted"):
+            question()
 
 
 @pytest.mark.parametrize("act", ["cancel", "retry", "hold", "release"])

@@ -7,7 +7,7 @@ import pytest
 from django.db import connection, connections, transaction
 
 from outbox import api
-from outbox.models import Account, Message, Recipient, Source
+from outbox.models import Account, Message, Recipient, Source, Status
 
 pytestmark = pytest.mark.usefixtures("shop")
 AT_ONCE = 6
@@ -22,6 +22,92 @@ def test_the_earlier_mail_comes_back() -> None:
 
     assert send() == first
     assert Message.objects.count() == Source.objects.count() == Recipient.objects.count() == 1
+
+
+def test_a_handle_says_whether_its_message_is_new() -> None:
+    assert [send().created for _ in range(3)] == [True, False, False]
+    assert api.send(to="ann@example.com", subject="Hello", text=".").created is True
+    assert api.Handle(1).created is None
+
+
+def test_a_cancelled_message_is_returned_as_an_existing_one() -> None:
+    first = send()
+    api.cancel(first)
+
+    again = send()
+
+    assert (again, again.created) == (first, False)
+    assert again.status() == Status.CANCELLED
+    assert api.retry(again, recipients=again.message().recipients.all()) == 1
+    assert again.status() == Status.QUEUED
+
+
+def test_the_key_of_a_deleted_message_is_free() -> None:
+    first = send()
+    first.message().delete()
+
+    again = send("Later")
+
+    assert again.created is True
+    assert Message.objects.get().subject == "Later"
+
+
+def rows(*subjects: str, **more: object) -> list[api.Merge]:
+    return [api.Merge("ann@example.com", {"s": one}, **more) for one in subjects]  # type: ignore[arg-type]  # the test's own words
+
+
+@pytest.mark.parametrize("batch_size", [1, 50])
+def test_of_rows_with_one_key_all_but_the_first_are_refused_by_name(batch_size: int) -> None:
+    def run() -> api.Many:
+        return api.send_many(
+            rows("1", "2", "3"),
+            subject="{{ s }}",
+            idempotency_key="orders",
+            batch_size=batch_size,
+        )
+
+    first, again = run(), run()
+
+    assert (first.queued, first.known) == (1, 0)
+    assert (again.queued, again.known) == (0, 1)
+    for many in (first, again):  # a repeated run says it again
+        assert [one.place for one in many.refused] == [1, 2]
+        assert {one.error.field for one in many.refused} == {"idempotency_key"}
+    assert Message.objects.get().subject == "1"
+
+
+def test_rows_with_keys_of_their_own_are_messages_of_their_own() -> None:
+    def run(*numbers: int) -> api.Many:
+        merges = [
+            api.Merge("ann@example.com", {"s": one}, idempotency_key=f"order {one}")
+            for one in numbers
+        ]
+        return api.send_many(merges, subject="{{ s }}", idempotency_key="orders")
+
+    assert (run(1, 2).queued, run(2, 1, 3).known) == (2, 2)
+    assert [handle.created for handle in run(3, 4).handles()] == [False, True]
+    assert Message.objects.count() == 4
+
+
+def test_the_key_of_a_row_serves_without_one_of_all() -> None:
+    (merge,) = rows("1", idempotency_key="order 1")
+
+    for created in (True, False):
+        (handle,) = api.send_many([merge], subject="{{ s }}").handles()
+        assert handle.created is created
+
+    assert Message.objects.get().idempotency_key == "order 1"
+
+
+def test_a_row_that_was_refused_keeps_no_key() -> None:
+    merges = [
+        api.Merge("ann@example.com", {}, idempotency_key="order 1"),
+        api.Merge("ann@example.com", {"s": "1"}, idempotency_key="order 1"),
+    ]
+
+    many = api.send_many(merges, subject="{{ s }}")
+
+    assert (many.queued, [one.place for one in many.refused]) == (1, [0])
 
 
 def test_the_earlier_mail_stays_as_it_was() -> None:

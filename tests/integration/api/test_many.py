@@ -70,6 +70,71 @@ def test_words_without_a_template_are_taken_as_they_are() -> None:
     assert body(handle) == "{% as it is %}"
 
 
+@pytest.mark.parametrize("with_common", [False, True])
+def test_words_with_values_are_templates(with_common: bool) -> None:
+    some: list[api.Merge] = [*merges(2), api.Merge("cid@example.com", {"name": "A & B"})]
+    context = {"month": "May"} if with_common else None
+
+    many = api.send_many(
+        some, subject="For {{ name }}", html="<p>Hi {{ name }}</p>", context=context
+    )
+
+    handles = list(many.handles())
+    assert [read(one)["Subject"] for one in handles][::2] == ["For reader 0", "For A & B"]
+    assert body(handles[2], "html") == "<p>Hi A &amp; B</p>"
+    assert body(handles[2]) == "Hi A & B"
+
+
+def test_a_row_without_values_is_never_sent_unfilled() -> None:
+    many = api.send_many([*merges(1), api.Merge("ben@example.com")], subject="For {{ name }}")
+
+    assert many.queued == 1
+    assert [(one.place, one.error.field) for one in many.refused] == [(1, "context")]
+
+
+def test_values_that_come_after_the_words_were_sent_as_they_are_are_refused() -> None:
+    late = [api.Merge("ben@example.com"), *merges(1)]
+
+    many = api.send_many(late, subject="Hello", batch_size=1)
+
+    assert many.queued == 1
+    assert [(one.place, one.error.field) for one in many.refused] == [(1, "context")]
+
+
+def test_words_that_are_no_template_raise_before_any_row_is_taken() -> None:
+    with pytest.raises(InvalidMailError, match="Unclosed tag") as raised:
+        api.send_many(merges(2), subject="Hello", text="{% if name %}")
+
+    assert raised.value.field == "text"
+    assert not Message.objects.exists()
+
+
+@pytest.mark.parametrize(("size", "count"), [(200_000, 300), (2_000_000, 60)])
+def test_one_file_for_all_takes_little_memory(size: int, count: int) -> None:
+    """Keeping all messages of the batch would take over 80 MB, and 160 MB."""
+    send_many(merges(20))  # what is made once is made
+
+    tracemalloc.start()
+    many = send_many(merges(count), attachments=[("a.bin", bytes(range(256)) * (size // 256))])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert many.queued == count
+    assert peak < 50_000_000
+
+
+def test_a_batch_of_large_messages_is_told_as_one() -> None:
+    told: list[int] = []
+    file = ("a.bin", bytes(5_000_000))
+
+    many = send_many(
+        merges(5), attachments=[file], progress=lambda one: told.append(one.done), batch_size=3
+    )
+
+    assert told == [3, 5]
+    assert [handle.created for handle in many.handles()] == [True] * 5
+
+
 def test_progress_is_told_after_each_batch() -> None:
     told: list[api.Progress] = []
 

@@ -126,11 +126,12 @@ def test_it_waits_for_its_first_attempt() -> None:
         pytest.param("Bcc", {"headers": {"Bcc": "eve@example.com"}}, id="a header of the outbox"),
         pytest.param("Errors-To", {"headers": {"Errors-To": "Ann"}}, id="a header without address"),
         pytest.param(
-            "content_type",
+            "attachments[0]",
             {"attachments": [api.AttachmentPart(name="a.pdf", content_type="pdf", data=b"%PDF")]},
             id="no content type",
         ),
-        pytest.param("context", {"context": {"name": "Ann"}}, id="values without a template"),
+        pytest.param("context", {"context": {}, "text": "{{ name }}"}, id="no value for a name"),
+        pytest.param("text", {"context": {}, "text": "{% if %}"}, id="a text that is no template"),
     ],
 )
 def test_a_mistake_is_named_and_queues_nothing(field: str, wrong: dict[str, object]) -> None:

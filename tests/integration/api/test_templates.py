@@ -2,7 +2,6 @@
 
 import pytest
 from django.contrib.auth.models import User
-from django.template import TemplateDoesNotExist
 
 from outbox import api
 from outbox.exceptions import InvalidMailError
@@ -119,7 +118,7 @@ def test_a_mistake_in_it_is_named(text: str) -> None:
 
 
 def test_it_reads_no_file_of_the_site() -> None:
-    with pytest.raises(TemplateDoesNotExist):
+    with pytest.raises(InvalidMailError, match="TemplateDoesNotExist"):
         fill('{% include "registration/login.html" %}')
 
 

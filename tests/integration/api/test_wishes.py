@@ -35,6 +35,68 @@ def test_a_scheduled_mail_waits_for_its_time_and_says_it() -> None:
     assert read(handle)["Date"].datetime == TOMORROW.replace(microsecond=0)
 
 
+def test_a_time_that_has_passed_means_now() -> None:
+    long_ago = NOW - dt.timedelta(days=30)
+
+    handle = send(send_at=long_ago)
+
+    message = handle.message()
+    assert handle.status() == Status.QUEUED
+    assert message.expires_at is not None
+    assert message.expires_at > NOW  # it would otherwise expire at once, unsent
+    assert read(handle)["Date"].datetime >= NOW.replace(microsecond=0)
+
+
+def test_recipients_see_the_name_that_was_given() -> None:
+    assert read(send(from_name="Zoë of the shop"))["From"] == "Zoë of the shop <shop@example.com>"
+    assert read(send(from_name=None))["From"] == "The Shop <shop@example.com>"
+    assert read(send(from_name=""))["From"] == "shop@example.com"
+    assert send(from_name="Zoë").message().from_header == "Zoë <shop@example.com>"
+
+
+def test_bounces_go_to_the_envelope_sender() -> None:
+    given = [send(envelope_sender=one) for one in ("bounces+7@example.com", "", None)]
+
+    assert [handle.message().envelope_sender for handle in given] == [
+        "bounces+7@example.com",
+        "",
+        "shop@example.com",
+    ]
+    assert {read(handle)["From"] for handle in given} == {"The Shop <shop@example.com>"}
+
+
+@pytest.mark.parametrize(
+    ("given", "answers", "thread"),
+    [
+        pytest.param({"in_reply_to": "<1@a.example>"}, "<1@a.example>", "<1@a.example>", id="one"),
+        pytest.param({"in_reply_to": "1@a.example"}, "<1@a.example>", "<1@a.example>", id="bare"),
+        pytest.param(
+            {"in_reply_to": "<2@a.example>", "references": ["1@a.example", "<2@a.example>"]},
+            "<2@a.example>",
+            "<1@a.example> <2@a.example>",
+            id="a thread as a list",
+        ),
+        pytest.param(
+            {"references": "<1@a.example>\t<2@a.example>"},
+            None,
+            "<1@a.example> <2@a.example>",
+            id="a thread as a header has it",
+        ),
+    ],
+)
+def test_a_reply_joins_its_thread(given: dict[str, Any], answers: str | None, thread: str) -> None:
+    handle = send(**given)
+
+    assert read(handle)["In-Reply-To"] == answers
+    assert read(handle)["References"] == thread
+    assert handle.message().in_reply_to == (answers or "").strip("<>")
+
+
+def test_a_delivery_report_is_requested() -> None:
+    assert send(wants_report=True).message().wants_report
+    assert not send().message().wants_report
+
+
 def test_without_a_wish_it_may_wait_for_the_queue_lifetime() -> None:
     message = send().message()
 
@@ -115,6 +177,19 @@ def test_a_policy_for_uncertain_answers_is_kept() -> None:
         pytest.param("idempotency_key", {"idempotency_key": ""}, id="an empty key"),
         pytest.param("idempotency_key", {"idempotency_key": "x" * 256}, id="a long key"),
         pytest.param("on_uncertain", {"on_uncertain": "panic"}, id="no policy"),
+        pytest.param("from_name", {"from_name": "a\r\nBcc: eve@example.com"}, id="inject"),
+        pytest.param("envelope_sender", {"envelope_sender": "nobody"}, id="no domain"),
+        pytest.param("envelope_sender", {"envelope_sender": "a@b.example c"}, id="no address"),
+        pytest.param("in_reply_to", {"in_reply_to": "<1@a> <2@a>"}, id="two messages answered"),
+        pytest.param("in_reply_to", {"in_reply_to": "<a b>"}, id="a Message-ID with a space"),
+        pytest.param("references", {"references": ["<1@a>\r\nX: y"]}, id="a line break"),
+        pytest.param("wants_report", {"wants_report": "yes"}, id="neither true nor false"),
+        pytest.param("expires_after", {"expires_after": dt.timedelta()}, id="no time at all"),
+        pytest.param(
+            "expires_after",
+            {"expires_after": dt.timedelta(hours=1), "expires_at": TOMORROW},
+            id="two ways to expire",
+        ),
     ],
 )
 def test_a_wish_that_cannot_be_granted_is_named(field: str, wish: dict[str, Any]) -> None:

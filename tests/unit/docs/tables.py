@@ -66,9 +66,17 @@ def _plain(default: str) -> str:
 
 
 def wishes() -> str:
-    from outbox.api.outgoing import Wishes
+    from outbox.api.options import Wishes
 
     return table(("wish", "meaning"), [(f"`{row[0]}`", row[3]) for row in fields(Wishes)])
+
+
+def errors() -> str:
+    from outbox import exceptions
+
+    classes = [one for one in vars(exceptions).values() if inspect.isclass(one)]
+    rows = [(f"`{one.__name__}`", " ".join((inspect.getdoc(one) or "").split())) for one in classes[1:]]
+    return table(("error", "when"), rows)
 
 
 def change() -> str:
@@ -121,6 +129,7 @@ def commands() -> str:
 
 TABLES: dict[str, Callable[[], str]] = {
     "settings": settings,
+    "errors": errors,
     "wishes": wishes,
     "signals": signals,
     "change": change,

@@ -1,0 +1,205 @@
+"""Options: what a caller may ask of a message beside its recipients and content.
+
+`send` and `send_many` take them as keyword arguments, a Django message as its attribute `outbox`,
+and `Outgoing` has most of them as fields. They are read here, and only here, whichever way they
+came.
+"""
+
+import datetime as dt
+import re
+from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
+from typing import Any, TypedDict, cast
+
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import AbstractBaseUser
+from django.db.models import Model
+from django.utils import timezone
+
+from outbox.api.values import (
+    read_choice,
+    read_duration,
+    read_flag,
+    read_integer,
+    read_json,
+    read_line,
+    read_list,
+    read_moment,
+    read_text,
+    wrong_type,
+)
+from outbox.exceptions import InvalidMailError
+from outbox.mail.addresses import AddressError, parse_address
+from outbox.mail.headers import is_message_id
+from outbox.models import OnUncertain
+
+KEY_MAX = 255
+_NAME_MAX = 200
+_ID_MAX = 255  # of a related object's key
+_IDS_MAX = 1_000  # references of one message
+_BLANKS = re.compile(r"\s+")
+
+
+class Lane(StrEnum):
+    """What a mail may overtake in the queue; its reader sees nothing of it."""
+
+    URGENT = "urgent"  # before all other mail: somebody waits for it
+    NORMAL = "normal"
+    BULK = "bulk"  # behind all other mail
+
+
+class Wishes(TypedDict, total=False):
+    """What may be asked for a mail beside its words; each is optional."""
+
+    from_name: str | None  # the sender's name that recipients see; None: the account's
+    envelope_sender: str | None  # the address for bounces, "" for none; None: the account's
+    owner: AbstractBaseUser | None  # the user who sees it among their mail; None: nobody's
+    priority: int  # what its reader is told: 1 highest … 5 lowest, 3 if not said
+    lane: str  # what it may overtake, a `Lane`; "": as its priority says
+    send_at: dt.datetime | None  # not before; aware
+    expires_after: dt.timedelta | None  # how long it may wait, once it may leave
+    expires_at: dt.datetime | None  # instead: when it is of no use any more; aware
+    idempotency_key: str | None  # a repeated key returns the message that was queued first
+    tags: Sequence[str]  # kept with it, for your own use
+    metadata: Mapping[str, Any]  # likewise; anything that JSON can hold
+    related: Model | None  # the object it is about, of any model
+    on_uncertain: str  # an `OnUncertain`; "": the account's policy
+    in_reply_to: str | None  # the Message-ID of the message that it answers
+    references: Sequence[str] | str | None  # the Message-IDs of its thread, oldest first
+    wants_report: bool  # request a delivery report (DSN) from servers that send one
+
+
+def read_options(given: Mapping[str, Any]) -> Wishes:
+    """Return the options that were given, checked; None means not given.
+
+    Raises InvalidMailError, for an unknown name too.
+    """
+    options: dict[str, Any] = {}
+    for name, value in given.items():
+        reader = _READERS.get(name)
+        if reader is None:
+            raise InvalidMailError("options", f"There is no option {str(name)[:60]!r}.")
+        if value is not None:
+            options[name] = reader(name, value)
+    _check_times(options)
+    return cast("Wishes", options)
+
+
+def check_names(function: str, given: Mapping[str, Any]) -> None:
+    """Raise TypeError for an unknown keyword argument, as Python itself does."""
+    for name in given:
+        if name not in _READERS:
+            raise TypeError(f"{function}() got an unexpected keyword argument {name!r}")
+
+
+def _check_times(options: Mapping[str, Any]) -> None:
+    expires_at = options.get("expires_at")
+    if expires_at is None:
+        return
+    if "expires_after" in options:
+        raise InvalidMailError("expires_after", "Give expires_at or expires_after, not both.")
+    if expires_at <= (options.get("send_at") or timezone.now()):
+        raise InvalidMailError("expires_at", "It would expire before it may leave.")
+
+
+def _from_name(field: str, value: object) -> str:
+    return read_line(field, value, longest=_NAME_MAX)
+
+
+def _envelope_sender(field: str, value: object) -> str:
+    text = read_line(field, value)
+    try:
+        return parse_address(text).spec if text else ""
+    except AddressError as error:
+        raise InvalidMailError(field, f"{field}: {error}") from error
+
+
+def _owner(field: str, value: object) -> AbstractBaseUser:
+    if not isinstance(value, get_user_model()) or value.pk is None:
+        raise wrong_type(field, "a saved user", value)
+    return value
+
+
+def _priority(field: str, value: object) -> int:
+    return read_integer(field, value, 1, 5)
+
+
+def _lane(field: str, value: object) -> str:
+    return read_choice(field, value, Lane)
+
+
+def _on_uncertain(field: str, value: object) -> str:
+    return read_choice(field, value, OnUncertain.values)
+
+
+def _idempotency_key(field: str, value: object) -> str:
+    key = read_text(field, value)
+    if not 0 < len(key) <= KEY_MAX:
+        raise InvalidMailError(field, f"An idempotency key has 1 to {KEY_MAX} characters.")
+    return key
+
+
+def _tags(field: str, value: object) -> list[str]:
+    tags = [_tag(field, tag) for tag in read_list(field, value, of="strings")]
+    return tags if isinstance(value, list | tuple) else sorted(tags)  # a set has no order
+
+
+def _tag(field: str, value: object) -> str:
+    if value is None:
+        raise wrong_type(field, "a list of strings", value)
+    return read_text(field, value)
+
+
+def _related(field: str, value: object) -> Model:
+    if not isinstance(value, Model):
+        raise wrong_type(field, "a model instance", value)
+    if value.pk is None:
+        raise InvalidMailError(field, f"{field} must be saved first.")
+    read_text(field, str(value.pk), longest=_ID_MAX)
+    return value
+
+
+def _in_reply_to(field: str, value: object) -> str:
+    ids = _message_ids(field, value)
+    if len(ids) > 1:
+        raise InvalidMailError(field, f"{field} must be one Message-ID.")
+    return ids[0] if ids else ""
+
+
+def _message_ids(field: str, value: object) -> list[str]:
+    if isinstance(value, list | tuple):
+        texts = [read_line(field, item) for item in value]
+    else:
+        texts = _BLANKS.split(read_line(field, value).strip())
+    ids = [_message_id(field, text.strip()) for text in texts if text.strip()]
+    if len(ids) > _IDS_MAX:
+        raise InvalidMailError(field, f"{field} has more than {_IDS_MAX:,} Message-IDs.")
+    return ids
+
+
+def _message_id(field: str, text: str) -> str:
+    """Return it in angle brackets, which `Message.message_id` is stored without."""
+    bracketed = text if text.startswith("<") else f"<{text}>"
+    if not is_message_id(bracketed):
+        raise InvalidMailError(field, f"{text[:60]!r} is not a Message-ID.")
+    return bracketed
+
+
+_READERS: dict[str, Callable[[str, object], Any]] = {
+    "from_name": _from_name,
+    "envelope_sender": _envelope_sender,
+    "owner": _owner,
+    "priority": _priority,
+    "lane": _lane,
+    "send_at": read_moment,
+    "expires_after": read_duration,
+    "expires_at": read_moment,
+    "idempotency_key": _idempotency_key,
+    "tags": _tags,
+    "metadata": read_json,
+    "related": _related,
+    "on_uncertain": _on_uncertain,
+    "in_reply_to": _in_reply_to,
+    "references": _message_ids,
+    "wants_report": read_flag,
+}

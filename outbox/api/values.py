@@ -1,0 +1,207 @@
+"""Values as callers pass them: types checked, lazy translations resolved, the argument named.
+
+Each function raises InvalidMailError that names the argument, so that a wrong value never surfaces
+as a TypeError of our own code or as an error of the database.
+"""
+
+import datetime as dt
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from django.db import DatabaseError
+from django.utils.functional import Promise
+
+from outbox.exceptions import InvalidMailError
+from outbox.mail.headers import HeaderError, check_name
+
+# The calendar ends at 9999: beyond these years a time zone or a lifetime could overflow it.
+EARLIEST = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+LATEST = dt.datetime(2999, 12, 31, tzinfo=dt.UTC)
+LONGEST = dt.timedelta(days=365_000)
+SUBJECT_MAX = 10_000  # characters
+HEADER_MAX = 100_000  # characters; Postfix truncates longer headers (header_size_limit)
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+_BYTES = (bytes, bytearray, memoryview)
+
+
+def read_text(field: str, value: object, *, longest: int | None = None) -> str:
+    """Return a text; a lazy translation is resolved, None is the empty text."""
+    if value is None:
+        return ""
+    if isinstance(value, Promise):
+        value = _resolved(field, value)
+    if not isinstance(value, str):
+        raise wrong_type(field, "a string", value)
+    # A subclass, such as SafeString or an enumeration's member, becomes a plain string.
+    text = value if type(value) is str else str.__str__(value)
+    check_characters(field, text)
+    if longest is not None and len(text) > longest:
+        raise InvalidMailError(
+            field, f"{field} has {len(text):,} characters; the limit is {longest:,}."
+        )
+    return text
+
+
+def read_line(field: str, value: object, *, longest: int | None = None) -> str:
+    """Return a text without line breaks."""
+    text = read_text(field, value, longest=longest)
+    if "\n" in text or "\r" in text:
+        raise InvalidMailError(field, f"{field} has a line break in it.")
+    return text
+
+
+def check_characters(field: str, text: str) -> None:
+    """Refuse characters that no database stores and no message can contain."""
+    found = _UNSTORABLE.search(text) if "\0" in text or not text.isascii() else None
+    if found:
+        what = "a NUL character" if found.group() == "\0" else "half of a surrogate pair"
+        raise InvalidMailError(field, f"{field} has {what} in it.")
+
+
+def read_list(field: str, value: object, *, of: str) -> list[Any]:
+    """Return the items of any iterable but a text, bytes or a mapping; None has no items."""
+    if value is None:
+        return []
+    if isinstance(value, (str, Promise, Mapping, *_BYTES)) or not isinstance(value, Iterable):
+        raise wrong_type(field, f"a list of {of}", value)
+    try:
+        return list(value)
+    except DatabaseError:  # it may have ended the transaction
+        raise
+    except Exception as error:  # a generator runs the caller's code
+        raise InvalidMailError(field, f"{field} cannot be read: {error}") from error
+
+
+def read_mapping(field: str, value: object) -> Mapping[str, Any]:
+    """Return a mapping whose keys are strings; None is the empty one."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise wrong_type(field, "a mapping", value)
+    for key in value:
+        if not isinstance(key, str):
+            raise InvalidMailError(field, f"{field} has the key {shown(key)}, not a string.")
+    return value
+
+
+def read_headers(field: str, value: object) -> dict[str, str]:
+    """Return header fields by name; numbers are written as Django's messages write them."""
+    headers = {}
+    for name, given in read_mapping(field, value).items():
+        try:
+            check_name(name)
+        except HeaderError as error:
+            raise InvalidMailError(field, f"{field}: {error}.") from error
+        headers[str(name)] = _header_value(name, given)
+    return headers
+
+
+def _header_value(field: str, value: object) -> str:
+    if value is None:
+        raise wrong_type(field, "a string", value)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return _resolved(field, value)
+    return read_text(field, value, longest=HEADER_MAX)
+
+
+def read_moment(field: str, value: object) -> dt.datetime:
+    """Return a time between 1970 and 2999 that has a time zone."""
+    if not isinstance(value, dt.datetime):
+        raise wrong_type(field, "a datetime", value)
+    if value.utcoffset() is None:
+        raise InvalidMailError(field, f"{field} needs a time zone.")
+    if not EARLIEST <= value <= LATEST:
+        raise InvalidMailError(field, f"{field} must be between the years 1970 and 2999.")
+    return value
+
+
+def read_duration(field: str, value: object) -> dt.timedelta:
+    """Return a positive duration of at most 1,000 years."""
+    if not isinstance(value, dt.timedelta):
+        raise wrong_type(field, "a timedelta", value)
+    if not dt.timedelta() < value <= LONGEST:
+        raise InvalidMailError(field, f"{field} must be positive and at most 1,000 years.")
+    return value
+
+
+def read_integer(field: str, value: object, least: int, most: int) -> int:
+    """Return a whole number within these bounds."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise wrong_type(field, "a whole number", value)
+    if not least <= value <= most:
+        raise InvalidMailError(field, f"{field} must be from {least} to {most}.")
+    return int(value)
+
+
+def read_flag(field: str, value: object) -> bool:
+    """Return True or False."""
+    if not isinstance(value, bool):
+        raise wrong_type(field, "True or False", value)
+    return value
+
+
+def read_choice(field: str, value: object, choices: Iterable[str]) -> str:
+    """Return one of these texts; None and "" are none of them, which is allowed."""
+    text = read_text(field, value)
+    if text and text not in (known := list(choices)):
+        raise InvalidMailError(field, f"{text[:60]!r} is none of {', '.join(known)}.")
+    return text
+
+
+def read_json(field: str, value: object) -> dict[str, Any]:
+    """Return a mapping as JSON stores it, with lazy translations resolved."""
+    given = read_mapping(field, value)
+    lazy: list[object] = []
+
+    def resolve(item: object) -> str:
+        if not isinstance(item, Promise):
+            raise TypeError(f"{type(item).__name__} is not JSON serializable")
+        lazy.append(item)
+        return _resolved(field, item)
+
+    try:
+        written = json.dumps(dict(given), allow_nan=False, ensure_ascii=False, default=resolve)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidMailError(field, f"{field} cannot be written as JSON: {error}.") from error
+    check_characters(field, written)
+    if "\\u0000" in written:  # unless the backslash is one of the text itself
+        _check_each(field, json.loads(written))
+    return json.loads(written) if lazy else dict(given)
+
+
+def _check_each(field: str, value: Any) -> None:
+    if isinstance(value, str):
+        check_characters(field, value)
+    elif isinstance(value, dict):
+        for item in (*value, *value.values()):
+            _check_each(field, item)
+    elif isinstance(value, list):
+        for item in value:
+            _check_each(field, item)
+
+
+def wrong_type(field: str, expected: str, value: object) -> InvalidMailError:
+    """Return the error for a value of another type than the argument takes."""
+    return InvalidMailError(field, f"{field} must be {expected}, not {_kind(value)}.")
+
+
+def shown(value: object) -> str:
+    """Return a short form of any value for an error message."""
+    try:
+        return repr(value)[:80]
+    except Exception:  # noqa: BLE001  # a caller's class with a broken repr is not the mistake
+        return f"<{type(value).__name__}>"
+
+
+def _kind(value: object) -> str:
+    return "None" if value is None else type(value).__name__
+
+
+def _resolved(field: str, lazy: object) -> str:
+    resolve: Callable[[object], str] = str
+    try:
+        return resolve(lazy)
+    except Exception as error:  # what it calls is the caller's, for example a URL to reverse
+        raise InvalidMailError(field, f"{field} cannot be resolved: {error}") from error
