@@ -82,10 +82,17 @@ def _refuse_mixed_head(source: bytes) -> None:
 
 
 def validate_source(source: bytes) -> SourceFacts:
-    """Tell the facts of a normalised source. Raises SourceError for what cannot be sent."""
+    """Return the facts of a source that is sent as it is. Raise SourceError where it cannot be.
+
+    What `normalise` and `strip_bcc` would change is refused: the caller passes the final bytes.
+    """
+    lines = source.split(b"\r\n")
+    _refuse_odd_bytes(source, len(lines) - 1)
     head = _head(source)
     fields = _fields(head)
-    longest = max(map(len, source.split(b"\r\n")))
+    if b"bcc" in fields or b"resent-bcc" in fields:
+        raise SourceError("the message has a Bcc header, which every recipient would see")
+    longest = max(map(len, lines))
     if longest > MAX_LINE:
         raise SourceError(f"a line has {longest:,} bytes; {MAX_LINE} is the most (RFC 5322 2.1.1)")
     return SourceFacts(
@@ -98,6 +105,16 @@ def validate_source(source: bytes) -> SourceFacts:
         _date(fields.get(b"date", b"")),
         hashlib.sha256(source).hexdigest(),
     )
+
+
+def _refuse_odd_bytes(source: bytes, line_ends: int) -> None:
+    """Refuse what SMTP servers reject or read in two ways (RFC 5321 2.3.8)."""
+    if b"\0" in source:
+        raise SourceError("the message has a NUL byte in it")
+    if source.count(b"\n") != line_ends or source.count(b"\r") != line_ends:
+        raise SourceError("the message has a line that does not end in CRLF")
+    if not source.endswith(b"\r\n"):
+        raise SourceError("the last line of the message does not end in CRLF")
 
 
 def complete(source: bytes, *, date: datetime, message_id: str) -> bytes:
