@@ -7,23 +7,26 @@ It never talks to a mail server and never reads a body as a template.
 """
 
 import copy
-import datetime as dt
 import email.message
 import email.policy
 import inspect
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache, partial
 from typing import Any
 
 from django.core.mail import EmailMessage, EmailMultiAlternatives
 from django.core.mail.backends.base import BaseEmailBackend
 from django.db import DatabaseError, connections, transaction
-from django.utils import timezone
 from django.utils.encoding import punycode
-from django.utils.functional import Promise
 
 from outbox import api
+from outbox.api.django_messages import (
+    anymail_sender,
+    has_options,
+    read_message_options,
+    with_header_options,
+)
 from outbox.conf import get_conf
 from outbox.exceptions import InvalidMailError
 from outbox.mail.addresses import Address, AddressError, parse_address, parse_address_header
@@ -37,16 +40,15 @@ from outbox.models import Account, Origin, Role
 _LOCAL_MAILBOX = re.compile(r"[\w!#$%&'*+/=?^`{|}~-]+(?:\.[\w!#$%&'*+/=?^`{|}~-]+)*", re.ASCII)
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 SNIPPET_OF = 800  # characters of a body that a list's snippet is made of
-# Anymail's attributes that make a mail for each recipient, or fill in a provider's template.
-MERGES = ("merge_data", "merge_global_data", "merge_headers", "merge_metadata", "template_id")
 _PRIORITY = re.compile(r"\s*([1-5])\b")
 
 
 class EmailBackend(BaseEmailBackend):
     """Queue instead of sending.
 
-    A message may carry Anymail's attributes tags, metadata, send_at and envelope_sender; one with
-    those that would make several mails of it, or fill in a provider's template, is refused.
+    A message may carry an attribute `outbox`, a dict with options of `outbox.api.send`, and
+    Anymail's attributes tags, metadata, send_at and envelope_sender; one with those that would
+    make several mails of it, or fill in a provider's template, is refused.
     Options, by keyword or as `OPTIONS` of a MAILERS entry:
 
     - `account`: name or id of the account to send with; without it the default for apps.
@@ -119,73 +121,34 @@ def _once_committed(aliases: Iterable[str], act: Callable[[], object]) -> None:
 def _rendering(messages: Sequence[EmailMessage], account: Account | None) -> Iterable[api.Outgoing]:
     """Render them: those of Django's own classes when it is their turn, while others are written.
 
-    A subclass may ask the database something, which is then amid a statement.
+    A subclass may ask the database something, which is then amid a statement; so may an option.
     """
     rendered = (outgoing(message, account) for message in messages)
-    if all(type(message) in (EmailMessage, EmailMultiAlternatives) for message in messages):
-        return rendered
-    return list(rendered)
+    return rendered if all(map(_is_plain, messages)) else list(rendered)
+
+
+def _is_plain(message: EmailMessage) -> bool:
+    return type(message) in (EmailMessage, EmailMultiAlternatives) and not has_options(message)
 
 
 def outgoing(message: EmailMessage, account: Account | None) -> api.Outgoing:
     """Render a message and read its envelope. Raises InvalidMailError for what cannot be sent."""
-    _refuse_merges(message)
-    rendered = _rendered(message)
+    options = read_message_options(message)
+    rendered = _rendered(with_header_options(message, options) if options else message)
     recipients = [*_recipients(message), *_header_bcc(rendered)]
+    sender = options.pop("envelope_sender", None)
     return api.Outgoing(
         source=_source(rendered),
-        envelope_sender=_envelope_sender(message),
+        envelope_sender=_envelope_sender(message) if sender is None else sender,
         recipients=_first_of_each(recipients),
-        account=account,
+        account=options.pop("account", account),
         origin=Origin.BACKEND,
         priority=_priority(rendered),
-        send_at=_send_at(message),
         from_header=decode_words(str(rendered.get("From", ""))),
         text=str(message.body)[:SNIPPET_OF],
         attachment_count=len(message.attachments),
-        tags=[_plain(tag) for tag in _anymail(message, "tags") or ()],
-        metadata={name: _plain(value) for name, value in _metadata(message).items()},
+        **options,
     )
-
-
-# --- Anymail's attributes -------------------------------------------------------------------------
-
-
-def _anymail(message: EmailMessage, name: str) -> Any:
-    """Return what was set on a message, else None: Anymail's own classes have a class there."""
-    given = getattr(message, name, None)
-    return None if isinstance(given, type) else given
-
-
-def _metadata(message: EmailMessage) -> Mapping[str, Any]:
-    return _anymail(message, "metadata") or {}
-
-
-def _plain(value: Any) -> Any:
-    return str(value) if isinstance(value, Promise) else value
-
-
-def _refuse_merges(message: EmailMessage) -> None:
-    """Refuse what one mail for all cannot be: unfilled, and with every address for all to see."""
-    for name in MERGES:
-        if _anymail(message, name) is not None:
-            raise InvalidMailError(
-                name, f"A message with {name} cannot be queued as it is: use outbox.api.send_many."
-            )
-
-
-def _send_at(message: EmailMessage) -> dt.datetime | None:
-    """Read Anymail's `send_at`: a datetime, a date or a timestamp; local where it says no zone."""
-    given = _anymail(message, "send_at")
-    if given is None:
-        return None
-    if isinstance(given, (int, float)):
-        return dt.datetime.fromtimestamp(given, dt.UTC)
-    if not isinstance(given, dt.date):
-        raise InvalidMailError("send_at", f"send_at is no time: {given!r}.")
-    if not isinstance(given, dt.datetime):
-        given = dt.datetime.combine(given, dt.time.min)
-    return timezone.make_aware(given) if timezone.is_naive(given) else given
 
 
 # --- the bytes ------------------------------------------------------------------------------------
@@ -284,7 +247,7 @@ def _first_of_each(recipients: Iterable[api.OutgoingRecipient]) -> list[api.Outg
 
 def _envelope_sender(message: EmailMessage) -> str:
     """Return Anymail's `envelope_sender` where the caller set it ("" is the null sender)."""
-    given = _anymail(message, "envelope_sender")
+    given = anymail_sender(message)
     if given == "":
         return ""
     _, address = _mailbox(str(message.from_email if given is None else given), "from")

@@ -1,0 +1,118 @@
+"""What a Django message asks for: its attribute `outbox`, and the attributes that Anymail reads.
+
+`message.outbox` is a dict with the options of `send`, and `account`. It goes over Anymail's.
+"""
+
+import copy
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from django.core.mail import EmailMessage
+from django.utils import timezone
+
+from outbox.api.options import Wishes, read_options
+from outbox.api.routes import account_named
+from outbox.api.values import read_mapping, shown, wrong_type
+from outbox.exceptions import InvalidMailError
+from outbox.mail.addresses import AddressError, parse_address
+
+# Anymail's attributes that make a mail for each recipient, or fill in a provider's template.
+MERGES = ("merge_data", "merge_global_data", "merge_headers", "merge_metadata", "template_id")
+KEPT = ("tags", "metadata")
+
+
+def has_options(message: EmailMessage) -> bool:
+    """Return whether the attribute `outbox` is set."""
+    return _attribute(message, "outbox") is not None
+
+
+def read_message_options(message: EmailMessage) -> dict[str, Any]:
+    """Return the options of a message, checked; `account` is the row.
+
+    Raises InvalidMailError naming the option, and NoAccountError.
+    """
+    _refuse_merges(message)
+    given = {name: value for name in KEPT if (value := _attribute(message, name)) is not None}
+    if (send_at := _attribute(message, "send_at")) is not None:
+        given["send_at"] = _moment(send_at)
+    if not has_options(message):
+        return dict(read_options(given)) if given else {}
+    own = dict(read_mapping("outbox", _attribute(message, "outbox")))
+    account = own.pop("account", None)
+    _check_known(own)
+    options = dict(read_options(given | own))
+    return options if account is None else options | {"account": account_named(account)}
+
+
+def anymail_sender(message: EmailMessage) -> object:
+    """Return Anymail's `envelope_sender`, or None where it is not set."""
+    return _attribute(message, "envelope_sender")
+
+
+def with_header_options(message: EmailMessage, options: dict[str, Any]) -> EmailMessage:
+    """Move the options that are header fields from `options` into a copy of the message."""
+    headers: dict[str, str] = {}
+    if "priority" in options:
+        headers["X-Priority"] = str(options.pop("priority"))
+    if "in_reply_to" in options:
+        headers["In-Reply-To"] = headers["References"] = options["in_reply_to"]
+    if references := options.pop("references", None):
+        headers["References"] = " ".join(references)
+    if "from_name" in options:
+        headers["From"] = _renamed(message, options.pop("from_name"))
+    if not headers:
+        return message
+    own = copy.copy(message)
+    replaced = {name.lower() for name in headers}
+    kept = {name: one for name, one in own.extra_headers.items() if name.lower() not in replaced}
+    own.extra_headers = kept | headers
+    return own
+
+
+def _attribute(message: EmailMessage, name: str) -> Any:
+    """Return what was set on a message, else None: Anymail's own classes have a class there."""
+    given = getattr(message, name, None)
+    return None if isinstance(given, type) else given
+
+
+def _refuse_merges(message: EmailMessage) -> None:
+    """Refuse what one mail for all cannot be: unfilled, and with every address for all to see."""
+    for name in MERGES:
+        if _attribute(message, name) is not None:
+            raise InvalidMailError(
+                name, f"A message with {name} cannot be queued as it is: use outbox.api.send_many."
+            )
+
+
+def _check_known(own: Mapping[str, Any]) -> None:
+    for name in own:
+        if name not in Wishes.__annotations__:
+            known = ", ".join(["account", *Wishes.__annotations__])
+            raise InvalidMailError("outbox", f"There is no option {name!r}; there are {known}.")
+
+
+def _moment(given: object) -> dt.datetime:
+    """Read Anymail's `send_at`: a datetime, a date or a timestamp; local where it says no zone."""
+    try:
+        if isinstance(given, int | float) and not isinstance(given, bool):
+            return dt.datetime.fromtimestamp(given, dt.UTC)
+        if isinstance(given, dt.date) and not isinstance(given, dt.datetime):
+            given = dt.datetime.combine(given, dt.time.min)
+        if not isinstance(given, dt.datetime):
+            raise wrong_type("send_at", "a time", given)
+        return timezone.make_aware(given) if timezone.is_naive(given) else given
+    except (OverflowError, OSError, ValueError) as error:
+        if isinstance(error, InvalidMailError):
+            raise
+        raise InvalidMailError("send_at", f"send_at is out of range: {shown(given)}.") from error
+
+
+def _renamed(message: EmailMessage, name: str) -> str:
+    """Return the message's From with another name."""
+    written = str(message.extra_headers.get("From", message.from_email))
+    try:
+        return str(replace(parse_address(written), name=name))
+    except AddressError as error:
+        raise InvalidMailError("from", f"Invalid address {written[:100]!r}: {error}.") from error
