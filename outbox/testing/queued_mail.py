@@ -24,6 +24,13 @@ _NO_EXTRA = frozenset(
 # By Python's newer API; before, only to a text that is the whole mail, as to every mail.
 _IN_EVERY_PART = django.VERSION >= (6,)
 
+_OPTIONS = (
+    "account", "owner", "send_at", "expires_at", "idempotency_key", "tags", "metadata", "related",
+    "on_uncertain", "in_reply_to", "wants_report",
+)  # fmt: skip
+_LANES = {1: "urgent", 3: "normal", 5: "bulk"}
+_USUAL = 3  # the priority that is not said
+
 Part = email.message.EmailMessage
 
 
@@ -60,6 +67,18 @@ class QueuedMail(EmailMultiAlternatives):
     def states(self) -> dict[str, str]:
         """The state of each recipient's delivery at this moment, by address."""
         return dict(self.row.recipients.values_list("address", "state"))
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options it was queued with, as `api.send` names them; unset ones are left out."""
+        row, recipient = self.row, self.row.recipients.order_by("pk").first()
+        urgency = recipient.priority if recipient else row.priority
+        options = {name: getattr(row, name) for name in _OPTIONS if getattr(row, name)}
+        if urgency != row.priority:  # otherwise the priority orders the queue
+            options["lane"] = _LANES[urgency]
+        if row.priority != _USUAL:
+            options["priority"] = row.priority
+        return options | {"envelope_sender": row.envelope_sender}
 
 
 def _parsed(source: bytes) -> Part:
