@@ -188,10 +188,8 @@ def _from_mime(field: str, item: email.message.Message) -> AttachmentPart:
 def _type_of(item: email.message.Message) -> str:
     """Return the content type with its parameters; the name is in the disposition."""
     parameters = (item.get_params() or [])[1:]
-    kept = {
-        name: collapse_rfc2231_value(value) for name, value in parameters if name.lower() != "name"
-    }
-    return join_content_type(item.get_content_type(), kept)
+    values = {name.lower(): collapse_rfc2231_value(value) for name, value in parameters}
+    return join_content_type(item.get_content_type(), values)
 
 
 def _text_of(header: object) -> str:
