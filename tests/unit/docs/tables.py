@@ -75,8 +75,10 @@ def errors() -> str:
     from outbox import exceptions
 
     classes = [one for one in vars(exceptions).values() if inspect.isclass(one)]
-    rows = [(f"`{one.__name__}`", " ".join((inspect.getdoc(one) or "").split())) for one in classes[1:]]
-    return table(("error", "when"), rows)
+    texts = {one.__name__: (inspect.getdoc(one) or "").split() for one in classes[1:]}
+    return table(
+        ("error", "when"), [(f"`{name}`", " ".join(words)) for name, words in texts.items()]
+    )
 
 
 def change() -> str:
