@@ -54,6 +54,7 @@ _ADDRESS = re.compile(
 )
 _HAS_ADDRESS = re.compile(r"<[^<>@ ]++@[^<>@ ]++>")
 _LIST_ID = re.compile(r"(?P<open><)(?P<host>[^<>]++)(?P<close>>)")
+_INVISIBLE = "\u200b\u2060\ufeff"  # what copying from a web page or a file leaves at the ends
 _MAX_TOKEN = 900  # characters that are not folded
 _LONG_TOKEN = re.compile(rf"\S{{{_MAX_TOKEN},}}+")
 _VISIBLE = "".join(map(chr, range(33, 127)))
@@ -76,7 +77,7 @@ def _normalized(name: str, value: str) -> str:
 
     Tabs and no-break spaces become spaces where nothing else would need encoding.
     """
-    text = value.strip()
+    text = value.strip().strip(_INVISIBLE).strip()
     if name.lower() in _STRUCTURED:
         text = " ".join(text.split())
         return text if len(text) <= _MAX_TOKEN else re.sub(r">,(?=<)", ">, ", text)

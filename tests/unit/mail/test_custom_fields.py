@@ -37,6 +37,8 @@ STRAY_BLANKS = {
     "tab at the end": f"{URI}\t",
     "no-break space at the end": f"{URI}\xa0",
     "narrow no-break space at the front": f"\u202f{URI}",
+    "zero-width space at the front": f"\u200b{URI}",
+    "byte order mark and blanks": f" \ufeff {URI} \u2060",
     "ideographic space": f"\u3000{URI}\u3000",
 }
 URI_FIELDS = [
@@ -218,7 +220,7 @@ def test_what_cannot_be_read_is_refused_by_name(name: str, value: str) -> None:
 
 def normalized(value: str) -> str:
     """The text that a reader gets: no blanks around it, plain ones where nothing else is odd."""
-    text = value.strip()
+    text = value.strip().strip("\u200b\u2060\ufeff").strip()
     spaced = re.sub(r"\s", " ", text)
     return spaced if re.fullmatch("[ -~]*", spaced) else text
 
