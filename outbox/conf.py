@@ -75,6 +75,11 @@ class Conf:
     shutdown_for: float = 20  # how long a stopping worker lets conversations end
 
     webhook_private_hosts: bool = False  # may webhooks call loopback and private hosts
+    failure_addresses: tuple[str, ...] = ()  # told of failed messages of apps; empty: the staff
+    failure_digest_wait: float = 60  # how long failures are collected for one email
+    failure_digest_every: float = 900  # shortest time between two such emails to one person
+    site_url: str = ""  # start of the links in emails, "https://mail.example.com"; empty: no links
+
     webhook_call_lifetime: float = 30 * 86_400  # age at which a call taken or given up is deleted
 
 
@@ -95,7 +100,7 @@ def from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     return found
 
 
-_READABLE = (bool, int, float, str)
+_READABLE = (bool, int, float, str, tuple[str, ...])
 
 
 def _read(kind: Any, text: str) -> Any:
@@ -105,6 +110,8 @@ def _read(kind: Any, text: str) -> Any:
         if text.lower() not in words:
             raise ValueError("not one of on, off")
         return words[text.lower()]
+    if kind == tuple[str, ...]:
+        return _texts(text)
     return kind(text)
 
 
@@ -122,6 +129,8 @@ def get_conf() -> Conf:
 def _checked(field: "Field[Any]", value: Any) -> Any:
     if field.name == "secret_keys":
         return _keys(value)
+    if field.type == tuple[str, ...]:
+        return _texts(value)
     if isinstance(value, os.PathLike):
         value = os.fspath(value)
     kind: Any = (int, float) if field.type is float else field.type
@@ -148,6 +157,15 @@ def _keys(value: Any) -> tuple[str, ...]:
 def is_set(name: str) -> bool:
     """Return whether the project sets this setting of Django's, or it only has its default."""
     return bool(django_settings.is_overridden(name))  # type: ignore[misc]  # the stubs lack it
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    """Read several texts: a list, or one text with commas between them."""
+    if isinstance(value, str):
+        value = [piece.strip() for piece in value.split(",") if piece.strip()]
+    if not isinstance(value, (list, tuple)) or not all(isinstance(one, str) for one in value):
+        raise ImproperlyConfigured(f"{value!r} should be a list of texts.")
+    return tuple(value)
 
 
 def _forget(*, setting: str, **_: object) -> None:

@@ -6,9 +6,9 @@ from celery import shared_task
 from celery.signals import worker_process_shutdown, worker_shutdown
 
 from outbox import bell
+from outbox.api.periodic import run_periodic_work
 from outbox.conf import get_conf
 from outbox.delivery import process
-from outbox.delivery.beat import beat
 
 
 @shared_task(name="outbox.deliver", ignore_result=True)
@@ -21,7 +21,7 @@ def deliver() -> None:
 @shared_task(name="outbox.sweep", ignore_result=True)
 def sweep() -> None:
     """Find what no bell told, then wake the engine."""
-    beat(get_conf().database)
+    run_periodic_work(get_conf().database)
 
 
 @worker_process_shutdown.connect  # a prefork child ends

@@ -7,12 +7,12 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from django.utils.timesince import timeuntil
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from outbox.api.phrases import translate
 from outbox.api.reasons import reason_of
+from outbox.api.times import format_relative
 from outbox.conf import get_conf
 from outbox.delivery.route import is_paused
 from outbox.models import (
@@ -131,12 +131,6 @@ def _joined(*sentences: str) -> str:
     return joined
 
 
-def _time_until(moment: dt.datetime, now: dt.datetime) -> str:
-    if moment - now < dt.timedelta(minutes=1):
-        return _("less than a minute")
-    return timeuntil(moment, now, depth=1)
-
-
 def _final(message: Message, recipients: Sequence[Recipient]) -> str:
     total = len(recipients)
     if message.status == Status.SENT:
@@ -200,12 +194,12 @@ def _waiting(message: Message, recipients: Sequence[Recipient], using: str) -> E
     if first.next_attempt_at is not None and first.next_attempt_at > now:
         sentence = _deferred(first)
         if any(row.state in FAILURES for row in recipients):
-            count, time = len(open_ones), _time_until(first.next_attempt_at, now)
+            count, when = len(open_ones), format_relative(first.next_attempt_at)
             sentence = ngettext(
-                "%(count)d waiting, next attempt in %(time)s.",
-                "%(count)d waiting, next attempt in %(time)s.",
+                "%(count)d waiting, next attempt %(when)s.",
+                "%(count)d waiting, next attempt %(when)s.",
                 count,
-            ) % {"count": count, "time": time}
+            ) % {"count": count, "when": when}
         return Explanation(sentence, first.next_attempt_at, first.expires_at)
     sentence = _("In the queue; a worker sends it next.")
     if not Worker.objects.using(using).filter(ended_at=None, lease_until__gt=now).exists():

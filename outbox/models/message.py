@@ -40,6 +40,7 @@ class Origin(models.TextChoices):
     COMPOSE = "compose", _("composed here")
     BACKEND = "backend", _("sent by an app through Django's mail API")
     API = "api", _("queued by an app")
+    REPORT = "report", _("a report on failed messages")
 
 
 class Answer(models.TextChoices):

@@ -9,7 +9,9 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from outbox.api.phrases import translate
+from outbox.api.reasons import reason_of
 from outbox.api.times import format_clock, format_full, format_relative
+from outbox.models import Recipient
 from outbox.templatetags.outbox_icons import icon
 from outbox.web import wording
 from outbox.web.wording import COMMANDS
@@ -25,6 +27,12 @@ register.filter("duration", wording.duration)
 def told(sentence: object) -> str:
     """Put what a worker or code below Django wrote in the reader's language."""
     return translate(str(sentence))
+
+
+@register.filter
+def reason(recipient: Recipient) -> str:
+    """Return why the recipient is in its state: the reply's code and first words."""
+    return reason_of(recipient)
 
 
 @register.simple_tag

@@ -10,6 +10,7 @@ from django.utils.translation import pgettext_lazy
 
 from outbox.models import Folder, Message
 from outbox.models.access import can_view_others
+from outbox.web.messages.failures import COUNT_MAX, unseen_failures
 from outbox.web.messages.folders import APPS
 
 register = template.Library()
@@ -23,8 +24,7 @@ ICONS = {
     Folder.CANCELLED: "ban",
 }
 APPS_LABEL = pgettext_lazy("folder", "Apps")
-COUNTED = (Folder.OUTBOX, Folder.SCHEDULED, Folder.DRAFTS)
-COUNT_MAX = 99  # beyond it the page says "99+", so that no list has to be counted to its end
+COUNTED = (Folder.OUTBOX, Folder.SCHEDULED, Folder.DRAFTS, Folder.FAILED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +38,18 @@ class Entry:
     count: str
     current: bool
 
+    @property
+    def is_alert(self) -> bool:
+        """Return whether the count is of something that went wrong."""
+        return self.folder == Folder.FAILED
+
 
 def _count(request: HttpRequest, folder: Folder) -> str:
-    waiting = Message.objects.visible_to(request.user).filter(folder=folder)
-    count = waiting.order_by()[: COUNT_MAX + 1].count()
+    if folder == Folder.FAILED:
+        count = len(unseen_failures(request))
+    else:
+        waiting = Message.objects.visible_to(request.user).filter(folder=folder)
+        count = waiting.order_by()[: COUNT_MAX + 1].count()
     if count > COUNT_MAX:
         return f"{COUNT_MAX}+"
     return str(count) if count else ""

@@ -9,10 +9,11 @@ from typing import Any
 
 from django.db import close_old_connections
 
+from outbox.api.failures import report_failures
+from outbox.api.periodic import run_periodic_work
 from outbox.conf import get_conf
 from outbox.delivery import process
 from outbox.delivery.away import DATABASE_AWAY
-from outbox.delivery.beat import beat
 from outbox.delivery.engine import Engine
 from outbox.delivery.sweep import sweep
 from outbox.delivery.webhooks import call_all_due
@@ -55,6 +56,7 @@ def _summary(outcomes: Mapping[State, int]) -> str:
 def _deliver_all(using: str) -> Mapping[State, int]:
     """Deliver what is due and return how many recipients came to which state."""
     sweep(using)
+    report_failures(using)
     engine = Engine(until_empty=True)
     try:
         previous = {
@@ -84,7 +86,7 @@ def _deliver_until_stopped(using: str) -> None:
     }
     while not asked:
         try:
-            beat(using)
+            run_periodic_work(using)
         except DATABASE_AWAY as error:
             logger.warning("The sweep has to wait for the database: %s", error)
         close_old_connections()

@@ -84,5 +84,6 @@ def find_of_apps(
     # To PostgreSQL, "is null" does not fix a column of the index: the order has to name it.
     owner = "owner_id" if is_descending else "-owner_id"
     listed = Message.objects.of_apps().filter(condition).only(*LISTED).order_by(owner, *order)
-    found = [message for folder in folders for message in listed.filter(folder=folder)[:count]]
-    return sorted(found, key=attrgetter("listed_at", "pk"), reverse=is_descending)[:count]
+    # A message with a failed and an open recipient is in two folders.
+    found = {one.pk: one for folder in folders for one in listed.in_folder(folder)[:count]}
+    return sorted(found.values(), key=attrgetter("listed_at", "pk"), reverse=is_descending)[:count]

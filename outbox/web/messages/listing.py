@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from django.utils.functional import Promise
@@ -55,6 +56,11 @@ class Page:
             or any(row.message.status in WATCHED for row in self.rows)
         )
 
+    def mark_new(self, keys: Collection[int]) -> None:
+        """Mark the rows of messages that the person sees for the first time."""
+        for row in self.rows:
+            row.is_new = row.is_new or row.message.pk in keys
+
     @property
     def acts(self) -> list[tuple[str, str | Promise, str]]:
         """What may be done about several of its mails: name, label, icon."""
@@ -67,7 +73,13 @@ class Page:
     def fingerprint(self) -> str:
         """Name what is shown, so that an unchanged list is not sent again."""
         shown = [
-            (row.message.pk, row.message.status, sorted(row.states.items()), row.next_attempt_at)
+            (
+                row.message.pk,
+                row.message.status,
+                sorted(row.states.items()),
+                row.next_attempt_at,
+                row.reason,
+            )
             for row in self.rows
         ]
         return hashlib.sha256(repr(shown).encode()).hexdigest()[:16]

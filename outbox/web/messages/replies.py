@@ -19,6 +19,7 @@ from django.views.decorators.http import require_safe
 
 from outbox.models import FAILURES, Folder, Message, Recipient
 from outbox.web.messages.bulk import AT_ONCE
+from outbox.web.messages.failures import see_all_failures
 from outbox.web.messages.listing import Page
 from outbox.web.messages.paging import ORDER, Stretch
 from outbox.web.messages.rows import LISTED, read_rows
@@ -87,6 +88,7 @@ def _weight(group: Group) -> tuple[int, float]:
 @require_safe
 def replies(request: PersonRequest) -> HttpResponse:
     """List the groups, or the mails of the one that `alike` names."""
+    see_all_failures(request.user)
     groups, is_bounded = read_groups(request.user)
     context = {"folder": Folder.FAILED, "is_bounded": is_bounded, "latest": LATEST}
     mark = request.GET.get("alike")

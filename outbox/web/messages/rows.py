@@ -10,11 +10,16 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from django.db.models import Count, Min
+from django.db.models import Case, Count, Min, OuterRef, Subquery, Value, When
 
-from outbox.models import DUE, Message, Recipient, State
+from outbox.api.reasons import reason_of
+from outbox.models import DUE, FAILURES, Message, Recipient, State
 from outbox.web.wording import NORMAL
 
+# States that need an explanation in a list, the worst first.
+_EXPLAINED = dict.fromkeys((*FAILURES, State.UNCERTAIN, State.HELD, State.DEFERRED))
+_REASON_FIELDS = ("message_id", "state", "reply_code", "reply_text", "reason")
+REASON_MAX = 300  # characters
 SUMMARISED = 3  # as many names stand in a queued mail's `to_summary`
 LISTED = (
     "id",
@@ -28,6 +33,8 @@ LISTED = (
     "priority",
     "listed_at",
     "send_at",
+    "has_failure",
+    "failure_unseen",
 )
 
 
@@ -38,6 +45,8 @@ class Row:
     message: Message
     states: dict[str, int] = field(default_factory=dict)  # state → recipients in it
     next_attempt_at: dt.datetime | None = None
+    reason: str = ""  # why it is deferred, held, uncertain or failed
+    is_new: bool = False  # a failure that its owner had not seen
 
     @property
     def is_mixed(self) -> bool:
@@ -56,9 +65,35 @@ class Row:
 
 
 def read_rows(found: Sequence[Message]) -> list[Row]:
-    """Set out these messages; one query, however many there are."""
+    """Return a row for each of these messages; two queries, however many there are."""
     states, due = _states([message.pk for message in found])
-    return [Row(message, states.get(message.pk, {}), due.get(message.pk)) for message in found]
+    reasons = _reasons([key for key, counts in states.items() if counts.keys() & _EXPLAINED])
+    return [
+        Row(
+            message,
+            states.get(message.pk, {}),
+            due.get(message.pk),
+            reasons.get(message.pk, ""),
+            is_new=message.failure_unseen,
+        )
+        for message in found
+    ]
+
+
+def _reasons(keys: list[int]) -> dict[int, str]:
+    """Return why one recipient of each message is in its state, the worst first."""
+    if not keys:
+        return {}
+    rank = Case(
+        *(When(state=state, then=Value(number)) for number, state in enumerate(_EXPLAINED)),
+        default=Value(len(_EXPLAINED)),
+    )
+    worst = Recipient.objects.filter(message=OuterRef("pk"), state__in=_EXPLAINED)
+    chosen = Message.objects.filter(pk__in=keys).annotate(
+        worst=Subquery(worst.order_by(rank, "pk").values("pk")[:1])
+    )
+    recipients = Recipient.objects.filter(pk__in=chosen.values("worst")).only(*_REASON_FIELDS)
+    return {one.message_id: reason_of(one)[:REASON_MAX] for one in recipients}
 
 
 def _states(

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from outbox.web.messages import acts, answers, apps, bulk, preview, replies, views
+from outbox.web.messages import acts, answers, apps, bulk, failures, preview, replies, views
 
 urlpatterns = [
     path("", views.folder, name="list"),
@@ -19,6 +19,7 @@ urlpatterns = [
     path("bulk/<slug:act>/", bulk.bulk, name="bulk"),
     path("folders/apps/", apps.apps, name="apps"),
     path("folders/apps/rows/", apps.rows, name="apps-rows"),
+    path("folders/failed/seen/", failures.dismiss, name="failures-seen"),
     path("folders/failed/replies/", replies.replies, name="replies"),
     path("folders/<slug:folder>/", views.folder, name="folder"),
     path("folders/<slug:folder>/rows/", views.rows, name="rows"),

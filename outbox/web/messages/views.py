@@ -1,4 +1,4 @@
-"""Read mail that is queued, under way or done. Nothing here changes anything."""
+"""Read messages that are queued, under way or done. Nothing changes but what was seen."""
 
 from typing import Any
 
@@ -12,6 +12,7 @@ from outbox.models.message import MessageQuerySet
 from outbox.web.messages.access import Access, get_readable, get_viewable
 from outbox.web.messages.checks import read_checks
 from outbox.web.messages.content import Content
+from outbox.web.messages.failures import see_all_failures, see_failure
 from outbox.web.messages.folders import APPS, read_page
 from outbox.web.messages.listing import NOTHING_NEW
 from outbox.web.messages.page import MessagePage
@@ -25,7 +26,9 @@ from outbox.web.person import PersonRequest, signed_in
 @require_safe
 def folder(request: PersonRequest, folder: str = Folder.OUTBOX) -> HttpResponse:
     """List one folder, newest first."""
+    new = see_all_failures(request.user) if folder == Folder.FAILED else frozenset()
     page = read_page(request.user, _folder(folder), request.GET, request.preferences.page_size)
+    page.mark_new(new)
     return render(request, "outbox/folder.html", {"list": page, "folder": page.folder})
 
 
@@ -46,6 +49,7 @@ def message(request: PersonRequest, pk: int) -> HttpResponse:
     mail = get_viewable(request, pk, _with_facts())
     if mail.is_draft:
         return redirect("outbox:draft", pk)
+    see_failure(request.user, mail)
     context = _context(request, mail)
     if can_read(request.user, mail):
         context |= _content(request, mail, request.GET.get("show", ""))
@@ -57,6 +61,7 @@ def message(request: PersonRequest, pk: int) -> HttpResponse:
 def live(request: PersonRequest, pk: int) -> HttpResponse:
     """Answer with the part of the page that follows the delivery, if it changed since `seen`."""
     mail = get_viewable(request, pk, _with_facts())
+    see_failure(request.user, mail)  # a hidden tab does not ask
     context = _context(request, mail)
     page = context["page"]
     if request.GET.get("seen") == page.fingerprint and page.look_again_after:

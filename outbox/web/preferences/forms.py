@@ -25,7 +25,7 @@ Choices = list[tuple[Any, Any]]
 
 
 class PreferencesForm(PreferencesModelForm):
-    """Language, time zone, theme, lists, shortcuts, account, signature, undo, formatting."""
+    """Language, time zone, theme, lists, shortcuts, account, signature, undo, notification."""
 
     class Meta:
         model = Preferences
@@ -39,6 +39,7 @@ class PreferencesForm(PreferencesModelForm):
             "undo_for",
             "writes_rich",
             "signature",
+            "failure_digest",
         )
         widgets: ClassVar = {"signature": forms.Textarea(attrs={"rows": 4, "class": "grows tall"})}
         help_texts: ClassVar = {
@@ -46,6 +47,9 @@ class PreferencesForm(PreferencesModelForm):
                 "Put below what you write, unless the account has a signature of its own."
             ),
             "undo_for": gettext_lazy("How long a message can be stopped after Send."),
+            "failure_digest": gettext_lazy(
+                "Sent to you when messages fail, through an account that works."
+            ),
             "default_account": gettext_lazy("Selected in new messages."),
             "uses_shortcuts": gettext_lazy("Single keys such as c and /. Press ? for the list."),
         }
@@ -60,6 +64,7 @@ class PreferencesForm(PreferencesModelForm):
         self._offer("theme", [("", _("System theme")), *Theme.choices])
         self._offer_numbers("page_size", _page_sizes())
         self._offer_numbers("undo_for", _undo_choices())
+        self.fields["failure_digest"].required = False  # a form without it changes nothing
         account = self.fields["default_account"]
         assert isinstance(account, forms.ModelChoiceField)
         account.queryset = Account.objects.usable_by(self.instance.user)

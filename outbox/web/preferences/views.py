@@ -12,6 +12,7 @@ from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
+from outbox.api.failures import reschedule_digest
 from outbox.models import Preferences
 from outbox.web.person import THEME_COOKIE, PersonRequest, browser_zone, signed_in
 from outbox.web.preferences.forms import PreferencesForm
@@ -27,6 +28,7 @@ def preferences(request: PersonRequest) -> HttpResponse:
     form = PreferencesForm(request.POST or None, instance=kept, browser_zone=browser_zone(request))
     if request.method == "POST" and form.is_valid():
         chosen = form.save()
+        reschedule_digest(chosen)
         with translation.override(chosen.language or translation.get_language()):
             messages.success(request, _("Preferences saved."))
         answer = redirect("outbox:preferences")

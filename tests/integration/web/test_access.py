@@ -48,6 +48,7 @@ ADDRESSES = [
     Address("list", others=200),
     Address("folder", ("folder",), others=200),
     Address("rows", ("folder",), others=200),
+    Address("failures-seen", owner=405, others=405),
     Address("replies", others=200),
     Address("search", others=200),
     Address("search-rows", others=200),

@@ -48,7 +48,13 @@ def subjects(client: Client, **query: str) -> list[str]:
 
 def of_apps(count: int, folder: Folder = Folder.SENT) -> list[Message]:
     return Message.objects.bulk_create(
-        Message(subject=f"Message {n}", status=Status.SENT, folder=folder) for n in range(count)
+        Message(
+            subject=f"Message {n}",
+            status=Status.SENT,
+            folder=folder,
+            has_failure=folder == Folder.FAILED,
+        )
+        for n in range(count)
     )
 
 

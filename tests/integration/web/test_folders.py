@@ -120,12 +120,12 @@ def test_a_list_costs_the_same_however_long_it_is(
     way: str,
 ) -> None:
     url = reverse("outbox:folder", args=[folder])
-    # Session, user, preferences, page, recipients, three counts, notices; on the way back up
-    # the newest page is shown instead where little is above.
-    most = 10 if way == "after" else 9
+    # Session, user, preferences, page, recipients, three counts, accounts, unseen failures; on the
+    # way back up the newest page is shown instead where little is above. Failed asks what is new.
+    most = 10 + (way == "after") + (folder == Folder.FAILED)
     for count in (5, 60):
         mails = sent_mails(anna, count)
-        Message.objects.update(folder=folder)
+        Message.objects.update(folder=folder, has_failure=folder == Folder.FAILED)
         with django_assert_max_num_queries(most):
             as_anna.get(url, {way: str(Place.of(mails[2]))} if way else {})
 

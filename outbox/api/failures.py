@@ -1,0 +1,168 @@
+"""Failures that nobody may miss: which ones a person has seen, and when an email reports them.
+
+A failed message is unseen until its owner opens it or *Failed*. What is unseen when a digest is due
+is in it. Messages are collected per addressee first, so that a sweep never walks through failures
+that wait for tomorrow's digest. The row of the addressee is locked while a digest is queued, in the
+same transaction that empties it: two workers never queue two.
+"""
+
+import datetime as dt
+import logging
+from collections import defaultdict
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.db import transaction
+
+from outbox.api.failure_email import SITE, Addressee, addressee_of, compose
+from outbox.api.queueing import queue_ids
+from outbox.conf import get_conf
+from outbox.delivery.away import DATABASE_AWAY
+from outbox.models import FailureDigest, FailureDigestChoice, Message, Origin, Preferences
+from outbox.models.clock import database_now
+from outbox.models.message import MessageQuerySet
+
+logger = logging.getLogger(__name__)
+_COLLECTED_AT_ONCE = 500  # messages
+_ROUNDS = 10  # of collecting, and digests, in one sweep
+_DAILY_AT = 8  # o'clock, in the addressee's time zone
+_LATER = dt.timedelta(hours=1)  # when no account can send a digest now
+
+
+def mark_failures_seen(messages: MessageQuerySet) -> None:
+    """Note that the owner saw these failures; none of them has to be reported any more."""
+    unseen = messages.filter(failure_unseen=True)
+    unseen.update(failure_unseen=False, failure_unreported=False)
+
+
+def report_failures(using: str) -> int:
+    """Collect new failures and queue the digests that are due; return how many were queued."""
+    queued = 0
+    try:
+        for _ in range(_ROUNDS):
+            if _collect(using) < _COLLECTED_AT_ONCE:
+                break
+        for _ in range(_ROUNDS):
+            done = _queue_next(using)
+            if done is None:
+                break
+            queued += done
+    except DATABASE_AWAY as error:
+        logger.warning("Failure digests have to wait for the database: %s", error)
+    except Exception:
+        logger.exception("Failures could not be reported; the next sweep tries again.")
+    return queued
+
+
+def _collect(using: str) -> int:
+    """Add unreported failures to the digests of their addressees; return how many there were."""
+    with transaction.atomic(using=using):
+        now = database_now(using)
+        messages = Message.objects.using(using)
+        unreported = messages.filter(failure_unreported=True).order_by("pk")
+        locked = unreported.select_for_update(skip_locked=True, no_key=True)
+        found = list(locked.only("pk", "owner_id", "origin")[:_COLLECTED_AT_ONCE])
+        if not found:
+            return 0
+        by_addressee: dict[int, list[int]] = defaultdict(list)
+        for message in found:
+            # The failure of a digest is on the pages, but no email reports it: that would not end.
+            if message.origin != Origin.REPORT:
+                by_addressee[message.owner_id or SITE].append(message.pk)
+        preferences = Preferences.objects.using(using).in_bulk(list(by_addressee))
+        for key in sorted(by_addressee):
+            chosen = preferences.get(key) or Preferences(user_id=key)
+            if chosen.failure_digest != FailureDigestChoice.NEVER:
+                _add(key, by_addressee[key], chosen, now, using)
+        messages.filter(pk__in=[one.pk for one in found]).update(failure_unreported=False)
+        return len(found)
+
+
+def _add(key: int, ids: list[int], chosen: Preferences, now: dt.datetime, using: str) -> None:
+    digests = FailureDigest.objects.using(using)
+    digests.get_or_create(addressee_key=key)
+    digest = digests.select_for_update(no_key=True).get(pk=key)
+    digest.messages.add(*ids)
+    if digest.due_at is None:
+        digest.due_at = _due_at(chosen, digest.sent_at, now)
+        digest.save(update_fields=["due_at"])
+
+
+def _due_at(chosen: Preferences, sent_at: dt.datetime | None, now: dt.datetime) -> dt.datetime:
+    conf = get_conf()
+    if chosen.failure_digest == FailureDigestChoice.DAILY:
+        local = now.astimezone(ZoneInfo(chosen.time_zone or settings.TIME_ZONE))
+        morning = local.replace(hour=_DAILY_AT, minute=0, second=0, microsecond=0)
+        return morning if morning > local else morning + dt.timedelta(days=1)
+    collected = now + dt.timedelta(seconds=conf.failure_digest_wait)
+    if sent_at is None:
+        return collected
+    return max(collected, sent_at + dt.timedelta(seconds=conf.failure_digest_every))
+
+
+def reschedule_digest(chosen: Preferences) -> None:
+    """Apply a changed preference to failures that were collected already."""
+    using = get_conf().database
+    with transaction.atomic(using=using):
+        waiting = FailureDigest.objects.using(using).filter(due_at__isnull=False)
+        digest = waiting.select_for_update(no_key=True).filter(pk=chosen.user_id).first()
+        if digest is not None:
+            digest.due_at = _due_at(chosen, digest.sent_at, database_now(using))
+            digest.save(update_fields=["due_at"])
+
+
+def _queue_next(using: str) -> int | None:
+    """Queue one due digest; return 0 where it has to wait or is not needed, None if none is due."""
+    due_key = None
+    try:
+        with transaction.atomic(using=using):
+            now = database_now(using)
+            due = FailureDigest.objects.using(using).filter(due_at__lte=now).order_by("due_at")
+            digest = due.select_for_update(skip_locked=True, no_key=True).first()
+            if digest is None:
+                return None
+            due_key = digest.pk
+            return _queue(digest, now, using)
+    except DATABASE_AWAY:
+        raise
+    except Exception:
+        if due_key is None:
+            raise
+        logger.exception("The failure digest of %s could not be queued.", due_key or "the site")
+        later = database_now(using) + _LATER
+        FailureDigest.objects.using(using).filter(pk=due_key).update(due_at=later)
+        return 0
+
+
+def _queue(digest: FailureDigest, now: dt.datetime, using: str) -> int:
+    addressee = addressee_of(digest.pk, using)
+    failed = digest.messages.filter(has_failure=True)
+    if digest.pk != SITE:
+        failed = failed.filter(failure_unseen=True)
+    if addressee is None or not failed.exists():
+        _empty(digest, sent_at=digest.sent_at)
+        return 0
+    return _queue_for(addressee, digest, failed, now, using)
+
+
+def _queue_for(
+    addressee: Addressee,
+    digest: FailureDigest,
+    failed: MessageQuerySet,
+    now: dt.datetime,
+    using: str,
+) -> int:
+    item = compose(addressee, failed, using)
+    if item is None:  # every account that could send it is one that fails
+        digest.due_at = now + _LATER
+        digest.save(update_fields=["due_at"])
+        return 0
+    queue_ids([item])
+    _empty(digest, sent_at=now)
+    return 1
+
+
+def _empty(digest: FailureDigest, *, sent_at: dt.datetime | None) -> None:
+    digest.messages.clear()
+    digest.due_at, digest.sent_at = None, sent_at
+    digest.save(update_fields=["due_at", "sent_at"])

@@ -1,0 +1,16 @@
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+
+    dependencies = [
+        ('outbox', '0005_index_failures'),
+    ]
+
+    operations = [
+        migrations.AlterField(
+            model_name='message',
+            name='origin',
+            field=models.CharField(choices=[('compose', 'composed here'), ('backend', "sent by an app through Django's mail API"), ('api', 'queued by an app'), ('report', 'a report on failed messages')], default='compose', max_length=8),
+        ),
+    ]
