@@ -6,6 +6,7 @@ or loads a body.
 
 from outbox.admin.accounts import AccountAdmin
 from outbox.admin.attempts import AttemptAdmin
+from outbox.admin.bulk_operations import BulkOperationAdmin
 from outbox.admin.messages import MessageAdmin
 from outbox.admin.recipients import RecipientAdmin
 from outbox.admin.routes import DestinationAdmin, WorkerAdmin
@@ -15,6 +16,7 @@ from outbox.admin.webhooks import WebhookAdmin, WebhookCallAdmin
 __all__ = [
     "AccountAdmin",
     "AttemptAdmin",
+    "BulkOperationAdmin",
     "DestinationAdmin",
     "MessageAdmin",
     "RecipientAdmin",

@@ -3,20 +3,31 @@
 import re
 from typing import Any
 
-from django.contrib import admin, messages
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib import admin
 from django.db.models import Exists, OuterRef, Q, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.urls import NoReverseMatch, reverse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
 
 from outbox import api
 from outbox.admin import wording
 from outbox.admin.readonly import ReadOnlyAdmin, ReadOnlyInline
-from outbox.models import Attempt, Event, Message, Recipient, Source, State
+from outbox.api import bulk_actions
+from outbox.conf import get_conf
+from outbox.models import (
+    Attempt,
+    BulkAction,
+    Event,
+    Folder,
+    Message,
+    Recipient,
+    Source,
+    State,
+)
 from outbox.models.access import can_read
+from outbox.models.recipient import RecipientQuerySet
 
 SOURCE_SHOWN = 100_000
 _WHOLE_ADDRESS = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
@@ -86,6 +97,22 @@ class RecipientStateFilter(admin.SimpleListFilter):
         return queryset.filter(Exists(_recipients().filter(state=self.value())))
 
 
+class FolderFilter(admin.SimpleListFilter):
+    """Messages of a folder; Failed has those with a failed recipient, open or not."""
+
+    title = _("folder")
+    parameter_name = "folder__exact"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return list(Folder.choices)
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Message]) -> QuerySet[Message]:
+        chosen = self.value()
+        if chosen == Folder.FAILED:
+            return queryset.filter(has_failure=True)
+        return queryset if chosen is None else queryset.filter(folder=chosen)
+
+
 @admin.register(Message)
 class MessageAdmin(ReadOnlyAdmin):
     """Every message of every owner, newest first."""
@@ -98,7 +125,7 @@ class MessageAdmin(ReadOnlyAdmin):
         "sent_by",
         "queued_at",
     )
-    list_filter = ("status", "folder", RecipientStateFilter)
+    list_filter = ("status", FolderFilter, RecipientStateFilter)
     list_select_related = ("account",)
     search_fields = ("subject", "recipients__address")  # what the box stands for; see below
     search_help_text = _("A recipient's whole address, or a part of an address or subject")
@@ -138,7 +165,7 @@ class MessageAdmin(ReadOnlyAdmin):
         if not term:
             return queryset, False
         if _WHOLE_ADDRESS.fullmatch(term):
-            return queryset.filter(Exists(_recipients().filter(address=term))), False
+            return queryset.filter(Exists(_recipients().with_address(term))), False
         part = _recipients().filter(address__icontains=term)
         return queryset.filter(Q(subject__icontains=term) | Exists(part)), False
 
@@ -165,65 +192,32 @@ class MessageAdmin(ReadOnlyAdmin):
             return str(error)
         return wording.preformatted(shown.decode("utf-8", "backslashreplace"))
 
-    @admin.action(description=_("Retry: send to failed recipients again"), permissions=["operate"])
-    def retry(self, request: HttpRequest, queryset: QuerySet[Message]) -> None:
-        why = str(_("retried in the admin"))
-        actor = _actor(request)
-        changed = sum([api.retry(each, actor=actor, why=why) for each in queryset])
-        self.message_user(request, _retried(changed), _level(changed))
+    @admin.action(description=_("Retry failed and deferred recipients…"), permissions=["operate"])
+    def retry(self, request: HttpRequest, queryset: QuerySet[Message]) -> HttpResponse:
+        return self._propose(BulkAction.RETRY, request, queryset)
 
-    @admin.action(description=_("Cancel what has not left"), permissions=["operate"])
-    def cancel(self, request: HttpRequest, queryset: QuerySet[Message]) -> None:
-        why = str(_("cancelled in the admin"))
-        actor = _actor(request)
-        results = [api.cancel(each, actor=actor, why=why) for each in queryset]
-        stopped = sum(result.stopped for result in results)
-        too_late = sum(result.too_late for result in results)
-        self.message_user(request, _stopped(stopped), _level(stopped))
-        if too_late:
-            self.message_user(request, _too_late(too_late), messages.WARNING)
+    @admin.action(description=_("Cancel pending recipients…"), permissions=["operate"])
+    def cancel(self, request: HttpRequest, queryset: QuerySet[Message]) -> HttpResponse:
+        return self._propose(BulkAction.CANCEL, request, queryset)
+
+    def _propose(
+        self, action: BulkAction, request: HttpRequest, queryset: QuerySet[Message]
+    ) -> HttpResponse:
+        """Store exactly what was selected, and ask about it."""
+        assert request.user.is_authenticated  # the admin lets nobody else in
+        operation = bulk_actions.propose(
+            action,
+            list(queryset.order_by().values_list("pk", flat=True)),
+            actor=request.user,
+            selection=request.GET.urlencode(),
+            using=get_conf().database,
+        )
+        return redirect("admin:outbox_bulkoperation_confirm", operation.pk)
 
 
 def _without(options: Any, field: str) -> dict[str, Any]:
     return {**options, "fields": tuple(name for name in options["fields"] if name != field)}
 
 
-def _actor(request: HttpRequest) -> AbstractBaseUser:
-    assert request.user.is_authenticated  # the admin lets nobody else in
-    return request.user
-
-
-def _recipients() -> QuerySet[Recipient]:
+def _recipients() -> RecipientQuerySet:
     return Recipient.objects.filter(message=OuterRef("pk"))
-
-
-def _level(changed: int) -> int:
-    return messages.SUCCESS if changed else messages.WARNING
-
-
-def _retried(number: int) -> str:
-    if not number:
-        return str(_("Nothing was retried: no recipient of these failed or waits to be tried."))
-    return ngettext(
-        "%(number)d recipient is due again now.",
-        "%(number)d recipients are due again now.",
-        number,
-    ) % {"number": number}
-
-
-def _stopped(number: int) -> str:
-    if not number:
-        return str(_("Nothing was stopped: no recipient of these was still waiting."))
-    return ngettext(
-        "%(number)d recipient was cancelled and gets nothing.",
-        "%(number)d recipients were cancelled and get nothing.",
-        number,
-    ) % {"number": number}
-
-
-def _too_late(number: int) -> str:
-    return ngettext(
-        "It was too late for %(number)d recipient: a worker had the mail already.",
-        "It was too late for %(number)d recipients: a worker had the mail already.",
-        number,
-    ) % {"number": number}

@@ -7,7 +7,9 @@ from django.core.paginator import Paginator
 from django.db.models import Model, QuerySet
 from django.forms import BaseInlineFormSet
 from django.http import HttpRequest
+from django.utils.formats import number_format
 from django.utils.functional import cached_property
+from django.utils.translation import gettext as _
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Any]
@@ -24,6 +26,14 @@ ROWS_COUNTED = 2_000
 ROWS_INLINE = 100
 
 
+class CappedCount(int):
+    """The number of rows on the pages of a list that has more."""
+
+    def __str__(self) -> str:
+        count = number_format(int(self), force_grouping=True)
+        return _("more than %(count)s") % {"count": count}
+
+
 class CappedPaginator(AnyPaginator):
     """Counts no further than a person pages, so that a list costs the same at any size."""
 
@@ -31,8 +41,8 @@ class CappedPaginator(AnyPaginator):
     def count(self) -> int:
         rows: Any = self.object_list
         if isinstance(rows, QuerySet):
-            rows = rows.order_by().values_list("pk")[:ROWS_COUNTED]
-        return len(rows)
+            rows = rows.order_by().values_list("pk")[: ROWS_COUNTED + 1]
+        return CappedCount(ROWS_COUNTED) if len(rows) > ROWS_COUNTED else len(rows)
 
 
 class CappedFormSet(AnyInlineFormSet):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from django.db import models
+from django.db.models.functions import Lower
 from django.utils.translation import gettext_lazy as _
 
 from outbox.models.attempt import Attempt
@@ -16,6 +19,23 @@ class Role(models.TextChoices):
     TO = "to", _("To")
     CC = "cc", _("Cc")
     BCC = "bcc", _("Bcc")
+
+
+class RecipientQuerySet(models.QuerySet["Recipient"]):
+    """Addresses are compared without regard to case, by an index."""
+
+    def with_address(self, address: str) -> RecipientQuerySet:
+        """Limit to the recipients with this address."""
+        return self.alias(folded=Lower("address")).filter(folded=Lower(models.Value(address)))
+
+    def with_address_in(self, addresses: Iterable[str]) -> RecipientQuerySet:
+        """Limit to the recipients with one of these addresses."""
+        folded = [Lower(models.Value(address)) for address in addresses]
+        return self.alias(folded=Lower("address")).filter(folded__in=folded)
+
+    def with_address_beginning(self, start: str) -> RecipientQuerySet:
+        """Limit to the recipients whose address begins so."""
+        return self.alias(folded=Lower("address")).filter(folded__startswith=start.lower())
 
 
 class Recipient(models.Model):
@@ -63,6 +83,8 @@ class Recipient(models.Model):
     remote_host = models.CharField(max_length=255, blank=True)
     remote_queue_id = models.CharField(max_length=100, blank=True)
     reason = models.TextField(blank=True)  # why it is in this state, in one sentence
+
+    objects = RecipientQuerySet.as_manager()
 
     class Meta:
         ordering = ["id"]

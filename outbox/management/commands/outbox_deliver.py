@@ -9,6 +9,7 @@ from typing import Any
 
 from django.db import close_old_connections
 
+from outbox.api.bulk_actions import run_bulk_operations
 from outbox.api.failures import report_failures
 from outbox.api.periodic import run_periodic_work
 from outbox.conf import get_conf
@@ -57,6 +58,7 @@ def _deliver_all(using: str) -> Mapping[State, int]:
     """Deliver what is due and return how many recipients came to which state."""
     sweep(using)
     report_failures(using)
+    run_bulk_operations(using)
     engine = Engine(until_empty=True)
     try:
         previous = {

@@ -4,7 +4,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('outbox', '0005_index_failures'),
+        ('outbox', '0006_widen_message_ids_and_content_types'),
     ]
 
     operations = [
