@@ -54,10 +54,8 @@ def _has_it_already(draft: Message) -> Iterator[Advice]:
     if draft.draft.made_as not in COPIES or draft.made_from_id is None:
         return
     beside = Q(message__made_from=draft.made_from_id, message__draft__made_as__in=COPIES)
-    rows = Recipient.objects.filter(
-        Q(message=draft.made_from_id) | beside,
-        message__owner=draft.owner_id,
-        address__in=_readers(draft),
+    rows = Recipient.objects.with_address_in(_readers(draft)).filter(
+        Q(message=draft.made_from_id) | beside, message__owner=draft.owner_id
     )
     yield from _twice("have", _have_it, rows.filter(state=State.SENT))
     yield from _twice("await", _await_it, rows.filter(state__in=OPEN))
@@ -120,13 +118,13 @@ def _many_visible(draft: Message) -> Iterator[Advice]:
 
 
 def _failed_lately(draft: Message) -> Iterator[Advice]:
-    rows = Recipient.objects.filter(
-        address__in=_readers(draft),
+    rows = Recipient.objects.with_address_in(_readers(draft)).filter(
         message__owner=draft.owner_id,
         settled_at__gt=timezone.now() - LATELY,
     )
-    latest = {row.address: row for row in rows.order_by("settled_at")}
-    for address, row in latest.items():
+    latest = {row.address.casefold(): row for row in rows.order_by("settled_at")}
+    for row in latest.values():
+        address = row.address
         if row.state in _REFUSED:
             text = _("The last mail to %(address)s did not arrive.")
             reply = inert(row.reply_text or row.reason)

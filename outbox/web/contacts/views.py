@@ -16,13 +16,16 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from outbox.models import Contact
+from outbox.web.contacts.delivery import LastDelivery, last_deliveries
 from outbox.web.contacts.forms import ContactForm
 from outbox.web.numbers import number
 from outbox.web.person import PersonRequest, signed_in
+from outbox.web.wording import inert
 
 PAGE_SIZE = 100
 SUGGESTED = 8
 QUERY_MAX = 100
+REASON_MAX = 200  # characters
 
 
 @signed_in
@@ -37,8 +40,10 @@ def contacts(request: PersonRequest) -> HttpResponse:
         behind = Q(sort_key__gt=last.sort_key) | Q(sort_key=last.sort_key, pk__gt=last.pk)
         listed = listed.filter(behind)
     found = list(listed.order_by("sort_key", "pk")[: PAGE_SIZE + 1])
+    shown = found[:PAGE_SIZE]
+    deliveries = last_deliveries(shown)
     context = {
-        "contacts": found[:PAGE_SIZE],
+        "contacts": [(contact, deliveries.get(contact.pk)) for contact in shown],
         "after": found[PAGE_SIZE - 1].pk if len(found) > PAGE_SIZE else None,
         "is_further": last is not None,
         "words": words,
@@ -54,9 +59,26 @@ def suggest(request: PersonRequest) -> HttpResponse:
     words = _words(request)
     book = Contact.objects.visible_to(request.user)
     latest = book.matching(words).order_by(F("used_at").desc(nulls_last=True), "sort_key")
-    found = latest[:SUGGESTED] if words else ()
-    offered = [{"name": one.name, "address": one.address, "entry": str(one)} for one in found]
+    found = list(latest[:SUGGESTED]) if words else []
+    deliveries = last_deliveries(found)
+    offered = [
+        {
+            "name": one.name,
+            "address": one.address,
+            "entry": str(one),
+            "warning": _warning(deliveries.get(one.pk)),
+        }
+        for one in found
+    ]
     return JsonResponse({"contacts": offered})
+
+
+def _warning(last: LastDelivery | None) -> str:
+    """Return what to say of an address that did not get the last message."""
+    if last is None or not last.is_failed:
+        return ""
+    text = _("Last message not delivered: %(reason)s")
+    return inert(text % {"reason": last.reason})[:REASON_MAX]
 
 
 def _words(request: PersonRequest) -> str:

@@ -18,7 +18,7 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from outbox.mail.terms import fold, terms_asked
-from outbox.models import Folder, Message, Recipient, SearchEntry, State, Status
+from outbox.models import Folder, Message, Recipient, Role, SearchEntry, State, Status
 from outbox.models.message import MessageQuerySet
 from outbox.models.search import FACT, PEOPLE, SENDER, SUBJECT, body_term, has_phrase, head_term
 from outbox.models.states import RARE
@@ -89,8 +89,11 @@ class Search:
         return SearchEntry.objects.filter(mine & place & self._within_days()).order_by()
 
     def _messages(self, condition: Q) -> MessageQuerySet:
-        mine = Message.objects.visible_to(self.person)
-        return mine.filter(condition & self.about_message).only(*LISTED)
+        mine = Message.objects.visible_to(self.person).filter(condition & self.about_message)
+        for role, field in ((Role.CC, "cc"), (Role.BCC, "bcc")):
+            for text in getattr(self.query, field):
+                mine = mine.filter(_names(role, field, text))
+        return mine.only(*LISTED)
 
     @property
     def recipients(self) -> list[Q]:
@@ -129,7 +132,11 @@ class Search:
         """Return the condition on entries; they are asked by the index, or one by one."""
         query = self.query
         asked = Q()
-        for kind, texts in ((PEOPLE, query.to), (SENDER, query.sender), (SUBJECT, query.subject)):
+        for kind, texts in (
+            (PEOPLE, (*query.to, *query.cc, *query.bcc)),
+            (SENDER, query.sender),
+            (SUBJECT, query.subject),
+        ):
             for text in texts:
                 asked &= self._in_head(ask, (kind,), text)
         for text in query.body:
@@ -145,7 +152,7 @@ class Search:
     def _in_head(self, ask: str, kinds: Sequence[str], text: str) -> Q:
         owner, terms = self.person.pk, _phrase(text)
         # An address is a term of its own, and so is a domain with its @.
-        if "@" in text and not text.split()[1:]:
+        if "@" in text and not text.split()[1:] and PEOPLE in kinds:
             return _in("head", ask, has_phrase(owner, (PEOPLE,), [fold(text)]))
         if not terms:
             return _NOWHERE
@@ -159,6 +166,13 @@ class Search:
         terms = _phrase(text)
         phrase = type(terms)(body_term(self.person.pk, term) for term in terms)
         return _in("body", ask, Wanted(((phrase,),))) if terms else _NOWHERE
+
+
+def _names(role: Role, field: str, text: str) -> Q:
+    """Return whether a message, or what was typed in a draft, names this person in the role."""
+    named = Q(address__icontains=text) | Q(name__icontains=text)
+    those = Recipient.objects.filter(named, role=role, message=OuterRef("pk"))
+    return Q(Exists(those)) | Q(status=Status.DRAFT, **{f"draft__{field}__icontains": text})
 
 
 def _in(column: str, ask: str, wanted: Wanted) -> Q:

@@ -23,7 +23,7 @@ def _day(label: Any) -> forms.DateField:
 
 
 class SearchForm(forms.Form):
-    """Everything that the line can say but tags."""
+    """Everything that the line can say but tags and roles of recipients."""
 
     words = _text(gettext_lazy("Anywhere"))
     to = _text(pgettext_lazy("search", "Recipient"), placeholder="jane@example.com")
@@ -65,7 +65,9 @@ class SearchForm(forms.Form):
         data = self.cleaned_data
         texts = {name: _apart(data[name]) for name in _TEXTS}
         message_id = data["message_id"].strip("<> ")
-        return Query(**(data | texts | {"message_id": message_id}), tag=shown.tag)
+        return Query(
+            **(data | texts | {"message_id": message_id}), tag=shown.tag, cc=shown.cc, bcc=shown.bcc
+        )
 
 
 def _in_one(texts: tuple[str, ...]) -> str:

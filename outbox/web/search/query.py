@@ -29,7 +29,9 @@ class Query:
     """All of it has to be true of a mail. Texts of several words are looked for as they stand."""
 
     words: tuple[str, ...] = ()  # anywhere
-    to: tuple[str, ...] = ()
+    to: tuple[str, ...] = ()  # whatever the role
+    cc: tuple[str, ...] = ()
+    bcc: tuple[str, ...] = ()
     sender: tuple[str, ...] = ()
     subject: tuple[str, ...] = ()
     body: tuple[str, ...] = ()
@@ -63,7 +65,15 @@ class QueryError(ValueError):
 
 # How fields are called in the line, where that is another word.
 _NAMES = {"sender": "from", "message_id": "id", "state": "is", "folder": "in"}
-_TEXTS = {"to": "to", "from": "sender", "subject": "subject", "body": "body", "tag": "tag"}
+_TEXTS = {
+    "to": "to",
+    "cc": "cc",
+    "bcc": "bcc",
+    "from": "sender",
+    "subject": "subject",
+    "body": "body",
+    "tag": "tag",
+}
 
 
 def read_query(text: str) -> tuple[Query, list[str]]:

@@ -4,9 +4,11 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
+from outbox import api
 from outbox.mail.addresses import parse_address
-from outbox.models import Account, Contact, Message
+from outbox.models import Account, Contact, Message, State
 from outbox.web.contacts.views import PAGE_SIZE
 from tests.integration.web.conftest import typed
 
@@ -120,7 +122,7 @@ def test_a_long_book_comes_in_pages_by_name(as_anna: Client, anna: User) -> None
     Contact.objects.bulk_create(Contact.of(anna.pk, address) for address in reversed(addresses))
     first = as_anna.get(CONTACTS).context
     second = as_anna.get(CONTACTS, {"after": first["after"]}).context
-    shown = [contact.address for contact in (*first["contacts"], *second["contacts"])]
+    shown = [contact.address for contact, _last in (*first["contacts"], *second["contacts"])]
     assert shown == [address.spec for address in addresses]
     assert second["after"] is None
 
@@ -129,3 +131,47 @@ def test_markup_in_a_name_is_text(as_anna: Client) -> None:
     keep(as_anna, "x@example.com", "<script>alert(1)</script>")
     page = as_anna.get(CONTACTS).content.decode()
     assert "<script>alert" not in page
+
+
+def warnings(client: Client, words: str) -> list[str]:
+    answer = client.get(reverse("outbox:suggest"), {"q": words}).json()
+    return [contact["warning"] for contact in answer["contacts"]]
+
+
+def test_a_refused_address_is_offered_with_the_reply(as_anna: Client, mail: Message) -> None:
+    assert warnings(as_anna, "jane") == [""]
+    mail.recipients.filter(address="jane@example.com").update(
+        state=State.FAILED, reply_code=550, reply_text="5.1.1 no \x1bsuch user"
+    )
+    [warning] = warnings(as_anna, "jane")
+    assert warning == "Last message not delivered: 550 5.1.1 no ⟨1B⟩such user"
+    page = as_anna.get(CONTACTS).content.decode()
+    assert "last message not delivered" in page
+    assert "550 5.1.1 no ⟨1B⟩such user" in page
+
+
+def test_the_book_says_what_became_of_the_last_message(as_anna: Client, mail: Message) -> None:
+    assert "last message not delivered yet" in as_anna.get(CONTACTS).content.decode()
+    mail.recipients.update(state=State.SENT, settled_at=timezone.now())
+    page = as_anna.get(CONTACTS).content.decode()
+    assert "last message <time" in page
+    assert "not delivered" not in page
+
+
+def test_a_cancelled_message_counts_as_none(as_anna: Client, mail: Message) -> None:
+    api.cancel(mail)
+    page = as_anna.get(CONTACTS).content.decode()
+    assert "Added automatically" in page
+    assert "last message" not in page
+
+
+def test_another_person_s_refusal_is_not_told(as_ben: Client, ben: User, mail: Message) -> None:
+    keep(as_ben, "JANE@example.com")
+    mail.recipients.update(state=State.FAILED, reply_code=550)
+    assert warnings(as_ben, "jane") == [""]
+
+
+def test_an_address_is_the_same_in_any_case(as_anna: Client, mail: Message) -> None:
+    keep(as_anna, "JANE@Example.com")
+    mail.recipients.update(state=State.FAILED, reply_code=550, reply_text="no")
+    assert "Last message not delivered: 550 no" in warnings(as_anna, "jane")

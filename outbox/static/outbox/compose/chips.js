@@ -210,11 +210,12 @@ export class AddressField {
     this.mark();
   }
 
-  option({ name, address }) {
+  option({ name, address, warning }) {
     const option = make("li", { id: `option-${(count += 1)}` });
     set(option, { role: "option", "aria-selected": "false" });
     if (name) option.append(make("bdi", { className: "option-name", textContent: name }));
     option.append(make("bdi", { className: "faint", textContent: address }));
+    if (warning) option.append(make("bdi", { className: "option-warning", textContent: warning }));
     return option;
   }
 

@@ -1,0 +1,60 @@
+"""Addresses are found in any case, whole or by their beginning, through one index."""
+
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+
+from outbox.models import Account, Recipient
+from tests.integration.admin.conftest import queue
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def account() -> Account:
+    return Account.objects.create(
+        name="shop", from_address="shop@example.com", host="mail.example.com"
+    )
+
+
+def plan_of(sql: str, params: Any) -> str:
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("SET LOCAL enable_seqscan = off")
+            cursor.execute(f"EXPLAIN {sql}", params)
+        else:
+            cursor.execute(f"EXPLAIN QUERY PLAN {sql}", params)
+        return " ".join(str(row) for row in cursor.fetchall())
+
+
+@pytest.mark.parametrize("asked", ["bcc@example.org", "BCC@example.org", "Bcc@EXAMPLE.ORG"])
+def test_a_whole_address_is_found_by_its_index(account: Account, asked: str) -> None:
+    queue(account, "Bcc@example.org", "other@example.org")
+    found = Recipient.objects.with_address(asked)
+    assert found.get().address == "Bcc@example.org"
+    assert Recipient.objects.with_address_in([asked]).get() == found.get()
+    sql, params = found.query.sql_with_params()
+    assert "outbox_recipient_folded" in plan_of(sql, params)
+
+
+def test_a_beginning_is_found_in_any_case(account: Account) -> None:
+    queue(account, "Bcc@example.org", "b_c@example.org")
+    beginning = Recipient.objects.with_address_beginning("bCC@ex")
+    assert [one.address for one in beginning] == ["Bcc@example.org"]
+    assert not Recipient.objects.with_address_beginning("b%c")
+    if connection.vendor == "postgresql":
+        sql, params = beginning.query.sql_with_params()
+        plan = plan_of(sql, params)
+        assert "outbox_recipient_folded" in plan
+        assert "~>=~" in plan  # a range of the index, not a walk through it
+
+
+@pytest.mark.parametrize("asked", ["BCC@example.org", "bcc@ex", " Bcc@Example "])
+def test_the_list_of_recipients_finds_the_beginning_in_any_case(
+    account: Account, admin_client: Client, asked: str
+) -> None:
+    queue(account, "bcc@example.org", "x-bcc@example.org")
+    page = admin_client.get("/admin/outbox/recipient/", {"q": asked})
+    assert [row.address for row in page.context["cl"].result_list] == ["bcc@example.org"]
