@@ -22,8 +22,10 @@ from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_http_methods
 
 from outbox import api
+from outbox.api.bulk_actions import STATES_OF, preview
+from outbox.conf import get_conf
 from outbox.exceptions import NotADraftError
-from outbox.models import CANCELLABLE, DUE, RETRYABLE, Folder, Message, Recipient, State, Status
+from outbox.models import DUE, BulkAction, Folder, Message, Recipient, State, Status
 from outbox.models.access import can_view_others
 from outbox.models.message import MessageQuerySet
 from outbox.web.messages.apps import FOLDERS, find_of_apps
@@ -46,6 +48,7 @@ class Act:
     style: str
     states: tuple[State, ...]  # of the recipients it concerns; none: it concerns drafts
     do: Callable[[Message, PersonRequest, str], int]
+    done: Callable[[int], str]  # what is said of so many messages afterwards
 
 
 def _cancel(message: Message, request: PersonRequest, why: str) -> int:
@@ -65,37 +68,68 @@ def _discard(message: Message, _request: PersonRequest, _why: str) -> int:
     return 1
 
 
+def _cancelled(count: int) -> str:
+    return ngettext("%(count)d message was cancelled.", "%(count)d messages were cancelled.", count)
+
+
+def _retried(count: int) -> str:
+    return ngettext(
+        "%(count)d message will be retried now.", "%(count)d messages will be retried now.", count
+    )
+
+
+def _held(count: int) -> str:
+    return ngettext("%(count)d message is held.", "%(count)d messages are held.", count)
+
+
+def _released(count: int) -> str:
+    return ngettext("%(count)d message was released.", "%(count)d messages were released.", count)
+
+
+def _discarded(count: int) -> str:
+    return ngettext("%(count)d draft discarded.", "%(count)d drafts discarded.", count)
+
+
 ACTS = {
     "cancel": Act(
-        gettext_lazy("Cancel these mails?"),
-        gettext_lazy("Cancel the mails"),
+        gettext_lazy("Cancel these messages?"),
+        gettext_lazy("Cancel messages"),
         "danger",
-        (*CANCELLABLE, State.SENDING),
+        STATES_OF[BulkAction.CANCEL],
         _cancel,
+        _cancelled,
     ),
     "retry": Act(
-        gettext_lazy("Try these mails again now?"),
-        gettext_lazy("Try again"),
+        gettext_lazy("Retry these messages now?"),
+        gettext_lazy("Retry delivery"),
         "primary",
-        (*RETRYABLE, State.DEFERRED),
+        STATES_OF[BulkAction.RETRY],
         _by(api.retry),
+        _retried,
     ),
     "hold": Act(
-        gettext_lazy("Hold these mails back?"),
-        gettext_lazy("Hold them back"),
+        gettext_lazy("Hold these messages?"),
+        gettext_lazy("Hold messages"),
         "primary",
         DUE,
         _by(api.hold),
+        _held,
     ),
     "release": Act(
-        gettext_lazy("Release these mails?"),
-        gettext_lazy("Release"),
+        gettext_lazy("Release these messages?"),
+        gettext_lazy("Release messages"),
         "primary",
         (State.HELD,),
         _by(api.release),
+        _released,
     ),
     "discard": Act(
-        gettext_lazy("Discard these drafts?"), gettext_lazy("Discard"), "danger", (), _discard
+        gettext_lazy("Discard these drafts?"),
+        gettext_lazy("Discard"),
+        "danger",
+        (),
+        _discard,
+        _discarded,
     ),
 }
 
@@ -118,7 +152,9 @@ def _ask(request: PersonRequest, act: str) -> HttpResponse:
     context = {
         "act": act,
         "question": ACTS[act],
-        "text": _count(ACTS[act], keys),
+        "text": "" if ACTS[act].states else _count_drafts(keys),
+        "preview": preview(keys, ACTS[act].states, get_conf().database),
+        "names_refused": act == "retry",
         "left_alone": len(chosen) - len(keys),
         "is_cut": is_cut,
         "at_once": AT_ONCE,
@@ -163,20 +199,12 @@ def _concerned(request: PersonRequest, act: Act, keys: Sequence[int]) -> Message
     return chosen.changeable_by(request.user).filter(pk__in=those.values("message"))
 
 
-def _count(act: Act, keys: Sequence[int]) -> str:
-    if not act.states:
-        return ngettext(
-            "%(count)d draft is deleted for good, with its attachments.",
-            "%(count)d drafts are deleted for good, with their attachments.",
-            len(keys),
-        ) % {"count": len(keys)}
-    people = Recipient.objects.filter(message__in=keys, state__in=act.states).count()
-    mails = ngettext("%(count)d mail", "%(count)d mails", len(keys)) % {"count": len(keys)}
+def _count_drafts(keys: Sequence[int]) -> str:
     return ngettext(
-        "It concerns %(mails)s and %(count)d recipient.",
-        "It concerns %(mails)s and %(count)d recipients.",
-        people,
-    ) % {"mails": mails, "count": people}
+        "%(count)d draft is deleted for good, with its attachments.",
+        "%(count)d drafts are deleted for good, with their attachments.",
+        len(keys),
+    ) % {"count": len(keys)}
 
 
 def _do(request: PersonRequest, act: Act) -> HttpResponse:
@@ -193,19 +221,16 @@ def _do(request: PersonRequest, act: Act) -> HttpResponse:
 
 def _tell(request: PersonRequest, act: Act, *, mails: int, asked: int) -> None:
     if mails:
-        done = ngettext("Done for %(count)d mail.", "Done for %(count)d mails.", mails)
-        if not act.states:
-            done = ngettext("%(count)d draft discarded.", "%(count)d drafts discarded.", mails)
-        messages.success(request, done % {"count": mails})
+        messages.success(request, act.done(mails) % {"count": mails})
     if late := asked - mails:
         text = ngettext(
-            "%(count)d mail had gone on meanwhile; nothing was done about it.",
-            "%(count)d mails had gone on meanwhile; nothing was done about them.",
+            "%(count)d message had already changed state and was skipped.",
+            "%(count)d messages had already changed state and were skipped.",
             late,
         )
         messages.warning(request, text % {"count": late})
     if not asked:
-        messages.warning(request, _("No mail was chosen, so nothing was done."))
+        messages.warning(request, _("No message was selected, so nothing was done."))
 
 
 def _back(address: str) -> str:

@@ -17,7 +17,7 @@ LIVE_FOLDERS = (Folder.OUTBOX, Folder.SCHEDULED)
 WATCHED = (Status.QUEUED, Status.SENDING, Status.DEFERRED, Status.UNCERTAIN)
 ACT_LABELS: dict[str, tuple[str | Promise, str]] = {
     "cancel": (gettext_lazy("Cancel"), "ban"),
-    "retry": (gettext_lazy("Try again"), "retry"),
+    "retry": (gettext_lazy("Retry"), "retry"),
     "hold": (gettext_lazy("Hold"), "pause"),
     "release": (gettext_lazy("Release"), "arrow"),
     "discard": (gettext_lazy("Discard"), "close"),
@@ -27,7 +27,6 @@ ACTS_IN: dict[Folder | None, tuple[str, ...]] = {
     Folder.SCHEDULED: ("hold", "cancel"),
     Folder.DRAFTS: ("discard",),
     Folder.FAILED: ("retry",),
-    Folder.CANCELLED: ("retry",),
     None: ("retry", "hold", "release", "cancel", "discard"),
 }
 ACTS_IN_APPS = ("retry", "hold", "release", "cancel")

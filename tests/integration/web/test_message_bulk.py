@@ -61,15 +61,15 @@ def do(client: Client, act: str, **fields: str) -> list[str]:
 def test_it_counts_first_and_changes_nothing(as_anna: Client, mails: list[Message]) -> None:
     put(mails[2], State.SENT)
     page = as_anna.get(bulk_of("cancel"), {"m": [mail.pk for mail in mails]}).content.decode()
-    assert "2 mails and 4 recipients" in page
-    assert "1 other mail you chose is left alone" in page
+    assert "2 messages, 4 recipients: 4 queued." in page
+    assert "1 other selected message is in a state that does not allow this." in page
     assert asked_about(page) == keys(mails[:2])
     assert statuses(mails) == [Status.QUEUED, Status.QUEUED, Status.SENT]
 
 
 def test_cancel_stops_those_that_were_asked_about(as_anna: Client, mails: list[Message]) -> None:
     told = do(as_anna, "cancel", messages=keys(mails[:2]), why="Wrong list")
-    assert told == ["Done for 2 mails."]
+    assert told == ["2 messages were cancelled."]
     assert statuses(mails) == [Status.CANCELLED, Status.CANCELLED, Status.QUEUED]
     assert set(Event.objects.filter(kind="cancelled").values_list("why", flat=True)) == {
         "Wrong list"
@@ -80,10 +80,43 @@ def test_retry_queues_failed_ones_again(as_anna: Client, mails: list[Message]) -
     put(mails[0], State.FAILED)
     put(mails[1], State.SENT)
     assert do(as_anna, "retry", messages=keys(mails[:2])) == [
-        "Done for 1 mail.",
-        "1 mail had gone on meanwhile; nothing was done about it.",
+        "1 message will be retried now.",
+        "1 message had already changed state and was skipped.",
     ]
     assert statuses(mails[:2]) == [Status.QUEUED, Status.SENT]
+
+
+def test_a_retry_names_who_was_refused_and_leaves_the_cancelled_alone(
+    as_anna: Client, mails: list[Message]
+) -> None:
+    put(mails[0], State.CANCELLED)
+    refused, deferred = mails[1].recipients.all()
+    mails[1].recipients.filter(pk=refused.pk).update(
+        state=State.FAILED, reply_code=550, reply_text="5.1.1 no <user>"
+    )
+    mails[1].recipients.filter(pk=deferred.pk).update(state=State.DEFERRED)
+    roll_up([mails[1].pk], timezone.now(), "default")
+    page = as_anna.get(bulk_of("retry"), {"m": [mail.pk for mail in mails]}).content.decode()
+    assert "1 message, 2 recipients: 1 deferred, 1 failed." in page
+    assert "1 of them was refused for good and will probably be refused again:" in page
+    assert refused.address in page
+    assert "550 5.1.1 no &lt;user&gt;" in page
+    assert asked_about(page) == keys(mails[1:2])
+    do(as_anna, "retry", messages=keys(mails))
+    assert statuses(mails) == [Status.CANCELLED, Status.QUEUED, Status.QUEUED]
+    assert set(mails[0].recipients.values_list("state", flat=True)) == {State.CANCELLED}
+
+
+def test_other_actions_name_nobody(as_anna: Client, mails: list[Message]) -> None:
+    put(mails[0], State.HELD)
+    page = as_anna.get(bulk_of("release"), {"m": [mails[0].pk]}).content.decode()
+    assert "refused for good" not in page
+
+
+def test_cancelled_offers_no_retry(as_anna: Client, mails: list[Message]) -> None:
+    put(mails[0], State.CANCELLED)
+    page = as_anna.get(reverse("outbox:folder", args=["cancelled"])).content.decode()
+    assert bulk_of("retry") not in page
 
 
 def test_hold_keeps_what_waits_and_release_lets_it_go(
@@ -91,14 +124,14 @@ def test_hold_keeps_what_waits_and_release_lets_it_go(
 ) -> None:
     put(mails[2], State.SENT)
     page = as_anna.get(bulk_of("hold"), {"m": [mail.pk for mail in mails]}).content.decode()
-    assert "2 mails and 4 recipients" in page
-    assert do(as_anna, "hold", messages=keys(mails[:2]), why="Check") == ["Done for 2 mails."]
+    assert "2 messages, 4 recipients: 4 queued." in page
+    assert do(as_anna, "hold", messages=keys(mails[:2]), why="Check") == ["2 messages are held."]
     assert statuses(mails) == [Status.HELD, Status.HELD, Status.SENT]
     page = as_anna.get(bulk_of("release"), {"all": "1", "folder": "outbox"}).content.decode()
     assert asked_about(page) == keys(mails[:2])
     assert do(as_anna, "release", messages=keys(mails)) == [
-        "Done for 2 mails.",
-        "1 mail had gone on meanwhile; nothing was done about it.",
+        "2 messages were released.",
+        "1 message had already changed state and was skipped.",
     ]
     assert statuses(mails) == [Status.QUEUED, Status.QUEUED, Status.SENT]
     told = Event.objects.filter(kind__in=["held", "released"])
@@ -138,7 +171,7 @@ def test_very_many_are_taken_in_turns(
     monkeypatch.setattr(bulk, "AT_ONCE", 2)
     page = as_anna.get(bulk_of("cancel"), {"all": "1", "folder": "outbox"}).content.decode()
     assert asked_about(page) == keys(mails[1:])  # the newest
-    assert "the newest 2 are taken first" in page
+    assert "this applies to the newest 2" in page
 
 
 def test_mail_of_others_is_neither_counted_nor_touched(
@@ -156,8 +189,10 @@ def test_nothing_chosen_does_nothing_and_says_so(
     as_anna: Client, mails: list[Message], chosen: str
 ) -> None:
     page = as_anna.get(bulk_of("cancel"), {"m": chosen}).content.decode()
-    assert "None of the mails you chose" in page
-    assert do(as_anna, "cancel", messages=chosen) == ["No mail was chosen, so nothing was done."]
+    assert "No selected message is in a state that allows this." in page
+    assert do(as_anna, "cancel", messages=chosen) == [
+        "No message was selected, so nothing was done."
+    ]
     assert statuses(mails) == [Status.QUEUED] * 3
 
 

@@ -84,7 +84,7 @@ def test_a_group_that_is_gone_is_no_page(as_anna: Client, failed: list[Message])
 
 def test_others_mail_is_in_no_group(as_ben: Client, failed: list[Message], ben: User) -> None:
     assert read_groups(ben) == ([], False)
-    assert b"Nothing failed" in as_ben.get(reverse("outbox:replies")).content
+    assert b"No failed messages" in as_ben.get(reverse("outbox:replies")).content
 
 
 def test_of_many_the_latest_are_looked_at_and_that_is_said(
