@@ -6,6 +6,7 @@ Bodies, sources and transcripts are never loaded here.
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from outbox.web.wording import NORMAL
 _EXPLAINED = dict.fromkeys((*FAILURES, State.UNCERTAIN, State.HELD, State.DEFERRED))
 _REASON_FIELDS = ("message_id", "state", "reply_code", "reply_text", "reason")
 REASON_MAX = 300  # characters
+_BEFORE_WORDS = re.compile(r"^(\d{3}(?: \d\.\d{1,3}\.\d{1,3})?) <[^<>\s]*>:? ")
 SUMMARISED = 3  # as many names stand in a queued mail's `to_summary`
 LISTED = (
     "id",
@@ -93,7 +95,12 @@ def _reasons(keys: list[int]) -> dict[int, str]:
         worst=Subquery(worst.order_by(rank, "pk").values("pk")[:1])
     )
     recipients = Recipient.objects.filter(pk__in=chosen.values("worst")).only(*_REASON_FIELDS)
-    return {one.message_id: reason_of(one)[:REASON_MAX] for one in recipients}
+    return {one.message_id: _short(reason_of(one)) for one in recipients}
+
+
+def _short(reason: str) -> str:
+    """Leave out the address that many servers put before their words: it is in the row."""
+    return _BEFORE_WORDS.sub(r"\1 ", reason)[:REASON_MAX]
 
 
 def _states(

@@ -169,6 +169,14 @@ def test_a_message_with_a_refusal_is_in_failed_while_another_recipient_waits(
     ("values", "reason"),
     [
         (REFUSED, "550 5.1.1 no such user"),
+        (
+            {
+                "state": State.FAILED,
+                "reply_code": 550,
+                "reply_text": "5.1.1 <joe@example.org>: Recipient address rejected",
+            },
+            "550 5.1.1 Recipient address rejected",
+        ),
         ({"state": State.FAILED, "reason": "the network gave up waiting"}, "the network gave up"),
         (
             {"state": State.DEFERRED, "reason": "451 4.7.1 greylisted", "reply_code": 550},
