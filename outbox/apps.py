@@ -12,5 +12,6 @@ class OutboxConfig(AppConfig):
     def ready(self) -> None:
         from outbox import checks  # noqa: F401  # registers them
         from outbox.models.sqlite import take_turns
+        from outbox.web import checks as checks_of_pages  # noqa: F401
 
         connection_created.connect(take_turns, dispatch_uid="outbox.sqlite")
