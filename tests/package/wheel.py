@@ -40,9 +40,9 @@ def environment(wheel: Path) -> Iterator[Path]:
         again = ["--force-reinstall", "--no-deps"] if (folder / "complete").exists() else []
         if not again:
             _run(sys.executable, "-m", "venv", "--clear", str(folder))
-            pins = folder / "pins.txt"
-            pins.write_text("\n".join(_pins()))
-            _run(python, *PIP, "install", "--constraint", str(pins), str(wheel), *TOOLS)
+            constraints = folder / "pins.txt"
+            constraints.write_text("\n".join(pins()))
+            _run(python, *PIP, "install", "--constraint", str(constraints), str(wheel), *TOOLS)
             (folder / "complete").touch()
         else:
             _run(python, *PIP, "install", *again, str(wheel))
@@ -51,7 +51,7 @@ def environment(wheel: Path) -> Iterator[Path]:
 
 def _fingerprint() -> str:
     """Name what the environment holds beside the wheel."""
-    described = [sys.version, *TOOLS, *_pins(), *declared()]
+    described = [sys.version, *TOOLS, *pins(), *declared()]
     return hashlib.sha256("\n".join(described).encode()).hexdigest()[:16]
 
 
@@ -61,7 +61,7 @@ def declared() -> list[str]:
     return list(project["dependencies"])
 
 
-def _pins() -> list[str]:
+def pins() -> list[str]:
     """Return what requirements.txt pins as constraints, which know no extras."""
     lines = [
         line
