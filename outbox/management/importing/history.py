@@ -6,6 +6,8 @@ bytes; the reason on each recipient says so.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
+from typing import Any
 
 from django.db import transaction
 
@@ -17,22 +19,32 @@ from outbox.management.importing.neighbour import Neighbour, Past, Try
 from outbox.models import Account, Attempt, Message, Outcome, Recipient
 from outbox.models.rollup import roll_up
 
+_AT_ONCE = 200  # rows whose keys are looked up together
 AGAIN = "(Its text was put together again when it was imported.)"
 
 
 def copy_history(neighbour: Neighbour, account: Account | None) -> Iterator[int | str]:
     """Copy what is past and not here yet; give the id of each message, or why it was left."""
-    for row in neighbour.past():
+    for row in _unknown(neighbour):
         try:
             past = neighbour.read_past(row)
-            if _is_known(past.key):
-                continue
             with transaction.atomic(using=get_conf().database):
                 message_id = keep(past, account)
         except Exception as error:  # noqa: BLE001  # what one mail cannot be copied for, others can
             yield f"{row.pk}: {type(error).__name__}: {error}"
         else:
             yield message_id
+
+
+def _unknown(neighbour: Neighbour) -> Iterator[Any]:
+    """Give the rows that are not here yet; a run that has them all reads no mail."""
+    rows = neighbour.past()
+    messages = Message.objects.using(get_conf().database)
+    while some := list(islice(rows, _AT_ONCE)):
+        keys = [neighbour.past_key(row) for row in some]
+        found = messages.filter(idempotency_key__in=keys)
+        known = set(found.values_list("idempotency_key", flat=True))
+        yield from (row for row, key in zip(some, keys, strict=True) if key not in known)
 
 
 def keep(past: Past, account: Account | None) -> int:
@@ -95,7 +107,3 @@ def _outcome(one: Try, *, is_final: bool) -> Outcome:
     if one.succeeded:
         return Outcome.SENT
     return Outcome.FAILED if is_final else Outcome.DEFERRED
-
-
-def _is_known(key: str) -> bool:
-    return Message.objects.using(get_conf().database).filter(idempotency_key=key).exists()

@@ -7,6 +7,7 @@ Message-ID yet, and the message in it is not pickled as it is in the log of a su
 import contextlib
 from collections.abc import Iterator
 from email.utils import format_datetime
+from pathlib import Path
 from typing import Any
 
 from django.apps import apps
@@ -16,6 +17,7 @@ from django.db import router
 from django.db.models import Exists, OuterRef
 
 from outbox import api
+from outbox.management.importing.mark import mark
 from outbox.management.importing.neighbour import (
     TAKEN_OVER,
     Neighbour,
@@ -49,18 +51,27 @@ class Mailer(Neighbour):
     @contextlib.contextmanager
     def at_rest(self) -> Iterator[None]:
         """Hold the lock of `send_mail`, which a setting may have switched off."""
+        import lockfile  # type: ignore[import-untyped]
         from mailer import engine
 
         if not getattr(settings, "MAILER_USE_FILE_LOCK", True):
             yield
             return
-        acquired, lock = engine.acquire_lock()
-        if not acquired:
-            raise NeighbourError(f"{self.name} is sending at present; try again.")
-        try:
-            yield
-        finally:
-            engine.release_lock(lock)
+        lock = lockfile.FileLock(engine.LOCK_PATH or "send_mail")  # as its own sender makes it
+        lock_file = Path(lock.lock_file)
+        with mark(lock_file) as held:
+            _break(lock_file, held.left)
+            held.write(lock.unique_name)
+            acquired, lock = engine.acquire_lock()
+            if not acquired:
+                raise NeighbourError(
+                    f"{self.name} is sending at present; try again. If it was killed while it "
+                    f"sent, delete {lock_file}."
+                )
+            try:
+                yield
+            finally:
+                engine.release_lock(lock)
 
     def waiting(self) -> list[int]:
         return list(self._queued().order_by("priority", "pk").values_list("pk", flat=True))
@@ -98,6 +109,9 @@ class Mailer(Neighbour):
         yield from ended.order_by("pk").iterator(chunk_size=200)
         yield from failed.order_by("pk").iterator(chunk_size=200)
 
+    def past_key(self, row: Any) -> str:
+        return f"{self.name}:log:{row.pk}"
+
     def read_past(self, row: Any) -> Past:
         state, why = _STATES.get(row.result, (State.FAILED, row.log_message))
         mail = _unpickled(row)
@@ -105,7 +119,7 @@ class Mailer(Neighbour):
         succeeded = row.result == _SUCCESS
         own = Try(at=row.when_attempted, succeeded=succeeded, text=row.log_message)
         return Past(
-            key=f"{self.name}:log:{row.pk}",
+            key=self.past_key(row),
             mail=mail,
             state=state,
             why=why,
@@ -124,6 +138,15 @@ class Mailer(Neighbour):
         return tuple(
             Try(at=log.when_attempted, succeeded=False, text=log.log_message) for log in found
         )
+
+
+def _break(lock_file: Path, left: str) -> None:
+    """Remove the lock that a killed import left: a link of the file that only it had."""
+    if not left or not (own := Path(left)).exists():
+        return
+    if lock_file.exists() and lock_file.samefile(own):
+        lock_file.unlink()
+    own.unlink()
 
 
 def _unpickled(row: Any) -> EmailMessage:

@@ -91,5 +91,9 @@ class Neighbour(ABC):
         """Give the rows of its history, less what the outbox took over."""
 
     @abstractmethod
+    def past_key(self, row: Any) -> str:
+        """Return the key of a row of the history, without reading its mail."""
+
+    @abstractmethod
     def read_past(self, row: Any) -> Past:
         """Put a mail of the history together. Raises whatever the app does."""

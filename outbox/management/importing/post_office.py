@@ -2,8 +2,10 @@
 
 import contextlib
 import datetime as dt
+import os
 from collections.abc import Iterator
 from email.utils import format_datetime
+from pathlib import Path
 from typing import Any
 
 from django.apps import apps
@@ -12,6 +14,7 @@ from django.db import router
 from django.utils import timezone
 
 from outbox import api
+from outbox.management.importing.mark import mark
 from outbox.management.importing.neighbour import (
     TAKEN_OVER,
     Neighbour,
@@ -42,14 +45,24 @@ class PostOffice(Neighbour):
         from post_office.lockfile import FileLock, FileLocked, default_lockfile
 
         lock = FileLock(default_lockfile)
-        try:
-            lock.__enter__()
-        except FileLocked:
-            raise NeighbourError(f"{self.name} is sending at present; try again.") from None
-        try:
-            yield
-        finally:
-            lock.release()
+        lock_file = Path(lock.lock_filename)
+        with mark(lock_file) as held:
+            # The number may be that of another process by now, in a container even of this one.
+            if held.left and _content(lock_file) == held.left:
+                lock_file.unlink()
+                lock_file.with_name(f"{held.left}.lock").unlink(missing_ok=True)
+            held.write(str(os.getpid()))
+            try:
+                lock.__enter__()
+            except FileLocked:
+                raise NeighbourError(
+                    f"{self.name} is sending at present; try again. If it was killed while it "
+                    f"sent, delete {lock_file}."
+                ) from None
+            try:
+                yield
+            finally:
+                lock.release()
 
     def waiting(self) -> list[int]:
         return list(self._queued().order_by("pk").values_list("pk", flat=True))
@@ -78,6 +91,9 @@ class PostOffice(Neighbour):
         ours = {"logs__message__startswith": TAKEN_OVER}
         return iter(done.exclude(**ours).order_by("pk").iterator(chunk_size=200))
 
+    def past_key(self, row: Any) -> str:
+        return self._key(row)
+
     def read_past(self, row: Any) -> Past:
         if row.status == _SENT:
             return self._as_past(row, State.SENT, f"{self.name} sent it.")
@@ -103,6 +119,13 @@ class PostOffice(Neighbour):
             lane=_lane(row),
             tries=_tries(row),
         )
+
+
+def _content(file: Path) -> str:
+    try:
+        return file.read_text()
+    except OSError:
+        return ""
 
 
 def _dated(mail: EmailMessage, moment: dt.datetime) -> EmailMessage:
