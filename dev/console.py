@@ -12,8 +12,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
-# Comes every few seconds and says only that all is well.
-ROUTINE = re.compile(r"outbox\.sweep|GET /healthz")
+# Comes every few seconds, or at every start, and asks for nothing: it stands in the log file alone.
+ROUTINE = re.compile(
+    r"outbox\.sweep"
+    r"|GET /healthz"
+    r"|GET \S*/(?:live|rows)/ 204 "  # an open page that asks whether anything changed
+    r"|Memory overcommit must be enabled"  # Redis's advice for production
+)
 WAITING_MAX = 10_000
 COLOURS = (36, 32, 33, 35, 34, 31)
 

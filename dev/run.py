@@ -53,6 +53,7 @@ class Runner:
             environment = self.start()
             for part in self.parts:
                 self.wait(part.answers, what=part.name)
+                self.console.say("ready", part=part.name)
             self.announce(environment)
             while True:
                 self.breathe()
@@ -69,12 +70,14 @@ class Runner:
         environment = site.environment(redis.url)
         os.environ |= environment  # for pongs, which asks through the site's own Celery app
         port_before, port = site.mail_port()
+        self.console.say("Preparing the database and the static files …")
         self.prepare(environment, port_before, port)
         if environment["REDIS_URL"] == redis.url:
             self.add("redis", redis.command(), environment, redis.answers)
         self.add("mail", mail_command(port), environment, lambda: accepts(port))
         self.wait(lambda: redis_answers(environment["REDIS_URL"]), what="Redis")
         self.wait(self.is_prepared, what="the database")
+        self.console.say("Starting the web server, two workers and beat …")
         self.add_site(environment)
         return environment
 

@@ -191,6 +191,18 @@ def signed_in(site: Site) -> urllib.request.OpenerDirector:
 
 
 @pytest.mark.every_database
+def test_the_start_shows_its_progress_and_nothing_that_alarms(site: Site) -> None:
+    start = site.said().partition(READY)[0]
+
+    steps = ["Preparing the database", "Starting the web server", "web | ready", "beat | ready"]
+    places = [start.find(step) for step in steps]
+    assert -1 not in places, start
+    assert places == sorted(places)
+    assert "overcommit" not in start
+    assert "WARNING" not in start
+
+
+@pytest.mark.every_database
 def test_one_command_brings_up_a_site_one_can_sign_in_to(site: Site) -> None:
     assert f"{READY}{site.address}/" in site.said()
     signed_in(site)

@@ -51,3 +51,29 @@ def test_routine_stays_in_the_log_file(tmp_path: Path) -> None:
     console.follow(os.fdopen(reader, "rb"), log, heard.append).join(30)
     assert heard == ["an error", "last"]
     assert len(log.read_text().splitlines()) == 5
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        pytest.param("GET /messages/35/live/ 204 12 ms", False, id="nothing new on a page"),
+        pytest.param("GET /folders/outbox/rows/ 204 12 ms", False, id="nothing new in a list"),
+        pytest.param("GET /search/rows/ 204 12 ms", False, id="nothing new in a search"),
+        pytest.param("GET /messages/35/live/ 200 12 ms", True, id="something new"),
+        pytest.param("GET /messages/35/live/ 500 12 ms", True, id="an error"),
+        pytest.param("POST /messages/35/cancel/ 302 12 ms", True, id="an action"),
+        pytest.param(
+            "# WARNING Memory overcommit must be enabled! Without it, a background save",
+            False,
+            id="advice of Redis",
+        ),
+        pytest.param("# WARNING The disk is full", True, id="another warning of Redis"),
+    ],
+)
+def test_a_terminal_shows_what_asks_for_attention(line: str, shown: bool, tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.write(writer, line.encode())
+    os.close(writer)
+    heard: list[str] = []
+    console.follow(os.fdopen(reader, "rb"), tmp_path / "part.log", heard.append).join(30)
+    assert heard == [line] * shown
