@@ -70,7 +70,7 @@ def server(kept: Path, wanted: dict[str, object], *, as_it_is: bool) -> Iterator
     postgres = PostgresServer(options=FORGETFUL | SETTINGS, kept_in=kept)
     try:
         postgres.start()
-        os.environ |= _environment(postgres.url, kept)
+        os.environ |= environment(postgres.url, kept)
         yield is_filled
     finally:
         postgres.close()
@@ -86,7 +86,8 @@ def _mark(count: int) -> dict[str, object]:
     return {"count": count, "sources": digest.hexdigest()}
 
 
-def _environment(url: str, folder: Path) -> dict[str, str]:
+def environment(url: str, folder: Path) -> dict[str, str]:
+    """Return the settings of the site whose pages are measured."""
     return {
         "DJANGO_SETTINGS_MODULE": "mailsite.settings",
         "DATABASE_URL": url,

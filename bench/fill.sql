@@ -140,11 +140,12 @@ ORDER BY n
 
 -- What it says: a draft as it was typed, everything else as it leaves.
 INSERT INTO outbox_draft (
-    message_id, "to", cc, bcc, reply_to, text, html, "references", version, saved_from, updated_at
+    message_id, "to", cc, bcc, reply_to, text, html, "references", made_as, version, saved_from,
+    updated_at
 )
 SELECT
     n, address, '', '', '', concat_ws(' ', a.text, b.text, c.text, d.text, 'Order ' || n), '', '',
-    1, '', at
+    '', 1, '', at
 FROM fill_plan plan
 JOIN fill_person who ON who.owner_id = plan.owner_id AND who.id = person
 JOIN fill_text a ON a.owner_id = plan.owner_id AND a.language = plan.language AND a.id = plan.a

@@ -1,0 +1,64 @@
+"""`make fill` keeps up with the schema: a small mailbox is filled, and every page of it answers."""
+
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.unit.docs.blocks import ROOT
+
+SERVER = os.environ.get("TEST_DATABASE_URL", "")
+PROGRAM = """
+import os
+import sys
+from pathlib import Path
+
+from bench import fill
+
+os.environ |= fill.environment(sys.argv[1], Path(sys.argv[2]))
+
+import django
+
+django.setup()
+
+from bench import fill_mailbox, fill_report
+
+fill_mailbox.make(sys.argv[1], 600)
+fill_report.show(1, "")
+"""
+
+pytestmark = [
+    pytest.mark.every_database,
+    pytest.mark.timeout(600),
+    pytest.mark.skipif("postgres" not in SERVER, reason="the mailbox is filled in PostgreSQL"),
+]
+
+
+@pytest.fixture
+def database() -> Iterator[str]:
+    """The URL of an empty database of the server under test."""
+    name = f"fill_{secrets.token_hex(4)}"
+    with psycopg.connect(SERVER, autocommit=True) as server:
+        server.execute(f"CREATE DATABASE {name}")
+        before, _, query = SERVER.partition("?")
+        yield f"{before.rpartition('/')[0]}/{name}?{query}"
+        server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def test_a_small_mailbox_is_filled_and_measured(database: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, database, str(tmp_path)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout
+    assert "| outbox" in done.stdout
