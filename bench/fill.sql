@@ -106,7 +106,7 @@ INSERT INTO outbox_message (
     id, owner_id, account_id, origin, status, folder, subject, from_header, envelope_sender,
     to_summary, snippet, message_id, in_reply_to, priority, tags, metadata, size, recipient_count,
     attachment_count, needs_8bit, needs_smtputf8, on_uncertain, created_at, listed_at, queued_at,
-    send_at, expires_at
+    send_at, expires_at, has_failure, failed_count
 )
 SELECT
     n, plan.owner_id, s.account, CASE WHEN n % 3 = 0 THEN 'api' ELSE 'compose' END, status,
@@ -127,7 +127,9 @@ SELECT
     CASE WHEN tag = '' THEN '[]' ELSE jsonb_build_array(tag) END, '{}', 2500,
     CASE WHEN status = 'draft' THEN 0 ELSE people END, files, false, false, '', at, at,
     CASE WHEN status <> 'draft' THEN at END,
-    CASE WHEN status = 'scheduled' THEN now() + interval '3 days' END, at + interval '5 days'
+    CASE WHEN status = 'scheduled' THEN now() + interval '3 days' END, at + interval '5 days',
+    status IN ('failed', 'partial'),
+    CASE status WHEN 'failed' THEN people WHEN 'partial' THEN 1 ELSE 0 END
 FROM fill_plan plan
 JOIN fill_owner owner USING (owner_id)
 JOIN fill_text a ON a.owner_id = plan.owner_id AND a.language = plan.language AND a.id = plan.a

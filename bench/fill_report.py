@@ -33,6 +33,8 @@ class Figures:
 
     def percentile(self, share: int) -> float:
         """Return the time that so many percent of the requests stayed below."""
+        if not self.milliseconds[1:]:
+            return self.milliseconds[0]  # of a small mailbox a page may be the only one of its kind
         return statistics.quantiles(self.milliseconds, n=100, method="inclusive")[share - 1]
 
     @property

@@ -29,7 +29,7 @@ django.setup()
 from bench import fill_mailbox, fill_report
 
 fill_mailbox.make(sys.argv[1], 600)
-fill_report.show(1, "")
+fill_report.show(2, "")
 """
 
 pytestmark = [
