@@ -41,7 +41,7 @@ def finish(
 ) -> Outgoing:
     """Render a mail once. Raises InvalidMailError naming the field to mend."""
     if not (to or cc or bcc):
-        raise InvalidMailError("to", "Name at least one recipient.")
+        raise InvalidMailError("to", "Enter at least one recipient.")
     check_size(sum(len(part.data) for part in files) + len(text) + len(html))
     check_characters("text", text)
     check_characters("html", html)

@@ -44,7 +44,7 @@ PHRASES = (
     gettext_noop("“%(text)s” has quotes behind the @"),
     # What is wrong with a mail
     gettext_noop("Choose the account to send with."),
-    gettext_noop("Name at least one recipient."),
+    gettext_noop("Enter at least one recipient."),
     gettext_noop("The mail would have %(size)s MB; the limit is %(limit)s MB in all."),
     gettext_noop("The account's own address: %(why)s"),
     gettext_noop("%(field)s has a line break or NUL in it"),

@@ -11,7 +11,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from outbox.mail.addresses import Address, parse_address
+from outbox.mail.addresses import Address, AddressError, parse_address
 from outbox.models import secrets
 
 if TYPE_CHECKING:
@@ -133,6 +133,14 @@ class Account(models.Model):
     def identity(self) -> Address:
         """The header From. Raises AddressError when the stored address does not parse."""
         return dataclasses.replace(parse_address(self.from_address), name=self.from_name)
+
+    @property
+    def sender(self) -> str:
+        """The sender as recipients see it; the stored address where that does not parse."""
+        try:
+            return str(self.identity)
+        except AddressError:
+            return self.from_address
 
     @property
     def secret(self) -> str:

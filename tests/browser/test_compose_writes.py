@@ -46,7 +46,7 @@ def hand_over(page: "Page", kind: str, name: str, content_type: str, target: str
 
 
 def chips(page: "Page") -> list[str]:
-    return page.locator(".address-chip bdi").all_inner_texts()
+    return page.locator(".chip-name bdi:first-child").all_inner_texts()
 
 
 def test_a_wrong_address_is_told_when_one_leaves_it_however_long_one_stayed(page: "Page") -> None:
@@ -58,7 +58,7 @@ def test_a_wrong_address_is_told_when_one_leaves_it_however_long_one_stayed(page
     page.locator("#id_to_error").get_by_text("has no @").wait_for()
 
 
-def test_recipients_become_chips_and_what_does_not_read_stays_to_be_mended(page: "Page") -> None:
+def test_recipients_become_chips_which_keys_edit_and_remove(page: "Page") -> None:
     write_new(page)
     to = page.get_by_label("To", exact=True)
     to.press_sequentially("Jane Doe <jane@example.com>, joe@example")
@@ -68,11 +68,12 @@ def test_recipients_become_chips_and_what_does_not_read_stays_to_be_mended(page:
     page.get_by_label("Subject").fill("Chips")
     page.locator("#id_to_error").get_by_text("has no @").wait_for()
     assert to.get_attribute("aria-invalid") == "true"
-    to.fill("")
+    page.get_by_role("button", name="Remove nobody(at)example.org").click()
     page.get_by_label("Subject").fill("Chips without")
     page.locator("#id_to_error").get_by_text("has no @").wait_for(state="hidden")
     to.focus()
-    to.press("Backspace")  # the last chip is text again
+    to.press("Backspace")
+    page.keyboard.press("Enter")  # the last chip is text again
     assert to.input_value() == "joe@example"
     to.fill("")
     to.press("ArrowLeft")
@@ -86,13 +87,13 @@ def test_a_pasted_list_becomes_chips_once_each(page: "Page") -> None:
     to.evaluate(
         """(field) => {
             const data = new DataTransfer();
-            data.setData("text/plain", 'a@x.test; "B, C" <b@x.test>\\nA@x.test, wrong');
+            data.setData("text/plain", 'a@x.test; "B, C" <b@x.test>\\na@X.test, wrong');
             const options = { clipboardData: data, bubbles: true, cancelable: true };
             field.dispatchEvent(new ClipboardEvent("paste", options));
         }"""
     )
-    assert chips(page) == ["a@x.test", "B, C"]
-    assert to.input_value() == "wrong"
+    assert chips(page) == ["a@x.test", "B, C", "wrong"]
+    assert page.locator(".address-chip.invalid").inner_text().startswith("wrong")
 
 
 def test_contacts_are_offered_while_an_address_is_typed(page: "Page", anna: User) -> None:
@@ -236,8 +237,8 @@ def test_a_time_of_one_s_own_is_kept_shown_and_refused_once_past(page: "Page") -
     page.get_by_label("At another time").fill("2001-01-01T09:00")
     page.locator("#send").get_by_text("Schedule").wait_for()
     page.locator("#later").get_by_role("button", name="Schedule").click()
-    page.get_by_text("That time has passed.").wait_for()
-    page.get_by_role("button", name="Later").click()
+    page.locator("#later").get_by_text("That time has passed.").wait_for()
+    page.locator("#id_send_at:focus").wait_for()
     page.get_by_label("At another time").fill("2071-01-01T09:00")
     page.get_by_role("button", name="Save draft").click()
     page.locator(".scheduled").get_by_text("2071").wait_for()
@@ -302,12 +303,12 @@ def test_another_account_brings_its_own_signature(page: "Page", anna: User) -> N
     account(anna, "Private", "anna@example.net")
     Account.objects.filter(name="Private").update(signature="Love, A.")
     write_new(page)
-    page.get_by_label("From").select_option(label="Work <anna@example.com>")
+    page.get_by_label("From").select_option(label="Anna Lindqvist <anna@example.com>")
     text = page.locator("#id_text")
     assert text.input_value().endswith("-- \nAnna, Work")
     text.press("Control+Home")
     text.press_sequentially("Hi")
-    page.get_by_label("From").select_option(label="Private <anna@example.net>")
+    page.get_by_label("From").select_option(label="Anna Lindqvist <anna@example.net>")
     assert text.input_value() == "Hi\n\n-- \nLove, A."
 
 

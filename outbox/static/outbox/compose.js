@@ -3,6 +3,7 @@
 // not let unsaved text go without a question.
 
 import { AddressField } from "./compose/chips.js";
+import { focusFirst } from "./compose/focus.js";
 import * as files from "./compose/files.js";
 import "./compose/inserting.js";
 import * as saving from "./compose/saving.js";
@@ -17,12 +18,18 @@ if (new URL(form.action).pathname !== location.pathname) history.replaceState(nu
 
 const fields = Object.fromEntries(["to", "cc", "bcc", "reply_to"].map((name) => [name, new AddressField(form.elements[name], {
   suggest: form.dataset.suggest,
-  changed: saving.changed,
+  changed,
 })]));
-saving.onWrong((wrong) => { for (const [name, field] of Object.entries(fields)) field.tell(wrong[name]); });
 
-(form.querySelector('[aria-invalid="true"]:not([hidden])') ?? form.querySelector(".advice ~ *, .advice"))?.scrollIntoView?.({ block: "nearest" });
-form.querySelector('[aria-invalid="true"]:not([hidden])')?.focus();
+function changed() {
+  saving.changed();
+  // That To is empty is no mistake any more.
+  if (!fields.to.wrong.length && (fields.cc.field.value || fields.bcc.field.value)) fields.to.tell("");
+}
+
+saving.onWrong((wrong) => { for (const [name, field] of Object.entries(fields)) field.hear(wrong[name]); });
+
+focusFirst(form, Object.values(fields));
 
 const typed = (field) => field.name && ["text", "textarea"].includes(field.type) && field.value !== field.defaultValue;
 if (Array.from(form.elements).some(typed)) saving.changed(); // while this script was on its way
@@ -32,6 +39,9 @@ form.addEventListener("input", (event) => { if (event.target.name && event.targe
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
   if (leaving) return;
+  const isSent = ["send", "later"].includes(event.submitter?.name);
+  const wrong = isSent ? Object.values(fields).filter((field) => !field.isSendable()) : [];
+  if (wrong.length) return wrong[0].focus();
   leaving = true;
   event.submitter?.setAttribute("aria-busy", "true");
   await files.settled();

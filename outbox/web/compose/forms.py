@@ -6,19 +6,22 @@ Whether it can be sent is decided by `api.send_draft`, which names the field it 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
 from django import forms
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import UploadedFile
+from django.db.models import QuerySet
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from outbox import api
 from outbox.api.phrases import translate
 from outbox.conf import get_conf
-from outbox.mail.addresses import AddressError, parse_address_list
+from outbox.mail.addresses import AddressError, parse_entry, split_entries
 from outbox.mail.html import HtmlTooLongError, html_to_text
 from outbox.mail.html import clean_html as clean_composed
 from outbox.models import Account, Message
@@ -71,10 +74,23 @@ def _recipients(label: Any) -> forms.CharField:
     return forms.CharField(label=label, required=False, widget=forms.Textarea(attrs=attrs))
 
 
+class SenderField(forms.ModelChoiceField):  # type: ignore[type-arg]
+    """Accounts, each by the sender that recipients see; two that are alike also by their names."""
+
+    def offer(self, accounts: QuerySet[Account]) -> None:
+        """Offer these accounts."""
+        self.queryset = accounts
+        self._counts = Counter(account.sender for account in accounts)
+
+    def label_from_instance(self, account: Any) -> str:
+        is_double = self._counts[account.sender] > 1
+        return f"{account.sender} ({account.name})" if is_double else account.sender
+
+
 class DraftForm(forms.Form):
     """The fields of a draft, kept as typed; spaces and line ends belong to what was typed."""
 
-    account = forms.ModelChoiceField(
+    account = SenderField(
         label=gettext_lazy("From"),
         queryset=Account.objects.none(),
         required=False,
@@ -125,7 +141,7 @@ class DraftForm(forms.Form):
         super().__init__(*args, **kwargs)
         self.draft = draft
         accounts = Account.objects.usable_by(person)
-        self.fields["account"].queryset = accounts  # type: ignore[attr-defined]  # ModelChoiceField's
+        self.fields["account"].offer(accounts)  # type: ignore[attr-defined]  # SenderField's
         self.accounts = list(accounts)
         first = self.accounts[0] if self.accounts else None
         self.initial = _typed(draft) if draft else {"account": first, **self.initial}
@@ -158,15 +174,27 @@ class DraftForm(forms.Form):
         )
 
     @property
-    def wrong_addresses(self) -> dict[str, str]:
-        """What no mail could be sent to as it is typed now, by field."""
-        wrong = {}
-        for name in ADDRESS_FIELDS:
-            try:
-                parse_address_list(self.cleaned_data.get(name, ""))
-            except AddressError as error:
-                wrong[name] = translate(str(error))
-        return wrong
+    def wrong_recipients(self) -> dict[str, dict[str, str]]:
+        """What is not an email address: by field, each entry and what is wrong with it."""
+        found = {name: _problems(self.cleaned_data.get(name, "")) for name in ADDRESS_FIELDS}
+        return {name: problems for name, problems in found.items() if problems}
+
+    def check_sendable(self) -> None:
+        """Add an error to every field that keeps the message from being sent."""
+        for name, problems in self.wrong_recipients.items():
+            self.add_error(name, list(problems.values())[:PROBLEMS_SHOWN])
+        if not any(self.data.get(name, "").strip() for name in _RECIPIENTS):
+            self.add_error("to", _("Enter at least one recipient."))
+        if self.cleaned_data.get("account") is None and "account" not in self.errors:
+            self.add_error("account", _("Choose the account to send with."))
+        send_at = self.cleaned_data.get("send_at")
+        if send_at and send_at < timezone.now():
+            text = _("That time has passed. Pick a later one, or clear it to send now.")
+            self.add_error("send_at", text)
+
+    def begin_at(self, field: str) -> None:
+        """Give this field the focus when the page opens."""
+        self.fields[field].widget.attrs["autofocus"] = True
 
     def object(self, field: str, text: str) -> None:
         """Put what `api` objects to at its field."""
@@ -185,8 +213,20 @@ class DraftForm(forms.Form):
         return bool(self["send_at"].value())
 
 
-ADDRESS_FIELDS = ("to", "cc", "bcc", "reply_to")
+_RECIPIENTS = ("to", "cc", "bcc")
+ADDRESS_FIELDS = (*_RECIPIENTS, "reply_to")
+PROBLEMS_SHOWN = 5  # of one field
 _TEXTS = (*ADDRESS_FIELDS, "subject", "text")
+
+
+def _problems(typed: str) -> dict[str, str]:
+    problems = {}
+    for entry in split_entries(typed):
+        try:
+            parse_entry(entry)
+        except AddressError as error:
+            problems[entry] = translate(str(error))
+    return problems
 
 
 def _typed(draft: Message) -> dict[str, Any]:

@@ -46,7 +46,10 @@ def save(request: PersonRequest, pk: int | None = None) -> HttpResponse:
             "save": reverse("outbox:draft-save", args=[saved.pk]),
             "files": reverse("outbox:draft-files", args=[saved.pk]),
             "version": saved.draft.version,
-            "wrong": form.wrong_addresses,
+            "wrong": {
+                name: {"entries": list(problems), "problem": "\n".join(problems.values())}
+                for name, problems in form.wrong_recipients.items()
+            },
         }
     )
 

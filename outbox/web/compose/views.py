@@ -112,23 +112,21 @@ def _act(request: PersonRequest, form: DraftForm, saved: Message) -> HttpRespons
     if removed := number(request.POST.get("remove")):
         api.detach(saved, removed)
         return redirect("outbox:draft", saved.pk)
+    is_sent = "send" in request.POST or later.moment_of(request.POST.get("later")) is not None
+    if is_sent:
+        form.check_sendable()
     if form.errors:
         return _page(request, form, saved)
-    if "send" not in request.POST and later.moment_of(request.POST.get("later")) is None:
+    if not is_sent:
         messages.success(request, _("Draft saved."))
         return redirect("outbox:draft", saved.pk)
     return _send(request, form, saved)
 
 
 def _send(request: PersonRequest, form: DraftForm, saved: Message) -> HttpResponse:
-    if saved.send_at and saved.send_at < timezone.now():
-        form.object(
-            "send_at", _("That time has passed. Pick a later one, or clear it to send now.")
-        )
-        return _page(request, form, saved)
     advised = set(request.POST.getlist("advised"))
     advice = advice_on(saved)
-    if not form.wrong_addresses and {one.key for one in advice} - advised:
+    if {one.key for one in advice} - advised:
         return _page(request, form, saved, advice)
     try:
         for picture in pictures.unused(saved, saved.draft.html):
@@ -147,6 +145,8 @@ def _page(
     draft: Message | None,
     advice: list[Advice] | None = None,
 ) -> HttpResponse:
+    if not (form.errors or advice):
+        form.begin_at(_first_field(form))
     context = {
         "form": form,
         "draft": draft,
@@ -166,6 +166,12 @@ def _page(
     # 422 keeps a browser from taking the answer for a finished act.
     status = HTTPStatus.UNPROCESSABLE_ENTITY if form.errors or advice else HTTPStatus.OK
     return render(request, "outbox/compose.html", context, status=status)
+
+
+def _first_field(form: DraftForm) -> str:
+    """Return the field in which one goes on: the text of a reply, else the first empty one."""
+    empty = (name for name in ("to", "subject") if not form[name].value())
+    return next(empty, "text")
 
 
 def _is_rich(request: PersonRequest, form: DraftForm, draft: Message | None) -> bool:

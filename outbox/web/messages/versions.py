@@ -129,10 +129,7 @@ def _composed(message: Message, draft: Draft) -> Version:
 def _sender(message: Message) -> str:
     if message.from_header or message.account is None:
         return message.from_header
-    try:
-        return str(message.account.identity)
-    except AddressError:
-        return message.account.from_address
+    return message.account.sender
 
 
 def _sent(message: Message, content: Content, *, every_header: bool = False) -> Version:

@@ -1,266 +1,291 @@
-// An address field: what reads as an address becomes a chip, what does not stays text in its input.
-// The field itself stays the form's, hidden, so that nothing depends on this script. Suggestions
-// come from the address book.
+// An address field. Each recipient is a chip; what is not an address is a red chip, never text that
+// later keystrokes could join. The form's own field stays, hidden, so that nothing depends on this
+// script. Only what is being typed stands in the input.
 
+import { isList, parseEntry, splitEntries, splitTyped } from "./addresses.js";
+import { Suggestions } from "./suggestions.js";
 import { say } from "./words.js";
-
-const SUGGEST_AFTER = 120;
-const ADDRESS = /^(?:[^<>]*<\s*)?(?:"(?:[^"\\]|\\.)+"|[^\s@<>()[\],;:"\\]+)@(?:[^\s@<>()[\],;:"\\.]+\.)*[^\s@<>()[\],;:"\\.]+\s*>?$/;
-
-export function split(text) {
-  const entries = [];
-  let entry = "", quoted = false, angled = false;
-  for (const char of text) {
-    if (char === '"') quoted = !quoted;
-    else if (!quoted && (char === "<" || char === ">")) angled = char === "<";
-    if (!quoted && !angled && /[,;\n]/.test(char)) {
-      entries.push(entry.trim());
-      entry = "";
-    } else entry += char;
-  }
-  entries.push(entry.trim());
-  return entries.filter(Boolean);
-}
-
-export const reads = (entry) => ADDRESS.test(entry) && entry.includes("<") === entry.endsWith(">");
-
-const mailbox = (entry) => (entry.match(/<\s*([^>]*?)\s*>$/)?.[1] ?? entry).toLowerCase();
-const shown = (entry) => entry.replace(/\s*<[^>]*>$/, "").replace(/^"(.*)"$/, "$1").trim() || mailbox(entry);
-
-let count = 0;
 
 export class AddressField {
   constructor(field, { suggest, changed }) {
     this.field = field;
-    this.suggestAt = suggest;
     this.changed = changed;
     this.label = document.querySelector(`label[for="${field.id}"]`);
-    this.choices = [];
-    this.active = -1;
-    const writing = document.activeElement === field;
-    this.build();
-    this.take(field.value, { quiet: true });
-    if (writing) this.goOn();
+    this.error = document.getElementById(`${field.id}_error`);
+    this.refused = new Set(); // what the server could not read
+    const isWriting = document.activeElement === field;
+    this.build(suggest);
+    this.add(splitEntries(field.value));
+    if (isWriting) this.goOn();
   }
 
-  build() {
+  build(suggest) {
     const { field, label } = this;
+    const name = label.textContent.trim();
     this.box = make("div", { className: "chips" });
     this.list = make("ul", { className: "chip-list" });
-    this.list.setAttribute("aria-label", say("recipients", label.textContent.trim()));
-    this.input = make("input", { id: `${field.id}_entry`, type: "text", autocomplete: "off", spellcheck: false, inputMode: "email" });
-    this.options = make("ul", { id: `${field.id}_options`, className: "menu suggestions", hidden: true });
-    this.options.setAttribute("role", "listbox");
-    this.options.setAttribute("aria-label", say("suggestions", label.textContent.trim()));
-    set(this.input, { role: "combobox", "aria-autocomplete": "list", "aria-expanded": "false", "aria-controls": this.options.id, autocapitalize: "off" });
-    for (const name of ["aria-invalid", "aria-describedby"]) if (field.hasAttribute(name)) this.input.setAttribute(name, field.getAttribute(name));
+    this.list.setAttribute("aria-label", say("recipients", name));
+    this.input = make("input", { id: `${field.id}_entry`, type: "text", autocomplete: "off", spellcheck: false, inputMode: "email", autocapitalize: "off" });
+    this.status = make("span", { className: "unseen" });
+    this.status.setAttribute("role", "status");
+    this.suggestions = new Suggestions(this.input, {
+      id: `${field.id}_options`,
+      url: suggest,
+      label: say("suggestions", name),
+      known: () => new Set(this.entries.map((entry) => parseEntry(entry)?.spec.toLowerCase())),
+      choose: (entry) => { this.input.value = ""; this.take([entry]); },
+    });
+    for (const attribute of ["aria-invalid", "aria-describedby"]) copy(attribute, field, this.input);
     label.htmlFor = this.input.id;
     field.hidden = true;
-    this.box.append(this.list, this.input, this.options);
+    this.box.append(this.list, this.input, this.suggestions.list, this.status);
     field.after(this.box);
-    this.error = document.getElementById(`${field.id}_error`);
-    this.box.addEventListener("click", (event) => { if (event.target === this.box || event.target === this.list) this.input.focus(); });
-    this.input.addEventListener("input", () => this.typed());
-    this.input.addEventListener("keydown", (event) => this.key(event));
-    this.input.addEventListener("paste", (event) => this.pasted(event));
-    this.input.addEventListener("blur", () => { this.close(); unpressed(() => this.leave()); });
-    this.list.addEventListener("keydown", (event) => this.keyOnChip(event));
-    this.list.addEventListener("dblclick", (event) => this.edit(event.target.closest("li")));
-    this.options.addEventListener("mousedown", (event) => event.preventDefault());
-    this.options.addEventListener("click", (event) => this.choose(event.target.closest("[role=option]")));
+    this.listen();
   }
 
-  get entries() { return Array.from(this.list.children, (chip) => chip.dataset.entry); }
+  listen() {
+    const { box, input, list } = this;
+    box.addEventListener("click", (event) => { if (event.target === box || event.target === list) input.focus(); });
+    box.addEventListener("drop", (event) => this.dropped(event));
+    input.addEventListener("input", (event) => { if (!event.isComposing) this.typed(); });
+    input.addEventListener("compositionend", () => this.typed());
+    input.addEventListener("keydown", (event) => this.key(event));
+    input.addEventListener("paste", (event) => this.pasted(event));
+    input.addEventListener("dragstart", () => { this.isDragging = true; });
+    input.addEventListener("dragend", () => { this.isDragging = false; });
+    input.addEventListener("blur", () => { this.suggestions.close(); afterPress(() => { if (document.activeElement !== input) this.settle(); }); });
+    list.addEventListener("keydown", (event) => this.keyOnChip(event));
+    list.addEventListener("dblclick", (event) => this.edit(event.target.closest("li")));
+  }
 
-  // Makes chips of what reads; the rest is left in the input to be mended.
-  take(text, { quiet = false } = {}) {
-    const rest = [];
-    for (const entry of split(text)) {
-      if (!reads(entry)) rest.push(entry);
-      else if (!this.entries.some((known) => mailbox(known) === mailbox(entry))) this.list.append(this.chip(entry));
+  get chips() { return Array.from(this.list.children); }
+  get entries() { return this.chips.map((chip) => chip.dataset.entry); }
+  get wrong() { return this.chips.filter((chip) => chip.classList.contains("invalid")); }
+
+  // --- what is typed, pasted and dropped
+
+  typed() {
+    const { entries, rest, isSplit } = splitTyped(this.input.value);
+    if (isSplit) {
+      this.suggestions.close();
+      this.input.value = rest.trimStart();
+      this.take(entries);
+    } else {
+      this.keep();
+      this.suggestions.lookUp();
     }
-    this.input.value = rest.join(", ");
-    this.keep(quiet);
   }
 
-  // What the server said of it meanwhile is told now, unless more was typed since.
-  leave() {
-    this.take(this.input.value);
-    if (this.problem) this.tell(this.problem);
+  pasted(event) {
+    if (this.insert(event.clipboardData.getData("text/plain"), this.input.selectionStart, this.input.selectionEnd)) event.preventDefault();
   }
 
-  // Somebody was writing here while this script came, and writes on.
-  goOn() {
-    if (/[^,;\s]\s*$/.test(this.field.value) && !this.input.value) this.edit(this.list.lastElementChild);
+  dropped(event) {
+    const text = event.dataTransfer.files.length ? "" : event.dataTransfer.getData("text/plain");
+    if (!text || this.isDragging) return;
+    event.preventDefault();
+    const end = this.input.value.length;
+    if (!this.insert(text, end, end)) this.input.setRangeText(text, end, end, "end");
     this.input.focus();
+    this.keep();
   }
 
-  keep(quiet = false) {
-    if (!this.input.value.trim() && this.error?.textContent) this.tell();
-    const value = [...this.entries, this.input.value.trim()].filter(Boolean).join(", ");
-    if (value === this.field.value) return;
-    this.field.value = value;
-    this.problem = undefined;
-    if (!quiet) this.changed();
+  // Takes whole addresses and lists at once; returns whether it did. A part of an address is left to
+  // the input where it continues what stands there, as "@example.org" does.
+  insert(text, start, end) {
+    const [before, after] = [this.input.value.slice(0, start), this.input.value.slice(end)];
+    const entries = splitEntries(text);
+    const isWhole = isList(text) || entries.some(parseEntry);
+    if (!isWhole && continues(before, text) && continues(text, after)) return false;
+    if (/[<"(]\s*$/.test(before) && entries.length === 1) return false;
+    this.input.value = "";
+    const isNamed = /\s$/.test(before) && entries.length === 1;
+    this.take(isNamed ? splitEntries(before + text) : [...splitEntries(before), ...entries]);
+    this.input.value = after.trimStart();
+    this.keep();
+    return true;
   }
+
+  // --- chips
+
+  // Makes chips of what was being typed and of more entries.
+  take(entries) {
+    this.add(entries);
+    this.keep();
+    const wrong = entries.filter((entry) => !this.isRight(entry));
+    if (wrong.length) this.status.textContent = wrong.map((entry) => say("wrong", entry)).join(" ");
+  }
+
+  add(entries) {
+    const known = new Set(this.entries.map((entry) => parseEntry(entry)?.key));
+    for (const entry of entries) {
+      const key = parseEntry(entry)?.key;
+      if (key === undefined || !known.has(key)) this.list.append(this.chip(entry));
+      known.add(key);
+    }
+  }
+
+  isRight(entry) { return parseEntry(entry) !== null && !this.refused.has(entry); }
 
   chip(entry) {
     const chip = make("li", { className: "address-chip", title: entry });
     chip.dataset.entry = entry;
-    const name = make("bdi", { textContent: shown(entry) });
-    const remove = make("button", { type: "button", textContent: "×" });
+    const found = parseEntry(entry);
+    const name = make("button", { type: "button", className: "chip-name", tabIndex: -1 });
+    name.append(make("bdi", { textContent: found?.name || entry }));
+    if (found?.name) name.append(" ", make("bdi", { className: "faint", textContent: found.spec }));
+    const remove = make("button", { type: "button", className: "chip-remove", textContent: "×", tabIndex: -1 });
     remove.setAttribute("aria-label", say("remove", entry));
     remove.addEventListener("click", () => this.remove(chip));
+    name.addEventListener("click", () => { if (chip.classList.contains("invalid")) this.edit(chip); });
     chip.append(name, remove);
+    this.mark(chip);
     return chip;
   }
 
+  mark(chip) {
+    const { entry } = chip.dataset;
+    const isWrong = !this.isRight(entry);
+    const name = chip.querySelector(".chip-name");
+    chip.classList.toggle("invalid", isWrong);
+    name.tabIndex = isWrong ? 0 : -1;
+    name.setAttribute("aria-description", say("chipKeys"));
+    if (isWrong) name.setAttribute("aria-label", say("wrong", entry));
+    else name.removeAttribute("aria-label");
+  }
+
   remove(chip) {
-    const next = (chip.nextElementSibling ?? chip.previousElementSibling)?.querySelector("button");
+    const next = (chip.nextElementSibling ?? chip.previousElementSibling)?.querySelector(".chip-name");
     chip.remove();
     this.keep();
     (next ?? this.input).focus();
   }
 
+  // The chip's text, selected: what is typed next replaces it instead of sticking to it.
   edit(chip) {
     if (!chip) return;
-    this.take(this.input.value);
-    const entry = chip.dataset.entry;
+    this.settle();
     chip.remove();
-    this.input.value = entry;
-    this.input.focus();
+    this.input.value = chip.dataset.entry;
     this.keep();
+    this.input.focus();
+    this.input.select();
   }
 
-  typed() {
-    if (/[,;]\s*$/.test(this.input.value) && split(this.input.value).some(reads)) {
-      this.take(this.input.value);
-      this.close();
-    } else {
-      this.keep();
-      this.lookUp();
+  // Leaves nothing in the input.
+  settle() {
+    const entries = splitEntries(this.input.value);
+    this.input.value = "";
+    if (entries.length) this.take(entries);
+    this.show();
+  }
+
+  // The user was typing in the form's own field when this script came, and types on.
+  goOn() {
+    const last = this.list.lastElementChild;
+    if (last && !/[,;\n]\s*$/.test(this.field.value)) {
+      this.edit(last);
+      this.input.setSelectionRange(this.input.value.length, this.input.value.length);
     }
+    this.input.focus();
   }
 
-  pasted(event) {
-    const text = event.clipboardData.getData("text/plain");
-    if (!/[,;\n]/.test(text)) return;
-    event.preventDefault();
-    this.take(`${this.input.value} ${text}`);
+  keep() {
+    const pending = this.input.value.trim();
+    const apart = pending || this.wrong.length ? "\n" : ", "; // a line break separates whatever stands around it
+    const value = [...this.entries, pending].filter(Boolean).join(apart);
+    if (value === this.field.value) return;
+    this.field.value = value;
+    this.problem = "";
+    this.changed();
+    if (!this.wrong.length) this.tell("");
   }
+
+  // --- keys
 
   key(event) {
-    const last = this.list.lastElementChild;
-    const open = !this.options.hidden;
-    if (event.isComposing) return;
-    if (open && (event.key === "ArrowDown" || event.key === "ArrowUp")) this.move(event.key === "ArrowDown" ? 1 : -1);
-    else if (open && event.key === "Escape") this.close();
-    else if (open && (event.key === "Enter" || event.key === "Tab") && this.active >= 0) this.choose(this.options.children[this.active]);
-    else if (event.key === "Enter" && !event.ctrlKey && !event.metaKey) { this.close(); this.take(this.input.value); }
-    else if (event.key === "Backspace" && !this.input.value && last) this.edit(last);
-    else if (event.key === "ArrowLeft" && !this.input.value && last) last.querySelector("button").focus();
+    const last = this.list.lastElementChild?.querySelector(".chip-name");
+    const { value } = this.input;
+    if (event.isComposing || event.keyCode === 229) return;
+    if (this.suggestions.key(event)) { if (event.key === "Tab") return; }
+    else if (event.key === "Enter" && !event.ctrlKey && !event.metaKey) { this.suggestions.close(); this.settle(); }
+    else if ((event.key === "Backspace" || event.key === "ArrowLeft") && !value && last) last.focus();
     else return;
-    if (event.key !== "Tab" || this.input.value) event.preventDefault();
+    event.preventDefault();
   }
 
   keyOnChip(event) {
     const chip = event.target.closest("li");
     const beside = { ArrowLeft: chip.previousElementSibling, ArrowRight: chip.nextElementSibling }[event.key];
-    if (event.key === "ArrowLeft" || event.key === "ArrowRight") (beside?.querySelector("button") ?? this.input).focus();
+    if (event.key === "ArrowLeft" && !beside) return;
+    if (event.key === "ArrowLeft" || event.key === "ArrowRight") (beside?.querySelector(".chip-name") ?? this.input).focus();
     else if (event.key === "Backspace" || event.key === "Delete") this.remove(chip);
+    else if (event.key === "F2" || (event.key === "Enter" && !event.ctrlKey && !event.metaKey && !event.target.matches(".chip-remove"))) this.edit(chip);
+    else if (event.key.length === 1 && event.key !== " " && !event.ctrlKey && !event.metaKey && !event.altKey) {
+      event.stopPropagation(); // no shortcut of the page
+      this.input.focus(); // and the key goes there
+      return;
+    }
     else return;
     event.preventDefault();
   }
 
-  // What the server found wrong, told when nobody is amid typing it.
-  tell(problem) {
+  // --- what is wrong
+
+  // What the server found wrong with what it saved last.
+  hear({ problem = "", entries = [] } = {}) {
+    this.refused = new Set(entries);
+    for (const chip of this.chips) this.mark(chip);
     this.problem = problem;
-    if (problem && document.activeElement === this.input) return;
+    if (document.activeElement !== this.input) this.show();
+  }
+
+  show() {
+    if (this.wrong.length) this.tell(this.problem || say("wrong", this.wrong[0].dataset.entry));
+  }
+
+  tell(problem) {
+    const told = this.error?.textContent.trim() ?? "";
     if (!this.error && problem) {
       this.error = make("p", { id: `${this.field.id}_error`, className: "error" });
+      this.error.setAttribute("role", "alert");
       this.box.after(this.error);
     }
-    if (this.error) this.error.textContent = problem ?? "";
+    if (this.error && told !== problem) this.error.textContent = problem;
     this.field.closest(".field").classList.toggle("wrong", Boolean(problem));
-    if (problem) set(this.input, { "aria-invalid": "true", "aria-describedby": this.error.id });
+    if (problem) { this.input.setAttribute("aria-invalid", "true"); this.input.setAttribute("aria-describedby", this.error.id); }
     else for (const name of ["aria-invalid", "aria-describedby"]) this.input.removeAttribute(name);
   }
 
-  lookUp() {
-    clearTimeout(this.timer);
-    this.asked?.abort();
-    const words = this.input.value.trim();
-    if (!words) return this.close();
-    this.timer = setTimeout(async () => {
-      this.asked = new AbortController();
-      try {
-        const url = `${this.suggestAt}?${new URLSearchParams({ q: words })}`;
-        const answer = await fetch(url, { signal: this.asked.signal, redirect: "manual" });
-        if (answer.ok && this.input.value.trim() === words) this.offer((await answer.json()).contacts);
-      } catch { /* superseded, or the site is away: one can type on */ }
-    }, SUGGEST_AFTER);
+  // Returns whether a message could go to all of it; else shows why, and where.
+  isSendable() {
+    this.settle();
+    if (!this.wrong.length) return true;
+    this.field.closest("details")?.setAttribute("open", "");
+    this.show();
+    return false;
   }
 
-  offer(contacts) {
-    const known = new Set(this.entries.map(mailbox));
-    this.choices = contacts.filter((contact) => !known.has(contact.address.toLowerCase()));
-    this.options.replaceChildren(...this.choices.map((contact) => this.option(contact)));
-    this.active = this.choices.length && document.activeElement === this.input ? 0 : -1;
-    this.options.hidden = this.active < 0;
-    this.mark();
-  }
-
-  option({ name, address, warning }) {
-    const option = make("li", { id: `option-${(count += 1)}` });
-    set(option, { role: "option", "aria-selected": "false" });
-    if (name) option.append(make("bdi", { className: "option-name", textContent: name }));
-    option.append(make("bdi", { className: "faint", textContent: address }));
-    if (warning) option.append(make("bdi", { className: "option-warning", textContent: warning }));
-    return option;
-  }
-
-  move(step) {
-    this.active = (this.active + step + this.choices.length) % this.choices.length;
-    this.mark();
-  }
-
-  mark() {
-    Array.from(this.options.children, (option, n) => option.setAttribute("aria-selected", String(n === this.active)));
-    this.options.children[this.active]?.scrollIntoView({ block: "nearest" });
-    const active = this.options.hidden ? "" : this.options.children[this.active]?.id ?? "";
-    set(this.input, { "aria-expanded": String(!this.options.hidden), "aria-activedescendant": active });
-  }
-
-  choose(option) {
-    const contact = this.choices[Array.from(this.options.children).indexOf(option)];
-    if (!contact) return;
-    this.take(contact.entry);
-    this.close();
-  }
-
-  close() {
-    clearTimeout(this.timer);
-    this.asked?.abort();
-    this.options.hidden = true;
-    this.active = -1;
-    this.mark();
-  }
+  focus() { (this.wrong[0]?.querySelector(".chip-name") ?? this.input).focus(); }
 }
+
+// Whether one text goes on with the other as part of one address or name.
+const continues = (text, next) => !text || !next || /[\s@.<>"()]$/.test(text) || /^[\s@.<>"()]/.test(next);
 
 // A chip moves what stands below it, and a button that moves between press and release is not
 // clicked: what leaving a field does waits until the press that left it is over.
 
-let pressed = false;
-addEventListener("pointerdown", () => { pressed = true; }, true);
-for (const over of ["pointerup", "pointercancel", "dragend"]) addEventListener(over, () => { pressed = false; }, true);
+let isPressed = false;
+addEventListener("pointerdown", () => { isPressed = true; }, true);
+for (const over of ["pointerup", "pointercancel", "dragend"]) addEventListener(over, () => { isPressed = false; }, true);
 
-function unpressed(act) {
-  if (pressed) setTimeout(unpressed, 20, act);
+function afterPress(act) {
+  if (isPressed) setTimeout(afterPress, 20, act);
   else act();
 }
 
 function make(tag, properties) { return Object.assign(document.createElement(tag), properties); }
 
-function set(element, attributes) {
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+function copy(attribute, from, to) {
+  if (from.hasAttribute(attribute)) to.setAttribute(attribute, from.getAttribute(attribute));
 }
