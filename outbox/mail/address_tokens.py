@@ -56,24 +56,28 @@ class Token:
 
 
 Tokens = Sequence[Token]
+ANY_QUOTES = '"“'
 
 
-def tokenize(line: str) -> Iterator[Token]:
-    """Yield the tokens of one line; together they are the line."""
+def tokenize(line: str, quotes: str = '"') -> Iterator[Token]:
+    """Yield the tokens of one line; together they are the line.
+
+    `quotes` are the characters that begin a quoted string.
+    """
     position = 0
     while position < len(line):
-        token = _token_at(line, position)
+        token = _token_at(line, position, quotes)
         yield token
         position += len(token.text)
 
 
-def _token_at(line: str, position: int) -> Token:
+def _token_at(line: str, position: int, quotes: str) -> Token:
     if line[position] in "(（":
         end = _comment_end(line, position)
         return Token("comment", line[position:end]) if end else Token("open", line[position:])
     match = _TOKEN.match(line, position)
     assert match is not None  # the last branch takes any character
-    if match.group() == '"':  # at once: an open quote is sought to the end of the line
+    if match.group() in quotes:  # at once: an open quote is sought to the end of the line
         return Token("open", line[position:])
     return Token(match.lastgroup, match.group())  # type: ignore[arg-type]  # the groups are the kinds
 

@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 
-from outbox.mail.address_tokens import Token, Tokens, text_of, tokenize, trimmed
+from outbox.mail.address_tokens import ANY_QUOTES, Token, Tokens, text_of, tokenize, trimmed
 from outbox.mail.mailbox import (
     Address,
     AddressError,
@@ -121,7 +121,7 @@ def _parse_mailbox(entry: Tokens) -> Address:
 def _check_tokens(entry: Tokens, raw: str) -> None:
     for token in entry:
         if token.kind == "open":
-            unclosed = "a quote" if token.text.startswith('"') else "a “(”"
+            unclosed = "a “(”" if token.text[0] in "(（" else "a quote"
             raise address_error(token.text, f"has {unclosed} that is never closed")
         if token.text == ":":
             raise address_error(raw, "has a colon where none can stand")
@@ -161,13 +161,16 @@ def split_entries(text: str) -> list[str]:
 
     What is not an address becomes an entry as well, which `parse_entry` then refuses.
     """
-    lines = ([token.in_ascii for token in tokenize(line)] for line in _LINE_BREAK.split(text))
+    written = (tokenize(line, ANY_QUOTES) for line in _LINE_BREAK.split(text))
+    lines = ([token.in_ascii for token in line] for line in written)
     return [entry for line in lines for entry in _line_entries(line)]
 
 
 def parse_entry(entry: str) -> Address:
     """Parse one of `split_entries`. Raise AddressError."""
-    return parse_address(entry) if _SIMPLE.fullmatch(entry) else _parse_mailbox([*tokenize(entry)])
+    if _SIMPLE.fullmatch(entry):
+        return parse_address(entry)
+    return _parse_mailbox(list(tokenize(entry, ANY_QUOTES)))
 
 
 def _line_entries(tokens: Tokens) -> Iterator[str]:

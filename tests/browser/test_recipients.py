@@ -15,7 +15,7 @@ from django.contrib.auth.models import User
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from outbox.mail.address_tokens import tokenize
+from outbox.mail.address_tokens import ANY_QUOTES, tokenize
 from outbox.mail.addresses import AddressError, parse_address, parse_entry, split_entries
 from outbox.models import Account, Contact, Message, Security
 from outbox.testing.mailserver import MailServer
@@ -110,7 +110,7 @@ def expected_chips(entries: list[str]) -> list[list[Any]]:
 def typed_entries(text: str) -> list[str]:
     """Split what was typed: a separator separates at the keystroke, also inside "Doe, John <…>"."""
     apart = "".join(
-        "\n" if token.in_ascii.text in {",", ";"} else token.text for token in tokenize(text)
+        "\n" if token.in_ascii.text in {",", ";"} else token.text for token in tokenize(text, ANY_QUOTES)
     )
     return split_entries(apart)
 
@@ -154,7 +154,7 @@ def test_typed_text_becomes_the_chips_that_the_server_would_make(page: "Page") -
     write_new(page)
     to = to_field(page)
 
-    @in_browser(40)
+    @in_browser(30)
     @given(mixtures(separators))
     def type_it(text: str) -> None:
         empty(page)
@@ -172,7 +172,7 @@ def test_pasted_text_becomes_the_chips_that_the_server_would_make(page: "Page") 
     write_new(page)
     to = to_field(page)
 
-    @in_browser(40)
+    @in_browser(30)
     @given(mixtures(pasted_separators), st.sampled_from([PASTE, DROP]))
     def paste_it(text: str, how: str) -> None:
         empty(page)
@@ -188,7 +188,7 @@ def test_no_paste_sticks_to_what_stands_before_it(page: "Page") -> None:
     write_new(page)
     to = to_field(page)
 
-    @in_browser(40)
+    @in_browser(30)
     @given(st.lists(pieces, min_size=2, max_size=4), st.sampled_from([PASTE, DROP]))
     def paste_each(texts: list[str], how: str) -> None:
         empty(page)

@@ -127,6 +127,7 @@ WRONG = {
     "a space": ("bob lee@x.org", "has a space in it"),
     "an open angle": ("Bob <b@x.org", "“<” that is never closed"),
     "an open quote": ('"Bob <b@x.org>', "quote that is never closed"),
+    "an open curly quote": ("“Bob <b@x.org>", "quote that is never closed"),
     "an open comment": ("b@x.org (Bob", "“(” that is never closed"),
     "text behind": ("<b@x.org> Bob", "text behind the “>”"),
     "a bad label": ("b@-x.org", "has no valid domain"),

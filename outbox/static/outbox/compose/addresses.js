@@ -40,7 +40,7 @@ function tokenAt(line, at) {
   }
   TOKEN.lastIndex = at;
   const { 0: text, groups } = TOKEN.exec(line);
-  if (text === '"') return { kind: "open", text: line.slice(at), length: line.length - at };
+  if (text === '"' || text === "“") return { kind: "open", text: line.slice(at), length: line.length - at };
   const kind = Object.keys(groups).find((name) => groups[name] !== undefined);
   if (kind === "curly") return { kind: "quoted", text: quote(text.slice(1, -1)), length: text.length };
   return { kind, text: ASCII[text] ?? text, length: text.length };
