@@ -1,6 +1,7 @@
 """Formatted text in the composer: what leaves it leaves no trace, and what it means stays."""
 
 import base64
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,7 +10,7 @@ from django.contrib.auth.models import User
 from outbox import api
 from outbox.mail.html import html_to_text
 from outbox.models import Attachment, Draft, Message
-from tests.browser.writing import saved, sign_in, write_new
+from tests.browser.writing import SAVED_WITHIN, saved, sign_in, write_new
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -76,3 +77,39 @@ def test_a_list_that_was_typed_is_a_list_in_the_text_part_too(page: "Page") -> N
         page.keyboard.press("Enter")
         page.keyboard.type("tools")
     assert "<ul>" in Draft.objects.get(message=Message.objects.get()).html
+
+
+def test_color_size_and_alignment_survive_saving_and_can_be_cleared(page: "Page") -> None:
+    write_new(page)
+    page.get_by_role("button", name="Format text").click()
+    rich = page.locator(".rich")
+    rich.press_sequentially("Large and red")
+    rich.press("Control+a")
+    page.get_by_label("Text size").select_option(label="Large")
+    page.get_by_label("Text color").select_option(label="Red")
+    page.get_by_label("Alignment").select_option(label="Center")
+    html = draft_html(page, "text-align")
+    assert "color:" in html
+    assert "font-size:" in html
+    assert html_to_text(html) == "Large and red\n"
+    page.reload()
+    rich.get_by_text("Large and red").wait_for()
+    rich.press("Control+a")
+    assert rich.locator("span").evaluate("span => span.style.color") == "rgb(179, 38, 30)"
+    assert rich.locator("span").evaluate("span => span.style.fontSize") == "20px"
+    assert rich.locator("p").evaluate("p => getComputedStyle(p).textAlign") == "center"
+    for menu, shown in (("Text size", "Large"), ("Text color", "Red"), ("Alignment", "Center")):
+        chosen = page.get_by_label(menu).locator("option:checked")
+        assert chosen.inner_text() == shown
+    page.get_by_role("button", name="Clear formatting").click()
+    page.get_by_role("button", name="Code").click()
+    assert draft_html(page, "<code>") == "<p><code>Large and red</code></p>"
+
+
+def draft_html(page: "Page", part: str) -> str:
+    """Return the draft's HTML as soon as it has this part."""
+    deadline = time.monotonic() + SAVED_WITHIN
+    while part not in (html := "".join(Draft.objects.values_list("html", flat=True))):
+        assert time.monotonic() < deadline, html
+        page.wait_for_timeout(50)
+    return html

@@ -5,6 +5,7 @@
 import { isPicture, upload } from "./files.js";
 import { layOut } from "./plain.js";
 import { changed } from "./saving.js";
+import { styleExtensions, styleMenus } from "./styles.js";
 import { say } from "./words.js";
 
 const form = document.getElementById("compose");
@@ -14,6 +15,7 @@ const tools = document.getElementById("tools");
 const signs = document.getElementById("signs").content;
 const PROTOCOLS = ["http", "https", "mailto", "tel"];
 let editor = null;
+let menus = null;
 
 // Name, letter (else an icon is drawn), its style, what it does, and the mark that it stands for.
 const TOOLS = [
@@ -25,12 +27,14 @@ const TOOLS = [
   ["bullets", "", "", (chain) => chain.toggleBulletList(), "bulletList"],
   ["numbers", "", "", (chain) => chain.toggleOrderedList(), "orderedList"],
   ["quote", "", "", (chain) => chain.toggleBlockquote(), "blockquote"],
+  ["code", "", "", (chain) => chain.toggleCode(), "code"],
+  ["clear", "", "", (chain) => chain.unsetAllMarks().clearNodes().resetAttributes("paragraph", "text-align")],
   ["undo", "", "", (chain) => chain.undo()],
   ["redo", "", "", (chain) => chain.redo()],
 ];
 
 const rest = [...tools.children]; // what the page itself put there
-tools.append(button("toRich", say("toRich"), "push", open));
+tools.prepend(button("toRich", say("toRich"), "begins", open));
 if ("rich" in form.dataset) open();
 
 async function open() {
@@ -63,11 +67,11 @@ async function open() {
 }
 
 function extensions(parts) {
-  const { Document, Paragraph, Text, HardBreak, Bold, Italic, Underline, Strike, Heading, Blockquote } = parts;
+  const { Document, Paragraph, Text, HardBreak, Bold, Italic, Underline, Strike, Heading, Blockquote, Code } = parts;
   const { BulletList, OrderedList, ListItem, Link, Image, History, Dropcursor, Gapcursor } = parts;
   return [
     Document, Paragraph, Text, HardBreak, Bold, Italic, Underline, Strike, Heading.configure({ levels: [2, 3] }),
-    Blockquote, BulletList, OrderedList, ListItem, History, Dropcursor, Gapcursor, Image.configure({ inline: false }),
+    Blockquote, BulletList, OrderedList, ListItem, Code, History, ...styleExtensions(parts), Dropcursor, Gapcursor, Image.configure({ inline: false }),
     Link.configure({ openOnClick: false, protocols: PROTOCOLS, defaultProtocol: "https" }),
   ];
 }
@@ -85,8 +89,10 @@ function build() {
     for (const file of picker.files) insert(file);
     picker.value = "";
   });
+  menus = styleMenus(editor);
   tools.replaceChildren(
     ...TOOLS.map(([name, sign, style, act]) => button(name, sign, style, () => act(editor.chain().focus()).run())),
+    ...menus.elements,
     button("link", "", "", link),
     button("picture", "", "", () => picker.click()),
     picker,
@@ -112,6 +118,7 @@ function press() {
     const made = tools.querySelector(`[data-tool="${name}"]`);
     if (made && mark) made.setAttribute("aria-pressed", String(editor.isActive(mark)));
   }
+  menus?.show();
 }
 
 function keep() {
@@ -174,7 +181,7 @@ function close() {
   place.remove();
   html.value = "";
   tools.removeAttribute("role");
-  tools.replaceChildren(...rest, button("toRich", say("toRich"), "push", open));
+  tools.replaceChildren(button("toRich", say("toRich"), "begins", open), ...rest);
   plain.closest(".field").hidden = false;
   plain.focus();
   changed();
