@@ -57,7 +57,7 @@ def write(album: Album) -> None:
     album.keep("compose-later")
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Send", exact=True).click()
-    page.get_by_role("alert", name="Before it goes").wait_for()
+    page.get_by_role("alert", name="Check before sending").wait_for()
     album.keep("compose-advice")
 
 

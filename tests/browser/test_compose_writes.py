@@ -252,7 +252,7 @@ def test_what_is_odd_is_said_once_as_advice(page: "Page", anna: User) -> None:
     page.get_by_label("To", exact=True).fill("gone@example.org")
     page.get_by_label("Text").fill("The plan is attached.")
     page.get_by_role("button", name="Send", exact=True).click()
-    advice = page.get_by_role("alert", name="Before it goes")
+    advice = page.get_by_role("alert", name="Check before sending")
     advice.wait_for()
     said = advice.inner_text()
     assert "The text says “attached”, but nothing is attached." in said

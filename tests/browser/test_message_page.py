@@ -94,7 +94,7 @@ def test_a_copy_of_a_delivered_mail_asks_twice_before_it_goes(page: "Page", anna
     page.locator("#id_to_entry").wait_for()
     page.get_by_role("button", name="Remove joe@example.org").click()
     page.get_by_role("button", name="Send").click()
-    asked = page.get_by_role("alert", name="Before it goes")
+    asked = page.get_by_role("alert", name="Check before sending")
     asked.get_by_text("1 person has this mail already and would get it twice.").wait_for()
     assert asked.get_by_text("jane@example.com").is_visible()
     assert Message.objects.filter(status=Status.DRAFT).count() == 1

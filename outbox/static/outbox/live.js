@@ -55,6 +55,14 @@ function showCurrent() {
 }
 showCurrent();
 
+// Right after sending, Undo is what one may want, and soon: it is one key away. A key that is still
+// held down from sending is not meant for it.
+const undo = document.getElementById("act-undo");
+if (undo && document.activeElement === document.body) undo.focus();
+document.addEventListener("keydown", (event) => {
+  if (event.repeat && event.target.id === "act-undo") event.preventDefault();
+});
+
 // A link to an attempt opens it.
 function openTarget() {
   const target = location.hash && document.getElementById(location.hash.slice(1));

@@ -131,7 +131,7 @@ class DraftForm(forms.Form):
     )
     send_at = SendAtField(label=gettext_lazy("Send at"), required=False)
     wants_report = forms.BooleanField(
-        label=gettext_lazy("Ask the servers for a report of delivery"), required=False
+        label=gettext_lazy("Request a delivery report"), required=False
     )
     attachments = ManyFilesField(
         label=gettext_lazy("Attachments"), required=False, allow_empty_file=True
