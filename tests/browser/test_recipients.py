@@ -110,7 +110,8 @@ def expected_chips(entries: list[str]) -> list[list[Any]]:
 def typed_entries(text: str) -> list[str]:
     """Split what was typed: a separator separates at the keystroke, also inside "Doe, John <…>"."""
     apart = "".join(
-        "\n" if token.in_ascii.text in {",", ";"} else token.text for token in tokenize(text, ANY_QUOTES)
+        "\n" if token.in_ascii.text in {",", ";"} else token.text
+        for token in tokenize(text, ANY_QUOTES)
     )
     return split_entries(apart)
 
