@@ -23,6 +23,7 @@ KINDS = {"function", "method", "class", "import", "property", "unreachable_code"
 # What Django, Celery, asyncio and the standard library call by name.
 FRAMEWORK = (
     *("Meta", "Command", "OutboxConfig", "add_arguments", "clean_*", "health_middleware"),
+    "label_from_instance",
     *("has_*_permission", "get_deleted_objects", "get_fieldsets", "get_search_results"),
     *("db_type", "get_db_prep_value", "get_placeholder_sql", "view_on_site"),
     *("eof_received", "pause_writing", "handle_starttag", "handle_endtag", "_write_lines"),

@@ -73,6 +73,13 @@ form.addEventListener("keydown", (event) => {
   }
 });
 
+// Enter in a form's field presses its first button, which saves the draft; at a time it schedules.
+form.elements.send_at.addEventListener("keydown", (event) => {
+  if (event.key !== "Enter" || event.ctrlKey || event.metaKey) return;
+  event.preventDefault();
+  form.requestSubmit(send);
+});
+
 // Which button a date belongs to must not be guessed.
 form.elements.send_at.addEventListener("input", (event) => {
   send.lastElementChild.textContent = event.target.value ? send.dataset.later : send.dataset.now;
