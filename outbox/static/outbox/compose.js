@@ -3,7 +3,7 @@
 // not let unsaved text go without a question.
 
 import { AddressField } from "./compose/chips.js";
-import { focusFirst } from "./compose/focus.js";
+import { focusFirst, tellBadTime } from "./compose/focus.js";
 import * as files from "./compose/files.js";
 import "./compose/inserting.js";
 import * as saving from "./compose/saving.js";
@@ -42,6 +42,8 @@ form.addEventListener("submit", async (event) => {
   const isSent = ["send", "later"].includes(event.submitter?.name);
   const wrong = isSent ? Object.values(fields).filter((field) => !field.isSendable()) : [];
   if (wrong.length) return wrong[0].focus();
+  // A date that is half typed has no value, and the message would leave at once.
+  if (isSent && form.elements.send_at.validity.badInput) return tellBadTime(form.elements.send_at);
   leaving = true;
   event.submitter?.setAttribute("aria-busy", "true");
   await files.settled();
@@ -77,7 +79,7 @@ form.addEventListener("keydown", (event) => {
 form.elements.send_at.addEventListener("keydown", (event) => {
   if (event.key !== "Enter" || event.ctrlKey || event.metaKey) return;
   event.preventDefault();
-  form.requestSubmit(send);
+  form.requestSubmit(form.querySelector("#later [value=at]"));
 });
 
 // Which button a date belongs to must not be guessed.

@@ -188,6 +188,8 @@ class DraftForm(forms.Form):
         if self.cleaned_data.get("account") is None and "account" not in self.errors:
             self.add_error("account", _("Choose the account to send with."))
         send_at = self.cleaned_data.get("send_at")
+        if self.data.get("send") == AT_A_TIME and not (send_at or "send_at" in self.errors):
+            self.add_error("send_at", _("Enter a valid date and time."))
         if send_at and send_at < timezone.now():
             text = _("That time has passed. Pick a later one, or clear it to send now.")
             self.add_error("send_at", text)
@@ -215,6 +217,7 @@ class DraftForm(forms.Form):
 
 _RECIPIENTS = ("to", "cc", "bcc")
 ADDRESS_FIELDS = (*_RECIPIENTS, "reply_to")
+AT_A_TIME = "at"  # value of the button below the field of the time: it never sends at once
 PROBLEMS_SHOWN = 5  # of one field
 _TEXTS = (*ADDRESS_FIELDS, "subject", "text")
 

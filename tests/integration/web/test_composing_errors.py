@@ -61,6 +61,14 @@ def test_without_a_recipient_that_is_said_before_any_warning(
     assert b"The subject is empty" in answer.content
 
 
+def test_schedule_without_a_time_sends_nothing(as_anna: Client, account: Account) -> None:
+    fields = {"account": account.pk, "to": "a@x.org", "subject": "Hello", "text": "Hello"}
+    answer = as_anna.post(reverse("outbox:compose"), fields | {"send": "at"})
+
+    assert "Enter a valid date and time." in described(answer.content.decode(), "send_at")
+    assert Message.objects.get().is_draft
+
+
 def test_each_wrong_recipient_of_a_field_is_quoted(as_anna: Client, account: Account) -> None:
     fields = {"account": account.pk, "to": "jane; a@x.org.\r\nbob@example.org", "send": "1"}
     page = as_anna.post(reverse("outbox:compose"), fields).content.decode()
