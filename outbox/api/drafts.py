@@ -147,12 +147,17 @@ def _put(message: Message, content: Draft, fields: DraftFields) -> None:
     message.listed_at = timezone.now()
     message.send_at = fields.send_at
     message.wants_report = fields.wants_report
-    message.to_summary = fields.to[:200]
+    message.to_summary = summarize_recipients(fields.to)
     message.snippet = snippet(fields.text or html_to_text(fields.html), 120)
     content.to, content.cc, content.bcc = fields.to, fields.cc, fields.bcc
     content.reply_to = fields.reply_to
     content.text, content.html = fields.text, fields.html
     content.version += 1
+
+
+def summarize_recipients(typed: str) -> str:
+    """Return the recipients as typed, on one line, for lists of messages."""
+    return ", ".join(line for line in typed.splitlines() if line.strip())[:200]
 
 
 def attach_file(

@@ -4,6 +4,7 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 
 from outbox.api.acts import CancelResult, cancel
+from outbox.api.drafts import summarize_recipients
 from outbox.conf import get_conf
 from outbox.models import (
     FOLDER_OF,
@@ -52,7 +53,7 @@ def _reopen(message: Message, actor: AbstractBaseUser) -> None:
         Message.objects.using(using).filter(pk=message.pk).update(
             status=Status.DRAFT,
             folder=FOLDER_OF[Status.DRAFT],
-            to_summary=content.to[:200],
+            to_summary=summarize_recipients(content.to),
             queued_at=None,
             send_at=None,
             expires_at=None,

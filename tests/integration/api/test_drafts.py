@@ -40,6 +40,11 @@ def everything() -> dict[str, list[dict[str, Any]]]:
     return {table.__name__: list(table.objects.order_by("pk").values()) for table in tables}
 
 
+def test_a_draft_is_listed_with_its_recipients_on_one_line(ann: User) -> None:
+    draft = api.save_draft(ann, fields(None, to="jane\r\n\nbob@example.org\n"))
+    assert draft.to_summary == "jane, bob@example.org"
+
+
 def test_a_draft_keeps_what_was_typed_right_or_wrong(ann: User) -> None:
     typed = fields(None, to="bob@, <<", cc=" ,", subject="a\nb", text="x", html="<b>x")
     draft = api.save_draft(ann, typed)
