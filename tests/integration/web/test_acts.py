@@ -81,6 +81,15 @@ def test_retry_queues_only_whom_one_chose(as_anna: Client, mail: Message) -> Non
     assert states(mail) == [State.FAILED, State.QUEUED]
 
 
+def test_retry_ticks_no_cancelled_recipient(as_anna: Client, mail: Message) -> None:
+    jane, joe = put(mail, State.FAILED, State.CANCELLED)
+    page = ask(as_anna, "retry", mail)
+    assert f'value="{jane.pk}" checked' in page
+    assert f'value="{joe.pk}">' in page
+    do(as_anna, "retry", mail, recipients=[joe.pk])  # chosen by name
+    assert states(mail) == [State.FAILED, State.QUEUED]
+
+
 def test_retry_of_what_went_on_meanwhile_changes_nothing(as_anna: Client, mail: Message) -> None:
     jane, _joe = put(mail, State.SENT, State.SENT)
     assert do(as_anna, "retry", mail, recipients=[jane.pk]) == [
