@@ -27,7 +27,7 @@ def test_mail_is_found_by_a_line_from_any_list(page: "Page", anna: User) -> None
     sign_in(page)
     page.get_by_role("searchbox").fill("会议")
     page.keyboard.press("Enter")
-    page.get_by_role("heading", name="Found").wait_for()
+    page.get_by_role("heading", name="Search results").wait_for()
     page.get_by_role("link", name="会议纪要").wait_for()
     assert page.get_by_role("link", name="Invoice").count() == 0
 
@@ -50,8 +50,8 @@ def test_a_mistake_is_told_where_it_was_made(page: "Page", anna: User) -> None:
     page.get_by_text("Search by fields").click()
     page.get_by_label("Reply code").fill("abc")
     page.get_by_role("group").get_by_role("button", name="Search").click()
-    page.get_by_text("“code:abc” is no reply code").wait_for()
+    page.get_by_text("“code:abc” is not a reply code").wait_for()
     assert page.get_by_label("Reply code").input_value() == "abc"
     page.get_by_role("searchbox").fill("is:gone")
     page.keyboard.press("Enter")
-    page.get_by_text("“is:gone” is no state").wait_for()
+    page.get_by_text("“is:gone” is not a state").wait_for()

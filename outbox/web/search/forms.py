@@ -40,7 +40,7 @@ class SearchForm(forms.Form):
     folder = forms.ChoiceField(
         label=gettext_lazy("Folder"),
         required=False,
-        choices=[("", gettext_lazy("all mail")), *Folder.choices],
+        choices=[("", gettext_lazy("all folders")), *Folder.choices],
     )
     after = _day(gettext_lazy("From this day on"))
     before = _day(gettext_lazy("Before this day"))

@@ -1,8 +1,8 @@
 """What is searched for: read from one line of text, or from a form, and written as that line.
 
 `to:jane subject:"annual report" code:5.1 before:2026-11-01 invoice` asks for all of it at once. A
-name before the colon that is none of ours belongs to a word, and what cannot be understood is said,
-not left out.
+name before the colon that is no operator belongs to a word, which the page says. A value that an
+operator cannot mean is an error.
 """
 
 from __future__ import annotations
@@ -65,6 +65,7 @@ class QueryError(ValueError):
 
 # How fields are called in the line, where that is another word.
 _NAMES = {"sender": "from", "message_id": "id", "state": "is", "folder": "in"}
+_ALIASES = {"since": "after", "until": "before"}
 _TEXTS = {
     "to": "to",
     "cc": "cc",
@@ -81,16 +82,41 @@ def read_query(text: str) -> tuple[Query, list[str]]:
     query, wrong = Query(), []
     for name, raw in _PIECE.findall(text[:TEXT_MAX]):
         value = raw.replace('"', "").strip()
+        if empty := _operator_alone(name, raw, value):
+            wrong.append(_("“%(name)s:” needs a value directly after the colon.") % {"name": empty})
+            continue
         if not value:
             continue
         try:
-            query = _with(query, name.lower(), value, f"{name}:{raw}" if name else raw)
+            query = _with(query, _operator(name), value, f"{name}:{raw}" if name else raw)
         except QueryError as error:
             wrong.append(str(error))
     return query, wrong
 
 
+def unknown_operators(text: str) -> list[str]:
+    """Return the names in a line that look like operators; they are searched as words."""
+    found = [
+        name.lower()
+        for name, raw in _PIECE.findall(text[:TEXT_MAX])
+        if name and not raw.startswith("//") and _operator(name) not in OPERATORS
+    ]
+    return list(dict.fromkeys(found))
+
+
+def _operator(name: str) -> str:
+    return _ALIASES.get(name.lower(), name.lower())
+
+
+def _operator_alone(name: str, raw: str, value: str) -> str:
+    """Return the name of an operator that has no value, as in `to:` and `to:""`."""
+    alone = name if not value else raw.rstrip(":：") if not name and raw[-1:] in ":：" else ""
+    return alone.lower() if _operator(alone) in OPERATORS else ""
+
+
 def _with(query: Query, name: str, value: str, piece: str) -> Query:
+    if name == "domain":
+        return replace(query, to=(*query.to, f"@{value.lstrip('@')}"))
     if name in _TEXTS:
         field = _TEXTS[name]
         texts: dict[str, Any] = {field: (*getattr(query, field), value)}
@@ -103,7 +129,7 @@ def _with(query: Query, name: str, value: str, piece: str) -> Query:
 
 def _read_code(value: str) -> dict[str, Any]:
     if not _CODE.fullmatch(value):
-        told = _("“code:%(value)s” is no reply code; write 550, 5 or 5.1.1.")
+        told = _("“code:%(value)s” is not a reply code. Use 550, 5 or 5.1.1.")
         raise QueryError(told % {"value": value})
     return {"code": value.rstrip(".")}
 
@@ -111,7 +137,7 @@ def _read_code(value: str) -> dict[str, Any]:
 def _read_state(value: str) -> dict[str, Any]:
     if value.lower() not in STATES:
         raise QueryError(
-            _("“is:%(value)s” is no state; there are %(states)s.")
+            _("“is:%(value)s” is not a state. Use one of %(states)s.")
             % {"value": value, "states": ", ".join(STATES)}
         )
     return {"state": value.lower()}
@@ -120,7 +146,7 @@ def _read_state(value: str) -> dict[str, Any]:
 def _read_folder(value: str) -> dict[str, Any]:
     if value.lower() not in Folder.values:
         raise QueryError(
-            _("“in:%(value)s” is no folder; there are %(folders)s.")
+            _("“in:%(value)s” is not a folder. Use one of %(folders)s.")
             % {"value": value, "folders": ", ".join(Folder.values)}
         )
     return {"folder": value.lower()}
@@ -128,7 +154,7 @@ def _read_folder(value: str) -> dict[str, Any]:
 
 def _read_has(value: str) -> dict[str, Any]:
     if value.lower() not in {"attachment", "attachments", "file", "files"}:
-        told = _("“has:%(value)s” is not known; write has:attachment.")
+        told = _("“has:%(value)s” is not supported. Use has:attachment.")
         raise QueryError(told % {"value": value})
     return {"has_files": True}
 
@@ -140,7 +166,7 @@ def _read_day(value: str) -> dt.date:
     try:
         return dt.date(*parts)
     except ValueError as error:
-        told = _("“%(value)s” is no date; write 2026-11-24.")
+        told = _("“%(value)s” is not a date. Use YYYY-MM-DD.")
         raise QueryError(told % {"value": value}) from error
 
 
@@ -153,6 +179,7 @@ _READERS: dict[str, Callable[[str], dict[str, Any]]] = {
     "after": lambda value: {"after": _read_day(value)},
     "before": lambda value: {"before": _read_day(value)},
 }
+OPERATORS = frozenset((*_TEXTS, *_READERS, "domain"))
 
 
 def _quoted(text: str) -> str:

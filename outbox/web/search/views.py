@@ -6,13 +6,14 @@ from django.urls import reverse
 from django.utils.http import urlencode
 from django.views.decorators.http import require_safe
 
+from outbox.models import Folder
 from outbox.web.messages.listing import NOTHING_NEW, Page
 from outbox.web.messages.paging import read_stretch
 from outbox.web.messages.rows import read_rows
 from outbox.web.person import PersonRequest, signed_in
 from outbox.web.search.finding import Search
 from outbox.web.search.forms import SearchForm
-from outbox.web.search.query import Query, read_query
+from outbox.web.search.query import STATES, Query, read_query, unknown_operators
 
 
 @signed_in
@@ -27,7 +28,15 @@ def search(request: PersonRequest) -> HttpResponse:
         if form.is_valid():
             asked = form.as_query(query)
             return redirect(f"{reverse('outbox:search')}?{urlencode({'q': str(asked)})}")
-    context = {"line": line, "form": form, "wrong": wrong, "is_search": True}
+    context = {
+        "line": line,
+        "form": form,
+        "wrong": wrong,
+        "unknown": unknown_operators(line),
+        "is_search": True,
+        "states": STATES,
+        "folders": Folder.values,
+    }
     if not wrong and not form.errors:
         context |= _found(request, query)
     status = 422 if form.errors else 200

@@ -17,6 +17,7 @@ from outbox.models.rollup import roll_up
 from outbox.models.search import put_in_new
 from outbox.web.messages.paging import PAGE_SIZE
 from outbox.web.search import finding, replying
+from outbox.web.search.query import OPERATORS
 
 SEARCH = reverse("outbox:search")
 NOVEMBER = dt.datetime(2026, 11, 3, 12, tzinfo=dt.UTC)
@@ -168,7 +169,7 @@ def test_fields_become_a_line(as_anna: Client, mailbox: dict[str, Message]) -> N
 
 @pytest.mark.parametrize(
     ("field", "value", "told"),
-    [("code", "abc", "no reply code"), ("before", "yesterday", "Enter a valid date")],
+    [("code", "abc", "not a reply code"), ("before", "yesterday", "Enter a valid date")],
 )
 def test_a_wrong_field_says_so_and_keeps_what_was_typed(
     as_anna: Client, field: str, value: str, told: str
@@ -184,7 +185,7 @@ def test_a_wrong_line_says_so_and_searches_nothing(
     as_anna: Client, mailbox: dict[str, Message]
 ) -> None:
     answer = as_anna.get(SEARCH, {"q": "before:soon figures"})
-    assert "“soon” is no date" in answer.content.decode()
+    assert "“soon” is not a date" in answer.content.decode()
     assert "list" not in answer.context
     assert "before:soon figures" in answer.content.decode()
 
@@ -327,3 +328,21 @@ def test_a_hostile_line_stays_text(as_anna: Client) -> None:
     answer = as_anna.get(SEARCH, {"q": line})
     assert answer.status_code == 200
     assert b"<script>alert" not in answer.content
+
+
+def test_unknown_operator_is_named_and_searched_as_text(as_anna: Client) -> None:
+    page = as_anna.get(reverse("outbox:search"), {"q": "label:jane"}).content.decode()
+    assert "“label:” is not a search operator, so it was searched as text." in page
+    assert "No results" in page
+
+
+def test_operator_without_a_value_lists_nothing(as_anna: Client) -> None:
+    answer = as_anna.get(reverse("outbox:search"), {"q": "to:"})
+    assert "list" not in answer.context
+    assert "“to:” needs a value" in answer.content.decode()
+
+
+def test_every_operator_is_in_the_help(as_anna: Client) -> None:
+    page = as_anna.get(reverse("outbox:search")).content.decode()
+    for name in OPERATORS:
+        assert f"<code>{name}:" in page

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outbox.web.search.query import Query, read_query
+from outbox.web.search.query import OPERATORS, Query, read_query, unknown_operators
 
 LINES = [
     ("", Query()),
@@ -35,7 +35,11 @@ LINES = [
     ("before:2026", Query(before=dt.date(2026, 1, 1))),
     ("https://example.com/x", Query(words=("https://example.com/x",))),
     ("14:30", Query(words=("14:30",))),
-    ("to:", Query(words=("to:",))),
+    ("domain:example.com", Query(to=("@example.com",))),
+    ("domain:@example.com", Query(to=("@example.com",))),
+    ("since:2026-11-24", Query(after=dt.date(2026, 11, 24))),
+    ("until:2026-11", Query(before=dt.date(2026, 11, 1))),
+    ("Re:", Query(words=("Re:",))),
     ('""', Query()),
     ('"unclosed phrase', Query(words=("unclosed phrase",))),
 ]  # fmt: skip
@@ -52,14 +56,35 @@ def test_what_is_written_is_read_again(line: str, query: Query) -> None:
 
 
 WRONG = [
-    ("code:999", "“code:999” is no reply code"),
-    ("code:abc", "is no reply code"),
-    ("before:tomorrow", "“tomorrow” is no date"),
-    ("after:2026-02-30", "“2026-02-30” is no date"),
-    ("is:gone", "“is:gone” is no state"),
-    ("in:inbox", "“in:inbox” is no folder"),
-    ("has:wings", "“has:wings” is not known"),
+    ("code:999", "“code:999” is not a reply code"),
+    ("code:abc", "is not a reply code"),
+    ("before:tomorrow", "“tomorrow” is not a date"),
+    ("after:2026-02-30", "“2026-02-30” is not a date"),
+    ("is:gone", "“is:gone” is not a state"),
+    ("in:inbox", "“in:inbox” is not a folder"),
+    ("has:wings", "“has:wings” is not supported"),
 ]
+
+
+@pytest.mark.parametrize("name", sorted({*OPERATORS, "since", "until", "TO"}))
+@pytest.mark.parametrize("value", ["", '""', '" "'])
+def test_operator_without_a_value_is_an_error(name: str, value: str) -> None:
+    query, wrong = read_query(f"invoice {name}:{value}")
+    assert query == Query(words=("invoice",))
+    assert wrong == [f"“{name.lower()}:” needs a value directly after the colon."]
+
+
+@pytest.mark.parametrize(
+    ("line", "names"),
+    [
+        ("label:jane size:2 label:x", ["label", "size"]),
+        ("newer:2026", ["newer"]),
+        ("to:jane subject:x since:2026 domain:example.com", []),
+        ("https://example.com 14:30 Re:", []),
+    ],
+)
+def test_unknown_operators_are_named(line: str, names: list[str]) -> None:
+    assert unknown_operators(line) == names
 
 
 @pytest.mark.parametrize(("line", "told"), WRONG)
