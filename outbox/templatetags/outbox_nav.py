@@ -6,7 +6,7 @@ from django import template
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.functional import Promise
-from django.utils.translation import pgettext_lazy
+from django.utils.translation import gettext, gettext_lazy, pgettext_lazy
 
 from outbox.models import Folder, Message
 from outbox.models.access import can_view_others
@@ -74,6 +74,27 @@ def folder_entries(context: template.Context) -> list[Entry]:
         is_current = context.get("folder") == APPS
         entries.append(Entry(APPS, reverse("outbox:apps"), "code", APPS_LABEL, "", is_current))
     return entries
+
+
+PAGES: dict[str, str | Promise] = {
+    "contacts": gettext_lazy("Contacts"),
+    "templates": gettext_lazy("Templates"),
+    "accounts": gettext_lazy("Accounts"),
+    "preferences": gettext_lazy("Preferences"),
+}
+
+
+@register.simple_tag(takes_context=True)
+def place_label(context: template.Context) -> str | Promise:
+    """Return the name of the present folder or page, which a narrow screen shows as a button."""
+    folder, page = context.get("folder"), context.get("page")
+    if folder in Folder.values:
+        return Folder(folder).label
+    if folder == APPS:
+        return APPS_LABEL
+    if context.get("is_search"):
+        return gettext("Search")
+    return PAGES.get(page, "") if isinstance(page, str) else ""
 
 
 def folder_url(folder: Folder) -> str:

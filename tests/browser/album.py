@@ -72,7 +72,7 @@ class Album:
         self.page.locator("[name=username]").fill(name)
         self.page.locator("[name=password]").fill(PASSWORD)
         self.page.locator("button[type=submit]").click()
-        self.page.locator(".folders").wait_for()
+        self.page.locator(".side").wait_for()
 
     def visit(self, name: str, address: str) -> None:
         """Open a page and keep its picture."""

@@ -46,9 +46,9 @@ function announce() {
   if (voice && sentence && sentence !== said) voice.textContent = said = sentence;
 }
 
-// The folder and the tab in sight: on a narrow screen their strips scroll.
+// The tab in sight: on a narrow screen the strip scrolls.
 function showCurrent() {
-  for (const strip of document.querySelectorAll(".folders, .tabs")) {
+  for (const strip of document.querySelectorAll(".tabs")) {
     const current = strip.querySelector("[aria-current]");
     if (current) strip.scrollLeft = current.offsetLeft - (strip.clientWidth - current.offsetWidth) / 2;
   }
