@@ -28,9 +28,9 @@ class Route(models.TextChoices):
 class Security(models.TextChoices):
     """The values are those of outbox.smtp.Security."""
 
-    NONE = "none", _("none (plain text)")
+    NONE = "none", _("None (not encrypted)")
     STARTTLS = "starttls", _("STARTTLS (required)")
-    TLS = "tls", _("TLS from the first byte")
+    TLS = "tls", _("Implicit TLS")
 
 
 class OnUncertain(models.TextChoices):

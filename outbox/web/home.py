@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from django.contrib.auth.models import User
 
-from outbox.models import Account, Folder, Message
+from outbox.models import Account, Folder, Message, Preferences
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ def start_of(person: User) -> Start | None:
         return None
     usable = list(Account.objects.usable_by(person))
     tested = [account for account in usable if account.tested_at]
-    account = next(iter(tested or usable), None)
+    account = Preferences.of(person.pk).account_among(tested or usable)
     return Start(
         account=account,
         is_tested=bool(tested),

@@ -179,16 +179,16 @@ def test_a_connection_is_tested_without_losing_what_was_typed(
     sign_in(page)
     page.get_by_role("link", name="Accounts").click()
     page.get_by_role("link", name="Add an account").click()
-    page.get_by_label("Your mail address").fill("anna@example.invalid")
+    page.get_by_label("Your email address").fill("anna@example.invalid")
     page.get_by_role("button", name="Continue").click()
-    assert page.get_by_label("Sender's address").input_value() == "anna@example.invalid"
+    assert page.get_by_label("Your email address").input_value() == "anna@example.invalid"
     page.get_by_label("Server", exact=True).fill(server.host)
     page.get_by_label("Port").fill(str(server.port))
     page.get_by_label("User name").fill("")
-    page.get_by_label("none (plain text)").check()
+    page.get_by_label("None (not encrypted)").check()
     page.get_by_role("button", name="Test connection").click()
-    page.get_by_text("It works.").wait_for()
-    assert page.get_by_label("Sender's address").input_value() == "anna@example.invalid"
+    page.get_by_text("Connected.").wait_for()
+    assert page.get_by_label("Your email address").input_value() == "anna@example.invalid"
     page.get_by_label("Name of this account").fill("Home")
     page.get_by_role("button", name="Save account").click()
     page.get_by_text("Account saved.").wait_for()

@@ -59,29 +59,28 @@ def held_back(account: Account) -> Destination:
 
 def describe(page: "Page", server: MailServer) -> None:
     """Fill in the form of a new account, all but its password."""
-    page.get_by_label("Your mail address").fill("anna@example.invalid")
+    page.get_by_label("Your email address").fill("anna@example.invalid")
     page.get_by_role("button", name="Continue").click()
     page.get_by_label("Server", exact=True).fill(server.host)
     page.get_by_label("Port").fill(str(server.port))
-    page.get_by_label("none (plain text)").check()
+    page.get_by_label("None (not encrypted)").check()
 
 
 @pytest.mark.usefixtures("anna")
 def test_three_steps_lead_to_the_composer(page: "Page", server: MailServer) -> None:
     sign_in(page)
-    page.get_by_role("heading", name="Three steps to your first mail").wait_for()
+    page.get_by_role("heading", name="Send your first message in three steps").wait_for()
     page.get_by_role("link", name="Add an account").click()
     describe(page, server)
     page.get_by_label("Password", exact=True).fill("pale fire")
     page.get_by_role("button", name="Save account").click()
-    page.get_by_text("connection not tested yet").wait_for()
+    page.get_by_text("Connection not tested yet").wait_for()
     page.get_by_role("link", name="Outbox").first.click()
-    page.get_by_role("link", name="Test it").click()
     page.get_by_role("button", name="Test connection").click()
-    page.get_by_text("It works.").wait_for()
-    page.get_by_role("link", name="Outbox").first.click()
-    page.get_by_text("The server took the login").wait_for()
-    page.get_by_role("link", name="Write a mail").click()
+    page.get_by_text("Connected.").wait_for()
+    page.get_by_text("Connection tested").wait_for()
+    assert page.url.endswith("/")
+    page.get_by_role("link", name="Write a message").click()
     page.wait_for_url("**/compose/?to=*")
     assert page.locator("[name=to]").input_value() == "anna@example.invalid"
 
@@ -93,7 +92,7 @@ def test_a_refused_login_is_shown_step_by_step(page: "Page", server: MailServer)
     describe(page, server)
     page.get_by_label("Password", exact=True).fill("red herring")
     page.get_by_role("button", name="Test connection").click()
-    page.get_by_text("It does not work yet.").wait_for()
+    page.get_by_text("Connection failed").wait_for()
     steps = page.locator(".steps").inner_text()
     assert "greeting" in steps
     assert "login" in steps
@@ -104,10 +103,10 @@ def test_an_owner_is_led_from_the_notice_to_trying_again(page: "Page", anna: Use
     route = held_back(scenes.account(anna))
     sign_in(page)
     page.get_by_text("“Work” cannot send").wait_for()
-    page.get_by_role("link", name="See to it").click()
+    page.get_by_role("link", name="Fix").click()
     page.get_by_text("535 5.7.8").wait_for()
-    page.get_by_role("button", name="Try again now").click()
-    page.get_by_text("is tried again now").wait_for()
+    page.get_by_role("button", name="Retry now").click()
+    page.get_by_text("are retried now").wait_for()
     assert page.get_by_text("535 5.7.8").count() == 0
     route.refresh_from_db()
     assert route.circuit == Circuit.CLOSED

@@ -15,7 +15,7 @@ class BeginForm(forms.Form):
     """The one question a new account begins with."""
 
     address = forms.CharField(
-        label=gettext_lazy("Your mail address"),
+        label=gettext_lazy("Your email address"),
         max_length=320,
         widget=forms.TextInput(
             attrs={

@@ -58,7 +58,7 @@ class AccountForm(AccountModelForm):
         min_value=1,
         max_value=RESEND_MAX,
         required=False,
-        help_text=gettext_lazy("Time for you to find out whether the mail arrived after all."),
+        help_text=gettext_lazy("Time for you to find out whether the message arrived."),
     )
 
     class Meta:
@@ -90,14 +90,19 @@ class AccountForm(AccountModelForm):
             "host": forms.TextInput(attrs={"spellcheck": "false", "autocapitalize": "off"}),
             "username": forms.TextInput(attrs={"autocomplete": "off", "autocapitalize": "off"}),
         }
-        labels: ClassVar = {"name": gettext_lazy("Name of this account")}
+        labels: ClassVar = {
+            "name": gettext_lazy("Name of this account"),
+            "from_name": gettext_lazy("Your name"),
+            "from_address": gettext_lazy("Your email address"),
+            "is_app_default": gettext_lazy("Default for messages sent by apps"),
+            "on_uncertain": gettext_lazy("If delivery cannot be confirmed"),
+        }
         help_texts: ClassVar = {
             "name": gettext_lazy("Such as “Work”."),
             "host": gettext_lazy("Your provider calls it the SMTP or outgoing server."),
-            "reply_to": gettext_lazy("Only if answers should go elsewhere."),
+            "reply_to": gettext_lazy("Only if replies should go to another address."),
             "signature": gettext_lazy(
-                "Stands below what you write with this account, instead of the one in your "
-                "preferences."
+                "Added below messages from this account, instead of the one in your preferences."
             ),
             "port": gettext_lazy("587 with STARTTLS, 465 with TLS."),
             "username": gettext_lazy("Leave empty for a server that needs no login."),
@@ -157,9 +162,7 @@ class AccountForm(AccountModelForm):
         names = {name.strip() for name in self.cleaned_data["shared_with"].split(",")} - {""}
         found = list(User.objects.filter(username__in=names, is_active=True))
         if unknown := sorted(names - {user.username for user in found}):
-            raise forms.ValidationError(
-                _("Nobody here is called “%(name)s”.") % {"name": unknown[0]}
-            )
+            raise forms.ValidationError(_("There is no user “%(name)s”.") % {"name": unknown[0]})
         return [user for user in found if user != self.person]
 
     def clean_is_app_default(self) -> bool:
@@ -167,7 +170,8 @@ class AccountForm(AccountModelForm):
         others = Account.objects.filter(is_app_default=True).exclude(pk=self.instance.pk)
         if wanted and (other := others.first()):
             raise forms.ValidationError(
-                _("“%(name)s” is used for that; only one account can be.") % {"name": other.name}
+                _("“%(name)s” is the default already. Only one account can be.")
+                % {"name": other.name}
             )
         return wanted
 

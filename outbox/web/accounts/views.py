@@ -1,5 +1,6 @@
 """List, add, change, test and remove the ways to send. A stored password never comes back."""
 
+import datetime as dt
 from collections.abc import Mapping
 from http import HTTPStatus
 
@@ -16,6 +17,7 @@ from outbox.web.accounts import held, tested
 from outbox.web.accounts.beginning import BeginForm, initial_for
 from outbox.web.accounts.discovery import Suggestion, suggest
 from outbox.web.accounts.forms import AccountForm
+from outbox.web.home import start_of
 from outbox.web.messages.conversation import read_lines
 from outbox.web.person import PersonRequest, signed_in
 
@@ -84,14 +86,37 @@ def probe(request: PersonRequest, pk: int | None = None) -> HttpResponse:
     report = None if errors else api.probe(form.instance, secret=secret)
     if report is not None and report.ok:
         tested.note_passed(request, form.instance, secret)
-    context = {
-        "report": report,
-        "lines": read_lines(report.transcript) if report else [],
-        "server_errors": errors,
-    }
+    context = {**_report(report), "server_errors": errors}
     if request.htmx:
+        context |= {"account": account, "tested_at": _tested_at(account)}
         return render(request, "outbox/_probe.html", context)
     return _page(request, form, context=context)
+
+
+@signed_in
+@require_POST
+def test_saved(request: PersonRequest, pk: int) -> HttpResponse:
+    """Test the connection of a saved account, from the first page of a new user."""
+    account = _own(request, pk)
+    report = api.probe(account)
+    if report.ok:
+        tested.note_passed(request, account, None)
+    if request.htmx:
+        context = {**_report(report), "start": start_of(request.user)}
+        return render(request, "outbox/_start.html", context)
+    if not report.ok:
+        return _page(request, AccountForm(request.user, instance=account), context=_report(report))
+    messages.success(request, _("Connected. The server accepts messages from this account."))
+    return redirect("outbox:list")
+
+
+def _report(report: api.ProbeReport | None) -> dict[str, object]:
+    return {"report": report, "lines": read_lines(report.transcript) if report else []}
+
+
+def _tested_at(account: Account) -> dt.datetime | None:
+    """Return when the stored account passed a test; values of the form may differ from it."""
+    return Account.objects.filter(pk=account.pk).values_list("tested_at", flat=True).first()
 
 
 @signed_in
@@ -100,9 +125,9 @@ def try_now(request: PersonRequest, pk: int) -> HttpResponse:
     """Let mail that a closed route holds be tried at once."""
     account = _own(request, pk)
     if held.try_now(account):
-        messages.success(request, _("The waiting mail of this account is tried again now."))
+        messages.success(request, _("Waiting messages of this account are retried now."))
     else:
-        messages.info(request, _("Nothing held the mail of this account any more."))
+        messages.info(request, _("No message of this account was waiting."))
     return redirect("outbox:account", pk)
 
 
@@ -149,6 +174,7 @@ def _page(
         "account": account,
         "found": found,
         "domain": domain,
+        "tested_at": account.tested_at,
         "holds": held.holds_of([account]).get(account.pk, []) if account.pk else [],
         "page": "accounts",
     }
@@ -171,7 +197,7 @@ def _save(request: PersonRequest, account: Account) -> HttpResponse:
     account.groups.set(form.cleaned_data.get("groups", ()))
     messages.success(request, _("Account saved."))
     if tested.fingerprint(account) != before and held.try_now(account):
-        messages.info(request, _("The mail that waited for it is tried again now."))
+        messages.info(request, _("Waiting messages are retried now."))
     return redirect("outbox:account", account.pk)
 
 

@@ -11,7 +11,7 @@ from outbox.models import Account, Message
 from outbox.web.home import start_of
 from tests.integration.web.conftest import signed_in
 
-TITLE = "Three steps to your first mail"
+TITLE = "Send your first message in three steps"
 HOME = reverse("outbox:list")
 
 
@@ -27,9 +27,7 @@ def test_it_begins_with_an_account(as_anna: Client) -> None:
 
 def test_then_comes_the_test(anna: User, account: Account) -> None:
     page = home(signed_in(anna))
-    assert (
-        f'class="button primary" href="{reverse("outbox:account", args=[account.pk])}#test"' in page
-    )
+    assert f'hx-post="{reverse("outbox:account-test-saved", args=[account.pk])}"' in page
     assert "anna%40example.com" in page
 
 
@@ -38,7 +36,7 @@ def test_then_comes_the_first_mail(anna: User, account: Account) -> None:
     start = start_of(anna)
     assert start is not None
     assert start.step == 3
-    assert "The server took the login" in home(signed_in(anna))
+    assert "Connection tested" in home(signed_in(anna))
 
 
 def test_who_was_given_an_account_need_not_test_it(account: Account, ben: User) -> None:
@@ -46,7 +44,7 @@ def test_who_was_given_an_account_need_not_test_it(account: Account, ben: User) 
     assert start is not None
     assert start.step == 3
     page = home(signed_in(ben))
-    assert "set up for you by somebody else" in page
+    assert "Another person set up this account for you." in page
     assert reverse("outbox:account", args=[account.pk]) not in page
 
 
