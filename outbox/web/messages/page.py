@@ -33,8 +33,8 @@ from outbox.models import (
 )
 from outbox.web.messages.conversation import Conversation, read_conversation
 
-FEW_RECIPIENTS = 7
-FIRST_RECIPIENTS = 5  # shown without unfolding, where there are more than a few
+FEW_RECIPIENTS = 5
+FIRST_RECIPIENTS = 3  # shown without unfolding, where there are more than a few
 RECIPIENTS_SHOWN = 200
 ATTEMPTS_SHOWN = 10  # the latest; older ones are asked for
 MADE_SHOWN = 10

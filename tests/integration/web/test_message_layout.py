@@ -34,8 +34,8 @@ def test_update_replaces_recipients_and_attempts_but_not_the_content(
     assert 'id="content"' not in update
 
 
-@pytest.mark.parametrize(("others", "folded"), [(0, 0), (5, 0), (6, 3), (38, 35)])
-def test_more_than_seven_recipients_are_folded(
+@pytest.mark.parametrize(("others", "folded"), [(0, 0), (3, 0), (4, 3), (38, 37)])
+def test_more_than_five_recipients_are_folded(
     as_anna: Client, mail: Message, others: int, folded: int
 ) -> None:
     Recipient.objects.bulk_create(
