@@ -123,7 +123,7 @@ def failed_connection(page: "Page", _shown: dict[str, Message]) -> None:
     page.get_by_label("Server", exact=True).fill("127.0.0.1")
     page.get_by_label("Port").fill("1")
     page.get_by_role("button", name="Test connection").click()
-    page.get_by_text("It does not work yet.").wait_for()
+    page.get_by_text("Connection failed").wait_for()
 
 
 def wrong_account(page: "Page", _shown: dict[str, Message]) -> None:

@@ -13,7 +13,7 @@ from tests.integration.web.conftest import signed_in
 from tests.integration.web.test_accounts import described
 
 REFUSED = "535 5.7.8 Error: authentication failed"
-NOTICE = "cannot send: somebody has to act"
+NOTICE = "cannot send messages until the account is fixed"
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_others_are_not_asked_to_act(ben: User, carl: User) -> None:
     assert NOTICE not in seen(signed_in(carl))
     given = seen(signed_in(ben), "accounts")
     assert REFUSED in given
-    assert "Try again now" not in given
+    assert "Retry now" not in given
 
 
 @pytest.mark.parametrize(
@@ -66,8 +66,8 @@ def test_there_is_no_notice_where_nobody_has_to_act(
 def test_list_and_page_tell_it_themselves_once(as_anna: Client, route: Destination) -> None:
     for page in (seen(as_anna, "accounts"), seen(as_anna, "account", route.account_id)):
         assert page.count(REFUSED) == 1
-        assert "Its mail waits for somebody to act." in page
-        assert "Try again now" in page
+        assert "Messages wait until the account is fixed." in page
+        assert "Retry now" in page
 
 
 def test_the_page_of_another_account_still_tells_it(
@@ -79,11 +79,11 @@ def test_the_page_of_another_account_still_tells_it(
 
 def test_trying_again_closes_the_circuit(as_anna: Client, route: Destination) -> None:
     retry = reverse("outbox:account-retry", args=[route.account_id])
-    assert b"is tried again now" in as_anna.post(retry, follow=True).content
+    assert b"are retried now" in as_anna.post(retry, follow=True).content
     route.refresh_from_db()
     assert route.circuit == Circuit.CLOSED
     assert not route.circuit_needs_person
-    assert b"Nothing held the mail" in as_anna.post(retry, follow=True).content
+    assert b"No message of this account was waiting" in as_anna.post(retry, follow=True).content
 
 
 def test_only_its_owner_may_try_again(route: Destination, ben: User, carl: User) -> None:

@@ -46,7 +46,7 @@ def test_it_says_what_kind_of_password_is_wanted(as_anna: Client) -> None:
 
 def test_of_an_unknown_domain_nothing_is_guessed(as_anna: Client) -> None:
     answer = as_anna.get(ADD, {"address": "Anna L. <anna@example.invalid>"})
-    assert "Nothing is known about example.invalid" in answer.content.decode()
+    assert "We found no settings for example.invalid" in answer.content.decode()
     form = answer.context["form"]
     assert not form["host"].value()
     assert form["from_address"].value() == "anna@example.invalid"
@@ -56,7 +56,7 @@ def test_of_an_unknown_domain_nothing_is_guessed(as_anna: Client) -> None:
 def test_everything_can_be_filled_in_by_hand(as_anna: Client) -> None:
     answer = as_anna.get(ADD, {"address": ""})
     assert 'name="host"' in answer.content.decode()
-    assert "Nothing is known" not in answer.content.decode()
+    assert "We found no settings" not in answer.content.decode()
 
 
 def test_what_is_no_address_is_told_at_the_field(as_anna: Client) -> None:
@@ -91,7 +91,7 @@ def reached(server: MailServer, **fields: str) -> dict[str, str]:
 def test_a_test_before_saving_counts_for_what_is_saved(
     as_anna: Client, mail_server: MailServer
 ) -> None:
-    assert b"It works." in as_anna.post(TEST, reached(mail_server)).content
+    assert b"Connected." in as_anna.post(TEST, reached(mail_server)).content
     as_anna.post(ADD, reached(mail_server))
     assert Account.objects.get().tested_at is not None
 

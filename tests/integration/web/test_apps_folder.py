@@ -258,6 +258,6 @@ def test_first_steps_do_not_hide_messages_of_apps(superuser: User, anna: User) -
     assert notice not in signed_in(superuser).get(home).content.decode()
     of_apps(1)
     shown = signed_in(superuser).get(home).content.decode()
-    assert "Three steps to your first mail" in shown
+    assert "Send your first message in three steps" in shown
     assert notice in shown
     assert notice not in signed_in(anna).get(home).content.decode()
