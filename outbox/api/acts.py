@@ -17,6 +17,7 @@ from django.db.models.functions import Now
 from outbox import bell
 from outbox.api.handle import Handle
 from outbox.api.twins import twin
+from outbox.api.values import read_text
 from outbox.conf import get_conf
 from outbox.models import (
     CANCELLABLE,
@@ -54,6 +55,7 @@ def cancel(
     A recipient that is being sent is stopped when "the dot is about to leave" was not yet
     committed: the same row decides both, so exactly one of them wins.
     """
+    why = read_text("why", why)
     stopped = 0
     for _ in range(_ROUNDS):
         count = _cancel_round(message, actor, why)
@@ -114,6 +116,7 @@ def retry(
     A cancelled recipient is only sent to when `recipients` names it. Attempts made so far stay
     counted; the limit of attempts begins anew.
     """
+    why = read_text("why", why)
     using = get_conf().database
     with transaction.atomic(using=using):
         now = database_now(using)
@@ -146,6 +149,7 @@ def retry(
 
 def hold(message: Message | Handle, *, actor: AbstractBaseUser | None = None, why: str = "") -> int:
     """Keep back what waits, until a person releases it."""
+    why = read_text("why", why)
     return _act(message, None, DUE, State.HELD, EventKind.HELD, actor, why, reason=why)
 
 
@@ -233,6 +237,7 @@ def _act(
     why: str,
     **values: Any,
 ) -> int:
+    why = read_text("why", why)
     using = get_conf().database
     with transaction.atomic(using=using):
         changed = _change(_chosen(message, recipients).filter(state__in=expected), to, **values)

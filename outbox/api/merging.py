@@ -17,7 +17,7 @@ from django.template.base import Node, NodeList, TextNode, VariableNode
 from django.template.defaulttags import ForNode, WithNode
 from django.utils.functional import Promise
 
-from outbox.api.values import check_characters, read_line, read_text, wrong_type
+from outbox.api.values import check_characters, read_line, read_mapping, read_text, wrong_type
 from outbox.conf import get_conf
 from outbox.exceptions import InvalidMailError
 from outbox.models import Template
@@ -47,7 +47,7 @@ class Mould:
 
     def fill(self, values: Mapping[str, Any]) -> Wording:
         """Put the values in. Raises InvalidMailError for one that is missing or unusable."""
-        given = dict.fromkeys(self.optional) | dict(values)
+        given = dict.fromkeys(self.optional) | dict(read_mapping("context", values))
         try:
             subject = self.subject.render(Context(given, autoescape=False))
             text = _plain(self.text.render(Context(given, autoescape=False)))

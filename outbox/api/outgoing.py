@@ -13,15 +13,13 @@ from typing import Any
 from django.contrib.auth.models import AbstractBaseUser
 from django.db.models import Model
 
-from outbox.api.options import KEY_MAX, Lane, Wishes, read_options
+from outbox.api.options import Lane, Wishes, read_options
 from outbox.api.values import read_choice, read_integer, read_line, read_list, read_text, wrong_type
 from outbox.exceptions import InvalidMailError
 from outbox.mail.addresses import AddressError, parse_address
 from outbox.mail.source import SourceError, SourceFacts, validate_source
 from outbox.models import Account, Origin, Role
 from outbox.smtp.envelope import UnsendableError, folded, path
-
-__all__ = ["KEY_MAX", "Lane", "Wishes"]
 
 _URGENCY = {Lane.URGENT.value: 1, Lane.NORMAL.value: 3, Lane.BULK.value: 5}
 _INTEGER_MAX = 2**31 - 1  # of a database column

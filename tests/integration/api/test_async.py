@@ -3,11 +3,13 @@
 import asyncio
 import inspect
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
 
 from outbox import api
+from outbox.exceptions import MessageNotFoundError
 from outbox.models import Message, State, Status
 
 pytestmark = [pytest.mark.usefixtures("shop"), pytest.mark.django_db(transaction=True)]
@@ -56,6 +58,32 @@ def test_many_are_sent_from_either_kind_of_iterable(source: object) -> None:
 
     assert (many.queued, told) == (5, [2, 4, 5])
     assert Message.objects.count() == 5
+
+
+def test_options_and_errors_are_those_of_the_sync_functions() -> None:
+    async def act() -> tuple[api.Handle, api.Handle, api.Many]:
+        options: dict[str, Any] = {"from_name": "Zoë", "idempotency_key": "a", "wants_report": True}
+        mail: dict[str, Any] = {"to": "ann@example.com", "subject": "Hello", "text": "Hello"}
+        first = await api.asend(**mail, **options, attachments=[("a.txt", "tea")])
+        second = await api.asend(**mail, **options)
+        rows: list[Any] = [api.Merge("ben@example.com", {"s": 1}), None, api.Merge("b@example.com")]
+        return first, second, await api.asend_many(rows, subject="{{ s }}")
+
+    first, second, many = async_to_sync(act)()
+
+    message = first.message()
+    assert (first.created, second.created, first == second) == (True, False, True)
+    assert (message.from_header, message.wants_report) == ("Zoë <shop@example.com>", True)
+    assert message.attachment_count == 1
+    assert (many.queued, [one.place for one in many.refused]) == (1, [1, 2])
+
+
+def test_a_deleted_message_raises_in_a_coroutine_too() -> None:
+    async def act(handle: api.Handle) -> None:
+        with pytest.raises(MessageNotFoundError):
+            await handle.astatus()
+
+    async_to_sync(act)(api.Handle(12345))
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from outbox import api
 from outbox.api.options import Wishes
 from outbox.backend import EmailBackend
 from outbox.exceptions import InvalidMailError
-from outbox.models import Message
+from outbox.models import Message, State
 from tests.integration.api.wrong_values import MAKERS, attempt, problems
 
 pytestmark = pytest.mark.usefixtures("shop")
@@ -248,6 +248,20 @@ def test_the_attribute_of_a_django_message() -> None:
 
     kinds = {kind: make for kind, make in MAKERS.items() if kind != "class"}
     assert not problems(send, {"outbox"}, kinds=kinds)
+
+
+@pytest.mark.parametrize("action", [api.cancel, api.retry, api.hold, api.release])
+def test_the_reason_of_an_action(action: Callable[..., object]) -> None:
+    handle = api.send(**PLAIN)
+
+    assert not problems(lambda value: action(handle, why=value), {"why"})
+    assert not problems(lambda value: api.settle(handle, State.SENT, why=value), {"why"})
+
+
+def test_values_of_a_compiled_template() -> None:
+    compiled = api.mould(api.Template(text="{{ x }}"))
+
+    assert not problems(compiled.fill, {"context"})
 
 
 def test_an_unknown_argument_names_the_function() -> None:
