@@ -62,7 +62,7 @@ def _part(field: str, item: object) -> AttachmentPart:
         case AttachmentPart():
             return _checked_part(field, item)
         case email.message.Message():
-            return _from_mime(field, item)
+            return cast(AttachmentPart, _attempted(field, lambda: _from_mime(field, item)))
         case tuple():
             return _from_tuple(field, item)
         case str() | os.PathLike():
@@ -197,8 +197,11 @@ def _text_of(header: object) -> str:
 
 
 def _message_bytes(field: str, message: EmailMessage | email.message.Message) -> bytes:
-    rendered = message.message() if isinstance(message, EmailMessage) else message
-    return bytes(_attempted(field, rendered.as_bytes))
+    def render() -> bytes:
+        rendered = message.message() if isinstance(message, EmailMessage) else message
+        return rendered.as_bytes()
+
+    return bytes(_attempted(field, render))
 
 
 def _bytes(field: str, content: object) -> bytes:

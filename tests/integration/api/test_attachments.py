@@ -216,6 +216,11 @@ def _pipe() -> str:
         pytest.param(lambda: ("a.pdf", None), "not None", id="no content"),
         pytest.param(lambda: ("a.pdf", 7), "not int", id="a number for content"),
         pytest.param(lambda: ("a\nb.pdf", PDF), "line break", id="two lines of name"),
+        pytest.param(
+            lambda: ("a.eml", mail.EmailMessage("two\nlines", to=["ann@example.com"])),
+            r"attachments\[1\]",
+            id="a message that cannot be rendered",
+        ),
         pytest.param(_multipart, "attach each of its parts", id="a multipart"),
         pytest.param(lambda: PDF, "not bytes", id="bytes alone"),
         pytest.param(lambda: None, "not None", id="None"),
