@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from email.utils import collapse_rfc2231_value
 from pathlib import Path
-from typing import IO, Any, TypeAlias, cast
+from typing import IO, Any, TypeAlias, TypeVar, cast
 
 from django.core.files.base import File
 from django.core.mail import EmailMessage
@@ -31,6 +31,7 @@ Attachable: TypeAlias = (
 PLAIN_BYTES = "application/octet-stream"
 _COMPRESSED = {"gzip": "application/gzip", "bzip2": "application/x-bzip2", "xz": "application/x-xz"}
 _PAIR, _TRIPLE = 2, 3
+Read = TypeVar("Read")
 _NAME_MAX = 255
 
 
@@ -62,7 +63,7 @@ def _part(field: str, item: object) -> AttachmentPart:
         case AttachmentPart():
             return _checked_part(field, item)
         case email.message.Message():
-            return cast(AttachmentPart, _attempted(field, lambda: _from_mime(field, item)))
+            return _attempted(field, lambda: _from_mime(field, item))
         case tuple():
             return _from_tuple(field, item)
         case str() | os.PathLike():
@@ -201,7 +202,7 @@ def _message_bytes(field: str, message: EmailMessage | email.message.Message) ->
         rendered = message.message() if isinstance(message, EmailMessage) else message
         return rendered.as_bytes()
 
-    return bytes(_attempted(field, render))
+    return _attempted(field, render)
 
 
 def _bytes(field: str, content: object) -> bytes:
@@ -223,7 +224,7 @@ def _check_size(field: str, size: int) -> None:
         )
 
 
-def _attempted(field: str, read: Callable[[], Any]) -> Any:
+def _attempted(field: str, read: Callable[[], Read]) -> Read:
     try:
         return read()
     except InvalidMailError:

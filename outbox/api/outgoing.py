@@ -22,6 +22,7 @@ from outbox.models import Account, Origin, Role
 from outbox.smtp.envelope import UnsendableError, folded, path
 
 _URGENCY = {Lane.URGENT.value: 1, Lane.NORMAL.value: 3, Lane.BULK.value: 5}
+_ROLES = tuple(Role.values)  # `values` makes a list at each call
 _INTEGER_MAX = 2**31 - 1  # of a database column
 _USUAL_MAX = 200
 # What nearly every address looks like; all others are parsed.
@@ -121,6 +122,8 @@ def _read_given_options(item: Outgoing) -> dict[str, Any]:
         for name, default in _DEFAULTS.items()
         if (value := getattr(item, name)) is not default and not _is_empty(name, value)
     }
+    if not given:
+        return given
     unset = {name: _DEFAULTS[name] for name, value in given.items() if value is None}
     return {**unset, **read_options(given)}
 
@@ -139,12 +142,14 @@ def _read_columns(item: Outgoing) -> dict[str, Any]:
         read_choice("origin", item.origin or "-", Origin.values)
     if item.attachment_count != 0:
         read_integer("attachment_count", item.attachment_count, 0, _INTEGER_MAX)
-    read = {
-        name: (read_text if name == "text" else read_line)(name, value)
-        for name in _TEXTS
-        if (value := getattr(item, name)) != ""
-    }
-    return {name: text for name, text in read.items() if text is not getattr(item, name)}
+    changes: dict[str, Any] = {}
+    for name in _TEXTS:
+        value = getattr(item, name)
+        if value != "":
+            text = (read_text if name == "text" else read_line)(name, value)
+            if text is not value:
+                changes[name] = text
+    return changes
 
 
 def check_account(account: object) -> Account:
@@ -162,8 +167,8 @@ def _read_recipients(given: object) -> list[OutgoingRecipient]:
     for recipient in read_list("recipients", given, of="OutgoingRecipient"):
         if not isinstance(recipient, OutgoingRecipient):
             raise wrong_type("recipients", "a list of OutgoingRecipient", recipient)
-        if recipient.role not in Role.values:
-            read_choice("recipients", recipient.role or "-", Role.values)
+        if not isinstance(recipient.role, str) or recipient.role not in _ROLES:
+            read_choice("recipients", recipient.role or "-", _ROLES)
         if not isinstance(recipient.address, str):
             raise wrong_type("to", "a string", recipient.address)
         if recipient.name != "":
