@@ -106,3 +106,14 @@ def test_the_admin_asks_before_it_retries(page: "Page", anna: User) -> None:
         State.QUEUED,
         State.DEFERRED,
     }
+
+
+def test_a_refused_address_is_suggested_with_the_reply(page: "Page", anna: User) -> None:
+    mail(account(anna), "Figures", REFUSED)
+    sign_in(page)
+    page.goto("/compose/")
+    entry = page.locator("#id_to_entry")
+    entry.wait_for()
+    entry.press_sequentially("jane")
+    option = page.get_by_role("option", name="jane@example.com")
+    option.get_by_text("Last message not delivered: 550 5.1.1").wait_for()
