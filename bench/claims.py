@@ -19,8 +19,9 @@ FROM generate_series(1, %(count)s) AS n, outbox_account a;
 INSERT INTO outbox_recipient (message_id, role, name, address, destination_id, sender_key, priority,
     state, next_attempt_at, expires_at, attempts, reply_enhanced, reply_text, reply_command,
     remote_host, remote_queue_id, reason)
-SELECT m.id, 'to', '', 'to@example.com', d.id, m.id %% %(senders)s, 3, m.status, now(),
-    now() + interval '5 days', 0, '', '', '', '', '', ''
+SELECT m.id, 'to', '', 'to@example.com', d.id, m.id %% %(senders)s, 3, m.status,
+    CASE m.status WHEN 'sent' THEN NULL ELSE now() END, now() + interval '5 days', 0,
+    '', '', '', '', '', ''
 FROM outbox_message m, outbox_destination d
 WHERE m.status = %(state)s
     AND NOT EXISTS (SELECT 1 FROM outbox_recipient r WHERE r.message_id = m.id)"""

@@ -61,7 +61,8 @@ ANALYZE fill_plan
 -- Whom each mail goes to, in what state, with which reply.
 INSERT INTO outbox_recipient (
     message_id, role, name, address, destination_id, attempt_id, sender_key, priority, state,
-    next_attempt_at, expires_at, attempts, first_attempt_at, last_attempt_at, settled_at,
+    next_attempt_at, resend_at, ended_as, expires_at, attempts, first_attempt_at, last_attempt_at,
+    settled_at,
     reply_code, reply_enhanced, reply_text, reply_command, remote_host, remote_queue_id, reason
 )
 SELECT
@@ -69,8 +70,10 @@ SELECT
     CASE WHEN is_tried THEN n END, owner_id, 3, state,
     CASE
         WHEN status = 'scheduled' THEN now() + interval '3 days'
-        WHEN state IN ('queued', 'deferred', 'uncertain') THEN now() + interval '1 hour'
+        WHEN state IN ('queued', 'deferred') THEN now() + interval '1 hour'
     END,
+    CASE WHEN state = 'uncertain' THEN now() + interval '1 hour' END,
+    CASE WHEN state IN ('expired', 'bounced') THEN state END,
     at + interval '5 days', is_tried::int, CASE WHEN is_tried THEN at END,
     CASE WHEN is_tried THEN at END,
     CASE WHEN state NOT IN ('queued', 'deferred', 'uncertain', 'held') THEN at END,

@@ -25,9 +25,10 @@ from outbox.models import (
     Recipient,
     Source,
     State,
+    Status,
 )
 from outbox.models.access import can_read
-from outbox.models.recipient import RecipientQuerySet
+from outbox.models.recipient import RecipientQuerySet, is_being_sent
 
 SOURCE_SHOWN = 100_000
 _WHOLE_ADDRESS = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
@@ -46,6 +47,7 @@ class RecipientInline(ReadOnlyInline):
         "attempts",
         "last_attempt_at",
         "next_attempt_at",
+        "resend_at",
         "reason",
     )
     readonly_fields = ("last_reply",)
@@ -113,6 +115,24 @@ class FolderFilter(admin.SimpleListFilter):
         return queryset if chosen is None else queryset.filter(folder=chosen)
 
 
+class StatusFilter(admin.SimpleListFilter):
+    """Messages by the status that is shown: which are being sent, their recipients know."""
+
+    title = _("status")
+    parameter_name = "status__exact"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return list(Status.choices)
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Message]) -> QuerySet[Message]:
+        status = self.value()
+        if status is None:
+            return queryset
+        if status == Status.SENDING:
+            return queryset.filter(is_being_sent(), folder=Folder.OUTBOX)
+        return queryset.filter(~is_being_sent(), status=status)
+
+
 @admin.register(Message)
 class MessageAdmin(ReadOnlyAdmin):
     """Every message of every owner, newest first."""
@@ -121,11 +141,11 @@ class MessageAdmin(ReadOnlyAdmin):
         "subject_or_none",
         "from_header",
         "to_summary",
-        "status",
+        "present_status",
         "sent_by",
         "queued_at",
     )
-    list_filter = ("status", FolderFilter, RecipientStateFilter)
+    list_filter = (StatusFilter, FolderFilter, RecipientStateFilter)
     list_select_related = ("account",)
     search_fields = ("subject", "recipients__address")  # what the box stands for; see below
     search_help_text = _("A recipient's whole address, or a part of an address or subject")
@@ -133,7 +153,7 @@ class MessageAdmin(ReadOnlyAdmin):
     inlines = (RecipientInline, AttemptInline, EventInline)
     actions = ("retry", "cancel")
     fieldsets = (
-        (None, {"fields": ("happening", "status", "folder", "subject", "from_header")}),
+        (None, {"fields": ("happening", "present_status", "folder", "subject", "from_header")}),
         (_("Envelope"), {"fields": ("envelope_sender", "recipient_count", "account", "size")}),
         (
             _("Origin"),
@@ -142,7 +162,7 @@ class MessageAdmin(ReadOnlyAdmin):
         (_("Times"), {"fields": ("created_at", "queued_at", "send_at", "expires_at")}),
         (_("Source"), {"classes": ("collapse",), "fields": ("message_id", "source_text")}),
     )
-    readonly_fields = ("happening", "source_text")
+    readonly_fields = ("happening", "present_status", "source_text")
 
     def get_fieldsets(self, request: HttpRequest, obj: Message | None = None) -> Any:
         """Leave the source out for a user who may not read it."""
@@ -168,6 +188,14 @@ class MessageAdmin(ReadOnlyAdmin):
             return queryset.filter(Exists(_recipients().with_address(term))), False
         part = _recipients().filter(address__icontains=term)
         return queryset.filter(Q(subject__icontains=term) | Exists(part)), False
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Message]:
+        found: QuerySet[Message] = super().get_queryset(request)
+        return found.annotate(is_sending=is_being_sent())
+
+    @admin.display(description=_("status"), ordering="status")
+    def present_status(self, message: Message) -> str:
+        return str(message.present_status.label)
 
     @admin.display(description=_("subject"))
     def subject_or_none(self, message: Message) -> str:

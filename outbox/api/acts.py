@@ -82,11 +82,12 @@ def _cancel_round(message: Message | Handle, actor: AbstractBaseUser | None, why
             cancel_requested_at=now, ended_at=now, outcome=Outcome.CANCELLED
         )
         recipients = Recipient.objects.using(using).filter(message=message.pk)
-        waiting = _change(recipients.filter(state__in=CANCELLABLE), State.CANCELLED, settled_at=now)
+        end = {"next_attempt_at": None, "settled_at": now}
+        waiting = _change(recipients.filter(state__in=CANCELLABLE), State.CANCELLED, **end)
         held = _change(
             recipients.filter(state=State.SENDING, attempt_id__in=attempt_ids),
             State.CANCELLED,
-            settled_at=now,
+            **end,
         )
         _tell(waiting + held, EventKind.CANCELLED, State.CANCELLED, actor, why)
         roll_up([message.pk], now, using)
@@ -133,6 +134,7 @@ def retry(
             expires_at=lifetime,
             attempts_at_retry=F("attempts"),
             settled_at=None,
+            ended_as=None,
         )
         sooner = _change(
             chosen.filter(state=State.DEFERRED),
@@ -150,7 +152,10 @@ def retry(
 def hold(message: Message | Handle, *, actor: AbstractBaseUser | None = None, why: str = "") -> int:
     """Keep back what waits, until a person releases it."""
     why = read_text("why", why)
-    return _act(message, None, DUE, State.HELD, EventKind.HELD, actor, why, reason=why)
+    return _act(
+        message, None, DUE, State.HELD, EventKind.HELD, actor, why,
+        reason=why, next_attempt_at=None,
+    )  # fmt: skip
 
 
 def release(
@@ -188,6 +193,7 @@ def settle(
     changed = _act(
         message, recipients, (State.UNCERTAIN,), to, EventKind.SETTLED, actor, why,
         next_attempt_at=Now() if again else None, settled_at=None if again else Now(),
+        resend_at=None,
     )  # fmt: skip
     if again:
         bell.ring(get_conf().database)

@@ -28,6 +28,7 @@ from outbox.models import (
     Worker,
 )
 from outbox.models.clock import database_now
+from outbox.models.states import shown_status
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ def explain(message: Message) -> Explanation:
 
 
 def _without_failures(message: Message, recipients: Sequence[Recipient], using: str) -> Explanation:
-    match message.status:
+    match shown_status(message.status, {row.state for row in recipients}):
         case Status.SENT | Status.PARTIAL | Status.FAILED | Status.CANCELLED:
             return Explanation(_final(message, recipients))
         case Status.SENDING:
@@ -157,9 +158,9 @@ def _sending(message: Message, using: str) -> str:
 
 def _uncertain(recipients: Sequence[Recipient]) -> Explanation:
     moments = [
-        row.next_attempt_at
+        row.resend_at
         for row in recipients
-        if row.state == State.UNCERTAIN and row.next_attempt_at is not None
+        if row.state == State.UNCERTAIN and row.resend_at is not None
     ]
     if moments:
         return Explanation(

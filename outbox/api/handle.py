@@ -11,6 +11,8 @@ from outbox.conf import get_conf
 from outbox.exceptions import MessageNotFoundError
 from outbox.models import Message, Recipient, State, Status
 from outbox.models.anymail import event_type, send_status
+from outbox.models.recipient import is_being_sent
+from outbox.models.states import shown_status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +26,7 @@ class RecipientStatus:
     event_type: str  # likewise, as Anymail's tracking says it: deferred and bounced are told apart
     message_id: str  # the header, as Anymail's status has it
     attempts: int
-    next_attempt_at: dt.datetime | None
+    next_attempt_at: dt.datetime | None  # uncertain: when the policy sends it again
     reply_code: int | None  # of the last reply; None before any
     reply_enhanced: str
     reply_text: str
@@ -52,10 +54,11 @@ class Handle:
     def status(self) -> Status:
         """Return the roll-up over all recipients. Raise MessageNotFoundError."""
         messages = Message.objects.using(get_conf().database).filter(pk=self.pk)
-        found = messages.values_list("status", flat=True).first()
+        found = messages.values_list("status", is_being_sent()).first()
         if found is None:
             raise self._not_found()
-        return Status(found)
+        status, is_sending = found
+        return shown_status(status, {State.SENDING} if is_sending else ())
 
     def recipients(self) -> dict[str, RecipientStatus]:
         """Return what is known of each recipient, by address. Raise MessageNotFoundError."""
@@ -83,7 +86,7 @@ def _status_of(row: Recipient) -> RecipientStatus:
         event_type=event_type(state, row.reply_command),
         message_id=row.message.message_id,
         attempts=row.attempts,
-        next_attempt_at=row.next_attempt_at,
+        next_attempt_at=row.next_at,
         reply_code=row.reply_code,
         reply_enhanced=row.reply_enhanced,
         reply_text=row.reply_text,

@@ -73,6 +73,7 @@ _RECIPIENT = (
     Column("reason", "text"),
 )
 _NO_REPLY = ("",) * 6
+UNLESS_KNOWN = "ON CONFLICT (idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING"
 
 
 def store_by_table(mails: Sequence[Checked], using: str) -> list[int | None]:
@@ -116,7 +117,7 @@ def _insert(records: Sequence[dict[str, Any]], using: str, *, behind: str = "") 
 
 
 def _insert_once(record: dict[str, Any], using: str) -> int | None:
-    found = _insert([record], using, behind="ON CONFLICT (idempotency_key) DO NOTHING")
+    found = _insert([record], using, behind=UNLESS_KNOWN)
     return found[0] if found else None
 
 

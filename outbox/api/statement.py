@@ -16,6 +16,7 @@ from outbox.api.outgoing import Checked
 from outbox.api.routes import RouteIds
 from outbox.api.rows import (
     MESSAGE,
+    UNLESS_KNOWN,
     account_key,
     is_large,
     message_record,
@@ -29,6 +30,7 @@ AT_ONCE = 50  # mails in one statement, at most: few enough that the last ones a
 _NO_ROUTES: Mapping[int | None, RouteIds] = {}
 
 # The mails of one statement. Without a route, or with a key that is known, a mail gives no row.
+# Only those with a key may conflict: an insert that may is written to the log twice.
 _STORE = """
 WITH item AS MATERIALIZED (
     SELECT nextval('outbox_message_id_seq') AS pk, routed.* FROM (
@@ -38,12 +40,19 @@ WITH item AS MATERIALIZED (
             v.account_id, (SELECT a.id FROM outbox_account a WHERE a.is_app_default))
         ORDER BY v.n
     ) AS routed
-), stored AS (
+), keyless AS (
     INSERT INTO outbox_message (id, account_id, {names})
     SELECT pk, account, {names} FROM item
-    WHERE (SELECT bool_and(destination IS NOT NULL) FROM item)
-    ON CONFLICT (idempotency_key) DO NOTHING
+    WHERE idempotency_key IS NULL AND (SELECT bool_and(destination IS NOT NULL) FROM item)
     RETURNING id
+), keyed AS (
+    INSERT INTO outbox_message (id, account_id, {names})
+    SELECT pk, account, {names} FROM item
+    WHERE idempotency_key IS NOT NULL AND (SELECT bool_and(destination IS NOT NULL) FROM item)
+    {unless_known}
+    RETURNING id
+), stored AS (
+    SELECT id FROM keyless UNION ALL SELECT id FROM keyed
 ), sources AS (
     INSERT INTO outbox_source (message_id, data, sha256, file)
     SELECT pk, data, sha256, '' FROM (
@@ -69,6 +78,7 @@ SELECT item.n, stored.id, item.destination FROM item LEFT JOIN stored ON stored.
     names=", ".join(column.name for column in MESSAGE if column.name != "account_id"),
     route=SMARTHOST_KEY,
     queued=State.QUEUED.value,
+    unless_known=UNLESS_KNOWN,
 )
 
 

@@ -13,7 +13,7 @@ from outbox.delivery.route import is_paused
 from outbox.models import DUE, OPEN, Circuit, Destination, Folder, Recipient, State, Worker
 from outbox.models.clock import database_now
 
-_INDEXED = (State.SENDING, State.UNCERTAIN)  # each has a partial index of its own
+_UNINDEXED = (State.HELD, State.UNCERTAIN)  # no index has them: they wait for no attempt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,9 +59,9 @@ def status(*, totals: bool = False) -> StatusReport:
     waiting = _waiting(now, using)
     return StatusReport(
         counts=_all_counts(using) if totals else _open_counts(waiting, using),
-        overdue=sum(row["overdue"] for row in waiting),
-        oldest_overdue_at=min(filter(None, (row["oldest"] for row in waiting)), default=None),
-        next_due_at=min(filter(None, (row["later"] for row in waiting)), default=None),
+        overdue=sum(row["overdue"] for row in waiting if row["state"] in DUE),
+        oldest_overdue_at=_earliest("oldest", waiting),
+        next_due_at=_earliest("later", waiting),
         workers=_workers(now, using),
         broker_seen=bell.broker_seen(),
         blocked_destinations=_blocked_destinations(now, using),
@@ -69,9 +69,9 @@ def status(*, totals: bool = False) -> StatusReport:
 
 
 def _waiting(now: dt.datetime, using: str) -> list[Mapping[str, Any]]:
-    """Count what waits for an attempt, by state."""
+    """Count what waits for an attempt or has one under way, by state."""
     is_due, is_later = Q(next_attempt_at__lte=now), Q(next_attempt_at__gt=now)
-    waiting = Recipient.objects.using(using).filter(state__in=DUE).order_by()
+    waiting = Recipient.objects.using(using).filter(next_attempt_at__isnull=False).order_by()
     return list(
         waiting.values("state").annotate(
             count=Count("pk"),
@@ -82,15 +82,18 @@ def _waiting(now: dt.datetime, using: str) -> list[Mapping[str, Any]]:
     )
 
 
+def _earliest(name: str, waiting: Iterable[Mapping[str, Any]]) -> dt.datetime | None:
+    moments = (row[name] for row in waiting if row["state"] in DUE)
+    return min(filter(None, moments), default=None)
+
+
 def _open_counts(waiting: Iterable[Mapping[str, Any]], using: str) -> dict[str, int]:
-    recipients = Recipient.objects.using(using)
-    # No index holds what is held; its messages are in the folders of open messages.
-    held = recipients.filter(
-        state=State.HELD, message__folder__in=(Folder.OUTBOX, Folder.SCHEDULED)
+    in_open_folders = Recipient.objects.using(using).filter(
+        state__in=_UNINDEXED, message__folder__in=(Folder.OUTBOX, Folder.SCHEDULED)
     )
     found = {row["state"]: row["count"] for row in waiting}
-    found |= {one.value: recipients.filter(state=one).count() for one in _INDEXED}
-    return {one.value: found.get(one.value, 0) for one in OPEN} | {State.HELD.value: held.count()}
+    found |= dict(in_open_folders.order_by().values_list("state").annotate(Count("pk")))
+    return {one.value: found.get(one.value, 0) for one in OPEN}
 
 
 def _all_counts(using: str) -> dict[str, int]:

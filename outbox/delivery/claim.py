@@ -16,10 +16,10 @@ from outbox.delivery import route
 from outbox.delivery.away import DATABASE_AWAY
 from outbox.delivery.job import Job, JobRecipient
 from outbox.delivery.turns import Due, Row, take
-from outbox.models import Attempt, Destination, OnUncertain, Outcome, State
+from outbox.models import Attempt, Destination, OnUncertain, Outcome, State, Status
 from outbox.models.bulk import Column, insert_rows, select_rows, update_rows
 from outbox.models.clock import database_now
-from outbox.models.rollup import roll_up, roll_up_single
+from outbox.models.rollup import roll_up
 
 _ATTEMPT = (
     Column("message_id", "bigint"),
@@ -36,6 +36,7 @@ _ATTEMPT = (
             "detail",
             "reply_enhanced",
             "reply_text",
+            "reply_command",
             "results",
             "phases_ms",
             "transfer",
@@ -45,15 +46,17 @@ _ATTEMPT = (
         )
     ),
 )
-_NO_TEXTS = ("",) * 12
+_NO_TEXTS = ("",) * 13
+# The row is locked, so that a worker cannot be ended, and what it held be taken back, while a claim
+# of its is still being committed: what that claimed would never be found.
 _HOLDS_ITS_LEASE = (
     "EXISTS (SELECT 1 FROM outbox_worker w "
-    "WHERE w.id = %s AND w.ended_at IS NULL AND w.lease_until > {now})"
+    "WHERE w.id = %s AND w.ended_at IS NULL AND w.lease_until > {{now}}{lock})"
 )
 
 _MAIL = """
 SELECT m.id, m.envelope_sender, m.recipient_count, m.on_uncertain, a.on_uncertain,
-    a.resend_after, s.data, s.sha256, m.wants_report
+    a.resend_after, s.data, s.sha256, m.wants_report, m.status
 FROM {values}
 JOIN outbox_message m ON m.id = v.id
 LEFT JOIN outbox_account a ON a.id = m.account_id
@@ -72,6 +75,7 @@ class _Mail:
     data: bytes | memoryview | None
     sha256: str | None
     wants_report: bool | int  # SQLite keeps a number
+    status: str
 
     @property
     def resend_after(self) -> dt.timedelta | None:
@@ -130,8 +134,6 @@ def claim(
             if not rows:
                 return []
             jobs = _open_attempts(rows, destination_id, worker_id, now, using)
-            roll_up_single({job.message_id: State.SENDING for job in jobs if job.is_whole}, using)
-            roll_up([job.message_id for job in jobs if not job.is_whole], now, using)
     except DATABASE_AWAY as error:
         # SQLite's commit either was or was not; and it would give the same ids out again.
         if jobs and connections[using].vendor == "postgresql":
@@ -154,7 +156,7 @@ def _open_attempts(
             (batch[0][1], worker_id, now, 0, batch[0][1] in repeated, *_NO_TEXTS)
             for batch in batches
         ],
-        guard=_HOLDS_ITS_LEASE,
+        guard=_HOLDS_ITS_LEASE.format(lock=_lock(using)),
         guarded_by=[worker_id],
     )
     if not attempt_ids:
@@ -171,10 +173,17 @@ def _open_attempts(
         set_also=f"state = '{State.SENDING}', first_attempt_at = "
         "COALESCE(t.first_attempt_at, v.last_attempt_at)",
     )
+    # No other message is updated: which are being sent is known by their recipients.
+    begun = [pk for pk, mail in mails.items() if mail.status == Status.SCHEDULED]
+    roll_up(begun, now, using)
     return [
         _job(attempt_id, mails[batch[0][1]], batch, destination_id)
         for attempt_id, batch in zip(attempt_ids, batches, strict=True)
     ]
+
+
+def _lock(using: str) -> str:
+    return " FOR SHARE" if connections[using].vendor == "postgresql" else ""
 
 
 def _once_uncertain(rows: Sequence[Row], using: str) -> set[int]:

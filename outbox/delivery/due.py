@@ -5,19 +5,21 @@ from typing import Any
 
 from outbox.models.bulk import fetch
 
-_DUE = "r.state IN ('queued', 'deferred')"
+# What is in the index waits or is being sent; only the rows themselves tell these apart.
+_LISTED = "r.next_attempt_at IS NOT NULL"
+_WAITS = f"{_LISTED} AND r.state IN ('queued', 'deferred')"
 
 _WAITING = f"""
 WITH RECURSIVE walk(destination_id) AS (
-    SELECT MIN(r.destination_id) FROM outbox_recipient r WHERE {_DUE}
+    SELECT MIN(r.destination_id) FROM outbox_recipient r WHERE {_LISTED}
     UNION ALL
     SELECT (SELECT MIN(r.destination_id) FROM outbox_recipient r
-            WHERE {_DUE} AND r.destination_id > walk.destination_id)
+            WHERE {_LISTED} AND r.destination_id > walk.destination_id)
     FROM walk WHERE walk.destination_id IS NOT NULL
 )
 SELECT walk.destination_id,
     (SELECT MIN(r.next_attempt_at) FROM outbox_recipient r
-     WHERE {_DUE} AND r.destination_id = walk.destination_id)
+     WHERE {_WAITS} AND r.destination_id = walk.destination_id)
 FROM walk WHERE walk.destination_id IS NOT NULL"""  # noqa: S608  # constants only
 
 

@@ -119,8 +119,14 @@ def _write_ends(
 
 def _is_written(result: Result, using: str) -> bool:
     """Tell whether this very outcome stands there: its commit was lost on the way back."""
-    attempt = Attempt.objects.using(using).filter(pk=result.job.attempt_id)
-    return attempt.filter(outcome=result.outcome, results=results_json(result)).exists()
+    attempt = Attempt.objects.using(using).filter(
+        pk=result.job.attempt_id,
+        outcome=result.outcome,
+        results=results_json(result),
+        session=result.session.pk if result.session else None,
+        number_in_session=result.number_in_session,
+    )
+    return attempt.exists()
 
 
 def _drop_attempts(returned: Sequence[GivenBack], using: str) -> list[int]:

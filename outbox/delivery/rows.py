@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from outbox.delivery.unit import Result, clean
-from outbox.models import State
+from outbox.models import DUE, State
 from outbox.models.bulk import Column
+from outbox.models.states import ended_as
 
 ATTEMPT = (
     Column("session_id", "bigint"),
@@ -20,6 +21,7 @@ ATTEMPT = (
     Column("reply_code", "smallint"),
     Column("reply_enhanced", "text"),
     Column("reply_text", "text"),
+    Column("reply_command", "text"),
     Column("results", "text"),
     Column("phases_ms", "text"),
     Column("transfer", "text"),
@@ -30,8 +32,10 @@ RECIPIENT = (
     Column("attempt_id", "bigint"),
     Column("state", "text"),
     Column("next_attempt_at", "timestamptz"),
+    Column("resend_at", "timestamptz"),
     Column("attempts", "integer"),
     Column("settled_at", "timestamptz"),
+    Column("ended_as", "text"),
     # The last reply stays until there is another: a timeout says nothing new.
     Column("reply_code", "smallint", keeps=True),
     Column("reply_enhanced", "text", keeps=True),
@@ -46,7 +50,8 @@ SETTLED = frozenset({State.SENT, State.FAILED, State.EXPIRED, State.CANCELLED})
 
 def attempt_row(result: Result, now: dt.datetime | None) -> tuple[Any, ...]:
     """Return the attempt's id and its values, in the order of ATTEMPT."""
-    reply = next((verdict.reply for verdict in reversed(result.verdicts) if verdict.reply), None)
+    last = next((verdict for verdict in reversed(result.verdicts) if verdict.reply), None)
+    reply = last.reply if last else None
     return (
         result.job.attempt_id,
         result.session.pk if result.session else None,
@@ -59,6 +64,7 @@ def attempt_row(result: Result, now: dt.datetime | None) -> tuple[Any, ...]:
         reply.code if reply else None,
         reply.enhanced if reply else "",
         clean(reply.text) if reply else "",
+        last.command[:8] if last else "",
         results_json(result),
         result.phases_ms,
         clean(result.transfer),
@@ -68,7 +74,9 @@ def attempt_row(result: Result, now: dt.datetime | None) -> tuple[Any, ...]:
 
 
 def results_json(result: Result) -> str:
-    """Say what became of each recipient, as the attempt keeps it."""
+    """Return what became of each recipient; nothing where the attempt's own columns say it."""
+    if result.job.is_whole and result.verdicts[0].state.value == result.outcome.value:
+        return ""
     return json.dumps(
         [
             {
@@ -95,9 +103,11 @@ def recipient_rows(result: Result, now: dt.datetime | None) -> Iterable[tuple[An
             recipient.id,
             result.job.attempt_id,
             verdict.state.value,
-            verdict.next_attempt_at,
+            verdict.next_attempt_at if verdict.state in DUE else None,
+            verdict.next_attempt_at if verdict.state == State.UNCERTAIN else None,
             recipient.attempts + 1 if verdict.counts else recipient.attempts,
             now if verdict.state in SETTLED else None,
+            ended_as(verdict.state),
             reply.code if reply else None,
             reply.enhanced[:12] if reply else None,
             clean(reply.text) if reply else None,

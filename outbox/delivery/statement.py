@@ -49,8 +49,7 @@ def _assignments(prefix: str, columns: Sequence[Column]) -> str:
 
 
 # An attempt is locked before its recipient and that before its message, as in `record`: each gets
-# its values from what came before it. The state is a parameter: of a constant PostgreSQL knows that
-# there is an index of all that is being sent, and would rather read the whole of that.
+# its values from what came before it.
 _WRITE = """
 WITH v AS MATERIALIZED (
     SELECT * FROM json_to_recordset(%b::json) AS v({typed}) WHERE {few_results}
@@ -64,7 +63,7 @@ WITH v AS MATERIALIZED (
     RETURNING {needed_later}
 ), changed AS (
     UPDATE outbox_recipient AS t SET {recipient} FROM ended AS v
-    WHERE t.id = v.recipient AND t.attempt_id = v.attempt AND t.state = %b
+    WHERE t.id = v.recipient AND t.attempt_id = v.attempt AND t.state = '{sending}'
     RETURNING v.message, v.status, v.folder, v.has_failure, v.failed_count
 ), rolled AS (
     UPDATE outbox_message AS t SET status = v.status, folder = v.folder,
@@ -80,6 +79,7 @@ SELECT id FROM marked UNION ALL SELECT attempt FROM ended
     needed_later=", ".join(_NEEDED_LATER),
     flags=failure_flags("v"),
     now=_NOW,
+    sending=State.SENDING.value,
     few_results=are_few("v.attempt"),
     few_marks=are_few("m.id"),
 )
@@ -108,7 +108,7 @@ def write(units: Sequence[Unit], using: str) -> list[Result]:
         key=lambda result: result.job.attempt_id,
     )
     records = [dict(zip(_NAMES, _values(result), strict=True)) for result in results]
-    parameters = [as_json(records), [mark.attempt_id for mark in marks], State.SENDING.value]
+    parameters = [as_json(records), [mark.attempt_id for mark in marks]]
     written = {pk for (pk,) in fetch(using, _WRITE, parameters)}
     for mark in marks:
         mark.granted = mark.attempt_id in written

@@ -31,6 +31,7 @@ from outbox.models import (
 from outbox.models.clock import database_now
 from outbox.models.rollup import roll_up
 from outbox.models.search import put_in_new
+from outbox.models.states import ended_as
 from outbox.signals import Change, tell_on_commit
 
 logger = logging.getLogger(__name__)
@@ -76,30 +77,59 @@ def sweep(using: str) -> Swept:
 
 def recover_lost(using: str) -> int:
     """Take back what workers with a lapsed lease held: unsent if unmarked, else uncertain."""
-    now = database_now(using)
-    lapsed = Worker.objects.using(using).filter(ended_at=None, lease_until__lte=now)
-    for worker_id in list(lapsed.values_list("pk", flat=True)):
-        lapsed.filter(pk=worker_id).update(ended_at=now)
+    _end_lapsed(using)
     # One that was ended while it hung may take a slot afterwards, before it learns of its end.
     Slot.objects.using(using).filter(worker__ended_at__isnull=False).delete()
-    sending = Recipient.objects.using(using).filter(state=State.SENDING)
-    orphans = sending.filter(
-        Q(attempt__worker=None) | Q(attempt__worker__ended_at__isnull=False),
+    ended = Worker.objects.using(using).filter(swept_at=None, ended_at__isnull=False)
+    worker_ids = list(ended.values_list("pk", flat=True))
+    if not worker_ids:
+        return 0
+    attempt_ids = _held_by(worker_ids, using)
+    closed = [_close_or_leave(attempt_id, using) for attempt_id in attempt_ids]
+    if None not in closed:
+        ended.filter(pk__in=worker_ids).update(swept_at=database_now(using))
+    return sum(count or 0 for count in closed)
+
+
+def _end_lapsed(using: str) -> None:
+    """End workers whose lease is over; one that is committing a claim has its turn the next time.
+
+    So no claim of an ended worker can be committed after what it held was looked for.
+    """
+    with transaction.atomic(using=using):
+        now = database_now(using)
+        lapsed = Worker.objects.using(using).filter(ended_at=None, lease_until__lte=now)
+        free = lapsed.select_for_update(skip_locked=True, no_key=True).values_list("pk", flat=True)
+        lapsed.filter(pk__in=list(free)).update(ended_at=now)
+
+
+def _held_by(worker_ids: Sequence[int], using: str) -> list[int]:
+    """Return the open attempts of ended workers.
+
+    No index has what is being sent, since every claim would write an entry; all that waits is
+    looked through instead. A worker ends seldom, and only then is this asked.
+    """
+    held = Recipient.objects.using(using).filter(
+        Q(attempt__worker=None) | Q(attempt__worker__in=worker_ids),
+        next_attempt_at__isnull=False,
+        state=State.SENDING,
         attempt__ended_at=None,
     )
-    attempt_ids = sorted(set(orphans.values_list("attempt_id", flat=True)[:_AT_ONCE]))
-    return sum(_close_or_leave(attempt_id, using) for attempt_id in attempt_ids)
+    return sorted(set(held.order_by().values_list("attempt_id", flat=True)))
 
 
-def _close_or_leave(attempt_id: int, using: str) -> int:
-    """Close one orphan in a transaction of its own, so that one bad row keeps no other back."""
+def _close_or_leave(attempt_id: int, using: str) -> int | None:
+    """Close one orphan in a transaction of its own, so that one bad row keeps no other back.
+
+    None: it could not be closed.
+    """
     try:
         return _close_orphan(attempt_id, using)
     except DatabaseError as error:
         if isinstance(error, DATABASE_AWAY) and not is_about_a_row(error):
             raise
         logger.exception("Attempt %d of a dead worker could not be closed.", attempt_id)
-        return 0
+        return None
 
 
 def _close_orphan(attempt_id: int, using: str) -> int:
@@ -123,7 +153,11 @@ def _close_orphan(attempt_id: int, using: str) -> int:
         held = Recipient.objects.using(using).filter(attempt=attempt, state=State.SENDING)
         rows = list(held.order_by("pk").select_for_update(no_key=True))
         held.filter(pk__in=[row.pk for row in rows]).update(
-            state=state, next_attempt_at=due_at, attempts=F("attempts") + 1, reason=why
+            state=state,
+            next_attempt_at=due_at if state == State.DEFERRED else None,
+            resend_at=due_at if state == State.UNCERTAIN else None,
+            attempts=F("attempts") + 1,
+            reason=why,
         )
         _tell(rows, EventKind.LOST_WORKER, state, why, now, using)
         roll_up([attempt.message_id], now, using)
@@ -146,7 +180,7 @@ def _fate_of(attempt: Attempt, now: dt.datetime) -> tuple[State, str, dt.datetim
 def expire(using: str) -> int:
     """Give up what waited longer than its queue lifetime; the last reply stays."""
     return _change(
-        Q(state__in=DUE, expires_at__lte=database_now(using)),
+        Q(state__in=DUE, expires_at__lte=database_now(using), next_attempt_at__isnull=False),
         State.EXPIRED,
         EventKind.EXPIRED,
         "It waited longer than its queue lifetime.",
@@ -157,7 +191,7 @@ def expire(using: str) -> int:
 def resend_uncertain(using: str) -> int:
     """Put uncertain recipients back in the queue where the account's policy says so."""
     return _change(
-        Q(state=State.UNCERTAIN, next_attempt_at__lte=database_now(using)),
+        Q(state=State.UNCERTAIN, resend_at__lte=database_now(using)),
         State.DEFERRED,
         EventKind.RESENT,
         "Sent again by the account's policy; a second copy is possible.",
@@ -168,7 +202,7 @@ def resend_uncertain(using: str) -> int:
 def hold_unroutable(using: str) -> int:
     """Hold mail whose account was deleted, so that it is neither lost nor claimed in vain."""
     return _change(
-        Q(state__in=DUE, destination=None),
+        Q(state__in=DUE, destination=None, next_attempt_at__isnull=False),
         State.HELD,
         EventKind.HELD,
         "Its account was deleted; choose another one or cancel it.",
@@ -188,9 +222,14 @@ def _change(condition: Q, to: State, kind: EventKind, why: str, using: str) -> i
         rows = list(found.select_for_update(skip_locked=True)[:_AT_ONCE])
         if not rows:
             return 0
-        values = {"state": to, "reason": why}
-        if to == State.EXPIRED:
-            values["settled_at"] = now  # type: ignore[assignment]  # a time among texts
+        values = {
+            "state": to,
+            "reason": why,
+            "next_attempt_at": now if to in DUE else None,
+            "resend_at": None,
+            "settled_at": now if to == State.EXPIRED else None,
+            "ended_as": ended_as(to),
+        }
         ids = [row.pk for row in rows]
         Recipient.objects.using(using).filter(condition, pk__in=ids).update(**values)
         _tell(rows, kind, to, why, now, using)

@@ -4,8 +4,10 @@ The most urgent come first, but none takes all while less urgent mail waits. Wit
 senders take turns: the one behind the sender served last comes first. What one has no use for goes
 to those who had to stop at their share.
 
-Senders are found by a skip scan, from one to the next along the due index, so ten thousand mails of
-one sender cost no more to pass than one.
+Senders are found by a skip scan, from one to the next along the claim's index, so ten thousand
+messages of one sender cost no more to pass than one. What workers have in hand stays in that index
+until its outcome is written, in front of what waits, and a claim passes over it row by row
+(docs/decisions/0008). A level or sender of which all is in hand has no share.
 """
 
 import datetime as dt
@@ -32,14 +34,15 @@ FIELDS = (
 
 _SENDERS_MAX = 50  # senders that one claim serves; the others have their turn at the next
 _URGENT_SHARE = 0.75  # of a claim, while less urgent mail waits too
-_DUE = "destination_id = %s AND state IN ('queued', 'deferred')"
+_LISTED = "destination_id = %s AND next_attempt_at IS NOT NULL"  # in hand, too
+_DUE = f"{_LISTED} AND state IN ('queued', 'deferred')"
 
 _LEVELS = f"""
 WITH RECURSIVE level(priority) AS (
-    SELECT MIN(priority) FROM outbox_recipient WHERE {_DUE}
+    SELECT MIN(priority) FROM outbox_recipient WHERE {_LISTED}
     UNION ALL
     SELECT (SELECT MIN(r.priority) FROM outbox_recipient r
-            WHERE {_DUE} AND r.priority > level.priority)
+            WHERE {_LISTED} AND r.priority > level.priority)
     FROM level WHERE level.priority IS NOT NULL
 )
 SELECT priority FROM level WHERE priority IS NOT NULL"""  # noqa: S608  # constants only
@@ -47,10 +50,10 @@ SELECT priority FROM level WHERE priority IS NOT NULL"""  # noqa: S608  # consta
 _SENDERS = f"""
 WITH RECURSIVE walk(sender_key) AS (
     SELECT MIN(sender_key) FROM outbox_recipient
-    WHERE {_DUE} AND priority = %s AND sender_key > %s
+    WHERE {_LISTED} AND priority = %s AND sender_key > %s
     UNION ALL
     SELECT (SELECT MIN(r.sender_key) FROM outbox_recipient r
-            WHERE {_DUE} AND r.priority = %s AND r.sender_key > walk.sender_key)
+            WHERE {_LISTED} AND r.priority = %s AND r.sender_key > walk.sender_key)
     FROM walk WHERE walk.sender_key IS NOT NULL
 )
 SELECT sender_key FROM walk WHERE sender_key IS NOT NULL AND EXISTS (

@@ -27,6 +27,10 @@ class Outcome(models.TextChoices):
     QUARANTINED = "quarantined", _("quarantined")  # our own code failed on it
 
 
+# Outcomes that are the state of the only recipient, where `results` is empty.
+_SAID_BY_COLUMNS = {Outcome.SENT, Outcome.DEFERRED, Outcome.FAILED, Outcome.UNCERTAIN}
+
+
 def _lines(stored: str) -> list[list[Any]]:
     return list(json.loads(stored)) if stored else []
 
@@ -104,7 +108,9 @@ class Attempt(models.Model):
     reply_code = models.PositiveSmallIntegerField(null=True)
     reply_enhanced = models.CharField(max_length=12, blank=True)
     reply_text = models.TextField(blank=True)
-    results = models.TextField(blank=True)  # JSON: per recipient address, state, command, reply
+    reply_command = models.CharField(max_length=8, blank=True, db_default="")  # what it answers
+    # JSON: per recipient address, state, command, reply. Empty where the columns above say it all.
+    results = models.TextField(blank=True)
     phases_ms = models.TextField(blank=True)  # JSON: phase → milliseconds
     transfer = models.TextField(blank=True)  # transcript MAIL … dot, as JSON lines
     sent_sha256 = models.CharField(max_length=64, blank=True)  # set when a derived form was sent
@@ -124,8 +130,23 @@ class Attempt(models.Model):
 
     @property
     def result_rows(self) -> list[dict[str, Any]]:
-        """What this attempt meant for each of its recipients."""
-        return list(json.loads(self.results)) if self.results else []
+        """What this attempt meant for each of its recipients; of one, its own columns say it."""
+        if self.results:
+            return list(json.loads(self.results))
+        if self.outcome not in _SAID_BY_COLUMNS or self.message.recipient_count != 1:
+            return []
+        return [
+            {
+                "recipient": recipient.pk,
+                "address": recipient.address,
+                "state": self.outcome,
+                "command": self.reply_command,
+                "code": self.reply_code,
+                "enhanced": self.reply_enhanced,
+                "text": self.reply_text,
+            }
+            for recipient in self.message.recipients.all()
+        ]
 
     @property
     def phase_times(self) -> dict[str, float]:

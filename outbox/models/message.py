@@ -22,7 +22,7 @@ from outbox.mail.content_type import MAX_CONTENT_TYPE
 from outbox.mail.encodings import MAX_LINE
 from outbox.models.access import READ_SOURCE, can_change_others, can_view_others
 from outbox.models.account import Account
-from outbox.models.states import RARE, Folder, Status
+from outbox.models.states import RARE, Folder, State, Status, shown_status
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
@@ -96,11 +96,13 @@ class Message(models.Model):
     """One mail. Its bytes are in Source, its fate is in its recipients."""
 
     owner = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
-    )
+        settings.AUTH_USER_MODEL, null=True, blank=True, related_name="+", db_index=False,
+        on_delete=models.SET_NULL,
+    )  # fmt: skip  # the list's index begins with it
     account = models.ForeignKey(
-        Account, null=True, blank=True, on_delete=models.SET_NULL, related_name="messages"
-    )
+        Account, null=True, blank=True, related_name="messages", db_index=False,
+        on_delete=models.SET_NULL,
+    )  # fmt: skip  # only deleting an account asks for it, which may read the table
     origin = models.CharField(max_length=8, choices=Origin, default=Origin.COMPOSE)
     status = models.CharField(max_length=10, choices=Status, default=Status.DRAFT)
     folder = models.CharField(max_length=10, choices=Folder, default=Folder.DRAFTS)
@@ -207,11 +209,21 @@ class Message(models.Model):
         ]
         constraints = [
             # The same request queued twice must find the first mail, also under a race.
-            models.UniqueConstraint(fields=["idempotency_key"], name="outbox_message_idempotency")
+            models.UniqueConstraint(
+                fields=["idempotency_key"],
+                name="outbox_message_idempotent",
+                condition=models.Q(idempotency_key__isnull=False),
+            )
         ]
 
     def __str__(self) -> str:
         return self.subject or str(_("(no subject)"))
+
+    @property
+    def present_status(self) -> Status:
+        """The status to show, of a message that was read with `is_sending=is_being_sent()`."""
+        is_sending = getattr(self, "is_sending", False)
+        return shown_status(self.status, {State.SENDING} if is_sending else ())
 
     @property
     def is_draft(self) -> bool:

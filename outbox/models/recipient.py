@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable
 
 from django.db import models
@@ -12,7 +13,9 @@ from outbox.models.attempt import Attempt
 from outbox.models.destination import Destination
 from outbox.models.folded import FoldedIndex
 from outbox.models.message import Message
-from outbox.models.states import DUE, State
+from outbox.models.states import State
+
+REFUSALS_FROM = 300  # reply codes below it say that the server accepted something
 
 
 class Role(models.TextChoices):
@@ -39,7 +42,11 @@ class RecipientQuerySet(models.QuerySet["Recipient"]):
 
 
 class Recipient(models.Model):
-    """One envelope recipient. Only guarded updates change `state`."""
+    """One envelope recipient. Only guarded updates change `state`.
+
+    `state` is in no index and in no index's condition, so that a claim, which changes it, writes no
+    index entry (docs/decisions/0008). What waits is known by `next_attempt_at` instead.
+    """
 
     message = models.ForeignKey(Message, on_delete=models.CASCADE, related_name="recipients")
     role = models.CharField(max_length=3, choices=Role, default=Role.TO)
@@ -67,7 +74,8 @@ class Recipient(models.Model):
     priority = models.PositiveSmallIntegerField(default=3)
 
     state = models.CharField(max_length=10, choices=State, default=State.QUEUED)
-    next_attempt_at = models.DateTimeField(null=True)  # uncertain: when the policy acts
+    next_attempt_at = models.DateTimeField(null=True)  # set exactly while queued, deferred, sending
+    resend_at = models.DateTimeField(null=True)  # uncertain: when the policy sends it again
     expires_at = models.DateTimeField(null=True)
     attempts = models.PositiveIntegerField(default=0)
     # Attempts before the last retry by a person: those since then count towards the limit.
@@ -75,6 +83,7 @@ class Recipient(models.Model):
     first_attempt_at = models.DateTimeField(null=True)
     last_attempt_at = models.DateTimeField(null=True)
     settled_at = models.DateTimeField(null=True)  # when the state became final
+    ended_as = models.CharField(max_length=10, null=True)  # noqa: DJ001  # NULL, or one of ENDS
 
     reply_code = models.PositiveSmallIntegerField(null=True)
     reply_enhanced = models.CharField(max_length=12, blank=True)
@@ -92,44 +101,38 @@ class Recipient(models.Model):
             # Claim: per destination, most urgent first, sender by sender, what is due.
             models.Index(
                 fields=["destination", "priority", "sender_key", "next_attempt_at", "id"],
-                name="outbox_recipient_due",
-                condition=models.Q(state__in=[state.value for state in DUE]),
+                name="outbox_recipient_claim",
+                condition=models.Q(next_attempt_at__isnull=False),
             ),
-            # Worker: where something is due, and when; its first entry answers.
+            # Worker: where something is due, and when.
             models.Index(
                 fields=["destination", "next_attempt_at"],
-                name="outbox_recipient_next",
-                condition=models.Q(state__in=[state.value for state in DUE]),
+                name="outbox_recipient_poll",
+                condition=models.Q(next_attempt_at__isnull=False),
             ),
             # Sweep: what reached its queue lifetime.
             models.Index(
                 fields=["expires_at"],
-                name="outbox_recipient_expiry",
-                condition=models.Q(state__in=[state.value for state in DUE]),
-            ),
-            # Sweep: what a dead worker held.
-            models.Index(
-                fields=["attempt"],
-                name="outbox_recipient_sending",
-                condition=models.Q(state=State.SENDING.value),
+                name="outbox_recipient_expire",
+                condition=models.Q(next_attempt_at__isnull=False),
             ),
             # Sweep: uncertain ones whose policy is due.
             models.Index(
-                fields=["next_attempt_at"],
-                name="outbox_recipient_uncertain",
-                condition=models.Q(state=State.UNCERTAIN.value),
+                fields=["resend_at"],
+                name="outbox_recipient_resend",
+                condition=models.Q(resend_at__isnull=False),
             ),
-            # Search by reply code: which replies one sender's mail got, and which mail got each.
+            # Search by reply code: which refusals one sender's messages got, and which got each.
             models.Index(
                 fields=["sender_key", "reply_code", "reply_enhanced", "-message"],
-                name="outbox_recipient_reply",
-                condition=models.Q(reply_code__isnull=False),
+                name="outbox_recipient_refusal",
+                condition=models.Q(reply_code__gte=REFUSALS_FROM),
             ),
-            # Search by state: what of one sender's ended as no message does.
+            # Search by state: which of one sender's messages ended as no message's status says.
             models.Index(
-                fields=["sender_key", "state", "-message"],
-                name="outbox_recipient_ended",
-                condition=models.Q(state__in=[State.EXPIRED.value, State.BOUNCED.value]),
+                fields=["sender_key", "ended_as", "-message"],
+                name="outbox_recipient_end",
+                condition=models.Q(ended_as__isnull=False),
             ),
             # Search by recipient, whole address or its beginning, in any case.
             FoldedIndex("address", name="outbox_recipient_folded"),
@@ -137,3 +140,14 @@ class Recipient(models.Model):
 
     def __str__(self) -> str:
         return self.address
+
+    @property
+    def next_at(self) -> dt.datetime | None:
+        """When something happens to it by itself: an attempt, or the uncertain policy."""
+        return self.next_attempt_at or self.resend_at
+
+
+def is_being_sent() -> models.Exists:
+    """Return the condition on messages that a worker holds a recipient of theirs."""
+    sending = Recipient.objects.filter(message=models.OuterRef("pk"), state=State.SENDING)
+    return models.Exists(sending)

@@ -16,14 +16,18 @@ from outbox.models.states import FAILURES, FOLDER_OF, Folder, State, Status, fol
 
 _ANY = "SUM(CASE WHEN r.state = '{}' THEN 1 ELSE 0 END) > 0"
 _ALL = "SUM(CASE WHEN r.state = '{}' THEN 1 ELSE 0 END) = COUNT(*)"
+_EITHER = "SUM(CASE WHEN r.state = '{}' OR ({}) THEN 1 ELSE 0 END) > 0"
+# One that is being sent counts as what it was before: a delivery is too short to store its status.
+_SENDING = f"r.state = '{State.SENDING}' AND r.attempts"
+_QUEUED = _EITHER.format(State.QUEUED, f"{_SENDING} = 0")
+_DEFERRED = _EITHER.format(State.DEFERRED, f"{_SENDING} > 0")
 _UNTRIED = "SUM(r.attempts) = 0"
 
 _STATUS = f"""CASE
     WHEN {_ANY.format(State.UNCERTAIN)} THEN '{Status.UNCERTAIN}'
-    WHEN {_ANY.format(State.SENDING)} THEN '{Status.SENDING}'
-    WHEN {_ANY.format(State.QUEUED)} AND {_UNTRIED} AND m.send_at > %s THEN '{Status.SCHEDULED}'
-    WHEN {_ANY.format(State.QUEUED)} THEN '{Status.QUEUED}'
-    WHEN {_ANY.format(State.DEFERRED)} THEN '{Status.DEFERRED}'
+    WHEN {_QUEUED} AND {_UNTRIED} AND m.send_at > %s THEN '{Status.SCHEDULED}'
+    WHEN {_QUEUED} THEN '{Status.QUEUED}'
+    WHEN {_DEFERRED} THEN '{Status.DEFERRED}'
     WHEN {_ANY.format(State.HELD)} THEN '{Status.HELD}'
     WHEN {_ALL.format(State.SENT)} THEN '{Status.SENT}'
     WHEN {_ALL.format(State.CANCELLED)} THEN '{Status.CANCELLED}'

@@ -1,5 +1,7 @@
 """The closed lists of states, and which change is lawful. Every screen uses these words."""
 
+from collections.abc import Container
+
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -25,7 +27,7 @@ class Status(models.TextChoices):
     DRAFT = "draft", _("draft")  # not sent yet; can be edited
     SCHEDULED = "scheduled", _("scheduled")  # nothing was tried, and its time is ahead
     QUEUED = "queued", _("queued")  # somebody waits for a first attempt
-    SENDING = "sending", _("sending")  # a worker holds somebody
+    SENDING = "sending", _("sending")  # never stored: a worker holds a recipient
     DEFERRED = "deferred", _("deferred")  # of those that are open, all will be tried again
     HELD = "held", _("held")  # of those that are open, all are kept back
     UNCERTAIN = "uncertain", _("uncertain")  # of somebody nobody knows; before all else
@@ -68,6 +70,7 @@ FINAL = (State.SENT, State.FAILED, State.CANCELLED, State.EXPIRED, State.BOUNCED
 CANCELLABLE = (State.QUEUED, State.DEFERRED, State.HELD)
 FAILURES = (State.FAILED, State.EXPIRED, State.BOUNCED)  # ended without delivery, unasked
 RETRYABLE = FAILURES  # what a retry queues again; a cancelled recipient has to be named for it
+ENDS = (State.EXPIRED, State.BOUNCED)  # of a recipient; a message's status says "failed"
 
 # from → to; whoever changes a state names both, and the database checks the first.
 CHANGES: dict[State, tuple[State, ...]] = {
@@ -108,9 +111,24 @@ def status_of(state: State) -> Status:
     return _STATUS_OF_ONE[state]
 
 
+def shown_status(stored: str, states: Container[str]) -> Status:
+    """Return the status to show, given the stored one and the states of the recipients.
+
+    A delivery takes milliseconds, so that "sending" is stored for recipients only.
+    """
+    if State.SENDING in states and stored != Status.UNCERTAIN:
+        return Status.SENDING
+    return Status(stored)
+
+
+def ended_as(state: str) -> str | None:
+    """Return what the column of that name holds for a recipient in this state."""
+    return state if state in ENDS else None
+
+
 _STATUS_OF_ONE = {
     State.QUEUED: Status.QUEUED,
-    State.SENDING: Status.SENDING,
+    State.SENDING: Status.DEFERRED,  # as stored; see `shown_status`
     State.SENT: Status.SENT,
     State.DEFERRED: Status.DEFERRED,
     State.FAILED: Status.FAILED,

@@ -243,7 +243,7 @@ def _settle(recipient: Recipient, state: State, attempt: Attempt) -> None:
         recipient.next_attempt_at = timezone.now() + dt.timedelta(minutes=4, seconds=20)
         recipient.reason = "451 4.7.1 Greylisting in action, please come back later"
     if state == State.UNCERTAIN:
-        recipient.next_attempt_at = timezone.now() + dt.timedelta(hours=4)
+        recipient.resend_at = timezone.now() + dt.timedelta(hours=4)
         recipient.reason = (
             "The whole mail was sent, but its answer was lost: the connection was reset"
         )

@@ -66,7 +66,7 @@ def say(text: str) -> None:
 
 
 _MOVES = Q(state__in=[State.QUEUED, State.DEFERRED, State.SENDING]) | Q(
-    state=State.UNCERTAIN, next_attempt_at__isnull=False
+    state=State.UNCERTAIN, resend_at__isnull=False
 )
 
 

@@ -12,7 +12,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from outbox import api
-from outbox.models import OPEN, Account, Recipient
+from outbox.models import OPEN, Account, Folder, Recipient
 from outbox.web.accounts import held, tested
 from outbox.web.accounts.beginning import BeginForm, initial_for
 from outbox.web.accounts.discovery import Suggestion, suggest
@@ -140,7 +140,11 @@ def remove(request: PersonRequest, pk: int) -> HttpResponse:
         account.delete()
         messages.success(request, _("Account removed."))
         return redirect("outbox:accounts")
-    waiting = Recipient.objects.filter(message__account=account, state__in=OPEN)
+    waiting = Recipient.objects.filter(
+        message__account=account,
+        message__folder__in=(Folder.OUTBOX, Folder.SCHEDULED),  # no index has the account
+        state__in=OPEN,
+    )
     context = {
         "account": account,
         "waiting": waiting.values("message").distinct().count(),

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
-from django.db.models import Model
+from django.db.models import Model, prefetch_related_objects
 
 from outbox.models import Attempt, Message
+from outbox.models.states import shown_status
 from outbox.web.messages.conversation import Conversation, read_conversation
 from outbox.web.wording import LABELS, inert, offset
 
@@ -22,8 +23,8 @@ _MESSAGE = (
 )  # fmt: skip
 _RECIPIENT = (
     "id", "role", "name", "address", "state", "attempts", "first_attempt_at", "last_attempt_at",
-    "next_attempt_at", "expires_at", "settled_at", "reply_code", "reply_enhanced", "reply_text",
-    "reply_command", "remote_host", "remote_queue_id", "reason",
+    "next_attempt_at", "resend_at", "expires_at", "settled_at", "reply_code",
+    "reply_enhanced", "reply_text", "reply_command", "remote_host", "remote_queue_id", "reason",
 )  # fmt: skip
 _ATTEMPT = (
     "id", "started_at", "dot_marked_at", "ended_at", "outcome", "is_resend", "number_in_session",
@@ -38,7 +39,8 @@ _EVENT = ("id", "kind", "recipient_id", "from_state", "to_state", "why", "at")
 
 
 def attempts_of(message: Message) -> list[Attempt]:
-    """Return the attempts in their order, each with its session."""
+    """Return the attempts in their order, each with its session; they may ask for recipients."""
+    prefetch_related_objects([message], "recipients")
     return list(message.attempts.select_related("session", "worker").order_by("pk"))
 
 
@@ -67,8 +69,9 @@ def _talk(talk: Conversation) -> Iterator[str]:
 
 def as_json(message: Message, attempts: Sequence[Attempt]) -> str:
     """Write the rows as they stand, without the mail itself."""
+    states = {row.state for row in message.recipients.all()}
     found = {
-        "message": _fields(message, _MESSAGE),
+        "message": _fields(message, _MESSAGE) | {"status": shown_status(message.status, states)},
         "account": message.account.name if message.account else None,
         "recipients": [_fields(row, _RECIPIENT) for row in message.recipients.all()],
         "attempts": [_attempt(row) for row in attempts],

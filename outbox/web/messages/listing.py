@@ -52,7 +52,7 @@ class Page:
         return self.stretch.is_newest and (
             self.is_apps
             or self.folder in LIVE_FOLDERS
-            or any(row.message.status in WATCHED for row in self.rows)
+            or any(row.status in WATCHED for row in self.rows)
         )
 
     def mark_new(self, keys: Collection[int]) -> None:
@@ -74,7 +74,7 @@ class Page:
         shown = [
             (
                 row.message.pk,
-                row.message.status,
+                row.status,
                 sorted(row.states.items()),
                 row.next_attempt_at,
                 row.reason,

@@ -31,6 +31,7 @@ from outbox.models import (
     State,
     Status,
 )
+from outbox.models.states import shown_status
 from outbox.web.messages.conversation import Conversation, read_conversation
 
 FEW_RECIPIENTS = 5
@@ -75,8 +76,14 @@ class MessagePage:
 
     @cached_property
     def recipients(self) -> list[Recipient]:
-        """All of them, in the order they were named."""
+        """All of them, in the order they were named; an attempt may ask for them again."""
+        prefetch_related_objects([self.message], "recipients")
         return list(self.message.recipients.all())
+
+    @property
+    def status(self) -> Status:
+        """What the message is doing; while it is being sent, only its recipients say so."""
+        return shown_status(self.message.status, {row.state for row in self.recipients})
 
     @cached_property
     def answered(self) -> Message | None:
@@ -237,9 +244,9 @@ class MessagePage:
     def fingerprint(self) -> str:
         """Name what is shown, so that an unchanged page is not sent again."""
         shown = (
-            self.message.status,
+            self.status,
             [
-                (row.pk, row.state, row.attempts, row.next_attempt_at, row.attempt_id)
+                (row.pk, row.state, row.attempts, row.next_at, row.attempt_id)
                 for row in self.recipients
             ],
             self._marks,

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from django.db.models import Case, Count, Min, OuterRef, Subquery, Value, When
 
 from outbox.api.reasons import reason_of
-from outbox.models import DUE, FAILURES, Message, Recipient, State
+from outbox.models import DUE, FAILURES, Message, Recipient, State, Status
+from outbox.models.states import shown_status
 from outbox.web.wording import NORMAL
 
 # States that need an explanation in a list, the worst first.
@@ -49,6 +50,11 @@ class Row:
     next_attempt_at: dt.datetime | None = None
     reason: str = ""  # why it is deferred, held, uncertain or failed
     is_new: bool = False  # a failure that its owner had not seen
+
+    @property
+    def status(self) -> Status:
+        """What the message is doing; while it is being sent, only its recipients say so."""
+        return shown_status(self.message.status, self.states)
 
     @property
     def is_mixed(self) -> bool:

@@ -19,6 +19,7 @@ from outbox.mail.displayed import text_and_html
 from outbox.mail.html import html_to_text
 from outbox.mail.parts import decoded_headers, files, outline
 from outbox.models import COPIES, Draft, Message, Role, Status
+from outbox.models.recipient import is_being_sent
 from outbox.web.messages.content import Content
 from outbox.web.wording import size
 
@@ -68,9 +69,8 @@ class Versions:
     @cached_property
     def linked(self) -> list[Message]:
         """Its writer's copies of it, and what it is a copy of; replies and forwards are neither."""
-        mine = Message.objects.filter(owner=self.message.owner_id).select_related(
-            "draft", "account"
-        )
+        mine = Message.objects.filter(owner=self.message.owner_id)
+        mine = mine.select_related("draft", "account").annotate(is_sending=is_being_sent())
         if not self._shows_drafts:
             mine = mine.exclude(status=Status.DRAFT)
         copies = mine.filter(made_from=self.message.pk, draft__made_as__in=COPIES)

@@ -20,6 +20,7 @@ from django.utils import timezone
 from outbox.mail.terms import fold, terms_asked
 from outbox.models import Folder, Message, Recipient, Role, SearchEntry, State, Status
 from outbox.models.message import MessageQuerySet
+from outbox.models.recipient import is_being_sent
 from outbox.models.search import FACT, PEOPLE, SENDER, SUBJECT, body_term, has_phrase, head_term
 from outbox.models.states import RARE
 from outbox.models.terms import Wanted, Whole
@@ -104,7 +105,7 @@ class Search:
     def ended(self) -> Q:
         """The state asked for, where it is one of recipients alone."""
         state = self.query.state
-        return Q(state=State(state)) if state and state not in Status.values else Q()
+        return Q(ended_as=State(state)) if state and state not in Status.values else Q()
 
     def _within_days(self) -> Q:
         days = Q()
@@ -125,7 +126,7 @@ class Search:
             if state not in RARE:  # which have an index of their own
                 asked &= Q(folder__in=folder_of_state(state))
             if state in Status.values:
-                asked &= Q(status=state)
+                asked &= _has_status(state)
         return asked
 
     def _terms(self, ask: str) -> Q:
@@ -173,6 +174,14 @@ def _names(role: Role, field: str, text: str) -> Q:
     named = Q(address__icontains=text) | Q(name__icontains=text)
     those = Recipient.objects.filter(named, role=role, message=OuterRef("pk"))
     return Q(Exists(those)) | Q(status=Status.DRAFT, **{f"draft__{field}__icontains": text})
+
+
+def _has_status(status: str) -> Q:
+    """Ask for the status as it is shown: only recipients know what is being sent."""
+    if status == Status.SENDING:
+        return Q(is_being_sent())
+    stored = Q(status=status)
+    return stored & ~Q(is_being_sent()) if status in {Status.QUEUED, Status.DEFERRED} else stored
 
 
 def _in(column: str, ask: str, wanted: Wanted) -> Q:

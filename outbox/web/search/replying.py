@@ -8,7 +8,8 @@ from django.contrib.auth.models import User
 from django.db.models import Q
 
 from outbox.models import Recipient
-from outbox.models.replies import replies_to
+from outbox.models.recipient import REFUSALS_FROM
+from outbox.models.replies import refusals_of
 
 MOST = 500  # different replies that are told apart; servers know a few dozen
 _NONE = Q(pk__in=())
@@ -18,7 +19,9 @@ def replied(person: User, code: str) -> Q:
     """Return the condition on recipients; it names replies as their index has them."""
     if not code:
         return Q()
-    got = replies_to(person.pk, Recipient.objects.db, MOST + 1)
+    if code.startswith("2"):  # nearly all got such a reply; the latest of them are found at once
+        return _pattern(code)
+    got = refusals_of(person.pk, Recipient.objects.db, MOST + 1)
     if len(got) > MOST:
         return _pattern(code)
     meant: dict[int, list[str]] = defaultdict(list)
@@ -34,7 +37,8 @@ def replied(person: User, code: str) -> Q:
     condition = Q(reply_code__in=alone) if alone else Q()
     for reply_code in sorted(meant.keys() & left_out):
         condition |= Q(reply_code=reply_code, reply_enhanced__in=meant[reply_code])
-    return condition or _NONE
+    # Its index has refusals alone, and SQLite has to be told so.
+    return condition & Q(reply_code__gte=REFUSALS_FROM) if condition else _NONE
 
 
 def _is_meant(code: str, reply_code: int, enhanced: str) -> bool:

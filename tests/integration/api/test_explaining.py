@@ -115,7 +115,7 @@ def test_mail_that_is_being_sent_names_its_worker(queue: Queue, worker: Worker) 
 
 def test_uncertain_mail_says_whether_it_goes_again(queue: Queue) -> None:
     moment = timezone.now() + dt.timedelta(hours=4)
-    by_policy = in_state(queue(), State.UNCERTAIN, next_attempt_at=moment)
+    by_policy = in_state(queue(), State.UNCERTAIN, next_attempt_at=None, resend_at=moment)
     by_person = in_state(queue(), State.UNCERTAIN, next_attempt_at=None)
     told = api.explain(by_policy)
     assert "a second copy is possible" in told.sentence

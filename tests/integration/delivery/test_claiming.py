@@ -11,9 +11,10 @@ from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.utils import timezone
 
+from outbox import api
 from outbox.delivery import due
 from outbox.delivery.job import Job
-from outbox.models import Account, Attempt, Recipient, State, Status
+from outbox.models import Account, Attempt, Folder, Message, Recipient, State, Status
 from tests.integration.delivery.desk import (
     USING,
     a_worker,
@@ -51,7 +52,18 @@ def test_a_claim_writes_down_who_sends_what_under_which_token() -> None:
         assert recipient.first_attempt_at == recipient.last_attempt_at == attempt.started_at
         assert recipient.attempts == 0  # counted when it is known what became of it
     message.refresh_from_db()
-    assert message.status == Status.SENDING
+    assert message.status == Status.QUEUED  # it is not written for the moment that a delivery takes
+    assert api.Handle(message.pk).status() == Status.SENDING
+
+
+def test_the_first_claim_of_a_scheduled_message_takes_it_out_of_its_folder() -> None:
+    message = queue(account(), send_at=timezone.now() + dt.timedelta(hours=1))
+    assert message.status == Status.SCHEDULED
+    Recipient.objects.update(next_attempt_at=timezone.now())
+    Message.objects.update(send_at=timezone.now())
+    assert claim_due(message.account)
+    message.refresh_from_db()
+    assert (message.status, message.folder) == (Status.QUEUED, Folder.OUTBOX)
 
 
 def test_what_is_claimed_is_not_claimed_again() -> None:

@@ -1,8 +1,11 @@
 """The sweep finds what nobody else would: mail of dead workers, old mail, mail whose time came."""
 
 import datetime as dt
+import threading
 
 import pytest
+from django.db import connection, transaction
+from django.db.models import ProtectedError
 from django.utils import timezone
 
 from outbox.delivery import record
@@ -11,8 +14,10 @@ from outbox.delivery.sweep import Swept, sweep
 from outbox.delivery.unit import Mark
 from outbox.models import (
     Account,
+    Attempt,
     Event,
     EventKind,
+    Message,
     Outcome,
     Recipient,
     Slot,
@@ -20,6 +25,7 @@ from outbox.models import (
     Status,
     Worker,
 )
+from outbox.models.clock import database_now
 from tests.integration.delivery.desk import (
     USING,
     a_worker,
@@ -27,6 +33,7 @@ from tests.integration.delivery.desk import (
     claim_due,
     claimed,
     destination,
+    is_sqlite,
     last_attempt,
     left_behind,
     let_die,
@@ -35,6 +42,7 @@ from tests.integration.delivery.desk import (
     refusing,
     row,
     states,
+    until,
 )
 
 pytestmark = pytest.mark.django_db
@@ -42,6 +50,13 @@ pytestmark = pytest.mark.django_db
 
 def events() -> list[tuple[str, str, str]]:
     return list(Event.objects.values_list("kind", "from_state", "to_state"))
+
+
+def let_expire(message: Message) -> Message:
+    """Let it have waited for too long."""
+    past = timezone.now() - dt.timedelta(seconds=1)
+    Recipient.objects.filter(message=message).update(expires_at=past)
+    return message
 
 
 def test_what_a_dead_worker_had_not_marked_is_certainly_unsent() -> None:
@@ -65,7 +80,7 @@ def test_what_it_had_marked_is_uncertain() -> None:
     record.write([Mark(attempt_id=job.attempt_id)], USING)
     sweep(USING)
     recipient = row(message)
-    assert (recipient.state, recipient.next_attempt_at) == (State.UNCERTAIN, None)
+    assert (recipient.state, recipient.next_at) == (State.UNCERTAIN, None)
     assert last_attempt(message).outcome == Outcome.UNCERTAIN
     assert events() == [(EventKind.LOST_WORKER, State.SENDING, State.UNCERTAIN)]
 
@@ -88,7 +103,7 @@ def test_the_message_s_policy_goes_before_the_account_s(
     record.write([Mark(attempt_id=job.attempt_id)], USING)
     before = timezone.now()
     sweep(USING)
-    moment = row(message).next_attempt_at
+    moment = row(message).resend_at
     assert (moment is not None) == resent
     if moment is not None:
         asked_at = moment - dt.timedelta(hours=1)
@@ -109,7 +124,7 @@ def test_an_uncertain_one_is_sent_again_when_the_policy_says_so() -> None:
     now = timezone.now()
     for message, moment in ((due, now), (later, now + dt.timedelta(hours=1)), (held, None)):
         Recipient.objects.filter(message=message).update(
-            state=State.UNCERTAIN, next_attempt_at=moment
+            state=State.UNCERTAIN, next_attempt_at=None, resend_at=moment
         )
     assert sweep(USING) == Swept(resent=1)
     assert states() == [State.DEFERRED, State.UNCERTAIN, State.UNCERTAIN]
@@ -131,6 +146,7 @@ def test_what_waited_too_long_is_given_up_with_its_last_reply() -> None:
     recipient = old.recipients.get()
     assert (recipient.reply_code, recipient.reply_text) == (451, "4.7.1 greylisted")
     assert recipient.settled_at is not None
+    assert (recipient.ended_as, recipient.next_attempt_at) == (State.EXPIRED, None)
     old.refresh_from_db()
     assert old.status == Status.FAILED
     assert young.recipients.get().settled_at is None
@@ -181,12 +197,44 @@ def test_an_ended_worker_s_leftovers_are_found_too() -> None:
     assert states(message) == [State.DEFERRED]
 
 
-def test_a_worker_whose_row_is_gone_held_mail_all_the_same() -> None:
+def test_a_worker_cannot_be_deleted_before_the_sweep_took_back_what_it_held() -> None:
     message = queue(account())
-    claimed(message)
-    Worker.objects.all().delete()
+    worker = a_worker()
+    claimed(message, worker)
+    with pytest.raises(ProtectedError), transaction.atomic():
+        Worker.objects.all().delete()
+    let_die(worker)
     sweep(USING)
     assert states(message) == [State.DEFERRED]
+    Worker.objects.all().delete()
+    assert not Worker.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)  # threads see only what is committed
+def test_a_worker_is_not_ended_while_its_claim_is_being_committed() -> None:
+    """Else what that claim took would be looked for before it can be seen, and never again."""
+    if is_sqlite():
+        pytest.skip("SQLite has one writer at a time")
+    message = queue(account())
+    worker = a_worker(lease_for=3)
+
+    def other() -> None:
+        try:
+            sweep(USING)
+        finally:
+            connection.close()
+
+    with transaction.atomic():
+        [job] = claim_due(message.account, worker)
+        until(lambda: database_now(USING) > worker.lease_until, "its lease is over")
+        thread = threading.Thread(target=other)
+        thread.start()
+        thread.join(30)
+        assert not thread.is_alive(), "the sweep waited for the claim"
+        assert Worker.objects.get(pk=worker.pk).ended_at is None
+    sweep(USING)
+    assert states(message) == [State.DEFERRED]
+    assert Attempt.objects.get(pk=job.attempt_id).outcome == Outcome.ABANDONED
 
 
 def test_a_second_sweep_finds_nothing_to_do() -> None:
@@ -220,7 +268,7 @@ def test_each_transaction_is_bounded_and_all_is_found(monkeypatch: pytest.Monkey
 def test_a_row_that_cannot_be_changed_keeps_no_other_back() -> None:
     sender = account()
     messages = [queue(sender, f"bob{i}@example.net") for i in range(3)]
-    queue(sender, "old@example.net", expires_after=dt.timedelta(seconds=-1))
+    let_expire(queue(sender, "old@example.net"))
     for message in messages:
         left_behind(message)
     with refusing("outbox_recipient", "NEW.address = 'bob1@example.net'"):
@@ -232,10 +280,10 @@ def test_a_row_that_cannot_be_changed_keeps_no_other_back() -> None:
 
 def test_a_step_that_fails_stops_no_other_step() -> None:
     sender = account()
-    old = queue(sender, "old@example.net", expires_after=dt.timedelta(seconds=-1))
+    old = let_expire(queue(sender, "old@example.net"))
     uncertain = queue(sender, "uncertain@example.net")
     Recipient.objects.filter(message=uncertain).update(
-        state=State.UNCERTAIN, next_attempt_at=timezone.now()
+        state=State.UNCERTAIN, next_attempt_at=None, resend_at=timezone.now()
     )
     with refusing("outbox_recipient", "NEW.address = 'old@example.net'"):
         sweep(USING)

@@ -1,9 +1,9 @@
-"""Which replies a person's mail got is known without reading all of them."""
+"""Which refusals a person's messages got is known without reading all of them."""
 
 import pytest
 
 from outbox.models import Message, Recipient
-from outbox.models.replies import replies_to
+from outbox.models.replies import refusals_of
 
 pytestmark = pytest.mark.django_db
 
@@ -25,8 +25,7 @@ def test_each_reply_is_named_once_in_order() -> None:
     ):
         replied(1, code, enhanced)
 
-    assert replies_to(1, "default", 10) == [
-        (250, "2.0.0"),
+    assert refusals_of(1, "default", 10) == [
         (550, ""),
         (550, "5.1.1"),
         (550, "5.2.2"),
@@ -37,11 +36,11 @@ def test_mail_of_others_and_mail_without_a_reply_say_nothing() -> None:
     replied(1, None)
     replied(2, 550, "5.1.1")
 
-    assert replies_to(1, "default", 10) == []
+    assert refusals_of(1, "default", 10) == []
 
 
 def test_it_stops_where_it_was_told() -> None:
-    for code in (250, 251, 252, 253):
+    for code in (450, 451, 452, 453):
         replied(1, code)
 
-    assert replies_to(1, "default", 2) == [(250, ""), (251, "")]
+    assert refusals_of(1, "default", 2) == [(450, ""), (451, "")]

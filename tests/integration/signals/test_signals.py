@@ -109,7 +109,7 @@ def test_what_a_delivery_said_last_is_told_along(listener: Listener) -> None:
         pytest.param({"expires_at": PAST}, State.EXPIRED, id="too old"),
         pytest.param({"destination": None}, State.HELD, id="its account is gone"),
         pytest.param(
-            {"state": State.UNCERTAIN, "next_attempt_at": PAST}, State.DEFERRED, id="sent again"
+            {"state": State.UNCERTAIN, "resend_at": PAST}, State.DEFERRED, id="sent again"
         ),
     ],
 )

@@ -214,7 +214,8 @@ def many(anna: User, account: Account, count: int) -> None:
 
 def a_minute_apart(person: User) -> None:
     """List the mails at different times, as they are when nobody queues them in one go."""
-    for number, pk in enumerate(Message.objects.visible_to(person).values_list("pk", flat=True)):
+    mine = Message.objects.visible_to(person).order_by("pk")
+    for number, pk in enumerate(mine.values_list("pk", flat=True)):
         moment = NOVEMBER + dt.timedelta(minutes=number)
         Message.objects.filter(pk=pk).update(listed_at=moment)
         SearchEntry.objects.filter(pk=pk).update(listed_at=moment)

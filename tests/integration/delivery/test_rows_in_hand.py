@@ -1,0 +1,158 @@
+"""What workers have in hand stays in the index of what waits, and is passed over there."""
+
+import datetime as dt
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.utils import timezone
+
+from outbox.delivery import due, record
+from outbox.delivery.unit import Mark, Result
+from outbox.delivery.verdict import Verdict
+from outbox.models import Account, Attempt, Outcome, Recipient, State
+from outbox.smtp import Reply
+from tests.integration.delivery.desk import (
+    USING,
+    a_worker,
+    account,
+    claim_due,
+    destination,
+    is_sqlite,
+    last_attempt,
+    queue,
+    queue_many,
+)
+
+pytestmark = pytest.mark.django_db
+
+REFUSAL = Reply(550, "5.1.1", "5.1.1 no such user")
+
+
+def in_hand(sender: Account, number: int, **values: Any) -> None:
+    """Put rows in front of all others, as claims of a while ago left them."""
+    message = queue(sender)
+    message.recipients.all().delete()
+    attempt = Attempt.objects.create(message=message, started_at=timezone.now())
+    before = timezone.now() - dt.timedelta(hours=1)
+    Recipient.objects.bulk_create(
+        Recipient(
+            message=message, address=f"to{n}@example.net", destination=destination(sender),
+            state=State.SENDING, next_attempt_at=before, attempt=attempt, **values,
+        )
+        for n in range(number)
+    )  # fmt: skip
+
+
+def test_a_claim_passes_over_five_thousand_rows_in_hand() -> None:
+    sender = account()
+    in_hand(sender, 5_000)
+    queue_many(sender, 30)
+    jobs = claim_due(sender, limit=20)
+    assert [job.recipients[0].address for job in jobs] == [
+        f"bob{number}@example.net" for number in range(20)
+    ]
+
+
+def test_where_all_is_in_hand_nothing_is_due() -> None:
+    sender = account()
+    in_hand(sender, 50)
+    assert due.waiting(USING) == {}
+    assert claim_due(sender) == []
+
+
+@pytest.mark.parametrize("priority", [1, 5], ids=["more urgent", "less urgent"])
+def test_a_level_of_which_all_is_in_hand_has_no_share(priority: int) -> None:
+    sender = account()
+    in_hand(sender, 200, priority=priority)
+    queue_many(sender, 40)
+    assert len(claim_due(sender, limit=40)) == 40
+
+
+def test_a_sender_whose_rows_are_all_in_hand_has_no_share() -> None:
+    sender = account()
+    busy, other = (User.objects.create_user(name) for name in ("busy", "other"))
+    in_hand(sender, 200, sender_key=busy.pk)
+    queue_many(sender, 40, owner=other)
+    assert len(claim_due(sender, limit=40)) == 40
+
+
+def test_a_claim_a_mark_and_the_end_of_an_attempt_write_no_index_entry() -> None:
+    if is_sqlite():
+        pytest.skip("only PostgreSQL writes new index entries for columns that did not change")
+    sender = account()
+    queue_many(sender, 40)
+    jobs = claim_due(sender, limit=40)
+    assert updates("outbox_recipient") == (40, 40)
+    assert updates("outbox_message") == (0, 0)
+    record.write([Mark(attempt_id=job.attempt_id) for job in jobs], USING)
+    assert updates("outbox_attempt") == (40, 40)
+    record.write([refused(job) for job in jobs], USING)
+    assert updates("outbox_attempt") == (80, 80)
+    assert updates("outbox_message") == (40, 0)
+    assert updates("outbox_recipient") == (80, 40)
+
+
+def refused(job: object) -> Result:
+    verdict = Verdict(state=State.FAILED, reply=REFUSAL, command="RCPT", reason="No such user.")
+    return Result(job=job, verdicts=[verdict], outcome=Outcome.FAILED)  # type: ignore[arg-type]  # it is a job
+
+
+def updates(table: str) -> tuple[int, int]:
+    """Return how many rows this transaction has updated, and how many of them on their page."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_xact_user_tables WHERE relname = %s",
+            [table],
+        )
+        count, hot = cursor.fetchone()
+    return int(count), int(hot)
+
+
+def test_what_an_attempt_meant_for_its_only_recipient_is_stored_once() -> None:
+    message = queue(account())
+    [job] = claim_due(message.account)
+    record.write([refused(job)], USING)
+    attempt = last_attempt(message)
+    assert attempt.results == ""
+    assert attempt.result_rows == [
+        {
+            "recipient": message.recipients.get().pk,
+            "address": "bob@example.net",
+            "state": "failed",
+            "command": "RCPT",
+            "code": 550,
+            "enhanced": "5.1.1",
+            "text": "5.1.1 no such user",
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("state", "outcome"),
+    [(State.EXPIRED, Outcome.FAILED), (State.HELD, Outcome.QUARANTINED)],
+)
+def test_a_state_that_no_outcome_says_is_stored_with_the_attempt(
+    state: State, outcome: Outcome
+) -> None:
+    message = queue(account())
+    [job] = claim_due(message.account)
+    record.write([Result(job=job, verdicts=[Verdict(state=state)], outcome=outcome)], USING)
+    assert [row["state"] for row in last_attempt(message).result_rows] == [state]
+
+
+def test_a_sweeper_s_outcome_is_not_taken_for_the_worker_s_own() -> None:
+    """Both say "uncertain"; only the one that has the session was written by the worker."""
+    message = queue(account())
+    worker = a_worker()
+    [job] = claim_due(message.account, worker)
+    Attempt.objects.update(outcome=Outcome.UNCERTAIN, ended_at=timezone.now())
+    Recipient.objects.update(state=State.UNCERTAIN, next_attempt_at=None)
+    late = Result(
+        job=job, verdicts=[Verdict(state=State.SENT, reply=REFUSAL)], outcome=Outcome.SENT,
+        number_in_session=1,
+    )  # fmt: skip
+    record.write([late], USING)
+    assert late.fenced
+    assert message.recipients.get().state == State.SENT
