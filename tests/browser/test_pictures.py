@@ -66,6 +66,8 @@ def addresses(shown: dict[str, Message]) -> dict[str, str]:
         "bulk": f"{reverse('outbox:bulk', args=['retry'])}?all=1&folder=failed",
         "bulk-nothing": reverse("outbox:bulk", args=["cancel"]),
         "password": reverse("password_change"),
+        "search-unknown": f"{reverse('outbox:search')}?q=label:jane",
+        "shortcuts": reverse("outbox:shortcuts"),
         "missing": MISSING,
     }
 
