@@ -61,4 +61,4 @@ def test_a_small_mailbox_is_filled_and_measured(database: str, tmp_path: Path) -
     )
 
     assert done.returncode == 0, done.stdout
-    assert "| outbox" in done.stdout
+    assert "| Preferences |" in done.stdout

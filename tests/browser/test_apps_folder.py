@@ -1,0 +1,64 @@
+"""What staff see of apps: the folder, a message whose content is hidden, and one that is shown."""
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.urls import reverse
+
+from outbox.models import Message, State
+from tests.browser import scenes
+from tests.browser.album import Theme, open_album
+from tests.browser.writing import PASSWORD
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+LONG = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft " * 3
+
+
+@pytest.fixture
+def anna(transactional_db: None) -> User:
+    """Staff with every permission but the one to read content."""
+    anna = User.objects.create_user("anna", password=PASSWORD, is_staff=True)
+    permit(anna, "view_message", "change_message")
+    return anna
+
+
+def permit(user: User, *names: str) -> None:
+    found = Permission.objects.filter(content_type__app_label="outbox", codename__in=names)
+    user.user_permissions.add(*found)
+
+
+def messages_of_apps(owner: User) -> Message:
+    """Make messages in several states that apps sent; return one that failed for a recipient."""
+    shop = scenes.account(owner, "Shop")
+    scenes.mail(shop, LONG, [(f"{'x' * 60}@example.org", State.DEFERRED)], "Hello")
+    scenes.mail(shop, "Your order left", [("jane@example.com", State.SENT)], "Hello")
+    failed = scenes.mail(
+        shop,
+        "Reset your password",
+        [("jane@example.com", State.SENT), ("nobody@example.org", State.FAILED)],
+        "https://shop.example.com/reset/4711",
+    )
+    Message.objects.update(owner=None, origin="api")
+    return failed
+
+
+@pytest.mark.parametrize("locale", ["en", "zh-CN"])
+@pytest.mark.parametrize(("size", "theme"), [("wide", "light"), ("narrow", "dark")])
+def test_pages_of_apps_are_in_order(
+    browser: "Browser", live_server: Any, anna: User, size: str, theme: Theme, locale: str
+) -> None:
+    with open_album(browser, live_server.url, size, theme, locale=locale) as album:
+        album.sign_in()
+        album.visit(f"apps-empty-{locale}", reverse("outbox:apps"))
+        failed = messages_of_apps(anna)
+        message = reverse("outbox:message", args=[failed.pk])
+        album.visit(f"apps-first-steps-{locale}", reverse("outbox:list"))
+        album.visit(f"apps-folder-{locale}", reverse("outbox:apps"))
+        album.visit(f"apps-folder-failed-{locale}", f"{reverse('outbox:apps')}?folder=failed")
+        album.visit(f"apps-message-hidden-{locale}", message)
+        permit(anna, "read_source")
+        album.visit(f"apps-message-{locale}", message)
+        album.visit(f"apps-folder-read-{locale}", reverse("outbox:apps"))
