@@ -36,7 +36,8 @@ class Row:
 
 ROWS = (
     Row("5.2", ("3.11",)),
-    Row("6.0", ("3.12", "3.13", "3.14")),
+    # The email package of early 3.12 raises IndexError for what Django 6.0 asks of it.
+    Row("6.0", ("3.13", "3.12", "3.14")),
     Row("6.1", ("3.13", "3.12", "3.14")),
 )
 OUTCOMES = {"success": "passed", "skipped": "not run: there is no such Python here"}
