@@ -108,10 +108,13 @@ def test_a_domain_outside_ascii_is_the_one_in_the_header(typed: str, kept: str) 
 def test_a_local_part_is_sent_as_django_sends_it(address: str) -> None:
     message = EmailMessage(to=[f"Taro <{address}>"])
 
-    expected = by_django(message)
+    try:
+        expected = list(by_django(message).recipients)
+    except ValueError:  # since Django 6.0 its own backend refuses some that real mailboxes have
+        expected = [address]
     message.send()
 
-    assert by_outbox().recipients == expected.recipients
+    assert list(by_outbox().recipients) == expected
 
 
 def test_it_asks_recipients_of_a_subclass_that_chooses_them() -> None:
