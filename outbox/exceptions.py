@@ -21,6 +21,10 @@ class NotADraftError(OutboxError):
     """The draft was sent or discarded meanwhile."""
 
 
+class NotScheduledError(OutboxError):
+    """The message is not scheduled any more: a worker claimed it, or it was cancelled."""
+
+
 class NoAccountError(OutboxError):
     """There is no such account, or none was named and none is the default for apps."""
 

@@ -34,6 +34,14 @@ from outbox.api.options import Lane
 from outbox.api.outgoing import Outgoing, OutgoingRecipient
 from outbox.api.queueing import queue_ids, queue_sources
 from outbox.api.routes import account_named, close_circuit, default_account
+from outbox.api.scheduling import (
+    areschedule,
+    areturn_to_drafts,
+    asend_now,
+    reschedule,
+    return_to_drafts,
+    send_now,
+)
 from outbox.api.sending import asend, send
 from outbox.api.status import BlockedDestination, StatusReport, WorkerSeen, status
 from outbox.api.undo import take_back
@@ -70,9 +78,12 @@ __all__ = [
     "ahold",
     "answer",
     "arelease",
+    "areschedule",
     "aretry",
+    "areturn_to_drafts",
     "asend",
     "asend_many",
+    "asend_now",
     "asettle",
     "attach",
     "begun_on",
@@ -89,11 +100,14 @@ __all__ = [
     "queue_ids",
     "queue_sources",
     "release",
+    "reschedule",
     "retry",
+    "return_to_drafts",
     "save_draft",
     "send",
     "send_draft",
     "send_many",
+    "send_now",
     "settle",
     "settle_as_sent",
     "settle_as_unsent",

@@ -12,7 +12,7 @@ from django.utils.translation import ngettext
 
 from outbox.api.phrases import translate
 from outbox.api.reasons import reason_of
-from outbox.api.times import format_relative
+from outbox.api.times import format_clock, format_relative
 from outbox.conf import get_conf
 from outbox.delivery.route import is_paused
 from outbox.models import (
@@ -185,7 +185,8 @@ def _waiting(message: Message, recipients: Sequence[Recipient], using: str) -> E
         return Explanation(_("Its state is being written."))
     first = min(open_ones, key=lambda row: row.next_attempt_at or now)
     if message.status == Status.SCHEDULED and (first.next_attempt_at or now) > now:
-        sentence = _("Scheduled. It will not be sent before its time.")
+        time = format_clock(first.next_attempt_at or now)
+        sentence = _("Scheduled for %(time)s.") % {"time": time}
         if message.waits_for_undo:
             sentence = _("Sending in a few seconds. You can still undo.")
         return Explanation(sentence, until=first.next_attempt_at)

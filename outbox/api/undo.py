@@ -4,19 +4,9 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 
 from outbox.api.acts import CancelResult, cancel
-from outbox.api.drafts import summarize_recipients
+from outbox.api.scheduling import make_draft
 from outbox.conf import get_conf
-from outbox.models import (
-    FOLDER_OF,
-    Attempt,
-    Event,
-    EventKind,
-    Message,
-    Recipient,
-    Source,
-    State,
-    Status,
-)
+from outbox.models import Attempt, Event, EventKind, Message, Recipient, State
 from outbox.models.clock import database_now
 
 
@@ -41,22 +31,7 @@ def _reopen(message: Message, actor: AbstractBaseUser) -> None:
         untouched = all(row.state == State.CANCELLED and not row.attempts for row in locked)
         if tried or not untouched or not hasattr(message, "draft"):
             return
-        recipients.delete()  # and with them the events that name them
         Event.objects.using(using).create(
             message=message, kind=EventKind.CANCELLED, actor_id=actor.pk, at=database_now(using)
         )
-        for source in Source.objects.using(using).filter(message=message):
-            if source.file:
-                transaction.on_commit(lambda file=source.file: file.delete(save=False), using=using)  # type: ignore[misc]  # a default argument binds the loop's value
-            source.delete()
-        content = message.draft
-        Message.objects.using(using).filter(pk=message.pk).update(
-            status=Status.DRAFT,
-            folder=FOLDER_OF[Status.DRAFT],
-            to_summary=summarize_recipients(content.to),
-            queued_at=None,
-            send_at=None,
-            expires_at=None,
-            message_id="",
-            recipient_count=0,
-        )
+        make_draft(message, using, send_at=None)

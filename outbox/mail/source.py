@@ -27,6 +27,7 @@ _ONCE = frozenset(
 _BCC = re.compile(
     rb"^(?:resent-)?bcc:[^\r]*+(?:\r\n[ \t][^\r]*+)*+\r\n", re.IGNORECASE | re.MULTILINE
 )
+_DATE_FIELD = re.compile(rb"^date:[^\r]*+(?:\r\n[ \t][^\r]*+)*+\r\n", re.IGNORECASE | re.MULTILINE)
 _LINE_END = rb"(?>\r\n|\r|\n)"
 _HEAD = re.compile(rb".*?" + _LINE_END * 2, re.DOTALL)
 _DATE = re.compile(
@@ -125,6 +126,15 @@ def complete(source: bytes, *, date: datetime, message_id: str) -> bytes:
     if b"date" not in fields:
         source = date_field("Date", date, "date") + source
     return source
+
+
+def replace_date(source: bytes, before: datetime, after: datetime) -> bytes:
+    """Replace a Date that names `before`, to the second; a source with another one is unchanged."""
+    head = _head(source)
+    stated = _date(_fields(head).get(b"date", b""))
+    if stated is None or stated != before.replace(microsecond=0):
+        return source
+    return _DATE_FIELD.sub(date_field("Date", after, "date"), head, count=1) + source[len(head) :]
 
 
 def longest_line(source: bytes) -> tuple[int, int]:

@@ -19,6 +19,8 @@ class EventKind(models.TextChoices):
     SETTLED = "settled", _("settled by a person")  # uncertain → sent or deferred
     HELD = "held", _("held")  # queued, deferred, sending → held
     RELEASED = "released", _("released")  # held → queued
+    RESCHEDULED = "rescheduled", _("rescheduled")  # no change of state, another time
+    REOPENED = "reopened", _("returned to drafts")  # scheduled → draft
     EXPIRED = "expired", _("expired")  # queued, deferred → expired
     LOST_WORKER = "lost_worker", _("its worker died")  # sending → deferred or uncertain
     RESENT = "resent", _("sent again by policy")  # uncertain → deferred

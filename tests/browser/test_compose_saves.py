@@ -108,7 +108,7 @@ def test_undo_takes_a_mail_back_and_says_so(page: "Page", settings: Settings) ->
     page.get_by_text("Sending in a few seconds. You can still undo.").wait_for()
     page.locator(".now-when").get_by_text(re.compile(r"in \d+")).first.wait_for()
     page.get_by_role("button", name="Undo").click()
-    page.get_by_text("Stopped. Nothing was sent; here is your mail as a draft.").wait_for()
+    page.get_by_text("Sending undone. Your message is back in Drafts.").wait_for()
     assert page.get_by_label("Text").input_value() == "Dear Jane"
     assert Message.objects.get().status == Status.DRAFT
 
@@ -124,4 +124,4 @@ def test_undo_that_comes_too_late_says_so(page: "Page", settings: Settings) -> N
     with page.expect_response(re.compile("/undo/")):
         Message.objects.get().recipients.update(state="sent", attempts=1)
         undo.click()
-    page.get_by_text("Too late: the mail was already leaving.").wait_for()
+    page.get_by_text("Too late: the message was already being sent.").wait_for()

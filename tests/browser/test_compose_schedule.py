@@ -35,7 +35,7 @@ def write_with_a_missing_attachment(page: "Page") -> None:
 
 def press_tomorrow(page: "Page") -> dt.date:
     page.get_by_role("button", name="Later").click()
-    page.get_by_role("button", name=re.compile("^Tomorrow .* 09:00$")).click()
+    page.get_by_role("button", name=re.compile("^Tomorrow .*, 09:00$")).click()
     return dt.datetime.now(TOKYO).date() + dt.timedelta(days=1)
 
 
@@ -87,3 +87,45 @@ def test_clearing_the_time_on_a_warned_page_sends_now(page: "Page") -> None:
     assert message.send_at is None or message.send_at < dt.datetime.now(TOKYO) + dt.timedelta(
         minutes=2
     )
+
+
+def schedule_tomorrow(page: "Page") -> None:
+    write_new(page)
+    page.get_by_label("To", exact=True).click()
+    page.keyboard.type("jane@example.com")
+    page.keyboard.press("Enter")
+    page.get_by_label("Subject").click()
+    page.keyboard.type("Plan")
+    press_tomorrow(page)
+    page.get_by_role("heading", name="Plan").wait_for()
+
+
+def test_the_time_of_a_scheduled_message_is_changed(page: "Page") -> None:
+    schedule_tomorrow(page)
+    page.get_by_role("link", name="Change time").click()
+    dialog = page.get_by_role("dialog", name="Change the time")
+    dialog.get_by_label("At another time").fill("2071-07-01T09:00")
+    dialog.get_by_role("button", name="Change the time").click()
+    page.get_by_text("Scheduled for Wed 1 Jul 2071, 09:00").first.wait_for()
+    assert Message.objects.get().send_at == dt.datetime(2071, 7, 1, 9, tzinfo=TOKYO)
+
+
+def test_a_scheduled_message_is_edited_and_scheduled_again(page: "Page") -> None:
+    schedule_tomorrow(page)
+    page.get_by_role("button", name="Edit", exact=True).click()
+    page.locator("#id_to_entry").wait_for()
+    assert Message.objects.get().is_draft
+    page.get_by_label("Subject").press("End")
+    page.keyboard.type(" B")
+    page.get_by_role("button", name="Schedule", exact=True).and_(page.locator("#send")).click()
+    page.get_by_role("heading", name="Plan B").wait_for()
+    assert_scheduled(dt.datetime.now(TOKYO).date() + dt.timedelta(days=1))
+
+
+def test_a_scheduled_message_is_sent_now_and_can_be_undone(page: "Page") -> None:
+    Preferences.objects.update(undo_for=60)
+    schedule_tomorrow(page)
+    page.get_by_role("button", name="Send now").click()
+    page.get_by_role("button", name="Undo").click()
+    page.get_by_text("Sending undone. Your message is back in Drafts.").wait_for()
+    assert Message.objects.get().is_draft

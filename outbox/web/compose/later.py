@@ -10,10 +10,10 @@ from typing import Any
 from django import forms
 from django.http import QueryDict
 from django.utils import timezone
-from django.utils.formats import date_format
 from django.utils.functional import Promise
-from django.utils.translation import gettext, gettext_lazy
+from django.utils.translation import gettext_lazy
 
+from outbox.api.times import format_clock
 from outbox.api.values import EARLIEST, LATEST
 
 MORNING, EVENING = dt.time(9), dt.time(18)
@@ -40,9 +40,8 @@ class Choice:
 
     @property
     def day_and_time(self) -> str:
-        """Return the date and the time, such as "Sun 29 Nov 09:00"."""
-        # Translators: day and time to send at, in Django's date format: "Sun 29 Nov 09:00".
-        return date_format(self.at, gettext("D j M H:i"))
+        """Return the date and the time, such as "Sun 29 Nov, 09:00"; of today, the time."""
+        return format_clock(self.at)
 
 
 def _at(time: dt.time, days_from: Callable[[dt.date], int]) -> Callable[[dt.datetime], dt.datetime]:

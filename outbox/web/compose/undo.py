@@ -22,7 +22,7 @@ def undo(request: PersonRequest, pk: int) -> HttpResponse:
         return redirect("outbox:draft", pk)
     result = api.take_back(message, actor=request.user)
     if result.too_late or not result.stopped:
-        messages.warning(request, _("Too late: the mail was already leaving."))
+        messages.warning(request, _("Too late: the message was already being sent."))
         return redirect("outbox:message", pk)
-    messages.success(request, _("Stopped. Nothing was sent; here is your mail as a draft."))
+    messages.success(request, _("Sending undone. Your message is back in Drafts."))
     return redirect("outbox:draft", pk)

@@ -83,6 +83,8 @@ def _cancel_question(page: MessagePage) -> Question:
         " be too late. We will tell you.",
         count,
     )
+    if page.is_scheduled:
+        text += " " + _("It moves to Cancelled. To change the message instead, choose Edit.")
     return Question(
         act="cancel",
         title=gettext_lazy("Cancel this message?"),

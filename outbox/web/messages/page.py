@@ -138,6 +138,16 @@ class MessagePage:
         return next((one for one in self.recipients if one.pk == self._asked), None)
 
     @property
+    def is_scheduled(self) -> bool:
+        """Return whether its time can still be changed."""
+        return self.message.status == Status.SCHEDULED and not self.message.waits_for_undo
+
+    @property
+    def has_draft(self) -> bool:
+        """Return whether it was composed here, so that it can be edited again."""
+        return hasattr(self.message, "draft")
+
+    @property
     def query(self) -> str:
         """What of the page's address must be asked for again with its live part."""
         asked = {"attempts": "all"} if self.every_attempt else {}

@@ -2,7 +2,17 @@
 
 from django.urls import path
 
-from outbox.web.messages import acts, answers, apps, bulk, failures, preview, replies, views
+from outbox.web.messages import (
+    acts,
+    answers,
+    apps,
+    bulk,
+    failures,
+    preview,
+    replies,
+    scheduling,
+    views,
+)
 
 urlpatterns = [
     path("", views.folder, name="list"),
@@ -16,6 +26,9 @@ urlpatterns = [
     path("messages/<int:pk>/settle/", acts.settle, name="settle"),
     path("messages/<int:pk>/hold/", acts.hold, name="hold"),
     path("messages/<int:pk>/release/", acts.release, name="release"),
+    path("messages/<int:pk>/send-now/", scheduling.send_now, name="send-now"),
+    path("messages/<int:pk>/time/", scheduling.change_time, name="change-time"),
+    path("messages/<int:pk>/edit/", scheduling.edit, name="edit-scheduled"),
     path("bulk/<slug:act>/", bulk.bulk, name="bulk"),
     path("folders/apps/", apps.apps, name="apps"),
     path("folders/apps/rows/", apps.rows, name="apps-rows"),

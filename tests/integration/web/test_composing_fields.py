@@ -144,7 +144,7 @@ def test_a_preset_survives_a_conflict(as_anna: Client, account: Account, draft: 
 def test_presets_are_displayed_with_their_date(as_anna: Client, account: Account) -> None:
     page = as_anna.get(COMPOSE)
     tomorrow = timezone.localtime(timezone=BERLIN) + dt.timedelta(days=1)
-    assert f"{tomorrow:%a} {tomorrow.day} {tomorrow:%b} 09:00" in page.content.decode()
+    assert f"{tomorrow:%a} {tomorrow.day} {tomorrow:%b}, 09:00" in page.content.decode()
     assert "In 1 hour" in page.content.decode()
 
 

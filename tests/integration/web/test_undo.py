@@ -42,7 +42,7 @@ def test_undo_gives_the_mail_back_as_a_draft_of_the_same_row(
     mail = send(as_anna, account, bcc="boss@example.com", text="Dear Jane")
     answer = as_anna.post(reverse("outbox:undo", args=[mail.pk]), follow=True)
     assert answer.redirect_chain[0][0] == reverse("outbox:draft", args=[mail.pk])
-    assert "Stopped. Nothing was sent" in answer.content.decode()
+    assert "Sending undone. Your message is back in Drafts." in answer.content.decode()
     draft = Message.objects.get()
     assert (draft.pk, draft.status, draft.send_at) == (mail.pk, Status.DRAFT, None)
     assert draft.draft.text == "Dear Jane"
