@@ -9,12 +9,15 @@ import base64
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
+from html import unescape
 from urllib.parse import unquote, urlsplit
 
 import nh3
 
 from outbox.mail.html_text import read_text
-from outbox.mail.markup import MAX_HTML, well_nested
+from outbox.mail.markup import MAX_HTML, attributes, tokens, well_nested
+from outbox.mail.shields import Shield
 
 _TAGS = {
     "a", "abbr", "address", "b", "blockquote", "br", "caption", "center", "cite", "code", "col",
@@ -47,8 +50,8 @@ _STYLES = {
     "white-space", "width", "word-break",
 }  # fmt: skip
 _FUNCTIONS = re.compile(r"(?<![\\\w-])(?:rgba?|hsla?|calc)\([^()]*\)", re.IGNORECASE)
-_PICTURE_TYPES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
-_ATTRIBUTES_OF_ONE = r'(?:[^<>"]|"[^"]*+")*?'
+PICTURE_TYPES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
+ATTRIBUTES_OF_ONE = r'(?:[^<>"]|"[^"]*+")*?'
 _DATA_PICTURE = re.compile(r"data:image/(?:png|jpeg|gif|webp);base64,[A-Za-z0-9+/=\s]*+")
 _MAX_PICTURES = 10_000_000  # bytes of all pictures put into one preview
 # Where else than in a kept attribute a mail would fetch from: what becomes of it is only named.
@@ -57,6 +60,16 @@ _REMOTE = re.compile(
         \s*+["']?\s*+ ((?:https?:)?//[^\s"'>)]++)""",
     re.IGNORECASE | re.VERBOSE,
 )
+
+
+_ADDRESS_OF = {"a": "href", "img": "src"}
+_SCHEMES = {
+    "href": {"https", "http", "mailto", "tel"},
+    "src": {"cid", "https", "http"},
+}
+# Letters only: in an attribute of a composed message, a quote in it would end the attribute.
+_PLACEHOLDER = re.compile(r"\{\{ ?[A-Za-z_]\w*+ ?\}\}")
+_TEMPLATE_PLACEHOLDER = re.compile(r"\{\{.*?\}\}")
 
 
 class HtmlTooLongError(ValueError):
@@ -80,28 +93,61 @@ def clean_documents(documents: Sequence[str]) -> str:
     return "\n".join(map(_composed, documents))
 
 
+def clean_template(html: str) -> tuple[str, list[str]]:
+    """Clean a template's HTML; return it with the placeholders that could not be kept.
+
+    A placeholder is kept in text, in the address of a link or picture, and in the value of a style.
+    What is filled in can still be anything, so the HTML that a template makes is cleaned again.
+    Raises HtmlTooLongError.
+    """
+    if len(html) > MAX_HTML:
+        raise HtmlTooLongError(f"the HTML has more than {MAX_HTML:,} characters")
+    shield = Shield(html)
+    cleaned = _cleaned(shield.replace(_TEMPLATE_PLACEHOLDER, html), shield.mark)
+    return shield.restore(cleaned), shield.missing_from(cleaned)
+
+
+def unusable_addresses(html: str) -> list[str]:
+    """Return the addresses of links and pictures that `clean_html` would drop."""
+    found = []
+    for close, tag, rest in tokens(html):
+        name = _ADDRESS_OF.get(tag)
+        if name is None or close:
+            continue
+        value = unescape(attributes(rest).get(name, "")).strip()
+        kept = _PLACEHOLDER.match(value) or _keep_composed("", tag, name, value)
+        if value and not kept:
+            found.append(value)
+    return found
+
+
 def _composed(html: str) -> str:
+    """Clean composed HTML, in which a placeholder may be left that was not filled in."""
+    shield = Shield(html)
+    return shield.restore(_cleaned(shield.replace(_PLACEHOLDER, html), shield.mark))
+
+
+def _cleaned(html: str, mark: str) -> str:
     return nh3.clean(
         well_nested(html, _TAGS),
         tags=_TAGS,
         attributes=_ATTRIBUTES,
-        attribute_filter=_keep_composed,
+        attribute_filter=partial(_keep_composed, mark),
         filter_style_properties=_STYLES,
         url_schemes={"cid", "https", "http", "mailto", "tel"},
-        url_relative="deny",
+        url_relative="pass_through",  # the filter keeps none but those that begin with a mark
     )
 
 
-def _keep_composed(_tag: str, attribute: str, value: str) -> str | None:
-    scheme = value.partition(":")[0].lower()
-    match attribute:
-        case "style":
-            return _harmless_style(value)
-        case "src":
-            return value if scheme in {"cid", "https", "http"} else None
-        case "href":
-            return value if scheme in {"https", "http", "mailto", "tel"} else None
-    return value
+def _keep_composed(mark: str, _tag: str, attribute: str, value: str) -> str | None:
+    if attribute == "style":
+        return _harmless_style(value)
+    if attribute not in _SCHEMES:
+        return value
+    address = value.strip()
+    is_marked = bool(mark) and address.startswith(mark)
+    scheme = address.partition(":")[0].lower()
+    return address if is_marked or scheme in _SCHEMES[attribute] else None
 
 
 def _harmless_style(style: str) -> str:
@@ -192,7 +238,7 @@ class _Preview:
             return url
         content_type, data = self._cid_map.get(unquote(url[len("cid:") :]), ("", b""))
         self._room -= len(data)
-        if content_type not in _PICTURE_TYPES or self._room < 0:
+        if content_type not in PICTURE_TYPES or self._room < 0:
             return None
         return f"data:{content_type};base64,{base64.b64encode(data).decode('ascii')}"
 
@@ -200,7 +246,7 @@ class _Preview:
 def without_picture(html: str, content_id: str) -> str:
     """Take the pictures of this content id out of HTML that was cleaned."""
     source = re.escape(f'src="cid:{content_id}"')
-    return re.sub(rf"<img{_ATTRIBUTES_OF_ONE}\s{source}{_ATTRIBUTES_OF_ONE}>", "", html)
+    return re.sub(rf"<img{ATTRIBUTES_OF_ONE}\s{source}{ATTRIBUTES_OF_ONE}>", "", html)
 
 
 def html_to_text(html: str) -> str:

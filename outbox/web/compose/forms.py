@@ -22,8 +22,8 @@ from outbox import api
 from outbox.api.phrases import translate
 from outbox.conf import get_conf
 from outbox.mail.addresses import AddressError, parse_entry, split_entries
+from outbox.mail.data_pictures import DataPicture, clean_with_pictures
 from outbox.mail.html import HtmlTooLongError, html_to_text
-from outbox.mail.html import clean_html as clean_composed
 from outbox.models import Account, Message
 from outbox.web.compose.later import SendAtField
 from outbox.web.compose.pictures import shown_from, to_content_ids
@@ -140,6 +140,7 @@ class DraftForm(forms.Form):
     def __init__(self, person: User, *args: Any, draft: Message | None = None, **kwargs: Any):
         super().__init__(*args, **kwargs)
         self.draft = draft
+        self.pictures: list[DataPicture] = []  # that the formatted text held itself
         accounts = Account.objects.usable_by(person)
         self.fields["account"].offer(accounts)  # type: ignore[attr-defined]  # SenderField's
         self.accounts = list(accounts)
@@ -153,10 +154,26 @@ class DraftForm(forms.Form):
 
     def clean_html(self) -> str:
         typed = to_content_ids(self.cleaned_data["html"], self.draft)
+        if not typed.strip():
+            return ""
         try:
-            return clean_composed(typed) if typed.strip() else ""
+            cleaned = clean_with_pictures(typed)
         except HtmlTooLongError as error:
             raise forms.ValidationError(_("This text is too long to be formatted.")) from error
+        self.pictures = cleaned.pictures
+        if cleaned.refused_types:
+            raise forms.ValidationError(
+                _(
+                    "Pictures of the type %(type)s cannot be displayed in a message."
+                    " Use PNG, JPEG, GIF or WebP, or attach the file."
+                )
+                % {"type": ", ".join(cleaned.refused_types)}
+            )
+        if cleaned.has_broken:
+            raise forms.ValidationError(
+                _("A picture in the text is damaged. Remove it, or insert it again.")
+            )
+        return cleaned.html
 
     def as_fields(self) -> api.DraftFields:
         """Hand over what was typed; what is no valid choice is left out."""

@@ -3,12 +3,17 @@
 Only types that every browser merely draws are shown; any other file is an attachment.
 """
 
+from collections.abc import Sequence
+
 from django.urls import reverse
 from django.utils.crypto import get_random_string
 
+from outbox import api
+from outbox.mail.data_pictures import DataPicture
+from outbox.mail.html import PICTURE_TYPES as TYPES
 from outbox.models import Attachment, Message
 
-TYPES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
+__all__ = ["TYPES"]
 
 
 def new_content_id() -> str:
@@ -38,6 +43,17 @@ def shown_from(html: str, draft: Message) -> str:
 def unused(draft: Message, html: str) -> list[Attachment]:
     """Return the pictures that were put into the text and taken out again."""
     return [one for one in _pictures(draft) if f"cid:{one.content_id}" not in html]
+
+
+def attach_missing(draft: Message, pictures: Sequence[DataPicture]) -> None:
+    """Attach the pictures that the text held itself; those of the last save are there already.
+
+    Raises InvalidMailError when the message would grow over the limit.
+    """
+    present = {one.content_id for one in _pictures(draft)} if pictures else set()
+    for one in pictures:
+        if one.content_id not in present:
+            api.attach(draft, one.name, one.content_type, one.data, content_id=one.content_id)
 
 
 def _pictures(draft: Message | None) -> list[Attachment]:

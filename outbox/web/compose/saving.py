@@ -16,9 +16,10 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from outbox import api
-from outbox.exceptions import DraftConflictError, NotADraftError
+from outbox.exceptions import DraftConflictError, InvalidMailError, NotADraftError
 from outbox.models import Message
 from outbox.web.compose.forms import DraftForm
+from outbox.web.compose.pictures import attach_missing
 from outbox.web.numbers import number
 from outbox.web.person import PersonRequest, signed_in
 
@@ -56,13 +57,18 @@ def save(request: PersonRequest, pk: int | None = None) -> HttpResponse:
 
 def save_form(request: PersonRequest, form: DraftForm) -> Message:
     """Save the form as its draft. Raises DraftConflictError and NotADraftError."""
-    return api.save_draft(
+    saved = api.save_draft(
         request.user,
         form.as_fields(),
         draft=form.draft,
         version=None if form.draft is None else number(request.POST.get("version")) or 0,
         page=page_mark(request),
     )
+    try:
+        attach_missing(saved, form.pictures)
+    except InvalidMailError as error:
+        form.object("attachments", str(error))
+    return saved
 
 
 def page_mark(request: PersonRequest) -> str:

@@ -1,5 +1,6 @@
 """Formatted text, its pictures, and when it leaves: what the composer hands on."""
 
+import base64
 import datetime as dt
 import email
 import email.policy
@@ -11,6 +12,7 @@ from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
+from pytest_django import Settings
 
 from outbox import api
 from outbox.models import Account, Message, Preferences, Status
@@ -190,3 +192,70 @@ def test_a_preset_wins_over_a_typed_time(as_anna: Client, account: Account) -> N
 def test_a_preset_nobody_knows_sends_nothing(as_anna: Client, account: Account) -> None:
     as_anna.post(COMPOSE, typed(account, later="never"))
     assert Message.objects.get().status == Status.DRAFT
+
+
+# Pictures that the text holds itself.
+
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+DATA_PNG = f"data:image/png;base64,{base64.b64encode(PNG).decode()}"
+DATA_GIF = f"data:image/gif;base64,{base64.b64encode(b'GIF89a' + bytes(9)).decode()}"
+
+
+def test_pictures_inside_of_the_text_become_parts(as_anna: Client, account: Account) -> None:
+    html = (
+        f'<p>a <img src="{DATA_PNG}" alt="x"> b <img src="{DATA_GIF}"> <img src="{DATA_PNG}"></p>'
+    )
+    as_anna.post(COMPOSE, typed(account, html=html, send="1"))
+    message = Message.objects.get()
+    parts = [part for part in sent(message).walk() if part.get_content_maintype() == "image"]
+    assert [part.get_content_type() for part in parts] == ["image/png", "image/gif"]
+    assert parts[0].get_content() == PNG
+    body = sent(message).get_body(("html",))
+    assert body is not None
+    for part, count in zip(parts, (2, 1), strict=True):
+        assert body.get_content().count(f'src="cid:{part["Content-ID"].strip("<>")}"') == count
+
+
+def test_a_save_that_is_repeated_attaches_a_picture_once(as_anna: Client, account: Account) -> None:
+    fields = typed(account, form="page-1", html=f'<p><img src="{DATA_PNG}"></p>')
+    for version in ("", "1", "2"):
+        address = reverse("outbox:compose-save")
+        assert as_anna.post(address, fields | {"version": version}).status_code == 200
+    draft = Message.objects.get()
+    picture = draft.attachments.get()
+    assert draft.draft.html == f'<p><img src="cid:{picture.content_id}"></p>'
+    assert (draft.attachment_count, picture.read()) == (1, PNG)
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("data:image/svg+xml;base64,PHN2Zz4=", "image/svg+xml cannot be displayed"),
+        ("data:image/png;base64,####", "is damaged"),
+    ],
+)
+def test_a_picture_that_cannot_become_a_part_is_refused_with_words(
+    as_anna: Client, account: Account, address: str, said: str
+) -> None:
+    html = f'<p>before <img src="{address}"> after</p>'
+    answer = as_anna.post(COMPOSE, typed(account, html=html, send="1"))
+    assert answer.status_code == 422
+    assert said in answer.context["form"].errors["html"][0]
+    assert said in answer.content.decode()
+    assert answer.context["form"]["html"].value() == html
+    assert Message.objects.get().is_draft
+
+
+def test_pictures_over_the_limit_are_refused_with_words(
+    as_anna: Client, account: Account, settings: Settings
+) -> None:
+    settings.OUTBOX = settings.OUTBOX | {"MAX_MESSAGE_BYTES": 50}
+    html = f'<p><img src="{DATA_PNG}"></p>'
+    answer = as_anna.post(COMPOSE, typed(account, html=html, send="1"))
+    assert answer.status_code == 422
+    assert list(answer.context["form"].errors) == ["attachments"]
+    assert (
+        as_anna.post(reverse("outbox:compose-save"), typed(account, html=html)).status_code == 200
+    )

@@ -3,6 +3,7 @@
 // and come back with an address.
 
 import { isPicture, upload } from "./files.js";
+import { hasDataPictures, isPictureOnly, withAddresses } from "./pictures.js";
 import { layOut } from "./plain.js";
 import { changed } from "./saving.js";
 import { styleExtensions, styleMenus } from "./styles.js";
@@ -158,11 +159,14 @@ function link() {
 // Files that come into the text: pictures stand where they fell, everything else is attached.
 function take(event, data) {
   const files = [...(data?.files ?? [])];
-  if (!files.length || data.types.includes("text/html")) return false;
+  const formatted = data?.getData("text/html") ?? "";
+  const isText = formatted && !(files.length && isPictureOnly(formatted));
+  if (isText ? !hasDataPictures(formatted) : !files.length) return false;
   event.preventDefault();
   event.stopPropagation();
   form.classList.remove("dropping");
-  for (const file of files) isPicture(file) ? insert(file) : upload(file);
+  if (isText) withAddresses(formatted).then((html) => editor?.chain().focus().insertContent(html).run());
+  else for (const file of files) isPicture(file) ? insert(file) : upload(file);
   return true;
 }
 
@@ -210,7 +214,8 @@ form.addEventListener("insert", async (event) => {
   if (!editor && !formatted) return;
   event.preventDefault();
   if (!editor) await open();
-  editor.chain().focus().insertContent(formatted || paragraphs(text)).run();
+  const content = hasDataPictures(formatted) ? await withAddresses(formatted) : formatted;
+  editor.chain().focus().insertContent(content || paragraphs(text)).run();
 });
 
 function paragraphs(text) {

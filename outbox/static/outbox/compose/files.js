@@ -24,6 +24,11 @@ export function upload(file, { inline = false } = {}) {
   return sent;
 }
 
+// Says in the list of files that one could not be read.
+export function refuse(name) {
+  return new Row({ name }).fail(say("uploadFailed", name));
+}
+
 async function send(file, row, inline) {
   if (file.size > limit) return row.fail(say("tooBig", file.name));
   const address = row.isGone ? null : await begin();
