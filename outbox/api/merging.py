@@ -20,6 +20,7 @@ from django.utils.functional import Promise
 from outbox.api.values import check_characters, read_line, read_mapping, read_text, wrong_type
 from outbox.conf import get_conf
 from outbox.exceptions import InvalidMailError
+from outbox.mail.html import HtmlTooLongError, clean_html, unusable_addresses
 from outbox.models import Template
 
 _LIBRARIES = {name: f"django.templatetags.{name}" for name in ("i18n", "l10n", "tz")}
@@ -44,6 +45,7 @@ class Mould:
     html: DjangoTemplate
     placeholders: tuple[str, ...]  # that need a value, in order of appearance
     optional: tuple[str, ...]  # used with a default only
+    is_owned: bool = False  # written by a user, so that the HTML it makes is cleaned
 
     def fill(self, values: Mapping[str, Any]) -> Wording:
         """Put the values in. Raises InvalidMailError for one that is missing or unusable."""
@@ -60,7 +62,18 @@ class Mould:
         for rendered in (subject, text, html):
             check_characters("context", rendered)
         one_line = " ".join(subject.split())  # a tag on a line of its own leaves line ends
-        return Wording(one_line, text, html)
+        return Wording(one_line, text, _cleaned(html) if self.is_owned and html else html)
+
+
+def _cleaned(html: str) -> str:
+    """Clean HTML whose values could be anything, such as a link to `javascript:`."""
+    if unusable := unusable_addresses(html):
+        problem = f"“{unusable[0]}” is not an address for a link or a picture."
+        raise InvalidMailError("context", f"{problem} Begin it with https://.")
+    try:
+        return clean_html(html)
+    except HtmlTooLongError as error:
+        raise InvalidMailError("html", str(error)) from error
 
 
 def _plain(rendered: str) -> str:
@@ -120,7 +133,8 @@ def _mould(row: Template) -> Mould:
     uses = [use for part in (subject, text, html) for use in _uses(part.nodelist)]
     needed = dict.fromkeys(name for name, has_default in uses if not has_default)
     optional = dict.fromkeys(name for name, _ in uses if name not in needed)
-    return Mould(subject, text, html, tuple(needed), tuple(optional))
+    is_owned = row.owner_id is not None
+    return Mould(subject, text, html, tuple(needed), tuple(optional), is_owned)
 
 
 def _of_site(name: str) -> Template:
@@ -153,7 +167,9 @@ def _check_persons(nodes: NodeList) -> None:
         if isinstance(node, TextNode):
             continue
         if not isinstance(node, VariableNode):
-            raise TemplateSyntaxError("only placeholders can be used, no tags.")
+            raise TemplateSyntaxError(
+                "Tags are not supported; use placeholders such as {{ name }}."
+            )
         for function, _ in _filters(node):
             name = getattr(function, "_filter_name", "")
             if name not in _OF_PERSONS:

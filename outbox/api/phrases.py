@@ -79,7 +79,10 @@ PHRASES = (
     gettext_noop("It was sent or discarded meanwhile."),
     # What is wrong with a template
     gettext_noop("In the %(field)s of %(name)s: %(why)s"),
-    gettext_noop("only placeholders can be used, no tags."),
+    gettext_noop("Tags are not supported; use placeholders such as {{ name }}."),
+    gettext_noop(
+        "“%(address)s” is not an address for a link or a picture. Begin it with https://."
+    ),
     gettext_noop("the filter '%(name)s' cannot be used."),
     gettext_noop("There is no value for %(name)s."),
     gettext_noop("Invalid filter: '%(name)s'"),

@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy
 from outbox import api
 from outbox.api.phrases import translate
 from outbox.exceptions import InvalidMailError
-from outbox.mail.html import HtmlTooLongError, clean_html
+from outbox.mail.html import HtmlTooLongError, clean_template
 from outbox.models import Template
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ else:
 PARTS = ("subject", "text", "html")
 # Django takes a placeholder that is not closed on its line for text, and the mail would show it.
 _CLOSED = re.compile(r"\{\{.*?\}\}|\{#.*?#\}")
+_DATA_PICTURE = re.compile(r"""\bsrc\s*+=\s*+["']?\s*+data:""", re.IGNORECASE)
 _OPEN = re.compile(r"\{\{|\}\}")
 
 
@@ -40,10 +41,12 @@ class TemplateForm(TemplateModelForm):
             "text": forms.Textarea(attrs={"rows": 10, "class": "grows tall"}),
             "html": forms.Textarea(attrs={"rows": 6, "class": "grows tall", "spellcheck": "false"}),
         }
-        labels: ClassVar = {"html": gettext_lazy("Formatted text (HTML)")}
+        labels: ClassVar = {"html": gettext_lazy("HTML")}
         help_texts: ClassVar = {
-            "name": gettext_lazy("You choose the template by it."),
-            "html": gettext_lazy("Leave it empty for plain mail."),
+            "name": gettext_lazy("Shown in the list of templates."),
+            "html": gettext_lazy(
+                "HTML such as <p>Dear <b>{{ name }}</b></p>. Leave it empty to send plain text."
+            ),
         }
 
     def __init__(self, person: User, *args: Any, **kwargs: Any) -> None:
@@ -58,10 +61,24 @@ class TemplateForm(TemplateModelForm):
         return name
 
     def clean_html(self) -> str:
+        typed: str = self.cleaned_data["html"]
+        if _DATA_PICTURE.search(typed):
+            raise forms.ValidationError(
+                _("A template cannot hold pictures. Give the address of a picture on the web.")
+            )
         try:
-            return clean_html(self.cleaned_data["html"])
+            cleaned, lost = clean_template(typed)
         except HtmlTooLongError as error:
             raise forms.ValidationError(translate(str(error))) from error
+        if lost:
+            raise forms.ValidationError(
+                _(
+                    "%(placeholder)s cannot be used there. Use placeholders in text, in the"
+                    " address of a link or picture, and in the values of a style."
+                )
+                % {"placeholder": lost[0]}
+            )
+        return cleaned
 
     def clean(self) -> dict[str, Any] | None:
         for part, why in mistakes(self.cleaned_data, owner=self.person):

@@ -127,7 +127,7 @@ def test_it_reads_no_file_of_the_site() -> None:
     [
         pytest.param("Dear {{ name }}", "", id="a placeholder"),
         pytest.param('{{ name|default:"you"|title }}', "", id="filters that only word it"),
-        pytest.param("{% lorem 1000000 %}", "no tags", id="a tag"),
+        pytest.param("{% lorem 1000000 %}", "Tags are not supported", id="a tag"),
         pytest.param('{{ name|center:"100000000" }}', "'center' cannot", id="a costly filter"),
     ],
 )

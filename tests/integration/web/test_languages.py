@@ -32,7 +32,7 @@ def test_a_bad_address_is_told_in_chinese(
 def test_a_bad_template_is_told_in_chinese(as_anna: Client) -> None:
     fields = {"name": "news", "subject": "{% load i18n %}", "text": "", "html": ""}
     answer = as_anna.post(reverse("outbox:template-add"), fields, headers=CHINESE)
-    assert "只能使用占位符" in answer.content.decode()
+    assert "不支持标签" in answer.content.decode()
 
 
 def test_a_mail_that_is_too_large_is_told_in_chinese(

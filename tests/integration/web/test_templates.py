@@ -7,12 +7,15 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from outbox.models import Template
+from outbox import api
+from outbox.exceptions import InvalidMailError
+from outbox.models import Account, Message, Template
 from tests.integration.web.conftest import signed_in
 
 ADD = reverse("outbox:template-add")
 TRY = reverse("outbox:template-try")
 LIST = reverse("outbox:templates")
+INSERT = reverse("outbox:compose-template")
 
 
 def written(**fields: str) -> dict[str, str]:
@@ -44,11 +47,11 @@ WRONG = [
     ("text", "Dear {{\nname }}", "not closed"),
     ("text", "Dear name }}", "not closed"),
     ("text", "{% if x %}", "Unclosed tag"),
-    ("text", "{% now 'Y' %}", "no tags"),
+    ("text", "{% now 'Y' %}", "Tags are not supported"),
     ("text", "{{ name|nosuch }}", "nosuch"),
     ("text", "{{ name|length }}", "cannot be used"),
     ("text", "{{ a b }}", "remainder"),
-    ("html", "<p>{% now 'Y' %}</p>", "no tags"),
+    ("html", "<p>{% now 'Y' %}</p>", "Tags are not supported"),
 ]
 
 
@@ -94,7 +97,7 @@ def test_a_new_placeholder_brings_its_field(as_anna: Client) -> None:
     page = tried(as_anna, text="{{ name }} {{ when|default:'soon' }}", **{"value-name": "Jane"})
     assert 'hx-swap-oob="true"' in page
     assert 'name="value-when"' in page
-    assert "may stay empty" in page
+    assert "optional" in page
     assert "Jane soon" in page
     assert 'value="Jane"' in page
 
@@ -144,3 +147,84 @@ def test_others_do_not_see_it(anna: User, carl: User) -> None:
     Template.objects.create(owner=anna, name="Secret offer")
     assert "Secret offer" not in signed_in(carl).get(LIST).content.decode()
     assert "No templates yet" in signed_in(carl).get(LIST).content.decode()
+
+
+KEPT = {
+    "address": ('<a href="{{ link }}">x</a>', "https://x.test/?a=1&b=2", "https://x.test/?a=1&amp;b=2"),
+    "path": ('<a href="{{ link }}/x">x</a>', "https://x.test", "https://x.test/x"),
+    "end": ('<a href="https://x.test/{{ link }}">x</a>', "t0", "https://x.test/t0"),
+    "mailto": ('<a href="mailto:{{ link }}">x</a>', "a@x.test", "mailto:a@x.test"),
+    "no quotes": ("<a href={{link}}>x</a>", "https://x.test/", 'href="https://x.test/"'),
+    "twice": ('<a href="{{ link }}{{ link }}">x</a>', "https:", "https:https:"),
+    "picture": ('<img src="{{ link }}">', "https://x.test/p.png", 'src="https://x.test/p.png"'),
+    "style": ('<p style="color:{{ link }}">x</p>', "red", "color:red"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("html", "value", "sent"), KEPT.values(), ids=KEPT)
+def test_a_placeholder_in_an_attribute_is_kept_and_filled_in(
+    as_anna: Client, anna: User, html: str, value: str, sent: str
+) -> None:
+    as_anna.post(ADD, {"name": "n", "subject": "s", "text": "", "html": html})
+    template = Template.objects.get(owner=anna)
+    assert sent in api.mould(template).fill({"link": value}).html
+    page = reverse("outbox:template", args=[template.pk])
+    as_anna.post(page, {"name": "n", "html": template.html})
+    assert Template.objects.get().html == template.html
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        '<p onclick="{{ x }}">y</p>',
+        '<a href="javascript:{{ x }}">y</a>',
+        "<script>{{ x }}</script>",
+    ],
+)
+def test_a_placeholder_that_cannot_be_kept_is_refused_with_words(
+    as_anna: Client, html: str
+) -> None:
+    answer = as_anna.post(ADD, {"name": "n", "subject": "s", "text": "", "html": html})
+    assert answer.status_code == 422
+    assert answer.context["form"].errors["html"][0].startswith("{{ x }} cannot be used there.")
+    assert html in unescape(answer.content.decode())  # nothing that was typed is lost
+    assert not Template.objects.exists()
+
+
+def test_a_picture_inside_of_a_template_is_refused_with_words(as_anna: Client) -> None:
+    html = "<p><IMG alt=x SRC = data:image/png;base64,iVBORw0KGgo=></p>"
+    answer = as_anna.post(ADD, {"name": "n", "subject": "s", "text": "", "html": html})
+    assert answer.status_code == 422
+    assert "cannot hold pictures" in answer.context["form"].errors["html"][0]
+
+
+SCRIPTS = ["javascript:alert(1)", "JAVASCRIPT:alert(1)", "data:text/html,x", "/x", "x.test"]
+
+
+@pytest.mark.parametrize("value", SCRIPTS)
+def test_a_value_that_is_not_an_address_is_refused_with_words(
+    as_anna: Client, anna: User, account: Account, value: str
+) -> None:
+    html = '<p><a href="{{ link }}">x</a></p>'
+    as_anna.post(ADD, {"name": "n", "subject": "s", "text": "", "html": html})
+    template = Template.objects.get(owner=anna)
+    with pytest.raises(InvalidMailError, match="is not an address") as raised:
+        api.send(to="jane@example.com", account=account, template=template, context={"link": value})
+    assert raised.value.field == "context"
+    fields = {"template": str(template.pk), "value-link": value}
+    part = as_anna.post(INSERT, fields | {"part": "1"}, headers={"hx-request": "true"})
+    assert "data-problem" in part.content.decode()
+    assert "is not an address for a link" in part.content.decode()
+    used = as_anna.post(INSERT, fields | {"use": "1"})
+    assert used.status_code == 200
+    assert not Message.objects.exists()
+
+
+def test_a_style_or_a_constant_brings_no_script_into_a_message(as_anna: Client, anna: User) -> None:
+    html = "<p style='color:{{ c }}'>{{ x|default:'<b onclick=alert(1)>' }}</p>"
+    as_anna.post(ADD, {"name": "n", "subject": "s", "text": "", "html": html})
+    filled = api.mould(Template.objects.get(owner=anna)).fill(
+        {"c": "red; background: url(https://spy.test/)"}
+    )
+    assert "onclick" not in filled.html
+    assert "spy.test" not in filled.html
