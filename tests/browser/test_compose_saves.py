@@ -50,7 +50,7 @@ def test_two_tabs_on_one_draft_get_a_conflict_and_lose_nothing(page: "Page") -> 
     alert.get_by_role("button", name="Show both versions").click()
     second.get_by_role("heading", name="This draft was changed elsewhere").wait_for()
     assert second.get_by_text("The first tab went on").is_visible()
-    second.get_by_role("button", name="Keep mine").click()
+    second.get_by_role("button", name="Keep my version").click()
     second.get_by_text("Draft saved.").wait_for()
     assert Message.objects.get().draft.text == "The second tab is behind"
 

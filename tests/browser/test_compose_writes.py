@@ -265,7 +265,7 @@ def test_what_is_odd_is_said_once_as_advice(page: "Page", anna: User) -> None:
 def open_templates(page: "Page") -> "Locator":
     page.get_by_role("link", name="Template", exact=True).click()
     page.locator("#dialog .insert:not(.htmx-added)").wait_for()  # htmx has taken it over
-    return page.get_by_role("dialog", name="Write with a template")
+    return page.get_by_role("dialog", name="Use a template")
 
 
 def test_a_template_is_filled_in_before_one_s_eyes_and_taken(page: "Page", anna: User) -> None:
@@ -277,7 +277,7 @@ def test_a_template_is_filled_in_before_one_s_eyes_and_taken(page: "Page", anna:
     dialog.get_by_text("Dear {{ name }},").wait_for()
     dialog.get_by_label("name", exact=True).press_sequentially("Jane")
     dialog.get_by_text("Dear Jane,").wait_for()
-    dialog.get_by_role("button", name="Use it").click()
+    dialog.get_by_role("button", name="Insert").click()
     dialog.wait_for(state="hidden")
     assert page.get_by_label("Subject").input_value() == "Offer for Jane"
     assert page.locator("#id_text").input_value() == "Dear Jane,"
@@ -290,12 +290,12 @@ def test_a_formatted_template_opens_the_editor(page: "Page", anna: User) -> None
     write_new(page)
     dialog = open_templates(page)
     dialog.get_by_label("Template").select_option(label="Rich")
-    dialog.get_by_role("button", name="Use it").click()
+    dialog.get_by_role("button", name="Insert").click()
     page.locator(".rich strong").get_by_text("{{ name }}").wait_for()
     page.get_by_label("To", exact=True).fill("jane@example.com")
     page.get_by_label("Subject").fill("Forgotten")
     page.get_by_role("button", name="Send", exact=True).click()
-    page.get_by_text("A placeholder of a template is left").wait_for()
+    page.get_by_text("Fill in the placeholder {{ name }}.").wait_for()
 
 
 def test_another_account_brings_its_own_signature(page: "Page", anna: User) -> None:

@@ -128,9 +128,9 @@ def test_a_template_is_tried_out_while_it_is_written(page: "Page") -> None:
     assert value.evaluate("field => field === document.activeElement")
     page.get_by_role("button", name="Save template").click()
     page.get_by_text("Template saved.").wait_for()
-    page.get_by_role("link", name="Write with it").click()
+    page.get_by_role("link", name="Use template").click()
     page.get_by_label("name", exact=True).fill("Jane")
-    page.get_by_role("button", name="Use it").click()
+    page.get_by_role("button", name="Insert").click()
     page.get_by_role("heading", name="Draft").wait_for()
     assert page.get_by_label("Subject").input_value() == "Offer for Jane"
 

@@ -102,7 +102,7 @@ def _missing_attachment(draft: Message) -> Iterator[Advice]:
 def _left_placeholder(draft: Message) -> Iterator[Advice]:
     left = _PLACEHOLDER.search(f"{draft.subject}\n{draft.draft.text}")
     if left:
-        text = _("A placeholder of a template is left: %(placeholder)s")
+        text = _("Fill in the placeholder %(placeholder)s.")
         yield Advice("placeholder", text % {"placeholder": left[0]})
 
 
