@@ -15,7 +15,13 @@ from outbox.api.acts import (
     settle_as_sent,
     settle_as_unsent,
 )
-from outbox.api.answers import answer
+from outbox.api.answers import (
+    PreparedAnswer,
+    answer,
+    files_of,
+    link_answer,
+    prepare_answer,
+)
 from outbox.api.drafts import (
     DraftFields,
     begun_on,
@@ -64,6 +70,7 @@ __all__ = [
     "Mould",
     "Outgoing",
     "OutgoingRecipient",
+    "PreparedAnswer",
     "ProbeReport",
     "ProbeStep",
     "Progress",
@@ -94,8 +101,11 @@ __all__ = [
     "detach",
     "discard_draft",
     "explain",
+    "files_of",
     "hold",
+    "link_answer",
     "mould",
+    "prepare_answer",
     "probe",
     "queue_ids",
     "queue_sources",

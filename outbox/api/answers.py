@@ -1,4 +1,4 @@
-"""Drafts made out of a mail: a reply, a forward, a copy to edit, a copy for whom it failed.
+"""Drafts made out of a message: a reply, a forward, a copy, a copy for the failed recipients.
 
 All is read back from the bytes that were sent, so mail of other apps can be answered too; its HTML
 is cleaned as a stranger's.
@@ -6,7 +6,7 @@ is cleaned as a stranger's.
 
 import datetime as dt
 from collections.abc import Collection, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from django.contrib.auth.models import AbstractBaseUser
@@ -15,13 +15,16 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
+from outbox.api.composing import check_size
 from outbox.api.drafts import DraftFields, attach_file, save_draft
 from outbox.api.times import format_minute
 from outbox.conf import get_conf
 from outbox.mail.addresses import quote_name
 from outbox.mail.content_type import join_content_type
-from outbox.mail.displayed import read_displayed
-from outbox.mail.html import HtmlTooLongError, clean_documents, html_to_text
+from outbox.mail.data_pictures import Cleaned, DataPicture, clean_with_pictures
+from outbox.mail.displayed import Displayed, read_displayed
+from outbox.mail.html import HtmlTooLongError, html_to_text, without_picture
+from outbox.mail.markup import MAX_HTML
 from outbox.mail.mime import AttachmentPart
 from outbox.mail.parts import decoded_headers, files, outline, part_bytes
 from outbox.mail.quoting import forward_subject, quoted, reply_subject
@@ -29,23 +32,78 @@ from outbox.mail.threads import references_of_reply
 from outbox.models import RETRYABLE, Account, Answer, Message, Role, Source, State
 
 
-def answer(message: Message, kind: Answer, *, actor: AbstractBaseUser) -> Message:
-    """Make a draft out of a mail. Raises InvalidMailError when it cannot carry the mail's files."""
-    original = _Original(message)
-    fields, references, carried = _MAKERS[kind](original)
+@dataclass(frozen=True, slots=True)
+class CarriedFile:
+    """A file of the original that the answer carries; `path` names it within the original."""
+
+    path: str
+    part: AttachmentPart
+    is_part: bool = True  # else a picture that the HTML held itself
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedAnswer:
+    """A reply, forward or copy before its first change: nothing of it is stored."""
+
+    original: Message
+    kind: Answer
+    fields: DraftFields
+    references: Sequence[str]
+    files: Sequence[CarriedFile]
+
+
+def prepare_answer(message: Message, kind: Answer, *, actor: AbstractBaseUser) -> PreparedAnswer:
+    """Make an answer to a message. Raises InvalidMailError when its files are too large."""
+    fields, references, files = _MAKERS[kind](_Original(message))
+    check_size(sum(len(file.part.data) for file in files))
     account = message.account
     if account is not None and not Account.objects.usable_by(actor).contains(account):
         account = None
+    # Plain text for a form to escape: what is safe in a page is not safe inside of a control.
+    fields = replace(fields, account=account, html=fields.html + "")
+    return PreparedAnswer(message, kind, fields, references, files)
+
+
+def files_of(message: Message) -> list[AttachmentPart]:
+    """Return what a message carries beside its text."""
+    return [file.part for file in _Original(message).files()]
+
+
+def link_answer(
+    draft: Message, prepared: PreparedAnswer, *, paths: Collection[str] | None = None
+) -> None:
+    """Make a new draft the answer that was prepared: its thread, its original and its files.
+
+    Of the files, those with the given paths are attached; None attaches all. A draft that is
+    linked already is left as it is. Raises InvalidMailError when the files are too large.
+    """
+    using = get_conf().database
+    with transaction.atomic(using=using):
+        row = Message.objects.using(using).select_for_update(no_key=True).get(pk=draft.pk)
+        if row.made_from_id is not None:
+            return
+        draft.made_from = prepared.original
+        draft.in_reply_to = prepared.references[-1] if prepared.references else ""
+        draft.save(using=using, update_fields=["made_from", "in_reply_to"])
+        draft.draft.references = " ".join(prepared.references)
+        draft.draft.made_as = prepared.kind
+        for file in prepared.files:
+            part = file.part
+            if paths is None or file.path in paths:
+                attach_file(
+                    draft, part.name, part.content_type, part.data, content_id=part.content_id
+                )
+            elif part.content_id:
+                draft.draft.html = without_picture(draft.draft.html, part.content_id)
+        draft.draft.save(using=using, update_fields=["references", "made_as", "html"])
+
+
+def answer(message: Message, kind: Answer, *, actor: AbstractBaseUser) -> Message:
+    """Store an answer to a message as a draft. Raises InvalidMailError as `prepare_answer`."""
+    prepared = prepare_answer(message, kind, actor=actor)
     with transaction.atomic(using=get_conf().database):
-        draft = save_draft(actor, replace(fields, account=account))
-        draft.made_from = message
-        draft.in_reply_to = references[-1] if references else ""
-        draft.save(update_fields=["made_from", "in_reply_to"])
-        draft.draft.references = " ".join(references)
-        draft.draft.made_as = kind
-        draft.draft.save(update_fields=["references", "made_as"])
-        for file in carried:
-            attach_file(draft, file.name, file.content_type, file.data, content_id=file.content_id)
+        draft = save_draft(actor, prepared.fields)
+        link_answer(draft, prepared)
     return draft
 
 
@@ -64,13 +122,28 @@ class _Original:
     @cached_property
     def bodies(self) -> tuple[str, SafeString]:
         """Its text, and its HTML as it may be edited; HTML too long for that is left out."""
-        displayed = read_displayed(self.source)
-        try:
-            cleaned = clean_documents(displayed.documents)
-        except HtmlTooLongError:
-            cleaned = ""
+        displayed = self._displayed
         text = displayed.text or html_to_text(displayed.html)
-        return text.rstrip("\n"), mark_safe(cleaned)  # noqa: S308  # just cleaned
+        html = "\n".join(one.html for one in self._cleaned)
+        return text.rstrip("\n"), mark_safe(html)  # noqa: S308  # just cleaned
+
+    @cached_property
+    def _displayed(self) -> Displayed:
+        return read_displayed(self.source)
+
+    @cached_property
+    def _cleaned(self) -> list[Cleaned]:
+        try:
+            cleaned = [clean_with_pictures(one) for one in self._displayed.documents]
+        except HtmlTooLongError:
+            return []
+        return cleaned if sum(len(one.html) for one in cleaned) <= MAX_HTML else []
+
+    @property
+    def _pictures(self) -> list[DataPicture]:
+        """The pictures that the HTML holds itself, each once."""
+        found = {one.content_id: one for part in self._cleaned for one in part.pictures}
+        return list(found.values())
 
     @property
     def sent_at(self) -> dt.datetime:
@@ -90,20 +163,30 @@ class _Original:
             for one in recipients
         )
 
-    def files(self) -> list[AttachmentPart]:
-        """Take out what it carries beside its text."""
-        return [
-            AttachmentPart(
-                name=part.name or f"part-{part.path}",
-                content_type=join_content_type(part.content_type, part.parameters),
-                data=part_bytes(self.source, part.path),
-                content_id=part.content_id,
+    def files(self) -> list[CarriedFile]:
+        """Return what it carries beside its text, and the pictures that its HTML holds itself."""
+        found = [
+            CarriedFile(
+                part.path,
+                AttachmentPart(
+                    name=part.name or f"part-{part.path}",
+                    content_type=join_content_type(part.content_type, part.parameters),
+                    data=part_bytes(self.source, part.path),
+                    content_id=part.content_id,
+                ),
             )
             for part in files(outline(self.source))
         ]
+        for number, one in enumerate(self._pictures, 1):
+            part = AttachmentPart(
+                name=one.name, content_type=one.content_type, data=one.data,
+                content_id=one.content_id,
+            )  # fmt: skip
+            found.append(CarriedFile(f"data-{number}", part, is_part=False))
+        return found
 
 
-_Made = tuple[DraftFields, Sequence[str], Sequence[AttachmentPart]]
+_Made = tuple[DraftFields, Sequence[str], Sequence[CarriedFile]]
 
 
 def _reply(original: _Original) -> _Made:
@@ -121,7 +204,11 @@ def _reply(original: _Original) -> _Made:
         html=quote,
     )
     references = [*original.references, f"<{original.message.message_id}>"]
-    shown = [one for one in original.files() if one.content_id and f"cid:{one.content_id}" in html]
+    shown = [
+        one
+        for one in original.files()
+        if one.part.content_id and f"cid:{one.part.content_id}" in html
+    ]
     return fields, references_of_reply("", " ".join(references)), shown
 
 

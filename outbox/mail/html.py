@@ -86,13 +86,6 @@ def clean_html(html: str) -> str:
     return _composed(html)
 
 
-def clean_documents(documents: Sequence[str]) -> str:
-    """Clean several documents as `clean_html` does, each by itself, and put them together."""
-    if sum(map(len, documents)) > MAX_HTML:
-        raise HtmlTooLongError(f"the HTML has more than {MAX_HTML:,} characters")
-    return "\n".join(map(_composed, documents))
-
-
 def clean_template(html: str) -> tuple[str, list[str]]:
     """Clean a template's HTML; return it with the placeholders that could not be kept.
 

@@ -68,7 +68,8 @@ def draft_saved_with(page: "Page", text: str, *, besides: Message) -> str:
     """Wait until the answer was saved with this text, and return its HTML."""
     deadline = time.monotonic() + SAVED_WITHIN
     while True:
-        html = Draft.objects.exclude(message=besides.pk).get().html.lower()
+        draft = Draft.objects.exclude(message=besides.pk).first()
+        html = draft.html.lower() if draft else ""
         if text in html:
             return html
         assert time.monotonic() < deadline, f"{text!r} was not saved"
@@ -85,9 +86,12 @@ def test_no_answer_to_a_hostile_mail_calls_or_runs(
     sign_in(page)
     page.goto(reverse("outbox:message", args=[hostile.pk]))
     page.get_by_role("button", name=answer).click()
-    page.wait_for_url("**/compose/*/")
+    page.wait_for_url("**/compose/**")
     if policy == "no policy":
-        page.route(page.url, without_policy)  # redirects pass a route by, so load it once more
+        address = page.url
+        page.route(
+            lambda url: url == address, without_policy
+        )  # redirects pass a route by, so load it once more
         page.reload()
     page.locator(".rich").get_by_text("After").wait_for()
     page.locator(".rich").press("Control+End")

@@ -64,11 +64,14 @@ def test_a_failed_mail_is_mended_and_sent_anew_to_whom_it_failed(page: "Page", a
     sign_in(page)
     page.goto(reverse("outbox:message", args=[failed.pk]))
     page.get_by_role("button", name="Edit and resend").click()
-    page.get_by_role("heading", name="Draft").wait_for()
+    page.locator("#id_to_entry").wait_for()
     assert page.get_by_label("Subject").input_value() == "Figures"
     assert page.get_by_role("link", name="f.csv").is_visible()
     page.locator(".address-chip").get_by_text("nobody@example.org").wait_for()
     assert page.get_by_text("jane@example.com").count() == 0
+    page.get_by_label("Subject").press("End")
+    page.keyboard.type(" again")
+    page.wait_for_url("**/compose/*/")
     page.goto(reverse("outbox:message", args=[failed.pk]))
     page.locator("dd", has=page.get_by_role("link", name="Figures")).get_by_text("draft").wait_for()
 

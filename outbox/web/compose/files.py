@@ -7,7 +7,6 @@ from http import HTTPStatus
 from django.core.exceptions import ValidationError
 from django.http import Http404, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404
-from django.template.loader import render_to_string
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_POST, require_safe
@@ -18,6 +17,7 @@ from outbox.exceptions import InvalidMailError, NotADraftError
 from outbox.models import Attachment, Message
 from outbox.web.compose import pictures
 from outbox.web.compose.forms import ManyFilesField, content_type_of
+from outbox.web.compose.saving import list_of_files
 from outbox.web.numbers import number
 from outbox.web.person import PersonRequest, signed_in
 
@@ -39,12 +39,11 @@ def files(request: PersonRequest, pk: int) -> HttpResponse:
     except NotADraftError:
         problem = _("This mail was sent or discarded meanwhile; nothing is saved any more.")
         return JsonResponse({"problem": problem}, status=HTTPStatus.GONE)
-    context = {"draft": draft, "attachments": list(draft.attachments.all())}
     return JsonResponse(
         {
-            "list": render_to_string("outbox/_files.html", context, request),
+            "list": list_of_files(request, draft),
             "pictures": [pictures.address_of(one) for one in added if one.content_id],
-            "gone": pictures.address_of(removed) if removed and removed.content_id else None,
+            "gone": pictures.addresses_of(removed) if removed else [],
         }
     )
 
@@ -83,9 +82,6 @@ def picture(request: PersonRequest, pk: int, picture: int) -> HttpResponse:
     if kept.content_type not in pictures.TYPES:
         raise Http404
     try:
-        response = HttpResponse(kept.read(), content_type=kept.content_type)
+        return pictures.response_of(kept.read(), kept.content_type)
     except OSError as error:
         raise Http404 from error
-    response["X-Content-Type-Options"] = "nosniff"
-    response["Content-Security-Policy"] = "default-src 'none'; sandbox"
-    return response

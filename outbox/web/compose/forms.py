@@ -5,6 +5,7 @@ Whether it can be sent is decided by `api.send_draft`, which names the field it 
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -26,7 +27,7 @@ from outbox.mail.data_pictures import DataPicture, clean_with_pictures
 from outbox.mail.html import HtmlTooLongError, html_to_text
 from outbox.models import Account, Message
 from outbox.web.compose.later import SendAtField
-from outbox.web.compose.pictures import shown_from, to_content_ids
+from outbox.web.compose.pictures import shown_from, shown_from_original, to_content_ids
 from outbox.web.wording import NORMAL, PRIORITIES, size
 
 _CONTENT_TYPE = re.compile(r"[A-Za-z0-9][\w.+-]{0,59}/[A-Za-z0-9][\w.+-]{0,63}", re.ASCII)
@@ -137,15 +138,28 @@ class DraftForm(forms.Form):
         label=gettext_lazy("Attachments"), required=False, allow_empty_file=True
     )
 
-    def __init__(self, person: User, *args: Any, draft: Message | None = None, **kwargs: Any):
+    def __init__(
+        self,
+        person: User,
+        *args: Any,
+        draft: Message | None = None,
+        answer: api.PreparedAnswer | None = None,
+        **kwargs: Any,
+    ):
         super().__init__(*args, **kwargs)
         self.draft = draft
+        self.answer = answer  # that is not stored yet
         self.pictures: list[DataPicture] = []  # that the formatted text held itself
         accounts = Account.objects.usable_by(person)
         self.fields["account"].offer(accounts)  # type: ignore[attr-defined]  # SenderField's
         self.accounts = list(accounts)
         first = self.accounts[0] if self.accounts else None
-        self.initial = _typed(draft) if draft else {"account": first, **self.initial}
+        if draft:
+            self.initial = _typed(draft)
+        elif answer:
+            self.initial = {**_prepared(answer), **self.initial}
+        else:
+            self.initial = {"account": first, **self.initial}
 
     @property
     def uploads(self) -> Iterable[UploadedFile[Any]]:
@@ -153,7 +167,10 @@ class DraftForm(forms.Form):
         return self.cleaned_data.get("attachments") or ()
 
     def clean_html(self) -> str:
-        typed = to_content_ids(self.cleaned_data["html"], self.draft)
+        original = self.answer.original.pk if self.answer else None
+        if self.draft:
+            original = self.draft.made_from_id
+        typed = to_content_ids(self.cleaned_data["html"], self.draft, original)
         if not typed.strip():
             return ""
         try:
@@ -265,3 +282,11 @@ def _typed(draft: Message) -> dict[str, Any]:
         "send_at": draft.send_at,
         "wants_report": draft.wants_report,
     }
+
+
+def _prepared(answer: api.PreparedAnswer) -> dict[str, Any]:
+    """Return the initial values of an answer that is not stored yet."""
+    fields = answer.fields
+    names = [field.name for field in dataclasses.fields(fields)]
+    values = {name: getattr(fields, name) for name in names}
+    return values | {"html": shown_from_original(answer)}

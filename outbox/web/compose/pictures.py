@@ -3,8 +3,11 @@
 Only types that every browser merely draws are shown; any other file is an attachment.
 """
 
+import re
 from collections.abc import Sequence
+from urllib.parse import quote, unquote
 
+from django.http import HttpResponse
 from django.urls import reverse
 from django.utils.crypto import get_random_string
 
@@ -26,11 +29,30 @@ def address_of(picture: Attachment) -> str:
     return reverse("outbox:picture", args=[picture.message_id, picture.pk])
 
 
-def to_content_ids(html: str, draft: Message | None) -> str:
-    """Name pictures by their Content-ID, as the mail will."""
+def addresses_of(file: Attachment) -> list[str]:
+    """Return every address by which an open editor may display this picture."""
+    if not file.content_id:
+        return []
+    original = file.message.made_from_id
+    return [address_of(file), *([original_address(original, file.content_id)] if original else [])]
+
+
+def original_address(original: int, content_id: str) -> str:
+    """Return the address of a picture of the original, before the answer is stored."""
+    address = reverse("outbox:original-picture", args=[original])
+    return f"{address}?cid={quote(content_id, safe='')}"
+
+
+def to_content_ids(html: str, draft: Message | None, original: int | None = None) -> str:
+    """Name pictures by their Content-ID, as the message will; `original` is what it answers."""
     for picture in _pictures(draft):
         html = html.replace(f'src="{address_of(picture)}"', f'src="cid:{picture.content_id}"')
-    return html
+    if original is None:
+        return html
+    address = re.escape(reverse("outbox:original-picture", args=[original]))
+    return re.sub(
+        rf'src="{address}\?cid=([^"]*+)"', lambda match: f'src="cid:{unquote(match[1])}"', html
+    )
 
 
 def shown_from(html: str, draft: Message) -> str:
@@ -38,6 +60,24 @@ def shown_from(html: str, draft: Message) -> str:
     for picture in _pictures(draft) if "cid:" in html else ():
         html = html.replace(f'src="cid:{picture.content_id}"', f'src="{address_of(picture)}"')
     return html
+
+
+def shown_from_original(prepared: api.PreparedAnswer) -> str:
+    """Return the HTML of an answer that is not stored, with the pictures of its original."""
+    html = prepared.fields.html
+    for file in prepared.files:
+        if content_id := file.part.content_id:
+            shown = original_address(prepared.original.pk, content_id)
+            html = html.replace(f'src="cid:{content_id}"', f'src="{shown}"')
+    return html
+
+
+def response_of(data: bytes, content_type: str) -> HttpResponse:
+    """Return a picture as a response in which nothing else can run."""
+    response = HttpResponse(data, content_type=content_type)
+    response["X-Content-Type-Options"] = "nosniff"
+    response["Content-Security-Policy"] = "default-src 'none'; sandbox"
+    return response
 
 
 def unused(draft: Message, html: str) -> list[Attachment]:

@@ -9,15 +9,20 @@ from __future__ import annotations
 import re
 from http import HTTPStatus
 
-from django.http import HttpResponse, JsonResponse
+from django.core.exceptions import BadRequest
+from django.db import transaction
+from django.http import Http404, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404
+from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from outbox import api
+from outbox.conf import get_conf
 from outbox.exceptions import DraftConflictError, InvalidMailError, NotADraftError
 from outbox.models import Message
+from outbox.web.compose.answering import answer_of, carried_paths
 from outbox.web.compose.forms import DraftForm
 from outbox.web.compose.pictures import attach_missing
 from outbox.web.numbers import number
@@ -32,7 +37,8 @@ _MARK = re.compile(rf"[A-Za-z0-9-]{{1,{PAGE_MAX}}}")
 def save(request: PersonRequest, pk: int | None = None) -> HttpResponse:
     """Keep what was typed so far; the first time, it becomes a draft."""
     draft = begun_here(request) if pk is None else _own(request, pk)
-    form = DraftForm(request.user, request.POST, draft=draft)
+    answer = stored_answer(request) if draft is None else None
+    form = DraftForm(request.user, request.POST, draft=draft, answer=answer)
     form.is_valid()
     try:
         saved = save_form(request, form)
@@ -51,24 +57,51 @@ def save(request: PersonRequest, pk: int | None = None) -> HttpResponse:
                 name: {"entries": list(problems), "problem": "\n".join(problems.values())}
                 for name, problems in form.wrong_recipients.items()
             },
+            # Of an answer, the files have become the draft's own.
+            "list": list_of_files(request, saved) if pk is None else None,
         }
     )
 
 
 def save_form(request: PersonRequest, form: DraftForm) -> Message:
     """Save the form as its draft. Raises DraftConflictError and NotADraftError."""
-    saved = api.save_draft(
+    with transaction.atomic(using=get_conf().database):
+        saved = _stored(request, form)
+        try:
+            if form.answer is not None:
+                paths = carried_paths(request.POST)
+                api.link_answer(saved, form.answer, paths=paths)
+            attach_missing(saved, form.pictures)
+        except InvalidMailError as error:
+            form.object("attachments", str(error))
+    return saved
+
+
+def stored_answer(request: PersonRequest) -> api.PreparedAnswer | None:
+    """Return the answer that is stored with this save.
+
+    None when the user may not read the original any more: what was typed is saved all the same.
+    """
+    try:
+        return answer_of(request, request.POST)
+    except (Http404, BadRequest, InvalidMailError):
+        return None
+
+
+def list_of_files(request: PersonRequest, draft: Message) -> str:
+    """Render the list of a draft's files."""
+    context = {"draft": draft, "attachments": list(draft.attachments.all())}
+    return render_to_string("outbox/_files.html", context, request)
+
+
+def _stored(request: PersonRequest, form: DraftForm) -> Message:
+    return api.save_draft(
         request.user,
         form.as_fields(),
         draft=form.draft,
         version=None if form.draft is None else number(request.POST.get("version")) or 0,
         page=page_mark(request),
     )
-    try:
-        attach_missing(saved, form.pictures)
-    except InvalidMailError as error:
-        form.object("attachments", str(error))
-    return saved
 
 
 def page_mark(request: PersonRequest) -> str:

@@ -2,12 +2,13 @@
 
 from django.urls import path
 
-from outbox.web.compose import files, inserting, saving, undo, views
+from outbox.web.compose import answering, files, inserting, saving, undo, views
 
 urlpatterns = [
     path("", views.compose, name="compose"),
     path("save/", saving.save, name="compose-save"),
     path("template/", inserting.insert_template, name="compose-template"),
+    path("originals/<int:pk>/picture/", answering.original_picture, name="original-picture"),
     path("<int:pk>/", views.draft, name="draft"),
     path("<int:pk>/save/", saving.save, name="draft-save"),
     path("<int:pk>/discard/", views.discard, name="discard"),

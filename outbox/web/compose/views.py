@@ -18,13 +18,15 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from outbox import api
+from outbox.api.phrases import translate
 from outbox.conf import get_conf
 from outbox.exceptions import DraftConflictError, InvalidMailError, NotADraftError
 from outbox.models import Message
 from outbox.web.compose import later, pictures, signatures
 from outbox.web.compose.advice import Advice, advice_on
+from outbox.web.compose.answering import LEFT_OUT, ORIGINAL, answer_of
 from outbox.web.compose.forms import DraftForm, content_type_of
-from outbox.web.compose.saving import PAGE_MAX, begun_here, page_mark, save_form
+from outbox.web.compose.saving import PAGE_MAX, begun_here, page_mark, save_form, stored_answer
 from outbox.web.numbers import number
 from outbox.web.person import PersonRequest, signed_in
 
@@ -39,6 +41,8 @@ def compose(request: PersonRequest) -> HttpResponse:
     if request.method == "POST":
         known = begun_here(request)
         return _obey(request, None) if known is None else _edit(request, known)
+    if ORIGINAL in request.GET:
+        return _begin_answer(request)
     initial = {name: request.GET[name] for name in PREFILLED if name in request.GET}
     form = DraftForm(request.user, initial=initial)
     account = request.preferences.account_among(form.accounts)
@@ -72,6 +76,15 @@ def discard(request: PersonRequest, pk: int) -> HttpResponse:
     return render(request, "outbox/discard.html", {"message": message, "folder": message.folder})
 
 
+def _begin_answer(request: PersonRequest) -> HttpResponse:
+    try:
+        answer = answer_of(request, request.GET)
+    except InvalidMailError as error:
+        messages.error(request, translate(str(error)))
+        return redirect("outbox:message", request.GET[ORIGINAL])
+    return _page(request, DraftForm(request.user, answer=answer), None)
+
+
 def _edit(request: PersonRequest, message: Message) -> HttpResponse:
     if not message.is_draft:
         if request.method == "POST":
@@ -84,10 +97,14 @@ def _edit(request: PersonRequest, message: Message) -> HttpResponse:
 
 def _obey(request: PersonRequest, draft: Message | None) -> HttpResponse:
     data = later.with_preset(request.POST)
-    form = DraftForm(request.user, data, request.FILES, draft=draft)
+    answer = stored_answer(request) if draft is None else None
+    form = DraftForm(request.user, data, request.FILES, draft=draft, answer=answer)
     form.is_valid()
     try:
         saved = save_form(request, form)
+        if draft is None and answer is None and ORIGINAL in request.POST:
+            notice = _("The original message cannot be read any more. Its files are not attached.")
+            messages.warning(request, notice)
         _attach(form, saved)
         return _act(request, form, saved)
     except DraftConflictError:
@@ -111,6 +128,8 @@ def _attach(form: DraftForm, saved: Message) -> None:
 def _act(request: PersonRequest, form: DraftForm, saved: Message) -> HttpResponse:
     if removed := number(request.POST.get("remove")):
         api.detach(saved, removed)
+        return redirect("outbox:draft", saved.pk)
+    if LEFT_OUT in request.POST:
         return redirect("outbox:draft", saved.pk)
     is_sent = "send" in request.POST or later.moment_of(request.POST.get("later")) is not None
     if is_sent:
@@ -152,6 +171,7 @@ def _page(
         "draft": draft,
         "version": draft.draft.version if draft else "",
         "attachments": list(draft.attachments.all()) if draft else [],
+        "answer": form.answer if draft is None else None,
         "mark": page_mark(request) or get_random_string(PAGE_MAX),
         "limit": get_conf().max_message_bytes,
         "advice": advice,
@@ -176,7 +196,8 @@ def _first_field(form: DraftForm) -> str:
 
 def _is_rich(request: PersonRequest, form: DraftForm, draft: Message | None) -> bool:
     """Tell whether the editor opens at once: for formatted text, and for who always wants it."""
-    if draft is not None and (draft.draft.html or draft.draft.text.strip()):
+    is_begun = draft is not None and (draft.draft.html or draft.draft.text.strip())
+    if is_begun or form.answer is not None:
         return bool(form["html"].value())
     return request.preferences.writes_rich
 

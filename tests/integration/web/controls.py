@@ -1,19 +1,27 @@
 """The controls of the composer's form, read from the page as a browser fills them."""
 
 from html.parser import HTMLParser
+from typing import Any
 
 
-def controls_of(page: str) -> dict[str, str]:
-    """Return name and value of each control of the composer, buttons and files left out."""
+def controls_of(page: str) -> dict[str, Any]:
+    """Return name and value of each control of the composer, buttons and files left out.
+
+    A name that occurs several times has the list of its values.
+    """
     reader = _FormReader()
     reader.feed(page)
+    for name, values in reader.repeated.items():
+        if len(values) > 1:
+            reader.values[name] = values
     return reader.values
 
 
 class _FormReader(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
-        self.values: dict[str, str] = {}
+        self.values: dict[str, Any] = {}
+        self.repeated: dict[str, list[str]] = {}
         self._inside = False
         self._area: str | None = None
         self._select = ""
@@ -31,6 +39,7 @@ class _FormReader(HTMLParser):
                     self.values[name] = at.get("value") or "on"
             case "input" if at.get("type") != "file":
                 self.values[name] = at.get("value") or ""
+                self.repeated.setdefault(name, []).append(at.get("value") or "")
             case "textarea":
                 self._area = name
                 self.values[name] = ""

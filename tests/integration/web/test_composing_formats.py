@@ -103,9 +103,9 @@ def test_a_picture_taken_off_the_draft_leaves_its_text_too(as_anna: Client, draf
     as_anna.post(page, typed(draft.account, version="1", html=html, save="1"))
     picture = draft.attachments.exclude(content_id="").get()
     files = reverse("outbox:draft-files", args=[draft.pk])
-    assert as_anna.post(files, {"remove": picture.pk}).json()["gone"] == address
+    assert as_anna.post(files, {"remove": picture.pk}).json()["gone"] == [address]
     assert Message.objects.get().draft.html == "<p>Look:</p>"
-    assert as_anna.post(files, {"remove": picture.pk}).json()["gone"] is None  # the second time
+    assert as_anna.post(files, {"remove": picture.pk}).json()["gone"] == []  # the second time
 
 
 def test_a_picture_of_another_draft_is_not_taken_along(

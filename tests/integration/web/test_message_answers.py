@@ -1,4 +1,4 @@
-"""Reply, forward, edit as new, resend: each begins a draft that its writer finishes."""
+"""Reply, forward, edit as new, resend: each opens the composer, and a change stores the draft."""
 
 from email.message import EmailMessage
 
@@ -11,6 +11,8 @@ from django.urls import reverse
 from outbox import api
 from outbox.conf import get_conf
 from outbox.models import Account, Message, State
+from tests.integration.web.conftest import signed_in
+from tests.integration.web.controls import controls_of
 
 
 @pytest.fixture
@@ -35,8 +37,21 @@ def letter(anna: User, account: Account) -> Message:
     return api.send_draft(draft, actor=anna)
 
 
-def make(client: Client, mail: Message, kind: str) -> Message:
+def open_composer(client: Client, mail: Message, kind: str) -> str:
+    """Press the button; return the composer's page, which has stored nothing."""
+    before = Message.objects.count()
     answer = client.post(reverse("outbox:answer", args=[mail.pk]), {"as": kind})
+    assert answer.status_code == 302
+    page = client.get(answer["Location"])
+    assert page.status_code == 200
+    assert Message.objects.count() == before
+    return page.content.decode()
+
+
+def make(client: Client, mail: Message, kind: str, **changes: str) -> Message:
+    """Press the button and save what the page holds."""
+    fields = controls_of(open_composer(client, mail, kind)) | changes
+    answer = client.post(reverse("outbox:compose"), fields | {"save": "1"})
     made = Message.objects.latest("pk")
     assert answer.status_code == 302
     assert answer["Location"] == reverse("outbox:draft", args=[made.pk])
@@ -187,7 +202,7 @@ def test_a_forward_shows_the_whole_text_and_keeps_what_its_files_are(
 
     made = make(as_anna, message, "forward")
 
-    assert made.draft.text.endswith("\nletter\nfooter\n")
+    assert made.draft.text.split()[-2:] == ["letter", "footer"]
     assert made.draft.html.index("footer") > made.draft.html.index("letter")
     assert [(file.name, file.content_type, file.read()) for file in made.attachments.all()] == [
         ("i.ics", 'text/calendar; method="REQUEST"', b"BEGIN"),
@@ -234,3 +249,134 @@ def test_a_mail_whose_source_is_gone_can_still_be_answered(
 ) -> None:
     letter.source.delete()
     assert make(as_anna, letter, "copy").draft.to == letter.draft.to
+
+
+# The draft is stored with the first change.
+
+
+def test_a_page_that_is_loaded_again_has_all_of_it(as_anna: Client, letter: Message) -> None:
+    first, second = (controls_of(open_composer(as_anna, letter, "forward")) for _ in range(2))
+    different = {"form", "csrfmiddlewaretoken"}
+    assert {name: first[name] for name in first.keys() - different} == {
+        name: second[name] for name in second.keys() - different
+    }
+    assert first["form"] != second["form"]  # two tabs are two drafts
+
+
+def test_repeated_saves_of_one_page_store_one_answer(as_anna: Client, letter: Message) -> None:
+    fields = controls_of(open_composer(as_anna, letter, "forward"))
+    before = Message.objects.count()
+    for text in ("a", "ab", "abc"):  # the answer to each was lost
+        save = as_anna.post(reverse("outbox:compose-save"), fields | {"text": text})
+        assert "figures.csv" in save.json()["list"]
+    draft = Message.objects.latest("pk")
+    assert Message.objects.count() == before + 1
+    assert (draft.draft.text, draft.attachments.count()) == ("abc", 1)
+
+
+def test_an_answer_can_be_sent_at_once(as_anna: Client, letter: Message) -> None:
+    fields = controls_of(open_composer(as_anna, letter, "forward")) | {"to": "new@example.com"}
+    as_anna.post(reverse("outbox:compose"), fields | {"send": "1"})
+    sent = Message.objects.latest("pk")
+    assert not sent.is_draft
+    assert sent.made_from == letter
+    assert b"figures.csv" in sent.source.read()
+
+
+def test_two_tabs_store_two_answers(as_anna: Client, letter: Message) -> None:
+    pages = [controls_of(open_composer(as_anna, letter, "reply")) for _ in range(2)]
+    before = Message.objects.count()
+    for page in pages:
+        as_anna.post(reverse("outbox:compose-save"), page)
+    assert Message.objects.count() == before + 2
+
+
+def test_a_file_that_was_removed_is_not_attached(as_anna: Client, letter: Message) -> None:
+    fields = controls_of(open_composer(as_anna, letter, "forward"))
+    without = {name: value for name, value in fields.items() if name != "carried"}
+    as_anna.post(reverse("outbox:compose-save"), without)
+    assert not Message.objects.latest("pk").attachments.exists()
+    # Without scripts, the button submits the form.
+    fields = controls_of(open_composer(as_anna, letter, "forward"))
+    answer = as_anna.post(reverse("outbox:compose"), fields | {"leave_out": fields["carried"]})
+    made = Message.objects.latest("pk")
+    assert answer["Location"] == reverse("outbox:draft", args=[made.pk])
+    assert (made.made_from, made.attachments.count()) == (letter, 0)
+
+
+def test_a_picture_of_the_text_is_displayed_before_it_is_stored(
+    as_anna: Client, foreign: Message
+) -> None:
+    fields = controls_of(open_composer(as_anna, foreign, "reply"))
+    address = reverse("outbox:original-picture", args=[foreign.pk]) + "?cid=logo"
+    assert f'src="{address}"' in fields["html"]
+    picture = as_anna.get(address)
+    assert (picture.content, picture["Content-Type"]) == (b"png", "image/png")
+    assert "sandbox" in picture["Content-Security-Policy"]
+    save = as_anna.post(reverse("outbox:compose-save"), fields).json()
+    made = Message.objects.latest("pk")
+    assert 'src="cid:logo"' in made.draft.html
+    # The page goes on with the address that it has.
+    as_anna.post(save["save"], fields | {"version": save["version"]})
+    made = Message.objects.get(pk=made.pk)
+    assert 'src="cid:logo"' in made.draft.html
+    assert made.attachments.get().content_id == "logo"
+
+
+def test_a_picture_that_the_html_holds_itself_is_forwarded(
+    as_anna: Client, anna: User, account: Account
+) -> None:
+    png = "iVBORw0KGgo="
+    handle = api.send(
+        to="jane@example.com", subject="x", account=account, owner=anna, text="x",
+        html=f'<p>See <img src="data:image/png;base64,{png}"></p>',
+    )  # fmt: skip
+    made = make(as_anna, handle.message(), "forward")
+    picture = made.attachments.get()
+    assert f'src="cid:{picture.content_id}"' in made.draft.html
+    assert picture.read() == b"\x89PNG\r\n\x1a\n"
+
+
+def test_nobody_answers_another_s_message(carl: User, letter: Message) -> None:
+    client = signed_in(carl)
+    compose = reverse("outbox:compose")
+    assert client.get(compose, {"from": str(letter.pk), "as": "forward"}).status_code == 404
+    picture = reverse("outbox:original-picture", args=[letter.pk])
+    assert client.get(picture, {"cid": "logo"}).status_code == 404
+    fields = {"from": str(letter.pk), "as": "forward", "carried": "1.2", "text": "What I typed"}
+    client.post(compose, fields | {"save": "1"})
+    made = Message.objects.latest("pk")
+    assert (made.owner, made.draft.text) == (carl, "What I typed")  # no word is lost
+    assert (made.made_from, made.attachments.count()) == (None, 0)
+
+
+def test_what_may_not_be_read_any_more_is_not_attached(
+    as_anna: Client, carl: User, letter: Message
+) -> None:
+    fields = controls_of(open_composer(as_anna, letter, "forward"))
+    Message.objects.filter(pk=letter.pk).update(owner=carl)
+    answer = as_anna.post(reverse("outbox:compose"), fields | {"save": "1"}, follow=True)
+    assert "The original message cannot be read any more." in answer.content.decode()
+    made = Message.objects.latest("pk")
+    assert (made.made_from, made.attachments.count()) == (None, 0)
+    assert made.draft.text == fields["text"].replace("\r\n", "\n")
+
+
+@pytest.mark.parametrize(
+    "query", ["from=&as=reply", "from=x&as=reply", "from=%00&as=reply", "from=999999&as=reply"]
+)
+def test_an_original_that_is_not_there_is_not_found(as_anna: Client, query: str) -> None:
+    assert as_anna.get(f"{reverse('outbox:compose')}?{query}").status_code == 404
+
+
+def test_html_of_an_answer_is_escaped_in_the_page(
+    as_anna: Client, anna: User, account: Account
+) -> None:
+    html = "<p>&lt;/textarea&gt;&lt;script&gt; &amp;lt; <b>bold</b></p>"
+    handle = api.send(
+        to="jane@example.com", subject="x", account=account, owner=anna, text="x", html=html
+    )
+    page = open_composer(as_anna, handle.message(), "forward")
+    assert html in controls_of(page)["html"]
+    assert page.count("</textarea>") == page.count("<textarea")
+    assert html in make(as_anna, handle.message(), "forward").draft.html

@@ -11,9 +11,10 @@ from tests.unit.docs.tables import REFERENCE, TABLES, filled
 HOW_TO = "run `python -m tests.unit.docs.tables`"
 # For pages, the admin and commands of this project; what they need may change at any time.
 NOT_FOR_APPS = {
-    "Answer", "BlockedDestination", "DraftFields", "ProbeReport", "ProbeStep", "WorkerSeen",
-    "answer", "attach", "begun_on", "close_circuit", "default_account", "detach", "discard_draft",
-    "probe", "save_draft", "send_draft", "settle_as_sent", "settle_as_unsent", "take_back",
+    "Answer", "BlockedDestination", "DraftFields", "PreparedAnswer", "ProbeReport", "ProbeStep",
+    "WorkerSeen", "answer", "attach", "begun_on", "close_circuit", "default_account", "detach",
+    "discard_draft", "files_of", "link_answer", "prepare_answer", "probe", "save_draft",
+    "send_draft", "settle_as_sent", "settle_as_unsent", "take_back",
 }  # fmt: skip
 
 

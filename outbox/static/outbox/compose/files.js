@@ -101,6 +101,18 @@ function takePicked() {
 picker.addEventListener("change", takePicked);
 takePicked(); // chosen while this script was on its way
 
+// An answer that is stored has its own copies of the original's files.
+form.addEventListener("stored", ({ detail: list }) => show(list));
+
+form.addEventListener("click", (event) => {
+  const button = event.target.closest('button[name="leave_out"]');
+  if (!button) return;
+  event.preventDefault();
+  button.closest("li").remove();
+  if (button.dataset.gone) form.dispatchEvent(new CustomEvent("gone", { detail: button.dataset.gone }));
+  changed();
+});
+
 form.addEventListener("click", async (event) => {
   const button = event.target.closest('button[name="remove"]');
   if (!button || !form.dataset.files) return;
@@ -110,7 +122,7 @@ form.addEventListener("click", async (event) => {
   const answer = await post(form.dataset.files, data);
   if (answer?.list === undefined) return form.requestSubmit(button); // then the server says why not
   show(answer.list);
-  if (answer.gone) form.dispatchEvent(new CustomEvent("gone", { detail: answer.gone }));
+  for (const address of answer.gone) form.dispatchEvent(new CustomEvent("gone", { detail: address }));
 });
 
 // Dropped anywhere, pasted anywhere: what the editor did not take becomes an attachment.

@@ -121,6 +121,7 @@ function succeed(told, counted) {
     discard.href = `${told.draft}discard/`;
     discard.hidden = false;
   }
+  if (told.list) form.dispatchEvent(new CustomEvent("stored", { detail: told.list }));
   for (const listener of heard) listener(told.wrong);
   if (isUnsaved()) plan(QUIET_FOR);
 }
