@@ -7,6 +7,7 @@ import { focusFirst, tellBadTime } from "./compose/focus.js";
 import * as files from "./compose/files.js";
 import "./compose/inserting.js";
 import * as saving from "./compose/saving.js";
+import "./compose/restoring.js";
 import { signWith } from "./compose/signature.js";
 
 const form = document.getElementById("compose");
@@ -48,6 +49,11 @@ form.addEventListener("submit", async (event) => {
   event.submitter?.setAttribute("aria-busy", "true");
   await files.settled();
   await saving.settled();
+  if (await mustSignIn()) {
+    leaving = false;
+    event.submitter?.removeAttribute("aria-busy");
+    return;
+  }
   saving.token();
   if (event.submitter?.name) {
     const pressed = Object.assign(document.createElement("input"), { type: "hidden", name: event.submitter.name, value: event.submitter.value });
@@ -55,6 +61,14 @@ form.addEventListener("submit", async (event) => {
   }
   form.submit();
 });
+
+// A form that is sent without a session leads to the sign-in page, and its words are gone.
+async function mustSignIn() {
+  if (saving.isUnsaved() || saving.isFailing()) await saving.save();
+  return saving.isSignedOut();
+}
+
+document.getElementById("sign-in").addEventListener("click", () => { leaving = true; });
 
 addEventListener("beforeunload", (event) => {
   if (leaving || !saving.isUnsaved()) return;

@@ -25,6 +25,7 @@ from outbox.models import Message
 from outbox.web.compose.answering import answer_of, carried_paths
 from outbox.web.compose.forms import DraftForm
 from outbox.web.compose.pictures import attach_missing
+from outbox.web.compose.unsaved import is_of_other_user
 from outbox.web.numbers import number
 from outbox.web.person import PersonRequest, signed_in
 
@@ -36,6 +37,8 @@ _MARK = re.compile(rf"[A-Za-z0-9-]{{1,{PAGE_MAX}}}")
 @require_POST
 def save(request: PersonRequest, pk: int | None = None) -> HttpResponse:
     """Keep what was typed so far; the first time, it becomes a draft."""
+    if is_of_other_user(request):
+        return JsonResponse({}, status=HTTPStatus.FORBIDDEN)
     draft = begun_here(request) if pk is None else _own(request, pk)
     answer = stored_answer(request) if draft is None else None
     form = DraftForm(request.user, request.POST, draft=draft, answer=answer)

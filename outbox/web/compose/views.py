@@ -10,6 +10,7 @@ from http import HTTPStatus
 
 from django.apps import apps
 from django.contrib import messages
+from django.core.exceptions import PermissionDenied
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -27,6 +28,7 @@ from outbox.web.compose.advice import Advice, advice_on
 from outbox.web.compose.answering import LEFT_OUT, ORIGINAL, answer_of
 from outbox.web.compose.forms import DraftForm, content_type_of
 from outbox.web.compose.saving import PAGE_MAX, begun_here, page_mark, save_form, stored_answer
+from outbox.web.compose.unsaved import is_of_other_user, tell_saved
 from outbox.web.numbers import number
 from outbox.web.person import PersonRequest, signed_in
 
@@ -96,6 +98,8 @@ def _edit(request: PersonRequest, message: Message) -> HttpResponse:
 
 
 def _obey(request: PersonRequest, draft: Message | None) -> HttpResponse:
+    if is_of_other_user(request):
+        raise PermissionDenied
     data = later.with_preset(request.POST)
     answer = stored_answer(request) if draft is None else None
     form = DraftForm(request.user, data, request.FILES, draft=draft, answer=answer)
@@ -106,7 +110,7 @@ def _obey(request: PersonRequest, draft: Message | None) -> HttpResponse:
             notice = _("The original message cannot be read any more. Its files are not attached.")
             messages.warning(request, notice)
         _attach(form, saved)
-        return _act(request, form, saved)
+        return tell_saved(request, _act(request, form, saved), page_mark(request))
     except DraftConflictError:
         kept = draft or begun_here(request)
         assert kept is not None

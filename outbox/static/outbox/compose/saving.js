@@ -2,6 +2,7 @@
 // half after the first, one save at a time. The server decides; what it refuses stays here, in sight.
 
 import { formatClock } from "../clock.js";
+import { drop, keep } from "../unsaved.js";
 import { say } from "./words.js";
 
 const QUIET_FOR = 500;
@@ -21,9 +22,13 @@ let timer = null;
 let running = null;
 let stopped = false; // the server's copy went its own way
 let failing = false;
+let keptHere = false; // in this browser, since the server has it not
+let signedOut = false;
 
 export const isUnsaved = () => kept < changes;
 export const isFailing = () => failing || stopped;
+export const isSignedOut = () => signedOut;
+export const isKeptHere = () => keptHere;
 export const onWrong = (listener) => heard.add(listener);
 
 export function changed() {
@@ -95,14 +100,16 @@ async function attempt() {
       signal: AbortSignal.timeout(20_000),
     });
   } catch {
-    return fail("failing");
+    return fail("failing", data);
   }
-  if (answer.type === "opaqueredirect") return fail("signedOut");
+  const isOther = answer.status === 403 && answer.headers.get("Content-Type")?.includes("json");
+  signedOut = isOther || answer.type === "opaqueredirect";
+  if (signedOut) return fail(isOther ? "otherUser" : "signedOut", data);
   if (answer.ok) return succeed(await answer.json(), counted);
   if (answer.status === 409) return stop(say("conflict"), true);
   if (answer.status === 410) return stop((await answer.json()).problem);
   if (answer.status === 404) return stop(say("refused"));
-  fail(answer.status >= 500 ? "failing" : "refused");
+  fail(answer.status >= 500 ? "failing" : "refused", data);
 }
 
 function succeed(told, counted) {
@@ -110,9 +117,12 @@ function succeed(told, counted) {
   since = isUnsaved() ? Date.now() : null;
   failing = false;
   trouble.hidden = true;
+  drop(form.dataset.user, form.elements.form.value);
+  keptHere = false;
   note.textContent = `${say("saved")} ${formatClock(new Date())}`;
   form.elements.version.value = told.version;
   form.dataset.save = told.save;
+  form.dataset.draft = told.draft;
   form.dataset.files = told.files;
   if (new URL(form.action).pathname !== told.draft) {
     form.action = told.draft;
@@ -126,9 +136,11 @@ function succeed(told, counted) {
   if (isUnsaved()) plan(QUIET_FOR);
 }
 
-function fail(why) {
+function fail(why, data) {
   failing = true;
-  tell(say(why));
+  const fields = Array.from(data).filter(([name]) => name !== "csrfmiddlewaretoken");
+  keptHere = keep(form.dataset.user, { mark: data.get("form"), draft: form.dataset.draft ?? "", fields });
+  tell(say(why === "signedOut" && !keptHere ? "signedOutUnkept" : why));
   plan(RETRY_AFTER);
 }
 
@@ -139,8 +151,10 @@ function stop(text, isConflict = false) {
 
 function tell(text, isConflict = false) {
   note.textContent = "";
-  const [sentence, choice] = trouble.children;
+  const [sentence, choice, signIn] = trouble.children;
   if (sentence.textContent !== text || trouble.hidden) sentence.textContent = text;
   choice.hidden = !isConflict;
+  signIn.hidden = !(signedOut && keptHere);
+  signIn.firstElementChild.href = location.pathname + location.search;
   trouble.hidden = false;
 }
