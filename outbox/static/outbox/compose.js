@@ -14,8 +14,10 @@ const form = document.getElementById("compose");
 const send = document.getElementById("send");
 let leaving = false;
 
-// After bad input the page stands at the address it was sent to; from now on it is the draft's.
-if (new URL(form.action).pathname !== location.pathname) history.replaceState(null, "", form.action);
+// After bad input the page stands at the address it was sent to; from now on it is the draft's. A
+// reload must not post what was sent then: it would replace what was typed since.
+const isThere = new URL(form.action).pathname === location.pathname;
+history.replaceState(null, "", isThere ? location.href : form.action);
 
 const fields = Object.fromEntries(["to", "cc", "bcc", "reply_to"].map((name) => [name, new AddressField(form.elements[name], {
   suggest: form.dataset.suggest,
