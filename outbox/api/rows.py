@@ -19,6 +19,7 @@ from outbox.mail.text import snippet
 from outbox.mail.threads import bare_message_id
 from outbox.models import FOLDER_OF, Message, Role, Source, State, Status
 from outbox.models.bulk import Column, insert_blobs, insert_rows
+from outbox.models.packing import pack
 
 _SUMMARY = 3  # visible recipients named in lists
 MESSAGE = (
@@ -127,7 +128,7 @@ def store_parts(
     """Write the sources and recipients of stored messages, inside the caller's transaction."""
     small = [(pk, one) for pk, one, _ in stored if not is_large(one)]
     insert_blobs(
-        using, "outbox_source", [(pk, one.item.source, one.facts.sha256) for pk, one in small]
+        using, "outbox_source", [(pk, pack(one.item.source), one.facts.sha256) for pk, one in small]
     )
     store_large_sources([(pk, one) for pk, one, _ in stored], using)
     recipients = [row for entry in stored for row in _recipient_rows(*entry, now)]

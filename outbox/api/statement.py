@@ -25,6 +25,7 @@ from outbox.api.rows import (
 )
 from outbox.models import SMARTHOST_KEY, State
 from outbox.models.bulk import as_json, fetch, fetch_each
+from outbox.models.packing import pack
 
 AT_ONCE = 50  # mails in one statement, at most: few enough that the last ones are soon written
 _NO_ROUTES: Mapping[int | None, RouteIds] = {}
@@ -153,5 +154,5 @@ def _parameters(
             }
             for place, each in enumerate(one.item.recipients)
         ]
-    sources = [None if is_large(one) else one.item.source for one in mails]
+    sources = [None if is_large(one) else pack(one.item.source) for one in mails]
     return [as_json(items), sources, as_json(recipients)]

@@ -14,6 +14,7 @@ from outbox.delivery.job import Job
 from outbox.delivery.storage import StorageAwayError, read_source
 from outbox.delivery.verdict import RouteEffect
 from outbox.delivery.warm import Warm
+from outbox.models.packing import unpack
 
 _RECORDER_FULL = 2_000  # units; beyond it no new transaction begins
 
@@ -48,7 +49,7 @@ async def _source_of(job: Job, equipment: Equipment) -> bytes:
     """Take the source from the job, so that a waiting outcome need not hold the body."""
     source, job.source = job.source, None
     if source is not None:
-        return source
+        return unpack(source)
     return await equipment.in_claimer(partial(read_source, job.message_id, equipment.using))
 
 

@@ -26,7 +26,7 @@ class Job:
     envelope_sender: str
     sha256: str
     is_whole: bool  # no other recipient of the message exists
-    source: bytes | None  # None: large, read when its turn comes
+    source: bytes | None  # as it is stored; None: large, read when its turn comes
     resend_after: dt.timedelta | None  # None: an uncertain recipient waits for a person
     wants_report: bool = False  # of delivery, from servers that give one (RFC 3461)
     recipients: list[JobRecipient] = field(default_factory=list)

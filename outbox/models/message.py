@@ -22,6 +22,7 @@ from outbox.mail.content_type import MAX_CONTENT_TYPE
 from outbox.mail.encodings import MAX_LINE
 from outbox.models.access import READ_SOURCE, can_change_others, can_view_others
 from outbox.models.account import Account
+from outbox.models.packing import pack, unpack
 from outbox.models.states import RARE, Folder, State, Status, shown_status
 
 if TYPE_CHECKING:
@@ -248,7 +249,7 @@ class Source(models.Model):
     message = models.OneToOneField(
         Message, on_delete=models.CASCADE, primary_key=True, related_name="source"
     )
-    data = models.BinaryField(null=True)
+    data = models.BinaryField(null=True)  # as `packing` stores it
     file = models.FileField(storage=file_storage, upload_to="sources/%Y/%m/%d", blank=True)
     sha256 = models.CharField(max_length=64)
 
@@ -258,7 +259,7 @@ class Source(models.Model):
     def read(self) -> bytes:
         """Return the bytes. Raises OSError when the stored file is gone."""
         if self.data is not None:
-            return bytes(self.data)
+            return unpack(bytes(self.data))
         with self.file.open("rb") as stored:
             return bytes(stored.read())
 
@@ -267,7 +268,7 @@ class Source(models.Model):
         """Build the unsaved row; a large source is written to storage at once."""
         row = cls(message_id=message_id, sha256=sha256)
         if len(source) <= get_conf().inline_source_bytes:
-            row.data = source
+            row.data = pack(source)
         else:
             row.file.save(f"{message_id}-{sha256[:12]}.eml", ContentFile(source), save=False)
         return row

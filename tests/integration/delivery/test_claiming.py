@@ -15,6 +15,7 @@ from outbox import api
 from outbox.delivery import due
 from outbox.delivery.job import Job
 from outbox.models import Account, Attempt, Folder, Message, Recipient, State, Status
+from outbox.models.packing import unpack
 from tests.integration.delivery.desk import (
     USING,
     a_worker,
@@ -45,7 +46,11 @@ def test_a_claim_writes_down_who_sends_what_under_which_token() -> None:
     attempt = Attempt.objects.get()
     assert (job.attempt_id, job.message_id) == (attempt.pk, message.pk)
     assert (attempt.worker_id, attempt.ended_at, attempt.dot_marked_at) == (worker.pk, None, None)
-    assert (job.envelope_sender, job.source) == ("alice@example.org", message.source.read())
+    assert job.source is not None
+    assert (job.envelope_sender, unpack(job.source)) == (
+        "alice@example.org",
+        message.source.read(),
+    )
     assert job.sha256 == message.source.sha256
     for recipient in message.recipients.all():
         assert (recipient.state, recipient.attempt_id) == (State.SENDING, attempt.pk)
