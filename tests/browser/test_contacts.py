@@ -46,5 +46,5 @@ def test_a_time_zone_is_chosen_and_counts_from_then_on(page: "Page") -> None:
     page.get_by_label("Undo send").select_option("30")
     page.get_by_role("button", name="Save preferences").click()
     page.get_by_text("Preferences saved.").wait_for()
-    page.locator(".head-note").get_by_text("JST").wait_for()
+    page.locator("html[data-time-zone='Asia/Tokyo']").wait_for()
     assert Preferences.objects.get().undo_for == 30
