@@ -31,7 +31,7 @@ def test_the_first_save_makes_a_draft_and_says_where_it_is(
     assert told["save"] == reverse("outbox:draft-save", args=[draft.pk])
     assert told["version"] == 1
     assert draft.draft.to == "jane@"
-    assert "has no domain" in told["wrong"]["to"]
+    assert "has no domain" in told["wrong"]["to"]["problem"]
 
 
 def test_many_saves_of_one_page_stay_one_row(as_anna: Client, account: Account) -> None:

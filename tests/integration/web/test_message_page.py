@@ -216,6 +216,7 @@ def test_the_page_costs_the_same_for_one_attempt_and_for_ten(
     from django.test.utils import CaptureQueriesContext
 
     delivered(mail)
+    page_of(as_anna, mail)  # the first visit marks a failure as seen
     with CaptureQueriesContext(connection) as one:
         page_of(as_anna, mail)
     for _ in range(9):

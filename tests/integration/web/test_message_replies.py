@@ -45,7 +45,7 @@ def test_alike_replies_are_one_row_the_most_frequent_first(
     as_anna: Client, failed: list[Message]
 ) -> None:
     page = as_anna.get(reverse("outbox:replies")).content.decode()
-    assert page.index("2 mails with this reply") < page.index("1 mail with this reply")
+    assert page.index("2 messages with this reply") < page.index("1 message with this reply")
     assert "&lt;eve@example.net&gt;: User unknown in table 4" in page  # the latest one's words
     assert "bob@example.org" not in page
 
