@@ -94,7 +94,7 @@ def test_of_many_the_latest_are_looked_at_and_that_is_said(
     groups, is_bounded = read_groups(anna)
     assert is_bounded
     assert sum(len(group.messages) for group in groups) == 2
-    assert b"The latest 2 failed mails" in as_anna.get(reverse("outbox:replies")).content
+    assert b"Only the latest 2 failed messages" in as_anna.get(reverse("outbox:replies")).content
 
 
 def test_it_costs_two_queries_however_many_failed(anna: User, failed: list[Message]) -> None:
