@@ -125,7 +125,7 @@ def test_the_preferences_count_more_than_the_browser(
     page.get_by_text("偏好设置已保存。").wait_for()
     assert Preferences.objects.get().language == "zh-hans"
     page.goto("/nowhere/")
-    page.get_by_role("heading", name="没有这个页面").wait_for()
+    page.get_by_role("heading", name="页面没有找到").wait_for()
 
 
 def test_what_a_worker_wrote_is_put_in_chinese_beside_the_server_s_own_words(

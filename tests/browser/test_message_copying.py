@@ -69,9 +69,9 @@ def test_the_timeline_of_one_recipient_is_chosen(page: "Page", writer: User) -> 
     both = mail(Account.objects.get(owner=writer), "Figures", states)
     sign_in(page)
     page.goto(reverse("outbox:message", args=[both.pk]))
-    page.get_by_label("Only what concerns").select_option("no@example.org")
+    page.get_by_label("Show events for").select_option("no@example.org")
     page.get_by_role("button", name="Show", exact=True).click()
     page.wait_for_url(f"**?recipient={both.recipients.get(address='no@example.org').pk}*")
-    assert page.get_by_label("Only what concerns").locator("[selected]").inner_text() == (
+    assert page.get_by_label("Show events for").locator("[selected]").inner_text() == (
         "no@example.org"
     )

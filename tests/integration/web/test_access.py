@@ -67,6 +67,7 @@ ADDRESSES = [
     Address("contact", ("contact",)),
     Address("contact-forget", ("contact",), owner=405, others=405),
     Address("preferences", others=200),
+    Address("shortcuts", others=200),
     Address("templates", others=200),
     Address("template-add", others=200),
     Address("template-try", owner=405, others=405),
@@ -76,6 +77,10 @@ ADDRESSES = [
     Address("live", ("mail",), staff=SEEN),
     Address("content", ("mail", "tab"), staff=READ),
     Address("answer", ("mail",), owner=405, others=405),
+    Address("original-picture", ("mail",), owner=404),  # it has no pictures
+    Address("send-now", ("mail",), owner=405, others=405),
+    Address("change-time", ("mail",)),
+    Address("edit-scheduled", ("mail",), owner=405, others=405),
     Address("bulk", ("act",), others=200),
     Address("cancel", ("mail",), staff=CHANGED),
     Address("retry", ("mail",), staff=CHANGED),
@@ -92,6 +97,7 @@ ADDRESSES = [
     Address("account-add-test", owner=405, others=405),
     Address("account", ("account",)),
     Address("account-test", ("account",), owner=405, others=405),
+    Address("account-test-saved", ("account",), owner=405, others=405),
     Address("account-retry", ("account",), owner=405, others=405),
     Address("account-remove", ("account",)),
 ]
