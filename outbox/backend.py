@@ -145,13 +145,18 @@ def outgoing(message: EmailMessage, account: Account | None) -> api.Outgoing:
         origin=Origin.BACKEND,
         priority=_priority(rendered),
         from_header=decode_words(str(rendered.get("From", ""))),
-        text=str(message.body)[:SNIPPET_OF],
+        text=_searchable(str(message.body)[:SNIPPET_OF]),
         attachment_count=len(message.attachments),
         **options,
     )
 
 
 # --- the bytes ------------------------------------------------------------------------------------
+
+
+def _searchable(text: str) -> str:
+    """Return text that every database stores; bytes that Django could not decode are replaced."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
 
 
 def _rendered(message: EmailMessage) -> email.message.Message:
