@@ -17,7 +17,8 @@ _SAVED_FOR = 600  # seconds
 
 def user_mark(user_id: object) -> str:
     """Return the name under which a browser keeps what this user could not save."""
-    return salted_hmac("outbox.unsaved", str(user_id)).hexdigest()[:20]
+    mark = salted_hmac("outbox.unsaved", str(user_id), algorithm="sha256")
+    return mark.hexdigest()[:20]
 
 
 def is_of_other_user(request: PersonRequest) -> bool:

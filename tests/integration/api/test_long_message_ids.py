@@ -43,7 +43,8 @@ def ids(message: Message, name: str) -> list[str]:
 def test_a_reply_names_the_whole_id(ann: User, account: Account, length: int) -> None:
     message_id = f"<{'l' * length}@example.com>"
     headers, to = {"Message-ID": message_id}, ["bob@example.net"]
-    EmailMessage("Hi", "x", "a@example.com", to, headers=headers, connection=EmailBackend()).send()
+    message = EmailMessage("Hi", "x", "a@example.com", to, headers=headers)
+    EmailBackend().send_messages([message])
     Message.objects.update(owner=ann)
 
     reply = answer(Message.objects.get(), ann, account)
