@@ -24,6 +24,7 @@ SUBJECT_MAX = 10_000  # characters
 HEADER_MAX = 100_000  # characters; Postfix truncates longer headers (header_size_limit)
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 _BYTES = (bytes, bytearray, memoryview)
+_DEPTH_MAX = 500  # levels of JSON; SQLite reads 1,000
 
 
 def read_text(field: str, value: object, *, longest: int | None = None) -> str:
@@ -150,6 +151,16 @@ def read_choice(field: str, value: object, choices: Iterable[str]) -> str:
     return text
 
 
+def _check_depth(written: str) -> None:
+    """Raise ValueError for JSON that is nested deeper than SQLite reads (1,000 levels)."""
+    depth = deepest = 0
+    for bracket in re.findall(r'"(?:[^"\\]|\\.)*"|[\[{\]}]', written):
+        depth += 1 if bracket in "[{" else -1 if bracket in "]}" else 0
+        deepest = max(deepest, depth)
+    if deepest > _DEPTH_MAX:
+        raise ValueError(f"it is nested more than {_DEPTH_MAX} levels deep")
+
+
 def read_json(field: str, value: object) -> dict[str, Any]:
     """Return a mapping as JSON stores it, with lazy translations resolved."""
     given = read_mapping(field, value)
@@ -163,6 +174,7 @@ def read_json(field: str, value: object) -> dict[str, Any]:
 
     try:
         written = json.dumps(dict(given), allow_nan=False, ensure_ascii=False, default=resolve)
+        _check_depth(written)
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidMailError(field, f"{field} cannot be written as JSON: {error}.") from error
     check_characters(field, written)
