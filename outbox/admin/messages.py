@@ -232,7 +232,7 @@ class MessageAdmin(ReadOnlyAdmin):
         self, action: BulkAction, request: HttpRequest, queryset: QuerySet[Message]
     ) -> HttpResponse:
         """Store exactly what was selected, and ask about it."""
-        assert request.user.is_authenticated  # the admin lets nobody else in
+        assert request.user.is_authenticated  # the admin requires it
         operation = bulk_actions.propose(
             action,
             list(queryset.order_by().values_list("pk", flat=True)),

@@ -1,4 +1,4 @@
-"""The failure digest as a message: to whom, through which account, and what it says."""
+"""The failure digest as a message: its recipients, its account and its text."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _REASON_MAX = 300
 
 @dataclass(frozen=True, slots=True)
 class Addressee:
-    """Who is told, how, and with which accounts it may be done."""
+    """The recipients of a digest, its form, and the accounts that may send it."""
 
     owner: AbstractBaseUser | None
     to: Sequence[Address]
@@ -55,7 +55,7 @@ class Addressee:
 
 
 def addressee_of(key: int, using: str) -> Addressee | None:
-    """Return who is told of these failures; None where nobody is, or wants to be."""
+    """Return the recipients of a digest of these failures; None without any."""
     if key == SITE:
         addresses = _site_addresses(using)
         if not addresses:
@@ -121,7 +121,7 @@ def compose(addressee: Addressee, failed: MessageQuerySet, using: str) -> Outgoi
             to=addressee.to,
             subject=_subject(named, count),
             text="\n".join(_lines(named, count, using)),
-            headers={"Auto-Submitted": "auto-generated"},  # RFC 3834: nobody's vacation answers it
+            headers={"Auto-Submitted": "auto-generated"},  # RFC 3834: no automatic reply
             origin=Origin.REPORT,
             owner=addressee.owner,
         )

@@ -180,7 +180,7 @@ class Director:
                 return self._pending() or ["the last of the kills from outside"]
             check()
             self._renew_entries()
-            time.sleep(0.2)
+            time.sleep(0.2)  # between two looks at the log of kills
         return []
 
     def _guarded(self, group: tuple[Deed, ...]) -> None:
@@ -188,7 +188,7 @@ class Director:
             deeds = [deed for deed in group for _ in range(self.scale.deeds[deed])]
             self.chance.shuffle(deeds)
             for deed in deeds:
-                time.sleep(self.chance.uniform(0, 2 * self.scale.pause))
+                time.sleep(self.chance.uniform(0, 2 * self.scale.pause))  # a random moment
                 self._do(deed)
         except BaseException as error:  # noqa: BLE001  # raised by `run`
             self._defects.append(error)
@@ -222,11 +222,11 @@ class Director:
             busy = [worker for worker in self.stage.workers if self.stage.talks(worker)]
             if busy:
                 return self.chance.choice(busy)
-            time.sleep(0.02)
+            time.sleep(0.02)  # between two looks at the connections
         return self.chance.choice(self.stage.workers)
 
     def _moment(self) -> None:
-        time.sleep(self.chance.uniform(0, 1))
+        time.sleep(self.chance.uniform(0, 1))  # kills come at random moments
 
     def _kill_stopping(self, deed: Deed) -> None:
         while not self.stage.kill_stopping(self._worker(), deed, self.chance.uniform(0, 0.4)):
@@ -237,7 +237,7 @@ class Director:
         worker = self._worker()
 
         def meanwhile() -> None:
-            time.sleep(self.chance.uniform(0.05, 0.5))
+            time.sleep(self.chance.uniform(0.05, 0.5))  # a random moment of the crash
             self.stage.kill_group(worker, deed)
 
         self.stage.crash_postgres(deed, signal.SIGQUIT, meanwhile)

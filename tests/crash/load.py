@@ -65,7 +65,7 @@ def patiently(work: Callable[[], T], within: float = 60) -> T:
             connection.close()
             if time.monotonic() > deadline:
                 raise
-            time.sleep(0.1)
+            time.sleep(0.1)  # no event says that the database is back
 
 
 def make_accounts(ports: tuple[int, int], owner: User) -> list[Account]:
