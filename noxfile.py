@@ -1,10 +1,10 @@
-"""The matrix: the suite on each Django, with a Python it is for. `make matrix` runs it.
+"""The matrix: the suite on each Django with a suitable Python. `make matrix` runs it.
 
     python -m nox --list                      the rows
     python -m nox --session django-6.1 -- -k name    one of them, with arguments for pytest
 
-PostgreSQL, browsers and killed processes are `make test`'s; what depends on Django's and Python's
-version shows here.
+It covers what depends on the versions of Django and Python. PostgreSQL, browsers and killed
+processes are part of `make test`.
 """
 
 from pathlib import Path
@@ -15,7 +15,7 @@ from dev.interpreters import find_python
 from dev.matrix import ROWS, Row
 
 ROOT = Path(__file__).parent
-# The point of a row, and what only `make check` and the other stages need.
+# Django, whose version the row chooses, and packages that only other stages need.
 LEFT_OUT = (
     "Django=",
     "axe-playwright-python=",
@@ -36,14 +36,14 @@ nox.options.reuse_venv = "yes"
 
 
 def pins() -> list[str]:
-    """Return what the site and its tests are pinned to, less LEFT_OUT."""
+    """Return the pinned requirements of the site and its tests, without LEFT_OUT."""
     names = ("requirements.txt", "requirements-run.txt", "requirements-dev.txt")
     lines = [line for name in names for line in (ROOT / name).read_text().splitlines()]
     return [line for line in lines if "==" in line and not line.startswith(LEFT_OUT)]
 
 
 def install(session: nox.Session, row: Row) -> None:
-    """Fill the environment, or leave it as it is when it holds just this."""
+    """Install the requirements, unless the environment already has exactly these."""
     wanted = [f"Django~={row.django}.0", *pins()]
     stamp = Path(session.virtualenv.location) / "complete"
     if not stamp.exists() or stamp.read_text() != "\n".join(wanted):

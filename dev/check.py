@@ -1,4 +1,4 @@
-"""`make check`: every gate that needs no test run, all of them even when one failed."""
+"""`make check`: run every check that needs no test run, even if one of them fails."""
 
 import os
 import subprocess
@@ -31,13 +31,13 @@ def main() -> None:
 
 
 def passes(name: str, gate: list[str], environment: dict[str, str]) -> bool:
-    """Run one gate on production's settings, with its output below its name."""
+    """Run one check with production settings, with its output below its name."""
     print(f"— {name}", flush=True)
     return subprocess.run(gate, cwd=ROOT, env=environment, check=False).returncode == 0
 
 
 def production(scratch: Path) -> dict[str, str]:
-    """Return an environment as production has it, with secrets nobody knows."""
+    """Return an environment like that of production, with random secrets."""
     return os.environ | {
         "DJANGO_SETTINGS_MODULE": "mailsite.settings",
         "ENV_FILE": "",

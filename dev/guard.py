@@ -1,8 +1,8 @@
-"""Ends process groups when the process that started them is gone, however it ended.
+"""Terminate process groups after the process that started them has ended, in whatever way.
 
-A program of its own, run by dev.processes: it learns over its standard input which groups are alive
-(`+ group signal`, `- group`), and the end of that input, which the kernel guarantees even after
-SIGKILL, is its order to end those that are left.
+A separate program, run by dev.processes. It reads from standard input which groups are alive
+(`+ group signal`, `- group`). At the end of that input, which the kernel guarantees even after
+SIGKILL, it terminates the remaining groups.
 """
 
 import os
@@ -14,9 +14,9 @@ GRACE_FOR = 10.0
 
 
 def main() -> None:
-    """Follow the orders on standard input until it ends, then end what is left."""
+    """Read standard input until it ends, then terminate the remaining groups."""
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(ignored, signal.SIG_IGN)  # it has to outlive the one it watches
+        signal.signal(ignored, signal.SIG_IGN)  # it must outlive the process that it watches
     groups: dict[int, int] = {}
     for order in sys.stdin:
         match order.split():
@@ -28,7 +28,7 @@ def main() -> None:
 
 
 def end(groups: dict[int, int]) -> None:
-    """Ask each group to stop, by its own signal, and kill those that do not within the grace."""
+    """Send each group its signal, and kill those that do not stop in time."""
     for group, number in groups.items():
         send(group, number)
     deadline = time.monotonic() + GRACE_FOR
@@ -41,13 +41,13 @@ def end(groups: dict[int, int]) -> None:
 
 
 def send(group: int, number: int) -> bool:
-    """Signal a group; False when nobody is in it any more."""
+    """Send a signal to a group; return False if it has no processes."""
     try:
         os.killpg(group, number)
     except ProcessLookupError:
         return False
     except PermissionError:
-        pass  # macOS says so of a group of zombies
+        pass  # on macOS, a group of zombies
     return True
 
 

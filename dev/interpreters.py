@@ -1,4 +1,4 @@
-"""Finds the Pythons of this machine by their version: on PATH, and among pyenv's."""
+"""Find Python interpreters by version: on PATH, and those of pyenv."""
 
 import os
 import shutil
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def find_python(*versions: str) -> Path | None:
-    """Return the first that is there, in the order of the versions ("3.13", …)."""
+    """Return the first interpreter that exists, in the order of the versions ("3.13", …)."""
     for version in versions:
         on_path = shutil.which(f"python{version}")
         candidates = [Path(on_path)] if on_path else []
@@ -23,9 +23,9 @@ def _pyenv() -> Path:
 
 
 def _is(python: Path, version: str) -> bool:
-    """Tell whether it is what its name says: pyenv's shims answer to versions that are not set.
+    """Return whether an interpreter has a version, and can create a virtual environment.
 
-    One that cannot make an environment is of no use.
+    The shims of pyenv exist for versions that are not active.
     """
     say = "import sys, ensurepip, venv; print('%d.%d' % sys.version_info[:2])"
     done = subprocess.run([python, "-c", say], capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""Runs a management command on the site of `make run`, whether that runs at the moment or not."""
+"""Run a management command on the site of `make run`, whether the site is running or not."""
 
 import os
 import sys
@@ -8,9 +8,9 @@ from dev.redis_server import RedisServer
 
 
 def main() -> None:
-    """Give the command the site's environment, and be it."""
+    """Replace this process by the command, with the environment of the site."""
     if not site.RUN.exists():
-        sys.exit("There is no site yet: `make run` makes it.")
+        sys.exit("There is no site yet. Run `make run` first.")
     redis = RedisServer(site.RUN / "redis", append_only=True)
     command = [sys.executable, str(site.ROOT / "manage.py"), *sys.argv[1:]]
     os.execve(sys.executable, command, site.environment(redis.url))  # noqa: S606  # no shell

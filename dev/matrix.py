@@ -1,22 +1,23 @@
-"""`make matrix`: the rows of the matrix that `make test` does not run, and a list of what ran."""
+"""`make matrix`: run the suite on the versions that `make test` does not cover."""
 
 import argparse
 import json
 import platform
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import django
 
 ROOT = Path(__file__).resolve().parent.parent
-REPORT = ROOT / ".cache" / "reports" / "matrix.json"
+REPORTS = ROOT / ".cache" / "reports"
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A Django, the Pythons to run it on (the first that is found), and what is run."""
+    """A version of Django, its versions of Python (the first one found is used), and the tests."""
 
     django: str
     pythons: tuple[str, ...]
@@ -29,7 +30,7 @@ class Row:
 
     @property
     def is_here(self) -> bool:
-        """Tell whether this environment is it, so that `make test` runs it and more."""
+        """Whether this environment has these versions, so that `make test` covers them."""
         here = ".".join(platform.python_version_tuple()[:2])
         return here in self.pythons and django.get_version().startswith(f"{self.django}.")
 
@@ -40,11 +41,11 @@ ROWS = (
     Row("6.0", ("3.13", "3.12", "3.14")),
     Row("6.1", ("3.13", "3.12", "3.14")),
 )
-OUTCOMES = {"success": "passed", "skipped": "not run: there is no such Python here"}
+OUTCOMES = {"success": "passed", "skipped": "not run: this Python is not installed"}
 
 
 def main() -> None:
-    """Run them and say which ran; exit with 1 when one failed."""
+    """Run the rows and list the results; exit with 1 if one failed."""
     parser = argparse.ArgumentParser(prog="dev.matrix", description=__doc__)
     parser.add_argument("pytest", nargs="*", help="arguments for pytest, after --")
     options = parser.parse_args()
@@ -53,25 +54,31 @@ def main() -> None:
     print("\nThe matrix:")
     print(f"  Python {platform.python_version()}, Django {django.get_version()}: `make test`")
     for row in rows:
-        outcome = outcomes.get(row.name, "failed")
-        print(f"  Python {' or '.join(row.pythons)}, Django {row.django}: {outcome}")
-    sys.exit("failed" in outcomes.values() or len(outcomes) < len(rows))
+        print(f"  Python {' or '.join(row.pythons)}, Django {row.django}: {outcomes[row.name]}")
+    sys.exit("failed" in outcomes.values())
 
 
 def run(rows: list[Row], arguments: list[str]) -> dict[str, str]:
-    """Run nox; return what came of each session, by its name."""
-    if not rows:
-        return {}
-    REPORT.parent.mkdir(parents=True, exist_ok=True)
-    REPORT.unlink(missing_ok=True)
-    sessions = [row.name for row in rows]
-    command = [sys.executable, "-m", "nox", "--report", str(REPORT), "--session", *sessions]
-    command += ["--no-error-on-missing-interpreters"]
-    subprocess.run([*command, "--", *arguments], cwd=ROOT, check=False)
-    if not REPORT.exists():
-        return {}
-    told = json.loads(REPORT.read_text())["sessions"]
-    return {one["name"]: OUTCOMES.get(one["result"], "failed") for one in told}
+    """Run a nox for each row, all at once; return the outcome of each, by the session's name."""
+    REPORTS.mkdir(parents=True, exist_ok=True)
+    with ThreadPoolExecutor(len(ROWS)) as threads:
+        return dict(threads.map(lambda row: (row.name, run_row(row, arguments)), rows))
+
+
+def run_row(row: Row, arguments: list[str]) -> str:
+    """Run the tests of a row, print its output at the end, and return the outcome."""
+    report = REPORTS / f"{row.name}.json"
+    report.unlink(missing_ok=True)
+    command = [sys.executable, "-m", "nox", "--report", str(report), "--session", row.name]
+    command += ["--no-error-on-missing-interpreters", "--", *arguments]
+    done = subprocess.run(
+        command, cwd=ROOT, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    print(f"\n— {row.name}\n{done.stdout}", flush=True)
+    if not report.exists():
+        return "failed"
+    (session,) = json.loads(report.read_text())["sessions"]
+    return OUTCOMES.get(session["result"], "failed")
 
 
 if __name__ == "__main__":

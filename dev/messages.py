@@ -1,10 +1,10 @@
-"""`make messages`: bring the catalogue up to the sources, and compile it.
+"""`make messages`: update the catalog from the sources, and compile it.
 
     python -m dev.messages
 
-Finds every text marked for translation in Python and in templates, adds what is new to the
-catalogue, drops what is gone, and writes the compiled file beside it. No gettext tools are needed.
-A text that changed is new: nothing is guessed, so no entry is ever fuzzy.
+It finds every text in Python and in templates that is marked for translation, adds new texts to the
+catalog, removes old ones, and compiles it. The gettext tools are not needed. A changed text is a
+new one: no entry is ever fuzzy.
 """
 
 import ast
@@ -19,9 +19,9 @@ import polib
 from django.utils.translation.template import templatize
 
 ROOT = Path(__file__).resolve().parent.parent
-CATALOGUE = ROOT / "outbox" / "locale" / "zh_Hans" / "LC_MESSAGES" / "django.po"
-SOURCES = ("outbox", "templates", "mailsite")
-# Which of a call's arguments are texts: context, singular, plural.
+CATALOG = ROOT / "outbox" / "locale" / "zh_Hans" / "LC_MESSAGES" / "django.po"
+SOURCES = ("outbox", "signin", "templates", "mailsite")
+# The meaning of a call's arguments: context, singular, plural.
 _FUNCTIONS = {
     "_": ("text",),
     "gettext": ("text",),
@@ -35,13 +35,13 @@ _FUNCTIONS = {
     "npgettext_lazy": ("context", "text", "plural"),
 }
 _MARKED = re.compile(r"gettext|trans")
-# Templates are turned into such calls by Django, with anything between them.
+# Django converts templates to such calls, with anything between them.
 _CALL = re.compile(r"\b(?:_|n?p?gettext(?:_lazy|_noop)?)\(")
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """What is translated as one: the same words in another context are another text."""
+    """A text to be translated; the same words in another context are another text."""
 
     text: str
     plural: str = ""
@@ -49,22 +49,22 @@ class Text:
 
 
 def main() -> None:
-    """Write the catalogue and say what is left to translate."""
-    catalogue = polib.pofile(str(CATALOGUE), wrapwidth=100)
-    update(catalogue, found_in_sources())
-    catalogue.save(str(CATALOGUE))
-    catalogue.save_as_mofile(str(CATALOGUE.with_suffix(".mo")))
-    missing = catalogue.untranslated_entries()
-    print(f"{len(catalogue)} texts, {len(missing)} of them not translated")
+    """Write the catalog and list the untranslated texts; exit with 1 if there are any."""
+    catalog = polib.pofile(str(CATALOG), wrapwidth=100)
+    update(catalog, found_in_sources())
+    catalog.save(str(CATALOG))
+    catalog.save_as_mofile(str(CATALOG.with_suffix(".mo")))
+    missing = catalog.untranslated_entries()
+    print(f"{len(catalog)} texts, {len(missing)} of them not translated")
     for entry in missing:
         print(f"  {entry.msgid!r}")
     sys.exit(1 if missing else 0)
 
 
-def update(catalogue: polib.POFile, found: dict[Text, list[str]]) -> None:
-    """Make the catalogue hold exactly the texts found, in the order of the files they stand in."""
-    known = {_text_of(entry): entry for entry in catalogue}
-    catalogue.clear()
+def update(catalog: polib.POFile, found: dict[Text, list[str]]) -> None:
+    """Replace the entries of the catalog by the given texts, in the order of their files."""
+    known = {_text_of(entry): entry for entry in catalog}
+    catalog.clear()
     for text, places in found.items():
         entry = known.get(text) or polib.POEntry(
             msgid=text.text,
@@ -72,10 +72,10 @@ def update(catalogue: polib.POFile, found: dict[Text, list[str]]) -> None:
             msgctxt=text.context,
             msgstr_plural={0: ""} if text.plural else {},
         )
-        # A line would change with every edit above it.
+        # Without line numbers, which would change with every edit above.
         entry.occurrences = [(place, "") for place in dict.fromkeys(places)]
         entry.flags = ["python-format"] if "%(" in text.text else []
-        catalogue.append(entry)
+        catalog.append(entry)
 
 
 def _text_of(entry: polib.POEntry) -> Text:
@@ -83,7 +83,7 @@ def _text_of(entry: polib.POEntry) -> Text:
 
 
 def found_in_sources() -> dict[Text, list[str]]:
-    """Return every text and the files it stands in."""
+    """Return every text with its files."""
     found: dict[Text, list[str]] = defaultdict(list)
     for path in _files():
         name = path.relative_to(ROOT).as_posix()
@@ -103,7 +103,7 @@ def read_file(path: Path) -> list[Text]:
     """Return the texts of a Python file or a template."""
     source = path.read_text()
     if not _MARKED.search(source):
-        return []  # most have none, and reading them takes its time
+        return []  # most files: parsing them takes long
     return list(_in_python(source) if path.suffix == ".py" else _in_template(source))
 
 
@@ -122,14 +122,14 @@ def _in_template(source: str) -> Iterator[Text]:
 
 
 def _parse_call(source: str) -> ast.Call:
-    """Parse the call the source begins with, whatever follows it."""
+    """Parse the call at the start of a source."""
     end = 0
     while True:
         end = source.index(")", end) + 1
         try:
             parsed = ast.parse(source[:end], mode="eval").body
         except SyntaxError:
-            continue  # this bracket belongs to a text
+            continue  # this bracket is part of a text
         assert isinstance(parsed, ast.Call)
         return parsed
 
@@ -140,7 +140,7 @@ def _read_call(call: ast.Call) -> Text | None:
     parts = _FUNCTIONS.get(name, ())
     texts = [value for value in given[: len(parts)] if isinstance(value, str)]
     if not parts or len(texts) != len(parts):
-        return None  # a name: its text is marked where it is written
+        return None  # a variable: its text is marked elsewhere
     return Text(**dict(zip(parts, texts, strict=True)))
 
 

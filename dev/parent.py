@@ -1,7 +1,7 @@
-"""Notices that `make`, which waits for us, was told to stop or is gone.
+"""Detect that `make`, which is waiting for this process, was interrupted or has ended.
 
-GNU make hands SIGTERM on to the commands it runs, but not SIGINT, which it expects the terminal to
-send to everybody: `kill -INT` of make alone would leave both waiting for each other.
+GNU make forwards SIGTERM to the commands that it runs, but not SIGINT, which the terminal usually
+sends to the whole process group. After `kill -INT` of make alone, both would wait for each other.
 """
 
 import os
@@ -10,19 +10,19 @@ from pathlib import Path
 
 
 class Parent:
-    """The `make` that started this process, if one did."""
+    """The `make` that started this process, if there is one."""
 
     def __init__(self) -> None:
-        """Remember who started us."""
+        """Store the id of the parent process."""
         self._pid = os.getppid()
         self._is_make = "MAKELEVEL" in os.environ
 
-    def gave_up(self) -> bool:
-        """Tell whether make was interrupted or ended; always False without make."""
+    def has_stopped(self) -> bool:
+        """Return whether make was interrupted or has ended; False without make."""
         return self._is_make and (os.getppid() != self._pid or self._interrupted())
 
     def _interrupted(self) -> bool:
-        # While make handles a signal, until its commands have ended, that signal is blocked.
+        # Make blocks a signal while it handles it, until its commands have ended.
         try:
             status = Path(f"/proc/{self._pid}/status").read_text()
         except OSError:

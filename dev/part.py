@@ -1,4 +1,4 @@
-"""One part of the running site: a process that is started again when it dies by itself."""
+"""One part of the running site: a process that is restarted if it dies."""
 
 import subprocess
 import time
@@ -11,26 +11,26 @@ from dev.processes import Process
 
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 30.0
-SETTLED_AFTER = 60.0  # having lived so long, its next death is not one in a row
+STABLE_AFTER = 60.0  # seconds; a death after that does not extend the pause
 
 
 @dataclass(slots=True)
 class Part:
-    """Its command, and how to tell that it answers."""
+    """The command of a part, and a function that returns whether it responds."""
 
     name: str
     command: list[str]
     environment: Mapping[str, str]
     console: Console
     logs: Path
-    answers: Callable[[], bool]
+    responds: Callable[[], bool]
     process: Process | None = None
     _started_at: float = 0
     _pause: float = FIRST_PAUSE
-    _due_at: float | None = field(default=None)  # when it is started again
+    _due_at: float | None = field(default=None)  # time of the next start
 
     def start(self) -> None:
-        """Start it, with its output going to the console and to its own log."""
+        """Start the process, with its output on the console and in a log file."""
         self.process = Process(self.command, environment=self.environment, output=subprocess.PIPE)
         follow(
             self.process.stdout,
@@ -41,11 +41,11 @@ class Part:
         self._due_at = None
 
     def ended(self) -> int | None:
-        """Return the code it ended with, or None while it runs."""
+        """Return the exit code, or None while the process is running."""
         return self.process.returncode if self.process else None
 
     def care(self) -> None:
-        """Start it again when it has died, after a pause that doubles with each death in a row."""
+        """Restart the process if it has died, after a pause that doubles with each death."""
         now = time.monotonic()
         if self._due_at is not None:
             if now >= self._due_at:
@@ -54,25 +54,23 @@ class Part:
             self.kill()
             self._pause = (
                 FIRST_PAUSE
-                if now - self._started_at > SETTLED_AFTER
+                if now - self._started_at > STABLE_AFTER
                 else min(self._pause * 2, LONGEST_PAUSE)
             )
             self._due_at = now + self._pause
-            self.console.say(
-                f"ended with {code}; starts again in {self._pause:g} s", part=self.name
-            )
+            self.console.say(f"ended with {code}; restarts in {self._pause:g} s", part=self.name)
 
     def ask(self) -> None:
-        """Ask it to stop, without waiting."""
+        """Send the stop signal, without waiting."""
         if self.process is not None:
             self.process.ask()
 
     def stop(self, grace_for: float) -> None:
-        """Stop it and everything it started."""
+        """Stop the process and everything that it started."""
         if self.process is not None:
             self.process.stop(grace_for=grace_for)
 
     def kill(self) -> None:
-        """End it, and what a dead one may have left behind, at once."""
+        """Kill the process and everything that it started."""
         if self.process is not None:
             self.process.kill()

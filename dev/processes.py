@@ -1,7 +1,7 @@
-"""Processes that leave no orphans: each in a group of its own, ended whole, and guarded.
+"""Processes without orphans: each has a process group, which is terminated as a whole.
 
-The one way dev and tests start a server, a worker or a browser's backend. Does not restart
-anything and does not read what a process prints: dev.run does.
+Targets and tests start every server and worker with this module. It does not restart processes and
+does not read their output: dev.run does.
 """
 
 import atexit
@@ -19,11 +19,11 @@ from dev import guard
 
 
 class StartError(Exception):
-    """A process did not come up; the message says which, and what it printed last."""
+    """A process did not start; the error names it, and contains its last output."""
 
 
 class Process:
-    """A running command and all that it starts."""
+    """A running command and all processes that it starts."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class Process:
         group: int | None = None,
         stop_signal: int = signal.SIGTERM,
     ) -> None:
-        """Start it; `output` takes standard output and error, `user` and `group` need root."""
+        """Start the command; `output` receives both streams, `user` and `group` need root."""
         self.command = [str(word) for word in command]
         self.stop_signal = stop_signal
         self._over = False
@@ -57,41 +57,41 @@ class Process:
 
     @property
     def stdout(self) -> IO[bytes]:
-        """What it prints; whoever reads it closes it. Only with output=PIPE."""
+        """The output, which the caller must close. Only with output=PIPE."""
         if self._popen.stdout is None:
             raise ValueError("This process was not started with output=PIPE.")
         return self._popen.stdout
 
     @property
     def returncode(self) -> int | None:
-        """None while it runs; minus the signal's number when a signal ended it."""
+        """The exit code: None while it runs, the negative signal number after a signal."""
         return self._popen.poll()
 
     def signal(self, number: int) -> None:
-        """Signal the process alone, not those it started."""
+        """Send a signal to the process only."""
         self._popen.send_signal(number)
 
     def signal_group(self, number: int) -> None:
-        """Signal the process and those it started."""
+        """Send a signal to the process and those that it started."""
         if not self._over:
             guard.send(self.pid, number)
 
     def ask(self) -> None:
-        """Ask it to stop, without waiting."""
+        """Send the stop signal, without waiting."""
         if self.returncode is None:
             self.signal(self.stop_signal)
 
     def stop(self, *, grace_for: float = 10) -> None:
-        """Ask it to stop; whatever is left of its group after the grace is killed."""
+        """Stop the process, and kill its group after the grace period."""
         self.ask()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._popen.wait(grace_for)
         self.kill()
 
     def kill(self) -> None:
-        """End the whole group at once, as a crash would."""
+        """Kill the whole group, like a crash."""
         if self._over:
-            return  # its number may be somebody else's by now
+            return  # its number may belong to another process now
         guard.send(self.pid, signal.SIGKILL)
         self._popen.wait()
         _guard.forget(self.pid)
@@ -99,19 +99,19 @@ class Process:
 
 
 class _Guard:
-    """The guard of this process, started with the first process it has to watch."""
+    """The guard of this process, started together with the first process that it watches."""
 
     def __init__(self) -> None:
         self._popen: subprocess.Popen[bytes] | None = None
         self._owner = 0
 
     def watch(self, group: int, number: int) -> None:
-        self._tell(f"+ {group} {number}\n")
+        self._send(f"+ {group} {number}\n")
 
     def forget(self, group: int) -> None:
-        self._tell(f"- {group}\n")
+        self._send(f"- {group}\n")
 
-    def _tell(self, order: str) -> None:
+    def _send(self, order: str) -> None:
         if self._popen is None or self._owner != os.getpid():
             self._start()
         assert self._popen is not None
@@ -143,7 +143,7 @@ _guard = _Guard()
 def wait_until(
     condition: Callable[[], bool], *, within: float, what: str, process: Process | None = None
 ) -> None:
-    """Wait on a condition. Raises StartError when time is up or the process has ended first."""
+    """Wait for a condition. Raise StartError after a time-out, or if the process has ended."""
     deadline = time.monotonic() + within
     while not condition():
         if process is not None and process.returncode is not None:

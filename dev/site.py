@@ -1,7 +1,7 @@
-"""Where `make run` keeps everything, and the environment all its processes share.
+"""The files of `make run`, and the environment of its processes.
 
-All of it lives in `.run`, which git ignores: the database, media, mailboxes, logs, and the secrets
-made at the first run. What the caller's environment already says is kept.
+All files are in `.run`, which git ignores: the database, media, mailboxes, logs, and the secrets of
+the first run. Variables of the caller's environment take precedence.
 """
 
 import json
@@ -20,6 +20,7 @@ RUN = ROOT / ".run"
 LOGS = RUN / "logs"
 MAIL = RUN / "mail"
 LOGIN = RUN / "login.txt"
+DATABASE = RUN / "db.sqlite3"
 BIN = Path(sys.executable).parent
 
 
@@ -29,7 +30,7 @@ def environment(redis_url: str) -> dict[str, str]:
     made = secrets_kept()
     defaults = made | {
         "PORT": port,
-        "DATABASE_URL": f"sqlite:///{quote(str(RUN / 'db.sqlite3'))}",
+        "DATABASE_URL": f"sqlite:///{quote(str(DATABASE))}",
         "REDIS_URL": redis_url,
         "ALLOWED_HOSTS": "localhost,127.0.0.1,[::1]",
         "MEDIA_ROOT": str(RUN / "media"),
@@ -43,14 +44,14 @@ def environment(redis_url: str) -> dict[str, str]:
         "DJANGO_SETTINGS_MODULE": "mailsite.settings",
         "WEB_HOST": "127.0.0.1",
         "PYTHONUNBUFFERED": "1",
-        # Celery does not like root; here it is as good as anybody.
+        # Celery warns about root, which does not matter here.
         "PYTHONWARNINGS": "ignore:You're running the worker with superuser privileges",
     }
     return defaults | os.environ | fixed
 
 
 def secrets_kept() -> dict[str, str]:
-    """Return this machine's own secrets, made at the first run."""
+    """Return the secrets of this site, which the first run generates."""
     return kept(
         "secrets.json",
         lambda: {
@@ -61,7 +62,7 @@ def secrets_kept() -> dict[str, str]:
 
 
 def mail_port() -> tuple[int, int]:
-    """Return the mail server's port at the last run and now: the same one while it is free."""
+    """Return the mail server's port in the last run and in this one: the same if it is free."""
     ports = kept("ports.json", lambda: {"mail": str(free_port())})
     before = int(ports["mail"])
     now = before if is_free(before) else free_port()
@@ -71,7 +72,7 @@ def mail_port() -> tuple[int, int]:
 
 
 def kept(name: str, make: Callable[[], dict[str, str]]) -> dict[str, str]:
-    """Read a small file of names and values, or make it."""
+    """Return the values of a small file; create it if it does not exist."""
     path = RUN / name
     if not path.exists():
         keep(name, make())
@@ -80,7 +81,7 @@ def kept(name: str, make: Callable[[], dict[str, str]]) -> dict[str, str]:
 
 
 def keep(name: str, values: dict[str, str]) -> None:
-    """Write such a file whole, readable by its owner only."""
+    """Write such a file atomically, readable by its owner only."""
     path = RUN / name
     partial = path.with_suffix(".partial")
     partial.touch(mode=0o600)

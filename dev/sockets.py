@@ -1,4 +1,4 @@
-"""Where local servers listen: free ports, taken ports, and socket files short enough to bind."""
+"""Addresses for local servers: free ports, and paths of socket files that are short enough."""
 
 import os
 import socket
@@ -6,12 +6,12 @@ import stat
 import tempfile
 from pathlib import Path
 
-# sun_path holds 108 bytes on Linux and 104 on macOS, the closing NUL included.
+# sun_path has 108 bytes on Linux and 104 on macOS, including the final NUL.
 PATH_MAX = 100
 
 
 def free_port() -> int:
-    """Return a loopback port that nobody listens on at this moment."""
+    """Return a loopback port that is free at present."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -19,9 +19,9 @@ def free_port() -> int:
 
 
 def is_free(port: int) -> bool:
-    """Tell whether a server could listen on this loopback port."""
+    """Return whether a server could listen on a loopback port."""
     with socket.socket() as probe:
-        # As servers do, or the connections a stopped server left behind would count as taken.
+        # Like servers, so that old connections of a stopped server do not count.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
@@ -31,9 +31,10 @@ def is_free(port: int) -> bool:
 
 
 def socket_path(directory: Path, name: str) -> Path:
-    """Return the path of a socket file in the directory, or of one elsewhere when that is too deep.
+    """Return the path of a socket file in a directory, or elsewhere if that path is too long.
 
-    Elsewhere is a private directory that the deep one remembers, so that every process finds it.
+    The other directory is private. A file in the first one contains its path, so that every process
+    finds it.
     """
     path = directory / name
     if len(bytes(path)) <= PATH_MAX:
@@ -47,7 +48,7 @@ def socket_path(directory: Path, name: str) -> Path:
 
 
 def is_private(directory: Path) -> bool:
-    """Tell whether a directory is still there, and is ours alone."""
+    """Return whether a directory exists, and only this user has access."""
     try:
         status = directory.lstat()
     except OSError:

@@ -2,10 +2,10 @@
 
     python -m dev.test [--stage NAME …] [-- PYTEST-ARGUMENT …]
 
-Unit tests run once; integration and acceptance tests on SQLite, and those that use a database again
-on PostgreSQL ("acceptance": real processes, on SQLite; "crashes": the same on PostgreSQL, where
-that is killed too); browser tests once, and so the wheel in a project of its own.
-TEST_DATABASE_URL, where given, takes the place of the PostgreSQL started here.
+Each test runs once: on PostgreSQL if it uses a database, on SQLite if it tests pages or uses none
+("acceptance": real processes, on SQLite; "crashes": the same on PostgreSQL, which is killed as
+well). Those marked "every_database" run on both, and `make system` runs the others on the database
+that they have not seen. TEST_DATABASE_URL replaces the PostgreSQL that is started here.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from dev.processes import Process, StartError
 
 ROOT = Path(__file__).resolve().parent.parent
 REPORTS = ROOT / ".cache" / "reports"
-AT_A_TIME = 3
+AT_A_TIME = 4  # more than there are processors, since tests mostly wait
 NO_TESTS = 5  # pytest's exit code when it collected nothing
 
 
@@ -36,22 +36,36 @@ class Stage:
     name: str
     folders: tuple[str, ...]
     database: str  # "sqlite" or "postgresql"
+    is_divided: bool = False  # between the databases
+    without: tuple[str, ...] = ()  # folders of another stage
+
+    @property
+    def options(self) -> list[str]:
+        """Return its options for pytest."""
+        part = ["--part", self.database] if self.is_divided else []
+        ignored = [f"--ignore={folder}" for folder in self.without]
+        return [f"--junitxml={report_of(self)}", *part, *ignored]
 
 
+DELIVERY = "tests/integration/delivery"  # mostly waits for servers
+INTEGRATION = ("tests/integration", "tests/importing")
+
+# In the order of their start: the longest first.
 STAGES = (
-    Stage("unit", ("tests/unit",), "sqlite"),
     Stage("browser", ("tests/browser",), "sqlite"),
-    Stage("postgresql", ("tests/integration", "tests/importing"), "postgresql"),
-    Stage("sqlite", ("tests/integration", "tests/importing"), "sqlite"),
-    Stage("acceptance", ("tests/acceptance",), "sqlite"),
-    Stage("crashes", ("tests/acceptance", "tests/crash"), "postgresql"),
+    Stage("delivery", (DELIVERY,), "postgresql", is_divided=True),
+    Stage("postgresql", INTEGRATION, "postgresql", is_divided=True, without=(DELIVERY,)),
+    Stage("sqlite", INTEGRATION, "sqlite", is_divided=True),
+    Stage("crashes", ("tests/acceptance", "tests/crash"), "postgresql", is_divided=True),
+    Stage("unit", ("tests/unit",), "sqlite"),
     Stage("package", ("tests/package",), "sqlite"),
+    Stage("acceptance", ("tests/acceptance",), "sqlite", is_divided=True),
 )
 
 
 @dataclass(slots=True)
 class Result:
-    """What one stage came to, read from pytest's own report."""
+    """The result of one stage, from pytest's report."""
 
     stage: Stage
     passed: int = 0
@@ -62,7 +76,7 @@ class Result:
 
 
 def main() -> None:
-    """Run the stages asked for, all of them by default; exit with 1 when anything failed."""
+    """Run the given stages, by default all of them; exit with 1 if a test failed."""
     parser = argparse.ArgumentParser(prog="dev.test", description="Run the suite.")
     parser.add_argument("--stage", action="append", choices=[stage.name for stage in STAGES])
     parser.add_argument("pytest", nargs="*", help="arguments for pytest, after --")
@@ -79,7 +93,7 @@ def main() -> None:
 
 @contextlib.contextmanager
 def postgres_url(stages: list[Stage]) -> Iterator[str]:
-    """Give the URL of a PostgreSQL: the one named, else one started for as long as needed."""
+    """Yield the URL of a PostgreSQL: the given one, else a temporary one."""
     named = os.environ.get("TEST_DATABASE_URL", "")
     if named or all(stage.database != "postgresql" for stage in stages):
         yield named
@@ -89,16 +103,14 @@ def postgres_url(stages: list[Stage]) -> Iterator[str]:
 
 
 def run(stages: list[Stage], arguments: list[str], postgres: str) -> list[Result]:
-    """Run the stages, some at a time: they wait more than they compute. Results come in order."""
+    """Run some stages in parallel, since they mostly wait; return their results in order."""
     running: list[tuple[Stage, Process]] = []
     results: dict[Stage, Result] = {}
     waiting = list(stages)
     try:
         while waiting or running:
-            while len(running) < AT_A_TIME and (
-                stage := next_of(waiting, [stage for stage, _ in running])
-            ):
-                waiting.remove(stage)
+            while waiting and len(running) < AT_A_TIME:
+                stage = waiting.pop(0)
                 running.append((stage, start(stage, arguments, postgres, alone=len(stages) == 1)))
             time.sleep(0.1)
             for stage, process in [pair for pair in running if pair[1].returncode is not None]:
@@ -110,58 +122,62 @@ def run(stages: list[Stage], arguments: list[str], postgres: str) -> list[Result
     return [results[stage] for stage in stages]
 
 
-def next_of(waiting: list[Stage], running: list[Stage]) -> Stage | None:
-    """Return the next stage that may start: two would make the same database on one server."""
-    if any(stage.database == "postgresql" for stage in running):
-        waiting = [stage for stage in waiting if stage.database != "postgresql"]
-    return waiting[0] if waiting else None
-
-
 def start(stage: Stage, arguments: list[str], postgres: str, *, alone: bool) -> Process:
-    """Start pytest on one stage, with a database of its own; alone, it writes to the terminal."""
+    """Start pytest for one stage; a single stage uses the terminal."""
     REPORTS.mkdir(parents=True, exist_ok=True)
-    report, said = report_of(stage), said_by(stage)
-    report.unlink(missing_ok=True)
-    on_postgres = stage.database == "postgresql"
+    log = log_of(stage)
+    report_of(stage).unlink(missing_ok=True)
+    # Each stage has its own database on the server.
+    database = {
+        "TEST_DATABASE_URL": postgres if stage.database == "postgresql" else "",
+        "TEST_DATABASE_NAME": f"test_{stage.name}",
+    }
     named = any(argument.startswith("tests/") for argument in arguments)
     folders = () if named else stage.folders
-    options = [f"--junitxml={report}", *(["--database-tests-only"] if on_postgres else [])]
     print(f"— {stage.name}: started", flush=True)
-    with contextlib.nullcontext() if alone else said.open("wb") as output:
+    with contextlib.nullcontext() if alone else log.open("wb") as output:
         return Process(
-            [sys.executable, "-m", "pytest", *folders, *options, *arguments],
-            environment=os.environ | {"TEST_DATABASE_URL": postgres if on_postgres else ""},
+            [sys.executable, "-m", "pytest", *folders, *stage.options, *arguments],
+            environment=environment() | database,
             output=output,
             cwd=ROOT,
             stop_signal=signal.SIGINT,
         )
 
 
+def environment() -> dict[str, str]:
+    """Return the environment of the tests, in which Python stores compiled modules.
+
+    The tests start hundreds of processes, and each would compile the sources again.
+    """
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+
 def finish(stage: Stage, process: Process) -> Result:
-    """Show what an ended stage has said, and read what it came to."""
+    """Print the output of a finished stage, and return its result."""
     process.kill()
-    said = said_by(stage)
-    if said.exists():
-        print(f"\n— {stage.name}\n{said.read_text(errors='replace')}", flush=True)
-        said.unlink()
+    log = log_of(stage)
+    if log.exists():
+        print(f"\n— {stage.name}\n{log.read_text(errors='replace')}", flush=True)
+        log.unlink()
     result = read(stage, report_of(stage))
     if process.returncode not in {0, NO_TESTS} and not result.failed:
-        result.failed = 1  # it crashed, was interrupted, or could not even collect
+        result.failed = 1  # a crash, an interrupt, or an error during the collection
     return result
 
 
 def report_of(stage: Stage) -> Path:
-    """Return where pytest writes its report."""
+    """Return the path of pytest's report."""
     return REPORTS / f"{stage.name}.xml"
 
 
-def said_by(stage: Stage) -> Path:
-    """Return where its output waits for its end."""
+def log_of(stage: Stage) -> Path:
+    """Return the path of the stage's output."""
     return REPORTS / f"{stage.name}.txt"
 
 
 def read(stage: Stage, report: Path) -> Result:
-    """Read pytest's report; a missing one is an empty result."""
+    """Return the result in pytest's report; a missing report is an empty result."""
     result = Result(stage)
     if not report.exists():
         return result
@@ -180,7 +196,7 @@ def read(stage: Stage, report: Path) -> Result:
 
 
 def summary(results: list[Result]) -> int:
-    """Print what ran, what was skipped and why; return the exit code."""
+    """Print the results and the reasons of skipped tests; return the exit code."""
     print(f"\n{'':14}{'passed':>8}{'failed':>8}{'skipped':>9}{'seconds':>9}")
     for result in results:
         counts = f"{result.passed:8}{result.failed:8}{result.skipped:9}{result.seconds:9.1f}"

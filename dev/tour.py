@@ -2,9 +2,10 @@
 
     python -m dev.tour
 
-The browser tests take a picture of every page into `.cache/pictures`, wide and narrow, light and
-dark, and write an `index.html` beside them that shows all of them. The repository keeps only the
-few that the documentation shows.
+The browser tests (`make test STAGE=browser ARGS=--system`) take a picture of every page into
+`.cache/pictures`, wide and narrow, light and dark, and write an `index.html` beside them that shows
+all of them. They also write the text of every page into `pages-en.txt` and `pages-zh.txt` there.
+The repository keeps only the few pictures that the documentation shows.
 """
 
 import re
@@ -73,6 +74,14 @@ def write_index(folder: Path) -> Path:
     index = folder / "index.html"
     index.write_text(_PAGE.format(sections="\n".join(_sections(variants))))
     return index
+
+
+def write_texts(texts: Path, folder: Path) -> None:
+    """Write the texts of all pages into one file for each language, such as `pages-en.txt`."""
+    for language in sorted(texts.glob("*/")):
+        files = sorted(language.glob("*.txt"))
+        pages = (f"==== {file.stem}\n\n{file.read_text()}\n" for file in files)
+        (folder / f"pages-{language.name}.txt").write_text("\n".join(pages))
 
 
 def _sections(variants: dict[str, list[str]]) -> Iterator[str]:

@@ -1,7 +1,7 @@
-"""Makes `.venv` and installs the pinned requirements, or returns at once when that is done.
+"""Create `.venv` and install the pinned requirements, unless they are already installed.
 
-Runs on the bare Python it is given, so it uses the standard library only. A stamp in the virtual
-environment names the hashes of the requirements it holds.
+This runs on a Python without packages, so it uses the standard library only. A stamp in the virtual
+environment contains the hashes of its requirements.
 """
 
 import fcntl
@@ -22,9 +22,9 @@ OLDEST = (3, 11)
 
 
 def main(purpose: str) -> None:
-    """Bring the virtual environment up to what `run` or `dev` needs."""
+    """Update the virtual environment to what `run` or `dev` needs."""
     if sys.version_info < OLDEST:
-        sys.exit("The outbox needs Python 3.11 or newer: name one with `make PYTHON=python3.12 …`.")
+        sys.exit("The outbox needs Python 3.11 or newer: use `make PYTHON=python3.12 …`.")
     cache = ROOT / ".cache"
     cache.mkdir(exist_ok=True)
     with (cache / "venv.lock").open("w") as lock:
@@ -33,7 +33,7 @@ def main(purpose: str) -> None:
 
 
 def ensure(purpose: str) -> None:
-    """Create, install and stamp what is missing."""
+    """Create the environment, install the requirements and write the stamp, where necessary."""
     wanted = {name: hash_of(ROOT / name) for name in FILES[purpose]}
     if not works():
         create()
@@ -46,17 +46,17 @@ def ensure(purpose: str) -> None:
 
 
 def kept(present: dict[str, str], wanted: dict[str, str]) -> dict[str, str]:
-    """Return the stamps that stay true after an install.
+    """Return the stamps that remain valid after an installation.
 
-    requirements-dev.txt includes the other files, so its packages may have been replaced when one
-    of those changed.
+    requirements-dev.txt includes the other files. If one of those changed, the installation may
+    have replaced packages.
     """
     changed = any(present.get(name) != hashed for name, hashed in wanted.items() if name != DEV)
     return {} if changed else present
 
 
 def works() -> bool:
-    """Tell whether the virtual environment runs, here, on a Python that is new enough."""
+    """Return whether the virtual environment works, at this path, with a recent Python."""
     if not PYTHON.exists():
         return False
     probe = f"import pip, sys; sys.exit(sys.version_info < {OLDEST} or sys.prefix != {str(VENV)!r})"
@@ -64,19 +64,19 @@ def works() -> bool:
 
 
 def create() -> None:
-    """Make the virtual environment anew."""
-    say(f"Making .venv with Python {sys.version.split()[0]}")
+    """Create the virtual environment."""
+    say(f"Creating .venv with Python {sys.version.split()[0]}")
     try:
         venv.create(VENV, clear=True, with_pip=True, symlinks=True)
     except subprocess.CalledProcessError:
         sys.exit(
-            "This Python cannot make a virtual environment with pip "
+            "This Python cannot create a virtual environment with pip "
             "(on Debian and Ubuntu: apt-get install python3-venv)."
         )
 
 
 def install(requirements: str) -> None:
-    """Let pip install a requirements file, quietly."""
+    """Install a requirements file."""
     quietly = ["--quiet", "--no-input", "--disable-pip-version-check"]
     done = subprocess.run(
         [PYTHON, "-m", "pip", "install", *quietly, "--requirement", ROOT / requirements],
@@ -87,7 +87,7 @@ def install(requirements: str) -> None:
 
 
 def stamped() -> dict[str, str]:
-    """Return what the stamp says, or nothing when there is none to read."""
+    """Return the content of the stamp, empty if there is none."""
     try:
         stamp: dict[str, str] = json.loads(STAMP.read_text())
     except (OSError, ValueError):
@@ -101,7 +101,7 @@ def hash_of(path: Path) -> str:
 
 
 def say(line: str) -> None:
-    """Print at once, before pip does."""
+    """Print a line immediately, before pip prints."""
     print(line, flush=True)
 
 
