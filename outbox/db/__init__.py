@@ -1,0 +1,1 @@
+"""Database helpers that are not models: bulk statements, the clock, vendor code."""
