@@ -1,16 +1,53 @@
-"""The rows. Models own state and queries; the sequence of a delivery is `delivery`'s."""
+"""Models, query sets, states and transitions."""
 
-from outbox.models.account import Account, OnUncertain, Route, Security
-from outbox.models.attempt import Attempt, Outcome, Session
-from outbox.models.bulk_operation import BulkAction, BulkOperation
+from outbox.models.account import Account, OnUncertain, Security
+from outbox.models.alarm import Alarm, AlarmKind, AlarmNotification, Channel, HostCheck, Severity
+from outbox.models.attempt import Attempt, Outcome, SmtpSession
+from outbox.models.audit import AppendOnlyError, AuditAction, AuditEntry
+from outbox.models.bulk_operation import BulkAction, BulkOperation, BulkPage, BulkSkip
+from outbox.models.connection_test import ConnectionTest
 from outbox.models.contact import Contact
+from outbox.models.delivery_count import CountMark, DeliveryCount, DeliveryTotal
+from outbox.models.delivery_time import DeliveryTime
 from outbox.models.destination import SMARTHOST_KEY, Circuit, Destination, Slot
+from outbox.models.discarded_file import DiscardedFile
 from outbox.models.event import Event, EventKind
 from outbox.models.failure_digest import FailureDigest
-from outbox.models.message import COPIES, Answer, Attachment, Draft, Message, Origin, Source
+from outbox.models.inbound import (
+    InboundFolder,
+    InboundKind,
+    InboundMessage,
+    InboundReport,
+    InboundSource,
+    MatchRule,
+)
+from outbox.models.inbound_search import InboundEntry
+from outbox.models.last_run import LastRun
+from outbox.models.mailbox import Mailbox, MailProtocol, OnServer, ServerMessage
+from outbox.models.message import (
+    COPIES,
+    Attachment,
+    Draft,
+    DraftKind,
+    Importance,
+    Message,
+    Origin,
+    Source,
+)
+from outbox.models.oauth import OAuthAccess, OAuthKind, OAuthProvider, OAuthToken
+from outbox.models.pause import Pause, PauseScope
+from outbox.models.pending_hold import PendingHold
 from outbox.models.preferences import FailureDigestChoice, Preferences, Theme
+from outbox.models.queue_snapshot import Operations, QueueSnapshot
+from outbox.models.quota import Quota
 from outbox.models.recipient import Recipient, Role
+from outbox.models.reminder import ReplyReminder
+from outbox.models.reply_group import ReplyGroup, ReplyKind
 from outbox.models.search import SearchEntry, SearchMark
+from outbox.models.sent_copy import SentCopy
+from outbox.models.sharing import ShareDecision
+from outbox.models.signing_key import KeyState, SigningKey
+from outbox.models.site_search import SiteEntry
 from outbox.models.states import (
     CANCELLABLE,
     CHANGES,
@@ -24,6 +61,7 @@ from outbox.models.states import (
     State,
     Status,
 )
+from outbox.models.suppression import Suppression, SuppressionReason
 from outbox.models.template import Template
 from outbox.models.webhook import Webhook, WebhookCall
 from outbox.models.worker import Worker
@@ -40,36 +78,85 @@ __all__ = [
     "RETRYABLE",
     "SMARTHOST_KEY",
     "Account",
-    "Answer",
+    "Alarm",
+    "AlarmKind",
+    "AlarmNotification",
+    "AppendOnlyError",
     "Attachment",
     "Attempt",
+    "AuditAction",
+    "AuditEntry",
     "BulkAction",
     "BulkOperation",
+    "BulkPage",
+    "BulkSkip",
+    "Channel",
     "Circuit",
+    "ConnectionTest",
     "Contact",
+    "CountMark",
+    "DeliveryCount",
+    "DeliveryTime",
+    "DeliveryTotal",
     "Destination",
+    "DiscardedFile",
     "Draft",
+    "DraftKind",
     "Event",
     "EventKind",
     "FailureDigest",
     "FailureDigestChoice",
     "Folder",
+    "HostCheck",
+    "Importance",
+    "InboundEntry",
+    "InboundFolder",
+    "InboundKind",
+    "InboundMessage",
+    "InboundReport",
+    "InboundSource",
+    "KeyState",
+    "LastRun",
+    "MailProtocol",
+    "Mailbox",
+    "MatchRule",
     "Message",
+    "OAuthAccess",
+    "OAuthKind",
+    "OAuthProvider",
+    "OAuthToken",
+    "OnServer",
     "OnUncertain",
+    "Operations",
     "Origin",
     "Outcome",
+    "Pause",
+    "PauseScope",
+    "PendingHold",
     "Preferences",
+    "QueueSnapshot",
+    "Quota",
     "Recipient",
+    "ReplyGroup",
+    "ReplyKind",
+    "ReplyReminder",
     "Role",
-    "Route",
     "SearchEntry",
     "SearchMark",
     "Security",
-    "Session",
+    "SentCopy",
+    "ServerMessage",
+    "Severity",
+    "ShareDecision",
+    "SigningKey",
+    "SiteEntry",
     "Slot",
+    "SmtpSession",
     "Source",
     "State",
     "Status",
+    "Suppression",
+    "SuppressionReason",
     "Template",
     "Theme",
     "Webhook",

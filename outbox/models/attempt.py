@@ -1,4 +1,4 @@
-"""Session and Attempt: one connection, and one SMTP transaction in it, as evidence."""
+"""SMTP sessions and attempts: connections, and the SMTP transactions made over them."""
 
 from __future__ import annotations
 
@@ -8,35 +8,38 @@ from typing import Any
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from outbox.mail.dkim import Signature, read_signatures
 from outbox.models.destination import Destination
 from outbox.models.message import Message
+from outbox.models.reasons import ReasonField
 from outbox.models.worker import Worker
+from outbox.reasons import Reason
 
 
 class Outcome(models.TextChoices):
-    """How an attempt ended; empty while it is under way."""
+    """How an attempt ended; empty while it is open."""
 
-    OPEN = "", _("under way")
-    SENT = "sent", _("sent")  # every recipient of it was taken
-    PARTIAL = "partial", _("partly sent")
+    OPEN = "", _("in progress")
+    SENT = "sent", _("sent")  # accepted for every recipient
+    PARTIAL = "partial", _("partially sent")
     DEFERRED = "deferred", _("deferred")
     FAILED = "failed", _("failed")
     UNCERTAIN = "uncertain", _("uncertain")
     CANCELLED = "cancelled", _("cancelled")
-    ABANDONED = "abandoned", _("abandoned")  # its worker died or lost the lease
-    QUARANTINED = "quarantined", _("quarantined")  # our own code failed on it
+    ABANDONED = "abandoned", _("abandoned")  # its worker died or lost its lease
+    QUARANTINED = "quarantined", _("quarantined")  # an internal error
 
 
-# Outcomes that are the state of the only recipient, where `results` is empty.
-_SAID_BY_COLUMNS = {Outcome.SENT, Outcome.DEFERRED, Outcome.FAILED, Outcome.UNCERTAIN}
+# Outcomes that equal the state of the only recipient, for which `results` is empty.
+_OUTCOME_IS_STATE = {Outcome.SENT, Outcome.DEFERRED, Outcome.FAILED, Outcome.UNCERTAIN}
 
 
 def _lines(stored: str) -> list[list[Any]]:
     return list(json.loads(stored)) if stored else []
 
 
-class Session(models.Model):
-    """One connection to a server, shared by the attempts made over it."""
+class SmtpSession(models.Model):
+    """One connection to a server, shared by the attempts over it."""
 
     destination = models.ForeignKey(
         Destination, null=True, on_delete=models.SET_NULL, related_name="+", db_constraint=False
@@ -54,13 +57,18 @@ class Session(models.Model):
     extensions = models.JSONField(default=dict)  # EHLO keyword → parameters
     tls = models.JSONField(null=True)  # version, cipher, subject, issuer, not_after, verified
     auth_mechanism = models.CharField(max_length=20, blank=True)
-    tried = models.JSONField(default=list)  # addresses that did not answer, each with its error
+    tried = models.JSONField(default=list)  # addresses that failed, each with its reason
     phases_ms = models.JSONField(default=dict)
-    opening = models.TextField(blank=True)  # transcript up to the first MAIL, as JSON lines
+    opening = models.TextField(blank=True)  # transcript of the handshake, as JSON lines
     closing = models.TextField(blank=True)  # transcript from QUIT on
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
+
+    @property
+    def failed_addresses(self) -> list[tuple[str, Reason]]:
+        """The addresses to which no connection was opened, each with the reason."""
+        return [(address, Reason.load(stored)) for address, stored in self.tried]
 
     @property
     def opening_lines(self) -> list[list[Any]]:
@@ -74,10 +82,10 @@ class Session(models.Model):
 
 
 class Attempt(models.Model):
-    """One try to hand one message to one server, for some of its recipients."""
+    """One attempt to deliver a message to a server, for some of its recipients."""
 
     message = models.ForeignKey(Message, on_delete=models.CASCADE, related_name="attempts")
-    # Unconstrained for the same reason as the recipient's pointers.
+    # No database constraints, for the same reason as for the recipient.
     worker = models.ForeignKey(
         Worker,
         null=True,
@@ -87,7 +95,7 @@ class Attempt(models.Model):
         db_index=False,
     )
     session = models.ForeignKey(
-        Session,
+        SmtpSession,
         null=True,
         on_delete=models.SET_NULL,
         related_name="attempts",
@@ -96,28 +104,32 @@ class Attempt(models.Model):
     )
     number_in_session = models.PositiveIntegerField(default=0)
     started_at = models.DateTimeField()
-    dot_marked_at = models.DateTimeField(null=True)  # "the dot is about to leave" was committed
+    dot_marked_at = models.DateTimeField(null=True)  # about to send the final dot
     cancel_requested_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
     outcome = models.CharField(max_length=12, choices=Outcome, default="", blank=True)
-    is_resend = models.BooleanField(default=False)  # follows an uncertain one, by policy or person
+    is_resend = models.BooleanField(default=False)  # follows an uncertain attempt
 
-    phase = models.CharField(max_length=10, blank=True)  # where the conversation broke off
+    phase = models.CharField(max_length=10, blank=True)  # the phase in which it failed
     fault = models.CharField(max_length=20, blank=True)
-    detail = models.TextField(blank=True)  # one sentence for people
+    reason = ReasonField()  # why the transaction ended early
     reply_code = models.PositiveSmallIntegerField(null=True)
     reply_enhanced = models.CharField(max_length=12, blank=True)
     reply_text = models.TextField(blank=True)
-    reply_command = models.CharField(max_length=8, blank=True, db_default="")  # what it answers
-    # JSON: per recipient address, state, command, reply. Empty where the columns above say it all.
+    reply_command = models.CharField(max_length=8, blank=True, db_default="")  # replied to
+    # JSON: address, state, command and reply of each recipient. Empty where the columns suffice.
     results = models.TextField(blank=True)
     phases_ms = models.TextField(blank=True)  # JSON: phase → milliseconds
     transfer = models.TextField(blank=True)  # transcript MAIL … dot, as JSON lines
-    sent_sha256 = models.CharField(max_length=64, blank=True)  # set when a derived form was sent
-    late_reply = models.TextField(blank=True)  # what the server said after the lease was lost
+    sent_sha256 = models.CharField(max_length=64, blank=True)  # set if a derived form was sent
+    # The DKIM-Signature fields sent before the source. NULL if there were none: it takes no space.
+    signature = models.TextField(null=True)  # noqa: DJ001
+    late_reply = models.TextField(blank=True)  # the reply that arrived after the lease was lost
     traceback = models.TextField(blank=True)
 
     class Meta:
+        verbose_name = _("attempt")
+        verbose_name_plural = _("attempts")
         ordering = ["id"]
 
     def __str__(self) -> str:
@@ -130,10 +142,14 @@ class Attempt(models.Model):
 
     @property
     def result_rows(self) -> list[dict[str, Any]]:
-        """What this attempt meant for each of its recipients; of one, its own columns say it."""
+        """The result for each recipient; for a single one, taken from the attempt's columns."""
         if self.results:
-            return list(json.loads(self.results))
-        if self.outcome not in _SAID_BY_COLUMNS or self.message.recipient_count != 1:
+            rows: list[dict[str, Any]] = json.loads(self.results)
+            for row in rows:
+                if isinstance(row.get("text"), int):  # the row that has the same text
+                    row["text"] = rows[row["text"]]["text"]
+            return rows
+        if self.outcome not in _OUTCOME_IS_STATE or self.message.recipient_count != 1:
             return []
         return [
             {
@@ -147,6 +163,11 @@ class Attempt(models.Model):
             }
             for recipient in self.message.recipients.all()
         ]
+
+    @property
+    def signatures(self) -> list[Signature]:
+        """The DKIM signatures that were sent."""
+        return read_signatures(self.signature) if self.signature else []
 
     @property
     def phase_times(self) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""FailureDigest: the failed messages that one addressee is to be told of by email, collected."""
+"""FailureDigest: the failed messages that are reported to one addressee by email."""
 
 from django.db import models
 
@@ -6,10 +6,10 @@ from outbox.models.message import Message
 
 
 class FailureDigest(models.Model):
-    """One row per addressee: a user, or whoever is told of messages that have no owner."""
+    """One row per addressee: a user, or the addresses that receive reports of app messages."""
 
     addressee_key = models.BigIntegerField(primary_key=True)  # the owner's id, 0 for no owner
-    due_at = models.DateTimeField(null=True)  # None: nothing is collected
+    due_at = models.DateTimeField(null=True)  # NULL: nothing is collected
     sent_at = models.DateTimeField(null=True)  # when the last digest was queued
     messages = models.ManyToManyField(Message, related_name="+")
 

@@ -1,4 +1,4 @@
-"""Message: one mail, its roll-up status, and the rows that belong to it alone."""
+"""Message: its status, and the rows that belong to one message alone."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from django.conf import settings
 from django.contrib.contenttypes.fields import GenericForeignKey
 from django.contrib.contenttypes.models import ContentType
-from django.core.files.base import ContentFile
 from django.core.files.storage import Storage, storages
 from django.db import models
 from django.db.models.functions import Now
@@ -18,12 +17,20 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
 from outbox.conf import get_conf
+from outbox.db.fields import DatabaseTimeField
+from outbox.db.packing import pack, unpack
 from outbox.mail.content_type import MAX_CONTENT_TYPE
-from outbox.mail.encodings import MAX_LINE
-from outbox.models.access import READ_SOURCE, can_change_others, can_view_others
+from outbox.mail.transfer_encodings import MAX_LINE
+from outbox.models.access import (
+    READ_SOURCE,
+    can_change_others,
+    can_view_others,
+    of_visible_accounts,
+)
 from outbox.models.account import Account
-from outbox.models.packing import pack, unpack
-from outbox.models.states import RARE, Folder, State, Status, shown_status
+from outbox.models.files import write_file
+from outbox.models.states import NOT_SENT, RARE, Folder, State, Status, shown_status
+from outbox.reasons import NO_REASON, Reason, ReasonCode
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
@@ -34,81 +41,93 @@ def file_storage() -> Storage:
     return storages[get_conf().storage]
 
 
-UNDO_MAX = dt.timedelta(minutes=2)  # what leaves later than that was scheduled
+UNDO_MAX = dt.timedelta(minutes=2)  # a message that is sent later than this is scheduled
 
 
 class Origin(models.TextChoices):
-    COMPOSE = "compose", _("composed here")
-    BACKEND = "backend", _("sent by an app through Django's mail API")
+    COMPOSE = "compose", _("composed on this site")
+    BACKEND = "backend", _("sent by an app through Django's email API")
     API = "api", _("queued by an app")
     REPORT = "report", _("a report on failed messages")
 
 
-class Answer(models.TextChoices):
-    """How a draft was made out of another mail."""
-
-    # to whom it went, in the same thread
-    REPLY = "reply", pgettext_lazy("made from a mail", "reply")
-    # to nobody yet, with its files
-    FORWARD = "forward", pgettext_lazy("made from a mail", "forward")
-    # the same again, to be edited
-    COPY = "copy", pgettext_lazy("made from a mail", "copy")
-    # a copy to those only who did not get it
-    RESEND = "resend", pgettext_lazy("made from a mail", "copy for whom it failed")
+WAITING_FOLDERS = (Folder.OUTBOX, Folder.SCHEDULED)  # of messages with open recipients
 
 
-COPIES = (Answer.COPY, Answer.RESEND)  # the same mail once more, for the same people
+class Importance(models.TextChoices):
+    """What the recipient's program displays (the header fields Importance and X-Priority)."""
+
+    HIGH = "high", pgettext_lazy("importance", "High")
+    NORMAL = "normal", pgettext_lazy("importance", "Normal")
+    LOW = "low", pgettext_lazy("importance", "Low")
+
+
+class DraftKind(models.TextChoices):
+    """How a draft was made from another message."""
+
+    # to the people of the original, in the same thread
+    REPLY = "reply", pgettext_lazy("made from a message", "reply")
+    # without recipients, with the files of the original
+    FORWARD = "forward", pgettext_lazy("made from a message", "forward")
+    # the same message, to be edited
+    COPY = "copy", pgettext_lazy("made from a message", "copy")
+    # a copy to the failed recipients only
+    RESEND = "resend", pgettext_lazy("made from a message", "copy for failed recipients")
+
+
+COPIES = (DraftKind.COPY, DraftKind.RESEND)  # the same message again, for the same people
 
 
 class MessageQuerySet(models.QuerySet["Message"]):
     def visible_to(self, user: AbstractBaseUser | AnonymousUser) -> MessageQuerySet:
-        """Limit to the user's own mail."""
+        """Limit to the user's own messages."""
         return self.filter(owner=user.pk) if user.is_authenticated else self.none()
 
     def viewable_by(self, user: AbstractBaseUser | AnonymousUser) -> MessageQuerySet:
-        """Limit to the user's own messages; staff with permission see all that were queued."""
+        """Limit to the user's own messages; with permission, staff see those of their accounts."""
         return self._queued_or_own(user) if can_view_others(user) else self.visible_to(user)
 
     def changeable_by(self, user: AbstractBaseUser | AnonymousUser) -> MessageQuerySet:
-        """Limit to the messages whose delivery the user may decide about."""
+        """Limit to the messages whose delivery the user may act on."""
         return self._queued_or_own(user) if can_change_others(user) else self.visible_to(user)
 
     def _queued_or_own(self, user: AbstractBaseUser | AnonymousUser) -> MessageQuerySet:
-        # What another person has not sent yet is theirs alone.
-        return self.filter(~models.Q(status=Status.DRAFT) | models.Q(owner=user.pk))
+        # Drafts are visible to their owners only.
+        queued = ~models.Q(status=Status.DRAFT) & of_visible_accounts(user)
+        return self.filter(queued | models.Q(owner=user.pk))
 
     def of_apps(self) -> MessageQuerySet:
-        """Limit to queued messages that have no owner: apps sent them."""
+        """Limit to queued messages without an owner, which apps sent."""
         return self.filter(owner=None).exclude(folder=Folder.DRAFTS)
 
     def in_folder(self, folder: str) -> MessageQuerySet:
-        """Limit to a folder; Failed has every message with a failed recipient, open or not."""
+        """Limit to a folder. Failed contains every message with a failed recipient, open or not."""
         if folder == Folder.FAILED:
             return self.filter(has_failure=True)
         return self.filter(folder=folder)
 
     def related_to(self, thing: models.Model) -> MessageQuerySet:
-        """Limit to the mail that was queued about this object."""
+        """Limit to the messages that were queued about this object."""
         kind = ContentType.objects.db_manager(self.db).get_for_model(thing)
         return self.filter(related_type=kind, related_id=str(thing.pk))
 
 
 class Message(models.Model):
-    """One mail. Its bytes are in Source, its fate is in its recipients."""
+    """One message. Its bytes are in Source, the state of its delivery in its recipients."""
 
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, related_name="+", db_index=False,
         on_delete=models.SET_NULL,
-    )  # fmt: skip  # the list's index begins with it
+    )  # fmt: skip  # the list's index starts with it
     account = models.ForeignKey(
         Account, null=True, blank=True, related_name="messages", db_index=False,
         on_delete=models.SET_NULL,
-    )  # fmt: skip  # only deleting an account asks for it, which may read the table
+    )  # fmt: skip  # only deleting an account queries it, which may scan the table
     origin = models.CharField(max_length=8, choices=Origin, default=Origin.COMPOSE)
     status = models.CharField(max_length=10, choices=Status, default=Status.DRAFT)
     folder = models.CharField(max_length=10, choices=Folder, default=Folder.DRAFTS)
 
-    # Written with the status. Few messages have a failure, and only theirs are in the indexes.
+    # Written with the status. Only messages with a failure are in the indexes.
     has_failure = models.BooleanField(default=False, db_default=False)  # of any recipient
     failed_count = models.PositiveIntegerField(default=0, db_default=0)  # recipients
     failure_unseen = models.BooleanField(default=False, db_default=False)  # by the owner
@@ -117,6 +136,8 @@ class Message(models.Model):
     subject = models.TextField(blank=True)
     from_header = models.TextField(blank=True)
     envelope_sender = models.CharField(max_length=320, blank=True)  # empty: the null sender
+    # The caller gave it, so that the account's return path does not replace it.
+    is_sender_given = models.BooleanField(default=False, db_default=False)
     to_summary = models.CharField(max_length=200, blank=True)  # first visible recipients, for lists
     snippet = models.CharField(max_length=160, blank=True)
     # The header, without brackets; at most the bytes of one line, so that an index can hold it.
@@ -126,7 +147,11 @@ class Message(models.Model):
         "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="made_into",
         db_index=False,
     )  # fmt: skip  # what a reply, a forward or a copy was made from
-    priority = models.PositiveSmallIntegerField(default=3)  # X-Priority: 1 highest … 5 lowest
+    made_from_received = models.ForeignKey(
+        "outbox.InboundMessage", null=True, blank=True, on_delete=models.SET_NULL,
+        related_name="made_into", db_index=False,
+    )  # fmt: skip  # what it was made from, if that was received
+    importance = models.CharField(max_length=6, choices=Importance, default=Importance.NORMAL)
     tags = models.JSONField(default=list, blank=True)
     metadata = models.JSONField(default=dict, blank=True)
     related_type = models.ForeignKey(
@@ -134,8 +159,8 @@ class Message(models.Model):
         db_index=False,
     )  # fmt: skip
     related_id = models.CharField(max_length=255, blank=True, db_default="")  # its key, as text
-    related = GenericForeignKey("related_type", "related_id")  # what the mail is about
-    idempotency_key = models.CharField(max_length=255, null=True, blank=True, default=None)  # noqa: DJ001  # NULL: many mails have none, and a key is unique
+    related = GenericForeignKey("related_type", "related_id")  # what the message is about
+    idempotency_key = models.CharField(max_length=255, null=True, blank=True, default=None)  # noqa: DJ001  # NULL: keys are unique, and most messages have none
 
     size = models.PositiveIntegerField(default=0)  # bytes on the wire, before dot-stuffing
     recipient_count = models.PositiveIntegerField(default=0)
@@ -144,9 +169,11 @@ class Message(models.Model):
     needs_smtputf8 = models.BooleanField(default=False)
     on_uncertain = models.CharField(max_length=8, blank=True)  # empty: the account's policy
     wants_report = models.BooleanField(default=False, db_default=False)  # of delivery (RFC 3461)
+    # No page shows the content, and it is erased when delivery ends (`outbox.models.erasure`).
+    is_sensitive = models.BooleanField(default=False, db_default=False)
 
-    created_at = models.DateTimeField(auto_now_add=True)
-    # What lists are sorted by: when a draft was last saved, then when it was queued.
+    created_at = DatabaseTimeField(auto_now_add=True)
+    # The sort key of lists: when a draft was last saved, then when it was queued.
     listed_at = models.DateTimeField(default=timezone.now, db_default=Now(), editable=False)
     queued_at = models.DateTimeField(null=True, blank=True)
     send_at = models.DateTimeField(null=True, blank=True)
@@ -155,20 +182,36 @@ class Message(models.Model):
     objects = MessageQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("message")
+        verbose_name_plural = pgettext_lazy("a list", "messages")
         permissions = [(READ_SOURCE, "Can read the content of other people's messages")]
         indexes = [
-            # Each list page of one user, newest first; of apps, which have no owner, by folder.
+            # Each list page of one user, newest first, and of app messages, by folder.
             models.Index(
                 fields=["owner", "folder", "-listed_at", "-id"], name="outbox_message_list"
             ),
-            # Search by status, of those that share their folder with far more mail.
+            # Sweep: the users with composed messages that wait. Messages of apps are not in it.
+            models.Index(
+                fields=["account", "owner"],
+                name="outbox_message_composed",
+                condition=models.Q(
+                    origin="compose", folder__in=[folder.value for folder in WAITING_FOLDERS]
+                ),
+            ),
+            # Search by a status that is rare in its folder.
             models.Index(
                 fields=["owner", "status", "-listed_at", "-id"],
                 name="outbox_message_rare",
                 condition=models.Q(status__in=[status.value for status in RARE]),
             ),
-            # The admin's list by state, over all owners.
-            models.Index(fields=["folder", "-id"], name="outbox_message_folder"),
+            # The admin's list over all owners, newest first, and its filter by date.
+            models.Index(fields=["-listed_at", "-id"], name="outbox_message_newest"),
+            # The admin's list by status. Most messages of a site are sent, so these are not in it.
+            models.Index(
+                fields=["status", "-listed_at", "-id"],
+                name="outbox_message_status",
+                condition=models.Q(status__in=[status.value for status in NOT_SENT]),
+            ),
             # The list of failures of one user, newest first; open messages are among them.
             models.Index(
                 fields=["owner", "-listed_at", "-id"],
@@ -177,11 +220,11 @@ class Message(models.Model):
             ),
             # The admin's list of failures, over all owners.
             models.Index(
-                fields=["-id"],
-                name="outbox_message_failed_all",
+                fields=["-listed_at", "-id"],
+                name="outbox_message_failures",
                 condition=models.Q(has_failure=True),
             ),
-            # The badge: failures that their owner has not seen.
+            # The badge: failures that the owner has not seen.
             models.Index(
                 fields=["owner", "-id"],
                 name="outbox_message_unseen",
@@ -195,13 +238,19 @@ class Message(models.Model):
             ),
             # A bounce or reply is matched by the id it quotes.
             models.Index(fields=["message_id"], name="outbox_message_msgid"),
-            # What was made from a mail, on its page; most mail is made from none.
+            # The message page: what was made from it. Most messages are made from none.
             models.Index(
                 fields=["made_from"],
                 name="outbox_message_made_from",
                 condition=models.Q(made_from__isnull=False),
             ),
-            # The mail about one object of another app; most mail is about none.
+            # The page of a received message: what was made from it.
+            models.Index(
+                fields=["made_from_received"],
+                name="outbox_message_made_received",
+                condition=models.Q(made_from_received__isnull=False),
+            ),
+            # The messages about one object of another app. Most are about none.
             models.Index(
                 fields=["related_type", "related_id"],
                 name="outbox_message_related",
@@ -209,7 +258,7 @@ class Message(models.Model):
             ),
         ]
         constraints = [
-            # The same request queued twice must find the first mail, also under a race.
+            # A request that is queued twice must find the first message, also under a race.
             models.UniqueConstraint(
                 fields=["idempotency_key"],
                 name="outbox_message_idempotent",
@@ -218,22 +267,46 @@ class Message(models.Model):
         ]
 
     def __str__(self) -> str:
-        return self.subject or str(_("(no subject)"))
+        if self.subject:
+            return self.subject
+        return str(_("(sensitive message)") if self.is_sensitive else _("(no subject)"))
 
     @property
     def present_status(self) -> Status:
-        """The status to show, of a message that was read with `is_sending=is_being_sent()`."""
+        """The status to display, of a message that was read with `is_sending=is_being_sent()`."""
         is_sending = getattr(self, "is_sending", False)
         return shown_status(self.status, {State.SENDING} if is_sending else ())
 
     @property
     def is_draft(self) -> bool:
-        """Tell whether it can still be edited."""
+        """Whether the message can still be edited."""
         return self.status == Status.DRAFT
 
     @property
+    def is_erased(self) -> bool:
+        """Whether the message is sensitive and its content was erased."""
+        if not self.is_sensitive:
+            return False
+        return not Source.objects.using(self._state.db).filter(pk=self.pk).exists()
+
+    @property
+    def content_loss(self) -> Reason:
+        """Why the content is not there any more as it was sent; NO_REASON if it is."""
+        if self.is_draft:
+            return NO_REASON
+        sources = Source.objects.using(self._state.db).filter(pk=self.pk)
+        is_redacted = sources.values_list("is_redacted", flat=True).first()
+        if is_redacted is None:
+            if self.is_sensitive:
+                return Reason(ReasonCode.CONTENT_ERASED)
+            if Draft.objects.using(self._state.db).filter(pk=self.pk).exists():
+                return NO_REASON  # only the row of the source is missing
+            return Reason(ReasonCode.CONTENT_REMOVED)
+        return Reason(ReasonCode.CONTENT_REDACTED) if is_redacted else NO_REASON
+
+    @property
     def waits_for_undo(self) -> bool:
-        """Tell whether it only waits so that its writer may take it back."""
+        """Whether the message waits only so that sending can be undone."""
         return bool(
             self.status == Status.SCHEDULED
             and self.origin == Origin.COMPOSE
@@ -244,7 +317,7 @@ class Message(models.Model):
 
 
 class Source(models.Model):
-    """The rendered bytes, never altered: inline when small, else in storage."""
+    """The rendered bytes, altered only to erase an address. Large ones are stored as files."""
 
     message = models.OneToOneField(
         Message, on_delete=models.CASCADE, primary_key=True, related_name="source"
@@ -252,30 +325,49 @@ class Source(models.Model):
     data = models.BinaryField(null=True)  # as `packing` stores it
     file = models.FileField(storage=file_storage, upload_to="sources/%Y/%m/%d", blank=True)
     sha256 = models.CharField(max_length=64)
+    # Of a sensitive message only: when the sweep looks whether the bytes can be erased.
+    erase_at = models.DateTimeField(null=True)
+    # A person's address was taken out, so that the bytes are not those that were sent.
+    is_redacted = models.BooleanField(default=False, db_default=False)
+
+    class Meta:
+        indexes = [
+            # Sweep: sensitive content whose lifetime ended.
+            models.Index(
+                fields=["erase_at"],
+                name="outbox_source_erase",
+                condition=models.Q(erase_at__isnull=False),
+            )
+        ]
 
     def __str__(self) -> str:
         return f"source of message {self.pk}"
 
     def read(self) -> bytes:
-        """Return the bytes. Raises OSError when the stored file is gone."""
+        """Return the bytes. Raises OSError if the stored file is missing."""
         if self.data is not None:
             return unpack(bytes(self.data))
         with self.file.open("rb") as stored:
             return bytes(stored.read())
 
     @classmethod
-    def of(cls, message_id: int, source: bytes, sha256: str) -> Source:
-        """Build the unsaved row; a large source is written to storage at once."""
-        row = cls(message_id=message_id, sha256=sha256)
+    def of(
+        cls, message_id: int, source: bytes, sha256: str, *, erase_at: dt.datetime | None = None
+    ) -> Source:
+        """Return the unsaved row. A large source is written to the storage at once.
+
+        Raise StorageWriteError.
+        """
+        row = cls(message_id=message_id, sha256=sha256, erase_at=erase_at)
         if len(source) <= get_conf().inline_source_bytes:
             row.data = pack(source)
         else:
-            row.file.save(f"{message_id}-{sha256[:12]}.eml", ContentFile(source), save=False)
+            write_file(row.file, message_id, sha256, source, ".eml")
         return row
 
 
 class Draft(models.Model):
-    """What a person typed, kept as typed; after sending it tells what the source was made of."""
+    """What the author typed, unaltered. It is kept after the message is queued."""
 
     message = models.OneToOneField(
         Message, on_delete=models.CASCADE, primary_key=True, related_name="draft"
@@ -286,25 +378,25 @@ class Draft(models.Model):
     reply_to = models.TextField(blank=True)
     text = models.TextField(blank=True)
     html = models.TextField(blank=True)
-    references = models.TextField(blank=True)  # of a reply: the ids it answers, oldest first
-    made_as = models.CharField(max_length=7, choices=Answer, blank=True)  # of its `made_from`
-    version = models.PositiveIntegerField(default=1)  # counts saves; two tabs cannot both win
+    references = models.TextField(blank=True)  # of a reply: the ids of the thread, oldest first
+    made_as = models.CharField(max_length=7, choices=DraftKind, blank=True)  # of its `made_from`
+    version = models.PositiveIntegerField(default=1)  # saves; of two tabs, one gets a conflict
     saved_from = models.CharField(max_length=22, blank=True)  # the page that saved it last
-    updated_at = models.DateTimeField(auto_now=True)
+    updated_at = DatabaseTimeField(auto_now=True)
 
     def __str__(self) -> str:
         return f"draft of message {self.pk}"
 
 
 class Attachment(models.Model):
-    """A file of a draft, kept in storage under a name of ours, never the user's."""
+    """A file of a draft, stored under a generated name, never the user's."""
 
     message = models.ForeignKey(Message, on_delete=models.CASCADE, related_name="attachments")
     name = models.CharField(max_length=255)
     content_type = models.CharField(max_length=MAX_CONTENT_TYPE, default="application/octet-stream")
     size = models.PositiveIntegerField()
     sha256 = models.CharField(max_length=64)
-    content_id = models.CharField(max_length=255, blank=True)  # set: shown inside the HTML
+    content_id = models.CharField(max_length=255, blank=True)  # set: displayed inside the HTML
     file = models.FileField(storage=file_storage, upload_to="attachments/%Y/%m/%d")
 
     class Meta:
@@ -314,16 +406,16 @@ class Attachment(models.Model):
         return self.name
 
     def read(self) -> bytes:
-        """Return the bytes. Raises OSError when the stored file is gone."""
+        """Return the bytes. Raises OSError if the stored file is missing."""
         with self.file.open("rb") as stored:
             return bytes(stored.read())
 
     @classmethod
     def of(cls, message: Message, name: str, content_type: str, data: bytes) -> Attachment:
-        """Build the unsaved row and write the file."""
+        """Write the file and return the unsaved row. Raise StorageWriteError."""
         digest = hashlib.sha256(data).hexdigest()
         row = cls(
             message=message, name=name, content_type=content_type, size=len(data), sha256=digest
         )
-        row.file.save(f"{message.pk}-{digest[:12]}", ContentFile(data), save=False)
+        write_file(row.file, message.pk, digest, data)
         return row

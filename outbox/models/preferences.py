@@ -1,8 +1,9 @@
-"""Preferences: how one person wants to read and write; without a row, everything is as usual."""
+"""Preferences: one user's choices for reading and writing. Without a row, defaults apply."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import models
@@ -10,7 +11,10 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
 from outbox.conf import get_conf
-from outbox.models.account import Account
+from outbox.models.account import Account, AccountQuerySet, check_signature
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 
 
 class Theme(models.TextChoices):
@@ -23,13 +27,13 @@ class Theme(models.TextChoices):
 class FailureDigestChoice(models.TextChoices):
     """How soon failures are reported by email."""
 
-    AT_ONCE = "at_once", pgettext_lazy("failure digest", "At once")
+    AT_ONCE = "at_once", pgettext_lazy("failure digest", "Immediately")
     DAILY = "daily", pgettext_lazy("failure digest", "Once a day")
     NEVER = "never", pgettext_lazy("failure digest", "Never")
 
 
 class Preferences(models.Model):
-    """Of one user. What is empty is left to the browser, the account or the site."""
+    """The preferences of one user. The browser, the account or the site decides what is empty."""
 
     user = models.OneToOneField(
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, primary_key=True, related_name="+"
@@ -39,9 +43,11 @@ class Preferences(models.Model):
     theme = models.CharField(_("theme"), max_length=8, blank=True, choices=Theme.choices)
     page_size = models.PositiveSmallIntegerField(_("messages per page"), null=True, blank=True)
     uses_shortcuts = models.BooleanField(_("keyboard shortcuts"), default=True)
-    signature = models.TextField(_("signature"), blank=True)  # where the account has none
-    undo_for = models.PositiveSmallIntegerField(_("undo send"), null=True, blank=True)  # seconds
-    writes_rich = models.BooleanField(_("write with formatting"), default=False)
+    signature = models.TextField(_("signature"), blank=True)  # for accounts that have none
+    undo_period = models.PositiveSmallIntegerField(
+        _("undo period"), null=True, blank=True
+    )  # seconds
+    writes_rich = models.BooleanField(_("compose in rich text"), default=False)
     default_account = models.ForeignKey(
         Account,
         verbose_name=_("default account"),
@@ -51,8 +57,15 @@ class Preferences(models.Model):
         related_name="+",
         db_index=False,  # read by user; only deleting an account scans this small table
     )
+    last_account = models.ForeignKey(
+        Account, null=True, blank=True, editable=False, on_delete=models.SET_NULL,
+        related_name="+", db_index=False,
+    )  # fmt: skip  # the one that the user sent with last
+    invitation_email = models.BooleanField(
+        _("email when an account is shared with me"), default=False, db_default=False
+    )
     failure_digest = models.CharField(
-        _("email about failed messages"),
+        _("email about failures"),
         max_length=7,
         choices=FailureDigestChoice,
         default=FailureDigestChoice.AT_ONCE,
@@ -64,6 +77,11 @@ class Preferences(models.Model):
     def __str__(self) -> str:
         return f"preferences of user {self.pk}"
 
+    def clean(self) -> None:
+        """Check what depends on a limit of the site."""
+        super().clean()
+        check_signature(self.signature)
+
     @classmethod
     def of(cls, user_id: int) -> Preferences:
         """Return the user's row, unsaved where there is none yet."""
@@ -71,8 +89,13 @@ class Preferences(models.Model):
 
     @property
     def undo_after_send(self) -> float:
-        """Seconds in which a composed mail can be taken back."""
-        return get_conf().undo_for if self.undo_for is None else self.undo_for
+        """Seconds within which sending a composed message can be undone."""
+        return get_conf().undo_period if self.undo_period is None else self.undo_period
+
+    def usable_accounts(self, user: AbstractBaseUser | AnonymousUser) -> AccountQuerySet:
+        """Return the accounts to choose from: own ones first, then the one that was used last."""
+        usable = Account.objects.usable_by(user).select_related("owner")
+        return usable.in_order_for(user, self.last_account_id)
 
     def account_among(self, usable: Sequence[Account]) -> Account | None:
         """Return the account for a new message: the default one if it is usable, else the first."""

@@ -1,4 +1,4 @@
-"""Recipient: one address of one message, and its state, which is the truth of the system."""
+"""Recipient: an envelope address of a message, with the state of its delivery."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from django.db import models
 from django.db.models.functions import Lower
 from django.utils.translation import gettext_lazy as _
 
+from outbox.db.folded import FoldedIndex
+from outbox.mail.wire_ids import wire_message_id
 from outbox.models.attempt import Attempt
 from outbox.models.destination import Destination
-from outbox.models.folded import FoldedIndex
 from outbox.models.message import Message
+from outbox.models.reasons import ReasonField
 from outbox.models.states import State
 
-REFUSALS_FROM = 300  # reply codes below it say that the server accepted something
+REFUSALS_FROM = 300  # reply codes from here on reject something
 
 
 class Role(models.TextChoices):
@@ -25,7 +27,7 @@ class Role(models.TextChoices):
 
 
 class RecipientQuerySet(models.QuerySet["Recipient"]):
-    """Addresses are compared without regard to case, by an index."""
+    """Queries by address ignore case and use an index."""
 
     def with_address(self, address: str) -> RecipientQuerySet:
         """Limit to the recipients with this address."""
@@ -37,23 +39,27 @@ class RecipientQuerySet(models.QuerySet["Recipient"]):
         return self.alias(folded=Lower("address")).filter(folded__in=folded)
 
     def with_address_beginning(self, start: str) -> RecipientQuerySet:
-        """Limit to the recipients whose address begins so."""
+        """Limit to the recipients whose address begins with this text."""
         return self.alias(folded=Lower("address")).filter(folded__startswith=start.lower())
+
+    def stopped(self) -> RecipientQuerySet:
+        """Limit to open recipients that wait for no attempt: held and uncertain ones."""
+        return self.filter(next_attempt_at=None, final_at=None)
 
 
 class Recipient(models.Model):
-    """One envelope recipient. Only guarded updates change `state`.
+    """One envelope recipient. Only `transitions` changes its state.
 
     `state` is in no index and in no index's condition, so that a claim, which changes it, writes no
-    index entry (docs/decisions/0008). What waits is known by `next_attempt_at` instead.
+    index entry (docs/decisions/0008). Waiting recipients are found by `next_attempt_at` instead.
     """
 
     message = models.ForeignKey(Message, on_delete=models.CASCADE, related_name="recipients")
     role = models.CharField(max_length=3, choices=Role, default=Role.TO)
     name = models.CharField(max_length=255, blank=True)
     address = models.CharField(max_length=320)
-    # No database constraint on the three pointers below: each would lock a hot parent row at
-    # every claim, and what they point to outlives the recipient's interest in it.
+    # The two foreign keys below have no database constraint, which would lock a hot parent row at
+    # every claim.
     destination = models.ForeignKey(
         Destination,
         null=True,
@@ -70,71 +76,104 @@ class Recipient(models.Model):
         db_constraint=False,
         db_index=False,
     )  # the latest; while sending, the fencing token
-    sender_key = models.BigIntegerField(default=0)  # whose turn it is: the owner's id, 0 for none
+    sender_key = models.BigIntegerField(default=0)  # for fair claims: the owner's id, 0 for none
     priority = models.PositiveSmallIntegerField(default=3)
 
     state = models.CharField(max_length=10, choices=State, default=State.QUEUED)
-    next_attempt_at = models.DateTimeField(null=True)  # set exactly while queued, deferred, sending
-    resend_at = models.DateTimeField(null=True)  # uncertain: when the policy sends it again
+    next_attempt_at = models.DateTimeField(null=True)  # set in queued, deferred and sending only
+    resend_at = models.DateTimeField(null=True)  # uncertain: when the policy resends the message
     expires_at = models.DateTimeField(null=True)
     attempts = models.PositiveIntegerField(default=0)
-    # Attempts before the last retry by a person: those since then count towards the limit.
+    # Attempts before the last retry by a person. Later ones count towards the limit.
     attempts_at_retry = models.PositiveIntegerField(default=0, db_default=0)
     first_attempt_at = models.DateTimeField(null=True)
     last_attempt_at = models.DateTimeField(null=True)
-    settled_at = models.DateTimeField(null=True)  # when the state became final
-    ended_as = models.CharField(max_length=10, null=True)  # noqa: DJ001  # NULL, or one of ENDS
+    final_at = models.DateTimeField(null=True)  # when the state became final
+    ended_as = models.CharField(max_length=10, null=True)  # noqa: DJ001  # NULL, or one of ENDS, for searches
 
     reply_code = models.PositiveSmallIntegerField(null=True)
     reply_enhanced = models.CharField(max_length=12, blank=True)
     reply_text = models.TextField(blank=True)
     reply_command = models.CharField(max_length=8, blank=True)  # MAIL, RCPT, DATA or DOT
+    reply_key = models.BigIntegerField(null=True, editable=False)  # reply group, if negative
     remote_host = models.CharField(max_length=255, blank=True)
     remote_queue_id = models.CharField(max_length=100, blank=True)
-    reason = models.TextField(blank=True)  # why it is in this state, in one sentence
+    reason = ReasonField()  # why it is in this state
 
     objects = RecipientQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("recipient")
+        verbose_name_plural = _("recipients")
         ordering = ["id"]
         indexes = [
-            # Claim: per destination, most urgent first, sender by sender, what is due.
+            # Claim: the due recipients of a destination by priority and sender.
             models.Index(
                 fields=["destination", "priority", "sender_key", "next_attempt_at", "id"],
                 name="outbox_recipient_claim",
                 condition=models.Q(next_attempt_at__isnull=False),
             ),
-            # Worker: where something is due, and when.
+            # Worker: which destinations have due recipients, and when.
             models.Index(
                 fields=["destination", "next_attempt_at"],
                 name="outbox_recipient_poll",
                 condition=models.Q(next_attempt_at__isnull=False),
             ),
-            # Sweep: what reached its queue lifetime.
+            # Sweep: recipients whose lifetime ended.
             models.Index(
                 fields=["expires_at"],
                 name="outbox_recipient_expire",
                 condition=models.Q(next_attempt_at__isnull=False),
             ),
-            # Sweep: uncertain ones whose policy is due.
+            # Sweep: uncertain recipients to which the policy sends again.
             models.Index(
                 fields=["resend_at"],
                 name="outbox_recipient_resend",
                 condition=models.Q(resend_at__isnull=False),
             ),
-            # Search by reply code: which refusals one sender's messages got, and which got each.
+            # Search by reply code: the negative replies to one sender's messages.
             models.Index(
                 fields=["sender_key", "reply_code", "reply_enhanced", "-message"],
                 name="outbox_recipient_refusal",
                 condition=models.Q(reply_code__gte=REFUSALS_FROM),
             ),
-            # Search by state: which of one sender's messages ended as no message's status says.
+            # The recipients of one reply group, newest first, over all owners.
+            models.Index(
+                fields=["reply_key", "-id"],
+                name="outbox_recipient_group",
+                condition=models.Q(reply_key__isnull=False),
+            ),
+            # Search by a state that no message status has, among one sender's messages.
             models.Index(
                 fields=["sender_key", "ended_as", "-message"],
                 name="outbox_recipient_end",
                 condition=models.Q(ended_as__isnull=False),
             ),
-            # Search by recipient, whole address or its beginning, in any case.
+            # Status: recipients that a person or the uncertain policy has to release.
+            models.Index(
+                fields=["id"],
+                name="outbox_recipient_stopped",
+                condition=models.Q(next_attempt_at=None, final_at=None),
+            ),
+            # The admin's filter by reply code, over all senders.
+            models.Index(
+                fields=["reply_code", "reply_enhanced", "-message"],
+                name="outbox_recipient_reply",
+                condition=models.Q(reply_code__gte=REFUSALS_FROM),
+            ),
+            # The admin's filter by a state that no message status has.
+            models.Index(
+                fields=["ended_as", "-message"],
+                name="outbox_recipient_ended",
+                condition=models.Q(ended_as__isnull=False),
+            ),
+            # The admin's search by the queue id with which a server accepted the message.
+            models.Index(
+                fields=["remote_queue_id"],
+                name="outbox_recipient_queue_id",
+                condition=~models.Q(remote_queue_id=""),
+            ),
+            # Search by recipient: the whole address or its beginning, in any case.
             FoldedIndex("address", name="outbox_recipient_folded"),
         ]
 
@@ -142,12 +181,17 @@ class Recipient(models.Model):
         return self.address
 
     @property
+    def wire_message_id(self) -> str:
+        """The Message-ID that the server gave the message; empty if it kept it."""
+        return wire_message_id(self.remote_host, self.remote_queue_id)
+
+    @property
     def next_at(self) -> dt.datetime | None:
-        """When something happens to it by itself: an attempt, or the uncertain policy."""
+        """The time of the next attempt, or of the resend by the uncertain policy."""
         return self.next_attempt_at or self.resend_at
 
 
 def is_being_sent() -> models.Exists:
-    """Return the condition on messages that a worker holds a recipient of theirs."""
+    """Return the condition on messages that a worker has claimed one of their recipients."""
     sending = Recipient.objects.filter(message=models.OuterRef("pk"), state=State.SENDING)
     return models.Exists(sending)

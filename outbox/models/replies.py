@@ -1,4 +1,4 @@
-"""Which refusals a person's mail got: the few different ones among any number of recipients."""
+"""The distinct negative replies to one sender's messages, or to all, however many there are."""
 
 from __future__ import annotations
 
@@ -6,31 +6,45 @@ from django.db import connections
 
 from outbox.models.recipient import REFUSALS_FROM
 
-# Steps from one reply to the next in the index `outbox_recipient_refusal`, whatever lies between.
+# A skip scan along the index `outbox_recipient_refusal` or `outbox_recipient_reply`, from one
+# distinct reply to the next.
 _NEXT = """
     SELECT {column} FROM outbox_recipient
-    WHERE sender_key = %(owner)s AND reply_code >= {lowest}
-        AND (reply_code, reply_enhanced) {behind}
+    WHERE {whose} reply_code >= {lowest}
+        AND (reply_code, reply_enhanced) {after}
     ORDER BY reply_code, reply_enhanced LIMIT 1"""
 _FIRST = "> (0, '')"
 _FURTHER = "> (reply.code, reply.enhanced)"
-_REPLIES = f"""
+_REPLIES = """
     WITH RECURSIVE reply(code, enhanced) AS (
-        SELECT ({_NEXT.format(column="reply_code", lowest=REFUSALS_FROM, behind=_FIRST)}),
-            ({_NEXT.format(column="reply_enhanced", lowest=REFUSALS_FROM, behind=_FIRST)})
+        SELECT ({first_code}), ({first_enhanced})
         UNION ALL
-        SELECT ({_NEXT.format(column="reply_code", lowest=REFUSALS_FROM, behind=_FURTHER)}),
-            ({_NEXT.format(column="reply_enhanced", lowest=REFUSALS_FROM, behind=_FURTHER)})
-        FROM reply WHERE code IS NOT NULL
+        SELECT ({next_code}), ({next_enhanced}) FROM reply WHERE code IS NOT NULL
     )
-    SELECT code, enhanced FROM reply WHERE code IS NOT NULL LIMIT %(most)s"""  # noqa: S608  # put together from this file alone
+    SELECT code, enhanced FROM reply WHERE code IS NOT NULL LIMIT %(limit)s"""
 
 
-def refusals_of(owner_key: int, using: str, most: int) -> list[tuple[int, str]]:
-    """Return the codes of refusals with their enhanced codes that a sender's mail got, in order.
+def refusals_of(owner_key: int, using: str, limit: int) -> list[tuple[int, str]]:
+    """Return the codes and enhanced codes of negative replies to a sender's messages, in order.
 
-    At most so many: a server may make up as many as it likes.
+    `limit` bounds them, since a server may invent any number of codes.
     """
+    return _distinct("sender_key = %(owner)s AND", {"owner": owner_key, "limit": limit}, using)
+
+
+def all_refusals(using: str, limit: int) -> list[tuple[int, str]]:
+    """Return the codes and enhanced codes of negative replies to all messages, in order."""
+    return _distinct("", {"limit": limit}, using)
+
+
+def _distinct(whose: str, params: dict[str, int], using: str) -> list[tuple[int, str]]:
+    found = {"whose": whose, "lowest": REFUSALS_FROM}
+    sql = _REPLIES.format(
+        first_code=_NEXT.format(column="reply_code", after=_FIRST, **found),
+        first_enhanced=_NEXT.format(column="reply_enhanced", after=_FIRST, **found),
+        next_code=_NEXT.format(column="reply_code", after=_FURTHER, **found),
+        next_enhanced=_NEXT.format(column="reply_enhanced", after=_FURTHER, **found),
+    )
     with connections[using].cursor() as cursor:
-        cursor.execute(_REPLIES, {"owner": owner_key, "most": most})
+        cursor.execute(sql, params)
         return [(code, enhanced) for code, enhanced in cursor.fetchall()]

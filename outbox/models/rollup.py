@@ -1,23 +1,28 @@
-"""The roll-up of recipients' states into their message's status: one function, one statement.
+"""The roll-up of recipients' states into their message's status.
 
-The same statement keeps the message's failures. A failure that the message did not have before is
-unseen and unreported until its owner learns of it.
+`roll_up` writes it, with the message's failures. A failure that the message did not have before is
+unseen and unreported until its owner learns of it. A group commit writes the same columns in its
+own statement (`outbox.delivery.record_postgresql`).
 """
 
 import datetime as dt
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from functools import cache
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from django.db import connections
 
-from outbox.models.bulk import Column, update_rows
+from outbox.db.bulk import update_rows
+from outbox.db.columns import columns_of
 from outbox.models.message import Message
 from outbox.models.states import FAILURES, FOLDER_OF, Folder, State, Status, folder_of, status_of
 
+_NONE: Mapping[int, State] = MappingProxyType({})
 _ANY = "SUM(CASE WHEN r.state = '{}' THEN 1 ELSE 0 END) > 0"
 _ALL = "SUM(CASE WHEN r.state = '{}' THEN 1 ELSE 0 END) = COUNT(*)"
 _EITHER = "SUM(CASE WHEN r.state = '{}' OR ({}) THEN 1 ELSE 0 END) > 0"
-# One that is being sent counts as what it was before: a delivery is too short to store its status.
+# A recipient that is being sent counts as what it was before: a delivery is too short to show.
 _SENDING = f"r.state = '{State.SENDING}' AND r.attempts"
 _QUEUED = _EITHER.format(State.QUEUED, f"{_SENDING} = 0")
 _DEFERRED = _EITHER.format(State.DEFERRED, f"{_SENDING} > 0")
@@ -37,65 +42,92 @@ _FAILED = "SUM(CASE WHEN r.state IN ({}) THEN 1 ELSE 0 END)".format(
     ", ".join(f"'{state}'" for state in FAILURES)
 )
 
-_FOLDER = "CASE WHEN s.status = '{}' AND s.failed_count = 0 THEN '{}' {} END".format(
+_FOLDER = "CASE WHEN c.status = '{}' AND c.failed_count = 0 THEN '{}' {} END".format(
     Status.PARTIAL,
     Folder.SENT,
-    " ".join(f"WHEN s.status = '{status}' THEN '{folder}'" for status, folder in FOLDER_OF.items()),
-)
-_COLUMNS = (
-    Column("status", "text"),
-    Column("folder", "text"),
-    Column("has_failure", "boolean"),
-    Column("failed_count", "integer"),
+    " ".join(f"WHEN c.status = '{status}' THEN '{folder}'" for status, folder in FOLDER_OF.items()),
 )
 
 
-def failure_flags(new: str) -> str:
-    """Return the assignments that mark a message when more of its recipients failed than before.
+class StatusRow(NamedTuple):
+    """The columns of a message that its recipients decide."""
 
-    `new` is the source of the new values: it has `failed_count`.
-    """
-    grown = f"{new}.failed_count > t.failed_count"
+    status: str
+    folder: str
+    has_failure: bool
+    failed_count: int
+
+
+STATUS_COLUMNS = columns_of(Message, StatusRow._fields)
+
+
+@cache
+def status_row(state: State) -> StatusRow:
+    """Return the columns of a message whose only recipient is in this state."""
+    status, has_failure = status_of(state), state in FAILURES
+    folder = folder_of(status, has_failure=has_failure)
+    return StatusRow(status.value, folder.value, has_failure, int(has_failure))
+
+
+def assignments(source: str, *, announces: bool = True) -> str:
+    """Return the assignments, in SQL, that roll up a message `t` from a row of `source`."""
+    columns = [f"{one.name} = {source}.{one.name}" for one in STATUS_COLUMNS]
+    return ", ".join([*columns, *([_flags(source)] if announces else [])])
+
+
+def _flags(source: str) -> str:
+    """Return the assignments that mark a message of which more recipients failed than before."""
+    grown = f"{source}.failed_count > t.failed_count"
     return ", ".join(
-        f"{flag} = ({new}.failed_count > 0 AND (t.{flag} OR {grown}))"
+        f"{flag} = ({source}.failed_count > 0 AND (t.{flag} OR {grown}))"
         for flag in ("failure_unseen", "failure_unreported")
     )
 
 
-def single_values(state: State) -> tuple[str, str, bool, int]:
-    """Return status, folder, has_failure and failed_count of a message with one recipient."""
-    status, has_failure = status_of(state), state in FAILURES
-    folder = folder_of(status, has_failure=has_failure)
-    return status.value, folder.value, has_failure, int(has_failure)
+def roll_up(
+    message_ids: Collection[int],
+    now: dt.datetime,
+    using: str,
+    *,
+    singles: Mapping[int, State] = _NONE,
+    announces: bool = True,
+) -> None:
+    """Write the status of these messages from their recipients, inside the caller's transaction.
+
+    `singles` are further messages, each with the state of its only recipient. Failures that are
+    history, such as those of imported messages, are not announced.
+    """
+    _write_singles(singles, using)
+    ids = sorted(set(message_ids))
+    if ids:
+        lock_shared(ids, using)
+        _count(ids, now, using, announces=announces)
 
 
-def roll_up_single(states: Mapping[int, State], using: str) -> None:
-    """Write the status of messages whose only recipient came into the given state: no counting."""
-    rows = [(message_id, *single_values(state)) for message_id, state in sorted(states.items())]
+def _write_singles(states: Mapping[int, State], using: str) -> None:
+    rows = [(message_id, *status_row(state)) for message_id, state in sorted(states.items())]
     update_rows(
         using,
         "outbox_message",
-        _COLUMNS,
+        STATUS_COLUMNS,
         rows,
-        set_also=failure_flags("v"),
+        set_also=_flags("v"),
         guard="t.status <> v.status",
     )
 
 
-def roll_up(
-    message_ids: Collection[int], now: dt.datetime, using: str, *, announces: bool = True
-) -> None:
-    """Write the status of these messages from their recipients, inside the caller's transaction.
+def lock_shared(ids: Collection[int], using: str) -> None:
+    """Lock the messages with several recipients, which transactions may change at the same time.
 
-    Two transactions may change different recipients of one message; the second waits for the
-    message's row and only then counts, in a statement of its own that sees the first's commit.
-    Failures that are history, as those of imported messages, are not announced to anyone.
+    The second transaction waits here. It counts only then, in a statement of its own, which sees
+    the commit of the first. A transaction that rolls up several times calls it with all messages
+    first, since every transaction locks messages in the order of their keys.
     """
-    ids = sorted(set(message_ids))
-    if not ids:
-        return
     shared = Message.objects.using(using).filter(pk__in=ids, recipient_count__gt=1)
     list(shared.order_by("pk").select_for_update(no_key=True).values_list("pk"))
+
+
+def _count(ids: Sequence[int], now: dt.datetime, using: str, *, announces: bool) -> None:
     connection = connections[using]
     params: list[Any]
     if connection.vendor == "postgresql":
@@ -103,14 +135,15 @@ def roll_up(
     else:
         among = f"IN ({', '.join(['%s'] * len(ids))})"
         params = [connection.ops.adapt_datetimefield_value(now), *ids]
-    flags = f", {failure_flags('s')}" if announces else ""
     sql = f"""
-        UPDATE outbox_message AS t SET status = s.status, folder = {_FOLDER},
-            has_failure = (s.failed_count > 0), failed_count = s.failed_count{flags}
+        UPDATE outbox_message AS t SET {assignments("s", announces=announces)}
         FROM (
-            SELECT m.id, {_STATUS} AS status, {_FAILED} AS failed_count
-            FROM outbox_message m JOIN outbox_recipient r ON r.message_id = m.id
-            WHERE m.id {among} GROUP BY m.id, m.send_at
+            SELECT c.*, {_FOLDER} AS folder, c.failed_count > 0 AS has_failure
+            FROM (
+                SELECT m.id, {_STATUS} AS status, {_FAILED} AS failed_count
+                FROM outbox_message m JOIN outbox_recipient r ON r.message_id = m.id
+                WHERE m.id {among} GROUP BY m.id, m.send_at
+            ) AS c
         ) AS s WHERE t.id = s.id
             AND (t.status <> s.status OR t.failed_count <> s.failed_count)"""  # noqa: S608  # states are ours
     with connection.cursor() as cursor:

@@ -1,4 +1,4 @@
-"""The closed lists of states, and which change is lawful. Every screen uses these words."""
+"""The states of recipients and messages, and the lawful changes. Every page uses these terms."""
 
 from collections.abc import Container
 
@@ -7,38 +7,38 @@ from django.utils.translation import gettext_lazy as _
 
 
 class State(models.TextChoices):
-    """State of one recipient."""
+    """The state of a recipient."""
 
-    QUEUED = "queued", _("queued")  # waits for its first attempt
-    SENDING = "sending", _("sending")  # a worker holds it
-    SENT = "sent", _("sent")  # the server took it
-    DEFERRED = "deferred", _("deferred")  # will be tried again
-    FAILED = "failed", _("failed")  # refused for good
-    UNCERTAIN = "uncertain", _("uncertain")  # the dot left and the answer was lost
+    QUEUED = "queued", _("queued")  # waits for the first attempt
+    SENDING = "sending", _("sending")  # a worker has claimed it
+    SENT = "sent", _("sent")  # accepted by the server
+    DEFERRED = "deferred", _("deferred")  # waits for another attempt
+    FAILED = "failed", _("failed")  # permanently rejected
+    UNCERTAIN = "uncertain", _("uncertain")  # the reply after the final dot was lost
     CANCELLED = "cancelled", _("cancelled")  # stopped by a person
-    EXPIRED = "expired", _("expired")  # given up: too old
-    HELD = "held", _("held")  # kept back until a person releases it
-    BOUNCED = "bounced", _("bounced")  # taken, then reported undeliverable
+    EXPIRED = "expired", _("expired")  # its lifetime ended
+    HELD = "held", _("held")  # waits until a person releases it
+    BOUNCED = "bounced", _("bounced")  # accepted, then reported as undeliverable
 
 
 class Status(models.TextChoices):
-    """Roll-up over the recipients of a message."""
+    """The status of a message, a roll-up of its recipients' states."""
 
-    DRAFT = "draft", _("draft")  # not sent yet; can be edited
-    SCHEDULED = "scheduled", _("scheduled")  # nothing was tried, and its time is ahead
-    QUEUED = "queued", _("queued")  # somebody waits for a first attempt
-    SENDING = "sending", _("sending")  # never stored: a worker holds a recipient
-    DEFERRED = "deferred", _("deferred")  # of those that are open, all will be tried again
-    HELD = "held", _("held")  # of those that are open, all are kept back
-    UNCERTAIN = "uncertain", _("uncertain")  # of somebody nobody knows; before all else
-    SENT = "sent", _("sent")  # all were taken
-    PARTIAL = "partial", _("partly sent")  # some were taken, all others ended otherwise
-    FAILED = "failed", _("failed")  # none was taken, and nothing is open any more
-    CANCELLED = "cancelled", _("cancelled")  # all were stopped by a person
+    DRAFT = "draft", _("draft")  # can still be edited
+    SCHEDULED = "scheduled", _("scheduled")  # no attempt yet, and its time is in the future
+    QUEUED = "queued", _("queued")  # a recipient waits for its first attempt
+    SENDING = "sending", _("sending")  # never stored: a worker has claimed a recipient
+    DEFERRED = "deferred", _("deferred")  # all open recipients wait for another attempt
+    HELD = "held", _("held")  # all open recipients are held
+    UNCERTAIN = "uncertain", _("uncertain")  # a recipient is uncertain; precedes all others
+    SENT = "sent", _("sent")  # all were accepted
+    PARTIAL = "partial", _("partially sent")  # some were accepted, the others were not
+    FAILED = "failed", _("failed")  # none was accepted, and none is open
+    CANCELLED = "cancelled", _("cancelled")  # all were cancelled
 
 
 class Folder(models.TextChoices):
-    """Where a message is listed. Coarser than the status, so that its index changes rarely."""
+    """The list of a message. Coarser than the status, so that its index changes rarely."""
 
     DRAFTS = "drafts", _("Drafts")
     SCHEDULED = "scheduled", _("Scheduled")
@@ -62,17 +62,22 @@ FOLDER_OF = {
     Status.CANCELLED: Folder.CANCELLED,
 }
 
-RARE = (Status.UNCERTAIN, Status.HELD, Status.PARTIAL)  # in a folder of far more mail, as a rule
+# The statuses of queued messages, as stored, except sent.
+NOT_SENT = (
+    Status.SCHEDULED, Status.QUEUED, Status.DEFERRED, Status.HELD, Status.UNCERTAIN,
+    Status.PARTIAL, Status.FAILED, Status.CANCELLED,
+)  # fmt: skip
+RARE = (Status.UNCERTAIN, Status.HELD, Status.PARTIAL)  # rare in their folders
 
-DUE = (State.QUEUED, State.DEFERRED)  # what a claim may take
+DUE = (State.QUEUED, State.DEFERRED)  # a claim takes these
 OPEN = (State.QUEUED, State.DEFERRED, State.SENDING, State.UNCERTAIN, State.HELD)
 FINAL = (State.SENT, State.FAILED, State.CANCELLED, State.EXPIRED, State.BOUNCED)
 CANCELLABLE = (State.QUEUED, State.DEFERRED, State.HELD)
-FAILURES = (State.FAILED, State.EXPIRED, State.BOUNCED)  # ended without delivery, unasked
-RETRYABLE = FAILURES  # what a retry queues again; a cancelled recipient has to be named for it
-ENDS = (State.EXPIRED, State.BOUNCED)  # of a recipient; a message's status says "failed"
+FAILURES = (State.FAILED, State.EXPIRED, State.BOUNCED)  # ended without delivery, not by request
+RETRYABLE = FAILURES  # a retry queues these again; cancelled recipients only if they are named
+ENDS = (State.EXPIRED, State.BOUNCED)  # states of recipients that no message status has
 
-# from → to; whoever changes a state names both, and the database checks the first.
+# From → to. `transitions` makes no other change, and in tests a database trigger refuses others.
 CHANGES: dict[State, tuple[State, ...]] = {
     State.QUEUED: (State.SENDING, State.CANCELLED, State.EXPIRED, State.HELD),
     State.SENDING: (
@@ -86,44 +91,40 @@ CHANGES: dict[State, tuple[State, ...]] = {
         State.HELD,  # quarantined
     ),
     State.DEFERRED: (State.SENDING, State.QUEUED, State.CANCELLED, State.EXPIRED, State.HELD),
-    State.UNCERTAIN: (State.SENT, State.DEFERRED, State.FAILED),
+    State.UNCERTAIN: (State.SENT, State.DEFERRED, State.FAILED, State.BOUNCED),
     State.HELD: (State.QUEUED, State.CANCELLED, State.EXPIRED),
     State.SENT: (State.BOUNCED,),
     State.FAILED: (State.QUEUED,),
     State.EXPIRED: (State.QUEUED,),
     State.CANCELLED: (State.QUEUED,),
-    State.BOUNCED: (State.QUEUED,),
+    # A person corrects a report that was not about this delivery: it is as it was before.
+    State.BOUNCED: (State.QUEUED, State.SENT, State.UNCERTAIN),
 }
 
 
 def folder_of(status: Status, *, has_failure: bool) -> Folder:
-    """Return the folder of a message; where the others were only cancelled, nothing failed."""
+    """Return the folder of a message. One whose other recipients were cancelled has not failed."""
     if status == Status.PARTIAL and not has_failure:
         return Folder.SENT
     return FOLDER_OF[status]
 
 
 def status_of(state: State) -> Status:
-    """Return the status of a message whose only recipient, tried before, is in this state.
+    """Return the status of a message whose only recipient, attempted before, has this state.
 
-    The SQL in `rollup` says the same for any number of recipients; a test holds them together.
+    The SQL in `rollup` computes the same for any number of recipients; a test compares them.
     """
     return _STATUS_OF_ONE[state]
 
 
 def shown_status(stored: str, states: Container[str]) -> Status:
-    """Return the status to show, given the stored one and the states of the recipients.
+    """Return the status to display for a stored status and the states of the recipients.
 
-    A delivery takes milliseconds, so that "sending" is stored for recipients only.
+    A delivery takes milliseconds, so *sending* is stored for recipients only.
     """
     if State.SENDING in states and stored != Status.UNCERTAIN:
         return Status.SENDING
     return Status(stored)
-
-
-def ended_as(state: str) -> str | None:
-    """Return what the column of that name holds for a recipient in this state."""
-    return state if state in ENDS else None
 
 
 _STATUS_OF_ONE = {

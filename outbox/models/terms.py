@@ -1,8 +1,8 @@
-"""A column of terms, its index, and the question which rows have some of them.
+"""A column of search terms, its index and its lookups.
 
-On PostgreSQL it is a `tsvector` with a GIN index, written term by term, so that no parser or
-dictionary of the server has a say. SQLite has no such index in every build: there it is a text that
-is looked through.
+On PostgreSQL it is a `tsvector` with a GIN index. It is written term by term, without a parser or a
+dictionary of the server. Not every build of SQLite has a full-text index, so there it is a text
+that is scanned.
 """
 
 from __future__ import annotations
@@ -14,33 +14,35 @@ from typing import TYPE_CHECKING, Any
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-MAX_TERMS = 16_000  # of one row: PostgreSQL counts places up to 16,383
-_MAX_PLACES = 255  # of one term, in PostgreSQL
+from outbox.texts import storable
+
+MAX_TERMS = 16_000  # of one row: PostgreSQL counts positions up to 16,383
+_MAX_POSITIONS = 255  # of one term, in PostgreSQL
 
 if TYPE_CHECKING:
     _Field = models.Field[Iterable[str], str]
     _Lookup = models.Lookup["Wanted"]
-else:  # neither is generic where it runs
+else:  # neither is generic at run time
     _Field, _Lookup = models.Field, models.Lookup
-Phrase = Sequence[str]  # terms in a row; the last may be the beginning of one
+Phrase = Sequence[str]  # terms in a row; the last one may be a prefix
 
 
 class Whole(tuple[str, ...]):
-    """A phrase whose last term is no beginning.
+    """A phrase whose last term is not a prefix.
 
-    The index gathers all that begins with "com" before it looks for the few with "shop" before it.
+    For a prefix such as "com", the index collects every term that starts with it, which is slow.
     """
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Of each group, at least one phrase has to be there."""
+    """A condition: of each group, at least one phrase occurs."""
 
     groups: tuple[tuple[Phrase, ...], ...]
 
 
 class TermsField(_Field):
-    """Terms in their order; read back, it is what the database made of them."""
+    """Terms in their order. Reading it returns the database's own form."""
 
     def db_type(self, connection: BaseDatabaseWrapper) -> str:
         return "tsvector" if connection.vendor == "postgresql" else "text"
@@ -51,7 +53,7 @@ class TermsField(_Field):
     def get_placeholder_sql(
         self, value: Any, compiler: Any, connection: BaseDatabaseWrapper
     ) -> tuple[str, Sequence[Any]]:
-        """Answer Django 6.1, which asks for the parameters too."""
+        """Return the placeholder with its parameters, as Django 6.1 requires."""
         sql, params = compiler.compile(value) if hasattr(value, "as_sql") else ("%s", (value,))
         return self.get_placeholder(value, compiler, connection) % sql, params
 
@@ -61,14 +63,14 @@ class TermsField(_Field):
         connection: BaseDatabaseWrapper,
         prepared: bool = False,  # noqa: FBT001, FBT002  # Django's signature
     ) -> Any:
-        terms = [_storable(term) for term in value][:MAX_TERMS]
+        terms = [_in_one_word(term) for term in value][:MAX_TERMS]
         if connection.vendor == "postgresql":
             return _as_vector(terms)
         return f" {' '.join(terms)} " if terms else ""
 
 
 class TermsIndex(models.Index):
-    """GIN on PostgreSQL; elsewhere an index of no row, since no other kind would help."""
+    """GIN on PostgreSQL; elsewhere an index without rows, since no other kind would help."""
 
     suffix = "terms"
 
@@ -91,12 +93,12 @@ class Has(_Lookup):
 
     def as_sql(self, compiler: Any, connection: BaseDatabaseWrapper) -> tuple[str, Any]:
         column, params = self.process_lhs(compiler, connection)
-        groups: list[str] = []
+        conditions: list[str] = []
         asked: list[Any] = list(params)
-        for phrases in self.rhs.groups:
-            groups.append(" OR ".join([f"instr({column}, %s) > 0"] * len(phrases)))
-            asked += [_as_written(phrase) for phrase in phrases]
-        return " AND ".join(f"({group})" for group in groups), asked
+        for group in self.rhs.groups:
+            conditions.append(" OR ".join([f"instr({column}, %s) > 0"] * len(group)))
+            asked += [_as_written(phrase) for phrase in group]
+        return " AND ".join(f"({condition})" for condition in conditions), asked
 
     def as_postgresql(self, compiler: Any, connection: BaseDatabaseWrapper) -> tuple[str, Any]:
         column, params = self.process_lhs(compiler, connection)
@@ -105,47 +107,45 @@ class Has(_Lookup):
 
 @TermsField.register_lookup
 class Holds(Has):
-    """`column__holds=Wanted(…)`: the same, told from each row; for a few known ones.
+    """`column__holds=Wanted(…)`: the same, evaluated for each row, for a few known rows.
 
-    Behind COALESCE PostgreSQL sees no use for the index, which would gather the matches of all.
+    COALESCE keeps PostgreSQL from using the index, which would collect the matches of all rows.
     """
 
     lookup_name = "holds"
 
     def as_postgresql(self, compiler: Any, connection: BaseDatabaseWrapper) -> tuple[str, Any]:
-        told, params = super().as_postgresql(compiler, connection)
-        return f"COALESCE({told}, FALSE)", params
+        condition, params = super().as_postgresql(compiler, connection)
+        return f"COALESCE({condition}, FALSE)", params
 
 
-def _storable(term: str) -> str:
-    """A blank parts terms; NUL and halves of characters no database takes."""
-    return "_".join(term.replace("\0", "").encode("utf-8", "ignore").decode().split()) or "_"
+def _in_one_word(term: str) -> str:
+    """Return a term as it is stored: without blanks, which separate terms."""
+    return "_".join(storable(term).split()) or "_"
 
 
 def _as_vector(terms: Iterable[str]) -> str:
-    places: dict[str, list[int]] = {}
-    for place, term in enumerate(terms, start=1):
-        places.setdefault(term, []).append(place)
+    positions: dict[str, list[int]] = {}
+    for position, term in enumerate(terms, start=1):
+        positions.setdefault(term, []).append(position)
     return " ".join(
-        f"{_quoted(term)}:{','.join(map(str, found[:_MAX_PLACES]))}"
-        for term, found in places.items()
+        f"{_quoted(term)}:{','.join(map(str, found[:_MAX_POSITIONS]))}"
+        for term, found in positions.items()
     )
 
 
 def _as_query(wanted: Wanted) -> str:
-    return " & ".join(
-        "(" + " | ".join(map(_phrase_query, phrases)) + ")" for phrases in wanted.groups
-    )
+    return " & ".join("(" + " | ".join(map(_phrase_query, group)) + ")" for group in wanted.groups)
 
 
 def _phrase_query(phrase: Phrase) -> str:
-    quoted = [_quoted(_storable(term)) for term in phrase]
+    quoted = [_quoted(_in_one_word(term)) for term in phrase]
     return "(" + " <-> ".join(quoted) + ("" if isinstance(phrase, Whole) else ":*") + ")"
 
 
 def _as_written(phrase: Phrase) -> str:
-    """Return what a text column with such a phrase has in it."""
-    return f" {' '.join(map(_storable, phrase))}" + (" " if isinstance(phrase, Whole) else "")
+    """Return the text that a text column with this phrase contains."""
+    return f" {' '.join(map(_in_one_word, phrase))}" + (" " if isinstance(phrase, Whole) else "")
 
 
 def _quoted(term: str) -> str:

@@ -1,12 +1,13 @@
-"""Webhook: a URL that is told of changes of state, and the calls that are due to it.
+"""Webhook: a URL that is notified of changes of state, and the calls to it.
 
-A call is a row of the transaction that made the change, so neither can be lost without the other.
-Who makes the calls, and when again, is `delivery`'s business.
+A call is written in the transaction that makes the change, so neither can be lost without the
+other. `outbox.webhooks` makes the calls.
 """
 
 from __future__ import annotations
 
 import base64
+import datetime as dt
 import json
 import time
 from collections.abc import Mapping, Sequence
@@ -16,83 +17,117 @@ from django.core.validators import URLValidator
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from outbox.conf import get_conf
+from outbox.db.clock import database_now
+from outbox.db.fields import DatabaseTimeField
 from outbox.models import secrets
-from outbox.models.clock import database_now
 from outbox.models.message import Message
+from outbox.models.reasons import ReasonField
 from outbox.models.states import State
 
-BASE64_MARK = "whsec_"  # begins a secret whose rest is the key's bytes (Standard Webhooks)
-_REMEMBERED_FOR = 5.0  # seconds: no delivery asks for every mail who wants to hear of it
+BASE64_MARK = "whsec_"  # precedes a secret that is the key's bytes in Base64 (Standard Webhooks)
+_CACHED_FOR = 5.0  # seconds: a delivery must not query the webhooks for each message
 
 
 class Webhook(models.Model):
-    """Where to tell what became of mail, for programs that cannot hear Django's signals."""
+    """A URL that receives changes of state, for programs outside of Django."""
 
     name = models.CharField(_("name"), max_length=100)
     url = models.CharField(
         _("URL"), max_length=2000, validators=[URLValidator(schemes=["https", "http"])]
     )
     secret_encrypted = models.TextField(blank=True, editable=False)
+    # The secret before the present one, which also signs until this time.
+    former_secret_encrypted = models.TextField(
+        blank=True, editable=False, default="", db_default=""
+    )
+    former_secret_until = models.DateTimeField(null=True, blank=True, editable=False)
     states = models.JSONField(
-        _("states"), default=list, blank=True, help_text=_("Those it is told of; empty: all.")
+        _("states"),
+        default=list,
+        blank=True,
+        help_text=_("States that trigger this webhook. Empty means all."),
     )
     is_active = models.BooleanField(_("active"), default=True)
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = DatabaseTimeField(auto_now_add=True)
+
+    encrypted_for = "outbox.webhook"
 
     class Meta:
+        verbose_name = _("webhook")
+        verbose_name_plural = _("webhooks")
         ordering = ["name", "id"]
 
     def __str__(self) -> str:
         return self.name
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Save it, and tell this process that it changed; others notice within seconds."""
+        """Save, and clear this process's cache; other processes notice within seconds."""
         super().save(*args, **kwargs)
         forget_webhooks()
 
     @property
     def secret(self) -> str:
-        """What calls are signed with. Raises SecretUnreadableError."""
-        return secrets.decrypt(self.secret_encrypted)
+        """The key that signs calls, as text. Raises SecretUnreadableError."""
+        return secrets.decrypt(self.secret_encrypted, self.encrypted_for)
 
     @secret.setter
     def secret(self, plain: str) -> None:
-        self.secret_encrypted = secrets.encrypt(plain)
+        self.secret_encrypted = secrets.encrypt(plain, self.encrypted_for)
 
-    @property
-    def key(self) -> bytes:
-        """The secret as bytes. Raises SecretUnreadableError, and ValueError for bad Base64."""
-        plain = self.secret
-        if plain.startswith(BASE64_MARK):
-            return base64.b64decode(plain.removeprefix(BASE64_MARK), validate=True)
-        return plain.encode()
+    def replace_secret(self, plain: str) -> None:
+        """Set another secret. The present one also signs for a while."""
+        if self.secret_encrypted:
+            overlap = dt.timedelta(seconds=get_conf().webhook_secret_overlap)
+            self.former_secret_encrypted = self.secret_encrypted
+            self.former_secret_until = database_now() + overlap
+        self.secret = plain
+
+    def keys_at(self, now: dt.datetime) -> list[bytes]:
+        """Return the keys that sign calls at this time, the present one first.
+
+        Raise SecretUnreadableError, and ValueError for bad Base64.
+        """
+        keys = [key_of(self.secret)]
+        if self.former_secret_until is not None and self.former_secret_until > now:
+            keys.append(key_of(secrets.decrypt(self.former_secret_encrypted, self.encrypted_for)))
+        return keys
+
+
+def key_of(secret: str) -> bytes:
+    """Return a secret as bytes. Raise ValueError for bad Base64."""
+    if secret.startswith(BASE64_MARK):
+        return base64.b64decode(secret.removeprefix(BASE64_MARK), validate=True)
+    return secret.encode()
 
 
 class WebhookCall(models.Model):
-    """One change to be told to one webhook, until it was taken or is given up."""
+    """The notification of one webhook about one change."""
 
-    # Unconstrained: a webhook that is deleted at the same moment must not undo a delivery's record.
+    # No constraint: deleting a webhook at the same time must not undo a delivery's record.
     webhook = models.ForeignKey(
         Webhook, on_delete=models.CASCADE, related_name="calls", db_constraint=False
     )
     body = models.TextField()  # the JSON, as it is signed and sent each time
     created_at = models.DateTimeField()
-    next_attempt_at = models.DateTimeField(null=True)  # NULL: taken, or given up
+    next_attempt_at = models.DateTimeField(null=True)  # NULL: accepted, or expired
     attempts = models.PositiveIntegerField(default=0)
     taken_at = models.DateTimeField(null=True)
     reply_code = models.PositiveSmallIntegerField(null=True)
-    detail = models.TextField(blank=True)  # what came of the last attempt, in one sentence
+    result = ReasonField()  # of the last attempt
 
     class Meta:
+        verbose_name = _("webhook call")
+        verbose_name_plural = _("webhook calls")
         ordering = ["id"]
         indexes = [
-            # What is due, oldest first.
+            # Calls that are due, oldest first.
             models.Index(
                 fields=["next_attempt_at", "id"],
                 name="outbox_webhookcall_due",
                 condition=models.Q(next_attempt_at__isnull=False),
             ),
-            # What is over, oldest first: the sweep deletes it some day.
+            # Sweep: finished calls to delete, oldest first.
             models.Index(
                 fields=["created_at"],
                 name="outbox_webhookcall_over",
@@ -108,12 +143,12 @@ _wanted: dict[str, tuple[float, list[tuple[int, frozenset[str]]]]] = {}
 
 
 def wanted_states(using: str) -> frozenset[str]:
-    """Return the states that any webhook is told of; up to five seconds old."""
+    """Return the states that trigger any webhook; cached for up to five seconds."""
     return frozenset().union(*(states for _, states in _active(using)))
 
 
 def forget_webhooks() -> None:
-    """Ask anew who wants to hear: a webhook was changed in this process."""
+    """Clear the cache, since a webhook changed in this process."""
     _wanted.clear()
 
 
@@ -122,14 +157,14 @@ def _active(using: str) -> list[tuple[int, frozenset[str]]]:
     if known is None or known[0] < time.monotonic():
         rows = Webhook.objects.using(using).filter(is_active=True).values_list("pk", "states")
         found = [(pk, frozenset(states or State.values)) for pk, states in rows]
-        known = _wanted[using] = (time.monotonic() + _REMEMBERED_FOR, found)
+        known = _wanted[using] = (time.monotonic() + _CACHED_FOR, found)
     return known[1]
 
 
 def note_calls(changes: Sequence[Mapping[str, Any]], using: str) -> None:
-    """Write the calls that these changes make due, inside the transaction that makes them.
+    """Write the calls about these changes, inside the transaction that makes them.
 
-    Each is what a `Change` of the signals holds; the mail's own marks are added.
+    Each change is a `Change` of the signals as a dictionary. What identifies the message is added.
     """
     hooks = [
         (pk, [change for change in changes if change["state"] in states])
@@ -138,13 +173,15 @@ def note_calls(changes: Sequence[Mapping[str, Any]], using: str) -> None:
     if not any(chosen for _, chosen in hooks):
         return
     now = database_now(using)
-    marks = _marks({change["message_id"] for _, chosen in hooks for change in chosen}, using)
+    identities = _identities(
+        {change["message_id"] for _, chosen in hooks for change in chosen}, using
+    )
     WebhookCall.objects.using(using).bulk_create(
         WebhookCall(
             webhook_id=pk,
             body=json.dumps(
                 {"type": f"recipient.{change['state']}", "timestamp": now.isoformat()}
-                | {"data": {**change, **marks.get(change["message_id"], {})}}
+                | {"data": {**change, **identities.get(change["message_id"], {})}}
             ),
             created_at=now,
             next_attempt_at=now,
@@ -154,7 +191,7 @@ def note_calls(changes: Sequence[Mapping[str, Any]], using: str) -> None:
     )
 
 
-def _marks(message_ids: set[int], using: str) -> dict[int, dict[str, Any]]:
+def _identities(message_ids: set[int], using: str) -> dict[int, dict[str, Any]]:
     fields = ("pk", "message_id", "subject", "tags", "metadata")
     rows = Message.objects.using(using).filter(pk__in=message_ids).values_list(*fields)
     return {

@@ -1,38 +1,45 @@
-"""Worker: one process that delivers, and the lease on everything it holds."""
+"""Worker: a process that delivers, and its lease on everything that it has claimed."""
 
 from typing import Any
 
 from django.db import models
 from django.db.models.signals import pre_delete
 from django.dispatch import receiver
+from django.utils.translation import gettext_lazy as _
 
 
 class Worker(models.Model):
-    """A delivering process. While `lease_until` is ahead, what it claimed is its own.
+    """A process that delivers. Until `lease_until`, no other worker takes over its claims.
 
-    One row a process carries the lease of all it claimed, so a heartbeat renews one row, not
-    hundreds; an attempt's id is the fencing token.
+    One row has the lease for all claims of a process, so that a heartbeat renews one row instead of
+    hundreds. The id of an attempt is the fencing token.
     """
 
-    host = models.CharField(max_length=255)
+    HOST_MAX = 255
+
+    host = models.CharField(max_length=HOST_MAX)
     pid = models.PositiveIntegerField()
     version = models.CharField(max_length=40, blank=True)
     started_at = models.DateTimeField()
     heartbeat_at = models.DateTimeField()
     lease_until = models.DateTimeField()
-    ended_at = models.DateTimeField(null=True, blank=True)  # stopped by itself, or swept
-    # When the sweep had taken back all that it held; it held nothing from then on.
+    # When a user asked it to claim nothing more. It completes what it has begun, and stays idle.
+    drain_requested_at = models.DateTimeField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)  # stopped, or ended by the sweep
+    # When the sweep had recovered all its claims. It has had none since then.
     swept_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
+        verbose_name = _("worker")
+        verbose_name_plural = _("workers")
         indexes = [
-            # The sweep looks for living rows whose lease ran out.
+            # Sweep: workers whose lease has expired.
             models.Index(
                 fields=["lease_until"],
                 name="outbox_worker_alive",
                 condition=models.Q(ended_at=None),
             ),
-            # The sweep takes back what ended workers held, once.
+            # Sweep: ended workers whose claims have to be recovered.
             models.Index(
                 fields=["ended_at"],
                 name="outbox_worker_unswept",
@@ -46,7 +53,7 @@ class Worker(models.Model):
 
 @receiver(pre_delete, sender=Worker)
 def keep_until_swept(instance: Worker, **_: Any) -> None:
-    """Raise ProtectedError for a worker that may hold messages: only its row leads to them."""
+    """Raise ProtectedError for a worker that may have claims: only its row leads to them."""
     if instance.swept_at is None:
-        text = "The sweep has not taken back yet what this worker held."
+        text = "The sweep has not recovered the claims of this worker yet."
         raise models.ProtectedError(text, {instance})

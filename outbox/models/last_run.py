@@ -1,0 +1,32 @@
+"""LastRun: when a rare task ran last, in whatever process."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from django.db import models
+
+from outbox.db.clock import database_now
+
+
+class LastRun(models.Model):
+    """One task that is done every few hours by one of many processes."""
+
+    task = models.CharField(max_length=40, primary_key=True)
+    at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"last run of {self.task}"
+
+    @classmethod
+    def claim(cls, task: str, every: dt.timedelta, using: str) -> bool:
+        """Return whether a task is due, and record that it runs now. Of many callers, one may."""
+        rows = cls._default_manager.using(using).filter(pk=task)
+        now = database_now(using)
+        last = rows.values_list("at", flat=True).first()
+        if last is None:
+            _, is_first = cls._default_manager.using(using).get_or_create(
+                pk=task, defaults={"at": now}
+            )
+            return is_first
+        return last <= now - every and rows.filter(at=last).update(at=now) == 1
