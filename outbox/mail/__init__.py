@@ -1,1 +1,1 @@
-"""What is sent: addresses, MIME, and safe ways to look at a message. No Django, no network."""
+"""Messages as bytes: addresses, MIME, and safe ways to display a message. No Django, no network."""

@@ -1,7 +1,7 @@
 """The tokens of an address list (RFC 5322 3.2), none of which spans a line break.
 
 A quote or a comment that is never closed is a token as well, up to the end of the line, so that any
-text has tokens. The composer's script (`compose/addresses.js`) reads text by the same rules.
+text has tokens. The script of the composer (`compose/address_parser.js`) follows the same rules.
 """
 
 import re
@@ -13,7 +13,7 @@ from outbox.mail.mailbox import INVISIBLE, WIDE_MARKS, quote
 
 Kind = Literal["quoted", "curly", "literal", "space", "atom", "mark", "comment", "open"]
 
-# Spelled out, because browsers and Python disagree about what a space is.
+# Listed, because browsers and Python disagree about what a space is.
 SPACES = rf"\t \xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000{INVISIBLE}"
 _TOKEN = re.compile(
     rf"""
@@ -33,14 +33,14 @@ _ASCII = {"，": ",", "；": ";", "、": ";", "＜": "<", "＞": ">", "＠": "@"
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A piece of a text; `text` is what was written."""
+    """A piece of a text; `text` is its original form."""
 
     kind: Kind
     text: str
 
     @property
     def value(self) -> str:
-        """What the token stands for, without its quotes."""
+        """The meaning of the token, without its quotes."""
         if self.kind == "quoted":
             return re.sub(r"\\(.)", r"\1", self.text[1:-1], flags=re.DOTALL)
         return " " if self.kind == "space" else self.text
@@ -76,14 +76,14 @@ def _token_at(line: str, position: int, quotes: str) -> Token:
         end = _comment_end(line, position)
         return Token("comment", line[position:end]) if end else Token("open", line[position:])
     match = _TOKEN.match(line, position)
-    assert match is not None  # the last branch takes any character
-    if match.group() in quotes:  # at once: an open quote is sought to the end of the line
+    assert match is not None  # the last branch matches any character
+    if match.group() in quotes:  # the quote is never closed
         return Token("open", line[position:])
     return Token(match.lastgroup, match.group())  # type: ignore[arg-type]  # the groups are the kinds
 
 
 def _comment_end(line: str, start: int) -> int:
-    """Return where a comment ends, 0 for one that is never closed."""
+    """Return the end of a comment, 0 if it is never closed."""
     depth = 0
     for match in _PARENTHESIS.finditer(line, start):
         depth += _DEPTH.get(match.group(), 0)
@@ -99,5 +99,5 @@ def trimmed(tokens: Tokens) -> Tokens:
 
 
 def text_of(tokens: Tokens) -> str:
-    """Return what was written, without the space at both ends."""
+    """Return the original text, without the space at both ends."""
     return "".join(token.text for token in trimmed(tokens))

@@ -1,17 +1,18 @@
-"""The content type that a caller gives for a file, checked and made ready for a header.
+"""The content type that a caller gives for a file, validated and formatted for a header.
 
-What RFC 2045 5.1 allows is kept: quoted parameters, any case, comments (which are dropped). A value
-that only lacks its quotes gets them, and one outside ASCII is written as RFC 2231 has it.
+Everything that RFC 2045 5.1 allows is accepted: quoted parameters, any case, and comments, which
+are dropped. Missing quotes are added, and values outside ASCII are encoded (RFC 2231).
 """
 
 import re
 from collections.abc import Mapping
 
-from outbox.mail.headers import HeaderError, parameter
+from outbox.mail.header_writer import HeaderError, parameter
+from outbox.texts import gettext_noop
 
-MAX_CONTENT_TYPE = 255  # characters, which a draft stores
-_TOKEN = r"[A-Za-z0-9!#$%&'*+^_`{|}~.-]{1,127}+"  # noqa: S105  # a pattern, no secret
-_NONE_OF = r"\r\n\0\ud800-\udfff"  # what no header can have
+MAX_CONTENT_TYPE = 255  # characters; the size of the column of a draft
+_TOKEN = r"[A-Za-z0-9!#$%&'*+^_`{|}~.-]{1,127}+"  # noqa: S105  # a pattern, not a secret
+_NONE_OF = r"\r\n\0\ud800-\udfff"  # characters that headers cannot contain
 _PAIR = rf"\\[^{_NONE_OF}]"
 _BLANK = rf"(?:[ \t]|\((?:[^{_NONE_OF}\\()]|{_PAIR})*+\))*+"  # and comments
 _QUOTED = rf'"(?P<quoted>(?:[^{_NONE_OF}\\"]|{_PAIR})*+)"'
@@ -24,9 +25,9 @@ _QUOTED_AS_IT_IS = re.compile(r"[ -~]{0,200}")
 
 
 def read_content_type(text: str) -> tuple[str, list[str]]:
-    """Return the media type in lower case, and its parameters as a header has them.
+    """Return the media type in lower case, and its parameters in the format of a header.
 
-    Raises HeaderError for what cannot be read, or what two programs would read as two things.
+    Raise HeaderError if the text cannot be parsed, or if programs would parse it differently.
     """
     found = _TYPE.match(text)
     if not found:
@@ -40,16 +41,17 @@ def read_content_type(text: str) -> tuple[str, list[str]]:
         position = part.end()
         if name := part["name"]:
             if name.lower() in written:
-                raise HeaderError("content_type", f"names the parameter {name} twice")
+                template = gettext_noop("%(field)s names the parameter %(name)s twice")
+                raise HeaderError("content_type", template, name=name)
             written[name.lower()] = _written(name, part["quoted"], part["bare"])
     return found["type"].lower(), [word for words in written.values() for word in words]
 
 
 def join_content_type(media_type: str, parameters: Mapping[str, str]) -> str:
-    """Return a type of a received part for a file that is sent on, as one text.
+    """Return the content type of a received part, as one text, for a file that is forwarded.
 
-    The name stands elsewhere then. Parameters are left out where they cannot be written, and those
-    of pictures, which mean nothing.
+    The name is stored separately. Parameters that cannot be written are omitted, and so are those
+    of images, which have no meaning.
     """
     kept = {name: value for name, value in parameters.items() if name not in {"name", "boundary"}}
     if not kept or media_type.startswith("image/"):
@@ -74,4 +76,5 @@ def _written(name: str, quoted: str | None, bare: str | None) -> list[str]:
 
 
 def _error(text: str) -> HeaderError:
-    return HeaderError("content_type", f"{text[:60]!a} is not a type such as 'application/pdf'")
+    template = gettext_noop("%(field)s %(type)s is not a type such as “application/pdf”")
+    return HeaderError("content_type", template, type=ascii(text[:60]))

@@ -1,6 +1,6 @@
-"""Pictures that HTML holds as `data:` addresses (RFC 2397), taken out as parts of the message.
+"""Extract pictures that HTML contains as `data:` URLs (RFC 2397), so that they become parts.
 
-Most mail programs do not display `data:` pictures, but all of them display parts.
+Most email clients do not display `data:` pictures, but all of them display parts.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
 from outbox.mail.html import ATTRIBUTES_OF_ONE, PICTURE_TYPES, clean_html
-from outbox.mail.shields import Shield
+from outbox.mail.markers import Markers
 
 _WORDS = r"(?i:data:)[A-Za-z0-9!#$&^_.+/;=%-]*+,"
-# In quotes, base64 may be wrapped; outside of them a blank ends the address.
+# In quotes, base64 may be wrapped; without quotes a space ends the URL.
 _DATA = re.compile(
     rf"(?<=[\"']){_WORDS}[A-Za-z0-9+/=%\s_.:~-]*+(?=[\"'])|{_WORDS}[A-Za-z0-9+/=%_.:~-]*+"
 )
@@ -32,44 +32,44 @@ class DataPicture:
 
     @property
     def content_id(self) -> str:
-        """Return a Content-ID made of the content."""
+        """A Content-ID derived from the content."""
         return f"{hashlib.sha256(self.data).hexdigest()[:32]}@outbox.invalid"
 
     @property
     def data_url(self) -> str:
-        """Return the picture as an address."""
+        """The picture as a URL."""
         return f"data:{self.content_type};base64,{base64.b64encode(self.data).decode('ascii')}"
 
     @property
     def name(self) -> str:
-        """Return a file name."""
+        """A file name."""
         return f"picture.{self.content_type.partition('/')[2].replace('jpeg', 'jpg')}"
 
 
 @dataclass(frozen=True, slots=True)
 class Cleaned:
-    """Clean HTML whose pictures are named by Content-ID, and what could not be kept."""
+    """Clean HTML that refers to its pictures by Content-ID, and what was removed."""
 
     html: str
     pictures: list[DataPicture]
-    refused_types: list[str]  # of pictures that mail programs do not display
-    has_broken: bool  # a picture's data cannot be decoded
+    refused_types: list[str]  # of pictures that email clients do not display
+    has_broken: bool  # the data of a picture cannot be decoded
 
 
 def clean_with_pictures(html: str) -> Cleaned:
-    """Clean composed HTML as `clean_html` does, and take its `data:` pictures out.
+    """Clean composed HTML as `clean_html` does, and extract its `data:` pictures.
 
-    Raises HtmlTooLongError; pictures do not count.
+    Raise HtmlTooLongError if the HTML is too long without its pictures.
     """
-    shield = Shield(html)
-    cleaned = clean_html(shield.replace(_DATA, html, before="cid:"))
+    markers = Markers(html)
+    cleaned = clean_html(markers.replace(_DATA, html, before="cid:"))
     pictures: dict[str, DataPicture] = {}
     refused: list[str] = []
     broken = False
 
     def place(match: re.Match[str]) -> str:
         nonlocal broken
-        address = shield.restore(match[2])
+        address = markers.restore(match[2])
         if address == match[2]:
             return match[0]
         content_type, data = _decoded(address)
@@ -84,8 +84,8 @@ def clean_with_pictures(html: str) -> Cleaned:
         return f'{match[1]} src="cid:{picture.content_id}"'
 
     placed = _SOURCE.sub(place, cleaned)
-    # What merely looks like such an address, in the text, gets its words back.
-    restored = shield.restore(re.sub(rf"cid:(?={shield.mark})", "", placed))
+    # Text that only looks like such a URL is restored.
+    restored = markers.restore(re.sub(rf"cid:(?={markers.prefix})", "", placed))
     return Cleaned(restored, list(pictures.values()), sorted(set(refused)), broken)
 
 

@@ -1,7 +1,7 @@
-"""What changed between two texts, line by line, and within a line that was only touched.
+"""The difference between two texts, line by line, and within a line that was edited.
 
-Texts of strangers are compared here, and difflib takes cubic time on what is made for it. So what
-both ends have in common is set aside first, and of the rest no more than MAX_LINES are compared.
+The texts may come from attackers, and difflib takes cubic time in the worst case. So common lines
+at both ends are split off first, and at most MAX_LINES of the rest are compared.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,27 +18,27 @@ class Kind(StrEnum):
     REMOVED = "removed"
     ADDED = "added"
     SKIPPED = "skipped"  # unchanged lines that are only counted
-    CUT = "cut"  # from here on nothing was compared
+    CUT = "cut"  # the rest was not compared
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line; of a touched one, what it has in common with its other version stands apart."""
+    """One line; an edited one has the text in common with its other version in separate fields."""
 
     kind: Kind
     before: str = ""
     changed: str = ""
     after: str = ""
-    count: int = 1  # lines that a SKIPPED row stands for
+    count: int = 1  # lines that a SKIPPED row represents
 
     @property
     def is_touched(self) -> bool:
-        """Tell a line that has another version from one that only went or came."""
+        """Whether the line has another version, and was not simply removed or added."""
         return bool(self.before or self.after)
 
 
 def difference(old: Sequence[str], new: Sequence[str]) -> list[Row]:
-    """List the lines of both in one order, empty where they are the same."""
+    """Return the lines of both texts in one order, or [] if the texts are equal."""
     if list(old) == list(new):
         return []
     start = _in_common(old, new)
@@ -54,7 +54,7 @@ def difference(old: Sequence[str], new: Sequence[str]) -> list[Row]:
 
 
 def _in_common(old: Sequence[str], new: Sequence[str]) -> int:
-    """Count the items both begin with."""
+    """Return the number of common items at the start."""
     pairs = enumerate(zip(old, new, strict=False))
     return next((at for at, (a, b) in pairs if a != b), min(len(old), len(new)))
 
@@ -73,11 +73,11 @@ def _changes(old: Sequence[str], new: Sequence[str]) -> Iterator[Row]:
 
 
 def _touched(old: str, new: str) -> tuple[Row, Row]:
-    """Set apart what two versions of a line have in common at both ends."""
+    """Return two versions of a line, with their common start and end separated."""
     start = _in_common(old, new)
     end = _in_common(old[start:][::-1], new[start:][::-1])
     if start + end < max(len(old), len(new)) / 3:
-        start = end = 0  # another line altogether
+        start = end = 0  # a different line
     return _row(Kind.REMOVED, old, start, end), _row(Kind.ADDED, new, start, end)
 
 
@@ -87,7 +87,7 @@ def _row(kind: Kind, line: str, start: int, end: int) -> Row:
 
 
 def _near_changes(rows: Sequence[Row]) -> Iterator[Row]:
-    """Keep what stands near a change; count the rest."""
+    """Yield the rows near a change; count the others."""
     changed = [at for at, row in enumerate(rows) if row.kind is not Kind.SAME]
     near = {place for at in changed for place in range(at - CONTEXT, at + CONTEXT + 1)}
     skipped = 0

@@ -1,7 +1,7 @@
-"""What a reader sees of a message, in the order in which it stands there.
+"""The text of a message as an email client displays it, in the order of the message.
 
-A message is a row of stretches. Most have one form, plain text or HTML. An alternative has both,
-and each view shows its own: a footer behind a letter stands below the letter as text and as HTML.
+A message is a sequence of sections. Most have one form, plain text or HTML. An alternative has
+both, and each view shows its own form: a footer follows the text and the HTML version alike.
 """
 
 import html
@@ -9,18 +9,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from outbox.mail.charsets import decode_text
-from outbox.mail.entities import Entity, read_entities
 from outbox.mail.html import html_to_text
 from outbox.mail.markup import MAX_HTML
+from outbox.mail.mime_reader import Entity, read_entities
 
 MAX_TEXT = 1_000_000  # characters of all plain, and of all HTML text
 
 
 @dataclass(frozen=True, slots=True)
 class Displayed:
-    """The readable text, and the HTML documents it stands in: none where nothing is HTML."""
+    """The readable text, and the HTML documents that contain it: none if nothing is HTML."""
 
-    text: str  # "" where all of it is HTML
+    text: str  # "" if all of it is HTML
     documents: tuple[str, ...]
 
     @property
@@ -30,8 +30,8 @@ class Displayed:
 
 
 @dataclass(frozen=True, slots=True)
-class _Stretch:
-    """A piece of what is shown; an alternative has both forms."""
+class _Section:
+    """A section of the displayed text; an alternative has both forms."""
 
     plain: str | None = None
     documents: tuple[str, ...] = ()
@@ -44,40 +44,40 @@ class _Stretch:
 
 
 def read_displayed(source: bytes) -> Displayed:
-    """Read what is shown: neither attachments, nor what enclosed messages hold."""
-    stretches = list(_bounded(_stretches(read_entities(source)[0])))
-    has_plain = any(stretch.plain and stretch.plain.strip() for stretch in stretches)
-    if not any(stretch.documents for stretch in stretches):
-        return Displayed("\n".join(stretch.plain or "" for stretch in stretches), ())
-    text = "\n".join(_texts(stretches)) if has_plain else ""
-    documents = (document for stretch in stretches for document in stretch.as_html)
+    """Return what is displayed, without attachments and enclosed messages."""
+    sections = list(_bounded(_sections(read_entities(source)[0])))
+    has_plain = any(section.plain and section.plain.strip() for section in sections)
+    if not any(section.documents for section in sections):
+        return Displayed("\n".join(section.plain or "" for section in sections), ())
+    text = "\n".join(_texts(sections)) if has_plain else ""
+    documents = (document for section in sections for document in section.as_html)
     return Displayed(text[:MAX_TEXT], _cut(documents, MAX_TEXT))
 
 
 def text_and_html(source: bytes) -> tuple[str, str]:
-    """Return the readable text, "" where all of it is HTML, and the HTML."""
+    """Return the readable text, "" if all of it is HTML, and the HTML."""
     displayed = read_displayed(source)
     return displayed.text, displayed.html
 
 
-def _bounded(stretches: Iterable[_Stretch]) -> Iterator[_Stretch]:
-    """Cut what is too much of either form."""
+def _bounded(sections: Iterable[_Section]) -> Iterator[_Section]:
+    """Truncate both forms to their limits."""
     plain_room = html_room = MAX_TEXT
-    for stretch in stretches:
-        documents = _cut(stretch.documents, html_room)
+    for section in sections:
+        documents = _cut(section.documents, html_room)
         html_room -= sum(map(len, documents)) + len(documents)
-        plain = None if stretch.plain is None else stretch.plain[: max(plain_room, 0)]
+        plain = None if section.plain is None else section.plain[: max(plain_room, 0)]
         plain_room -= len(plain or "") + len("\n")
-        yield _Stretch(plain, documents)
+        yield _Section(plain, documents)
 
 
-def _texts(stretches: Iterable[_Stretch]) -> Iterator[str]:
+def _texts(sections: Iterable[_Section]) -> Iterator[str]:
     room = MAX_HTML
-    for stretch in stretches:
-        if stretch.plain is not None and (stretch.plain.strip() or not stretch.documents):
-            yield stretch.plain
+    for section in sections:
+        if section.plain is not None and (section.plain.strip() or not section.documents):
+            yield section.plain
         else:
-            documents = _cut(stretch.documents, room)
+            documents = _cut(section.documents, room)
             room -= sum(map(len, documents))
             yield "\n".join(map(html_to_text, documents))
 
@@ -92,27 +92,27 @@ def _cut(documents: Iterable[str], room: int) -> tuple[str, ...]:
     return tuple(kept)
 
 
-def _stretches(entity: Entity) -> Iterator[_Stretch]:
+def _sections(entity: Entity) -> Iterator[_Section]:
     is_enclosed = entity.content_type == "message/rfc822" and entity.path != "1"
     if entity.disposition == "attachment" or is_enclosed:
         return
     if entity.children:
-        versions = [list(_stretches(child)) for child in entity.children]
+        versions = [list(_sections(child)) for child in entity.children]
         if entity.content_type == "multipart/alternative":
             yield from _alternative(versions)
         else:
-            yield from (stretch for stretches in versions for stretch in stretches)
+            yield from (section for sections in versions for section in sections)
     elif entity.content_type == "text/html":
-        if (document := _text(entity)).strip():  # an empty one must not hide the plain version
-            yield _Stretch(documents=(document,))
+        if (document := _text(entity)).strip():  # an empty document must not hide the plain version
+            yield _Section(documents=(document,))
     elif _is_plain(entity):
-        yield _Stretch(plain=_text(entity))
+        yield _Section(plain=_text(entity))
 
 
 def _is_plain(entity: Entity) -> bool:
-    """Return whether it is shown as text, as is a container that cannot be divided.
+    """Return whether an entity is displayed as text, like a container that cannot be split.
 
-    Text of another kind, such as a calendar, is shown where it is all of the message. As a part it
+    Another type of text, such as a calendar, is displayed if it is the whole message. As a part it
     is a file.
     """
     if entity.content_type == "text/plain" or entity.content_type.startswith("multipart/"):
@@ -120,17 +120,17 @@ def _is_plain(entity: Entity) -> bool:
     return entity.path == "1" and entity.content_type.startswith("text/")
 
 
-def _alternative(versions: Sequence[Sequence[_Stretch]]) -> Iterator[_Stretch]:
+def _alternative(versions: Sequence[Sequence[_Section]]) -> Iterator[_Section]:
     """Yield the last version of each form, which is the best one (RFC 2046 5.1.4)."""
     plain: str | None = None
     documents: tuple[str, ...] = ()
     for version in versions:
-        if any(stretch.documents for stretch in version):
-            documents = tuple(document for stretch in version for document in stretch.as_html)
+        if any(section.documents for section in version):
+            documents = tuple(document for section in version for document in section.as_html)
         elif version:
-            plain = "\n".join(stretch.plain or "" for stretch in version)
+            plain = "\n".join(section.plain or "" for section in version)
     if plain is not None or documents:
-        yield _Stretch(plain, documents)
+        yield _Section(plain, documents)
 
 
 def _text(entity: Entity) -> str:

@@ -1,11 +1,12 @@
-"""A message of the standard library written out, much faster where its headers are plain.
+"""Serialize a message of the standard library, much faster if its headers are plain.
 
-The library puts every header value through an encoder and a folder. A short value of printable
-ASCII comes out as it went in, and most are such; whatever is not goes the library's way. A body it
-writes line by line; here it is written at once.
+The library encodes and folds every header value, although a short value of printable ASCII does not
+change. Such headers are written directly, and a body at once instead of line by line. For all other
+headers, the library is used.
 """
 
 import re
+from collections.abc import Iterable
 from email.generator import BytesGenerator
 from email.message import Message
 from email.policy import Compat32
@@ -18,7 +19,7 @@ _LINE_END = re.compile(r"\r\n?")
 
 
 def flatten(message: "Message[Any, Any]") -> bytes:
-    """Return the bytes that `BytesGenerator(mangle_from_=False)` gives, with "\\n" at line ends."""
+    """Return the bytes of `BytesGenerator(mangle_from_=False)`, with "\\n" at line ends."""
     written = BytesIO()
     _Generator(written, mangle_from_=False).flatten(message)
     return written.getvalue()
@@ -27,18 +28,31 @@ def flatten(message: "Message[Any, Any]") -> bytes:
 class _Generator(BytesGenerator):
     def _write_headers(self, message: "Message[Any, Any]") -> None:
         fields = list(message.raw_items())
-        if type(self.policy) is Compat32 and all(_is_plain(*field) for field in fields):
-            head = "".join([f"{name}: {value}\n" for name, value in fields])
-            self._fp.write(f"{head}\n".encode("ascii"))  # type: ignore[attr-defined]  # as below
+        if type(self.policy) is Compat32 and all(is_plain(*field) for field in fields):
+            self._fp.write(_plain_head(fields))  # type: ignore[attr-defined]  # as below
         else:
-            super()._write_headers(message)  # type: ignore[misc]  # it is not in the stubs
+            super()._write_headers(message)  # type: ignore[misc]  # missing in the stubs
 
     def _write_lines(self, lines: str) -> None:
         if lines:
             self.write(_LINE_END.sub("\n", lines) if "\r" in lines else lines)
 
 
-def _is_plain(name: str, value: object) -> bool:
+def write_text(message: "Message[Any, Any]", body: bytes) -> bytes:
+    """Return the bytes of a message of one text. `body` is its payload, with "\\n" at line ends."""
+    fields = list(message.raw_items())
+    if not all(is_plain(*field) for field in fields):
+        return flatten(message)
+    return _plain_head(fields) + body
+
+
+def _plain_head(fields: "Iterable[tuple[str, Any]]") -> bytes:
+    head = "".join([f"{name}: {value}\n" for name, value in fields])
+    return f"{head}\n".encode("ascii")
+
+
+def is_plain(name: str, value: object) -> bool:
+    """Return whether a field is written as it is, neither encoded nor folded."""
     return (
         type(value) is str
         and len(name) + len(": ") + len(value) <= _FOLDED_AT

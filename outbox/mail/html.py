@@ -1,8 +1,8 @@
-"""HTML of mails: as text, cleaned for composing, and cleaned for looking at a stranger's mail.
+"""HTML of messages: converted to text, cleaned for composing, and cleaned for previews.
 
-All cleaning is an allow-list of nh3. What a preview keeps can fetch nothing: pictures come from
-the message itself as `data:`, remote ones are left out and their hosts named.
-It does not rely on the page's CSP or on the frame's sandbox; those come on top.
+All cleaning uses an allow-list of nh3. A cleaned preview cannot fetch anything: pictures come from
+the message itself as `data:`, remote ones are removed and their hosts reported. This does not rely
+on the page's CSP or on the frame's sandbox, which are further layers.
 """
 
 import base64
@@ -15,9 +15,11 @@ from urllib.parse import unquote, urlsplit
 
 import nh3
 
+from outbox.exceptions import TranslatableError
 from outbox.mail.html_text import read_text
+from outbox.mail.markers import Markers
 from outbox.mail.markup import MAX_HTML, attributes, tokens, well_nested
-from outbox.mail.shields import Shield
+from outbox.texts import gettext_noop
 
 _TAGS = {
     "a", "abbr", "address", "b", "blockquote", "br", "caption", "center", "cite", "code", "col",
@@ -53,8 +55,8 @@ _FUNCTIONS = re.compile(r"(?<![\\\w-])(?:rgba?|hsla?|calc)\([^()]*\)", re.IGNORE
 PICTURE_TYPES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 ATTRIBUTES_OF_ONE = r'(?:[^<>"]|"[^"]*+")*?'
 _DATA_PICTURE = re.compile(r"data:image/(?:png|jpeg|gif|webp);base64,[A-Za-z0-9+/=\s]*+")
-_MAX_PICTURES = 10_000_000  # bytes of all pictures put into one preview
-# Where else than in a kept attribute a mail would fetch from: what becomes of it is only named.
+_MAX_PICTURES = 10_000_000  # bytes of all pictures in one preview
+# Other sources from which a message would fetch; their hosts are only reported.
 _REMOTE = re.compile(
     r"""(?:\b(?:src|srcset|background|poster)\s*+=|\burl\(|\@import\b)
         \s*+["']?\s*+ ((?:https?:)?//[^\s"'>)]++)""",
@@ -69,39 +71,42 @@ _SCHEMES = {
 }
 # Letters only: in an attribute of a composed message, a quote in it would end the attribute.
 _PLACEHOLDER = re.compile(r"\{\{ ?[A-Za-z_]\w*+ ?\}\}")
-_TEMPLATE_PLACEHOLDER = re.compile(r"\{\{.*?\}\}")
+_TEMPLATE_PLACEHOLDER = re.compile(r"\{\{(?:(?!\{\{|\}\}).)*+\}\}")
 
 
-class HtmlTooLongError(ValueError):
-    """A composed mail has more HTML than is cleaned; nothing of it is cut silently."""
+_TOO_LONG = gettext_noop("the HTML has more than %(count)s characters")
+
+
+class HtmlTooLongError(TranslatableError, ValueError):
+    """A composed message has too much HTML; it is not truncated silently."""
 
 
 def clean_html(html: str) -> str:
-    """Keep what a composed mail may hold: no script, no form, links of known schemes.
+    """Return composed HTML without scripts, forms, and links of unknown schemes.
 
-    Raises HtmlTooLongError over MAX_HTML characters.
+    Raise HtmlTooLongError for more than MAX_HTML characters.
     """
     if len(html) > MAX_HTML:
-        raise HtmlTooLongError(f"the HTML has more than {MAX_HTML:,} characters")
+        raise HtmlTooLongError(_TOO_LONG, count=MAX_HTML)
     return _composed(html)
 
 
 def clean_template(html: str) -> tuple[str, list[str]]:
-    """Clean a template's HTML; return it with the placeholders that could not be kept.
+    """Return a template's HTML, cleaned, and the placeholders that were removed.
 
-    A placeholder is kept in text, in the address of a link or picture, and in the value of a style.
-    What is filled in can still be anything, so the HTML that a template makes is cleaned again.
-    Raises HtmlTooLongError.
+    Placeholders are allowed in text, in the URL of a link or picture, and in the value of a style.
+    Their values may be anything, so the HTML that a template produces is cleaned again. Raise
+    HtmlTooLongError for more than MAX_HTML characters.
     """
     if len(html) > MAX_HTML:
-        raise HtmlTooLongError(f"the HTML has more than {MAX_HTML:,} characters")
-    shield = Shield(html)
-    cleaned = _cleaned(shield.replace(_TEMPLATE_PLACEHOLDER, html), shield.mark)
-    return shield.restore(cleaned), shield.missing_from(cleaned)
+        raise HtmlTooLongError(_TOO_LONG, count=MAX_HTML)
+    markers = Markers(html)
+    cleaned = _cleaned(markers.replace(_TEMPLATE_PLACEHOLDER, html), markers.prefix)
+    return markers.restore(cleaned), markers.missing_from(cleaned)
 
 
 def unusable_addresses(html: str) -> list[str]:
-    """Return the addresses of links and pictures that `clean_html` would drop."""
+    """Return the URLs of links and pictures that `clean_html` would remove."""
     found = []
     for close, tag, rest in tokens(html):
         name = _ADDRESS_OF.get(tag)
@@ -115,9 +120,9 @@ def unusable_addresses(html: str) -> list[str]:
 
 
 def _composed(html: str) -> str:
-    """Clean composed HTML, in which a placeholder may be left that was not filled in."""
-    shield = Shield(html)
-    return shield.restore(_cleaned(shield.replace(_PLACEHOLDER, html), shield.mark))
+    """Clean composed HTML, which may contain placeholders without a value."""
+    markers = Markers(html)
+    return markers.restore(_cleaned(markers.replace(_PLACEHOLDER, html), markers.prefix))
 
 
 def _cleaned(html: str, mark: str) -> str:
@@ -128,7 +133,7 @@ def _cleaned(html: str, mark: str) -> str:
         attribute_filter=partial(_keep_composed, mark),
         filter_style_properties=_STYLES,
         url_schemes={"cid", "https", "http", "mailto", "tel"},
-        url_relative="pass_through",  # the filter keeps none but those that begin with a mark
+        url_relative="pass_through",  # the filter removes those that do not start with a marker
     )
 
 
@@ -144,7 +149,7 @@ def _keep_composed(mark: str, _tag: str, attribute: str, value: str) -> str | No
 
 
 def _harmless_style(style: str) -> str:
-    """Leave out every declaration with a function, such as url(), but those of colours and sums.
+    """Leave out every declaration with a function, such as url(), but those of colors and sums.
 
     A function has its "(" in plain sight, whatever escapes and comments do to its name.
     """
@@ -152,26 +157,34 @@ def _harmless_style(style: str) -> str:
 
 
 def clean_for_preview(
-    documents: str | Sequence[str], cid_map: Mapping[str, tuple[str, bytes]]
+    documents: str | Sequence[str],
+    cid_map: Mapping[str, tuple[str, bytes]],
+    *,
+    keeps_remote: bool = False,
 ) -> tuple[str, list[str]]:
-    """Clean a stranger's HTML so that showing it fetches nothing; name the hosts it would ask.
+    """Return HTML that fetches nothing when displayed, and the hosts that it would have contacted.
 
-    Of several documents each is cleaned by itself: what the first leaves open hides nothing of the
-    next. `cid_map` goes from content id, bare, to content type and bytes.
+    With `keeps_remote` it fetches its remote pictures, and nothing else.
+
+    Several documents are cleaned separately, so that an unclosed tag of one does not hide another.
+    `cid_map` maps bare content ids to content type and bytes.
     """
-    cleaned, hosts = _for_preview(documents, cid_map)
+    cleaned, hosts = _for_preview(documents, cid_map, keeps_remote=keeps_remote)
     return cleaned, sorted(hosts)
 
 
 def remote_content(documents: str | Sequence[str]) -> Counter[str]:
-    """Count by host what showing the HTML as it came would fetch."""
+    """Return how often displaying the original HTML would contact each host."""
     return _for_preview(documents, {})[1]
 
 
 def _for_preview(
-    documents: str | Sequence[str], cid_map: Mapping[str, tuple[str, bytes]]
+    documents: str | Sequence[str],
+    cid_map: Mapping[str, tuple[str, bytes]],
+    *,
+    keeps_remote: bool = False,
 ) -> tuple[str, Counter[str]]:
-    preview = _Preview(cid_map)
+    preview = _Preview(cid_map, keeps_remote=keeps_remote)
     cleaned: list[str] = []
     written: Counter[str] = Counter()
     room = MAX_HTML
@@ -180,7 +193,7 @@ def _for_preview(
         room -= len(kept)
         cleaned.append(preview.cleaned(kept))
         written.update(filter(None, map(_host, _REMOTE.findall(kept))))
-    # A picture is found both ways: the larger count.
+    # A picture may be found both ways: use the larger count.
     return "\n".join(cleaned), written | preview.hosts
 
 
@@ -192,10 +205,11 @@ def _host(url: str) -> str:
 
 
 class _Preview:
-    """What one preview puts in, and what it leaves out."""
+    """The pictures of one preview, and the hosts of those that were removed."""
 
-    def __init__(self, cid_map: Mapping[str, tuple[str, bytes]]) -> None:
+    def __init__(self, cid_map: Mapping[str, tuple[str, bytes]], *, keeps_remote: bool) -> None:
         self.hosts: Counter[str] = Counter()
+        self._keeps_remote = keeps_remote
         self._cid_map = cid_map
         self._room = _MAX_PICTURES
 
@@ -226,7 +240,8 @@ class _Preview:
         if not url.lower().startswith(("cid:", "data:")):
             if host := _host(url):
                 self.hosts[host] += 1
-            return None
+            is_remote = url.lower().startswith(("https://", "http://"))
+            return url if host and is_remote and self._keeps_remote else None
         if _DATA_PICTURE.fullmatch(url):
             return url
         content_type, data = self._cid_map.get(unquote(url[len("cid:") :]), ("", b""))
@@ -237,15 +252,21 @@ class _Preview:
 
 
 def without_picture(html: str, content_id: str) -> str:
-    """Take the pictures of this content id out of HTML that was cleaned."""
+    """Return cleaned HTML without the pictures of a content id."""
     source = re.escape(f'src="cid:{content_id}"')
     return re.sub(rf"<img{ATTRIBUTES_OF_ONE}\s{source}{ATTRIBUTES_OF_ONE}>", "", html)
 
 
-def html_to_text(html: str) -> str:
-    """Write the readable text: paragraphs, list marks, quotes, and links as `text <url>`.
+def without_remote_pictures(html: str) -> tuple[str, int]:
+    """Return cleaned HTML without the pictures that a browser would fetch, and their number."""
+    remote = rf'<img{ATTRIBUTES_OF_ONE}\ssrc="https?:[^"]*+"{ATTRIBUTES_OF_ONE}>'
+    return re.subn(remote, "", html, flags=re.IGNORECASE)
 
-    What is past MAX_HTML characters is left out.
+
+def html_to_text(html: str) -> str:
+    """Return HTML as text: paragraphs, list markers, quotes, and links as `text <url>`.
+
+    Only the first MAX_HTML characters are read.
     """
-    # Cleaned first: on well-formed HTML HTMLParser takes linear time.
+    # Cleaned first, because HTMLParser takes linear time on well-formed HTML only.
     return read_text(_composed(html))

@@ -1,11 +1,11 @@
-"""The text that a reader of clean HTML sees, laid out with line breaks, marks and indents."""
+"""Convert clean HTML to text, with line breaks, list markers and indentation."""
 
 import re
 from html.parser import HTMLParser
 
 _RULE = "-" * 20
 _NUMBER = re.compile(r"[0-9]{1,6}")
-_MAX_INDENT = 20  # levels of lists and quotes that are shown; a mail may nest without end
+_MAX_INDENT = 20  # levels of lists and quotes; a message may nest without a limit
 
 _SPACED = {"blockquote", "dl", "h1", "h2", "h3", "h4", "h5", "h6", "ol", "p", "pre", "table", "ul"}
 _BLOCKS = _SPACED | {
@@ -14,7 +14,7 @@ _BLOCKS = _SPACED | {
 
 
 def read_text(html: str) -> str:
-    """Write the text of HTML that was cleaned: paragraphs, list marks, quotes, links."""
+    """Return the text of cleaned HTML: paragraphs, list markers, quotes, links."""
     reader = _TextReader()
     reader.feed(html)
     reader.close()
@@ -29,7 +29,7 @@ class _TextReader(HTMLParser):
         self._mark = ""  # of a list item, until its first line
         self._wants_gap = False  # an empty line before the next
         self._lists: list[int | None] = []  # the next number, or None for bullets
-        self._links: list[tuple[str, int]] = []  # where in the line an open link starts
+        self._links: list[tuple[str, int]] = []  # URL and position in the line of open links
         self._quotes = self._last_quotes = 0
         self._pre = 0
 

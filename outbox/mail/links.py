@@ -1,7 +1,7 @@
-"""The links of a mail: what each shows, and where it leads.
+"""The links of a message: the text and the target of each.
 
-A link whose text names one host and leads to another is how people are deceived; programs that
-judge mail look for it too. Nothing here is decoded for the eye: hosts stand in A-labels.
+A link whose text names another host than its target deceives people, and spam filters look for it.
+Hosts are in A-labels, so that similar characters of other scripts are recognized.
 """
 
 import html as entities
@@ -14,10 +14,10 @@ import idna
 
 from outbox.mail.markup import attributes, tokens
 
-MAX_TEXT = 200  # characters of what a link shows
+MAX_TEXT = 200  # characters of a link's text
 _URL = re.compile(r"https?://[^\s<>\"]++", re.IGNORECASE)
-_AFTER_URL = ".,;:!?)]}'"  # ends a sentence rather than the address before it
-# A text that reads as a host. Bare ones are known by their ending: names of files have dots too.
+_AFTER_URL = ".,;:!?)]}'"  # part of the sentence rather than of the URL
+# A text that looks like a host. Without a scheme, only with these endings: file names have dots.
 _NAMED = re.compile(
     r"(?:https?://|www\.)[^\s/:?#]++(?:[/:?#]\S*+)?"
     r"|[\w-]++(?:\.[\w-]++)*\.(?:biz|cn|com|de|edu|eu|fr|gov|info|io|jp|net|org|uk)(?:[/:?#]\S*+)?",
@@ -27,7 +27,7 @@ _NAMED = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """One link; `claims` is the host its text names where that is not the host it leads to."""
+    """One link; `claims` is the host in its text if the target has another one."""
 
     text: str
     target: str
@@ -36,7 +36,7 @@ class Link:
 
 
 def links_of_html(html: str) -> Iterator[Link]:
-    """Yield the links to the web, in the order they stand."""
+    """Yield the web links of an HTML document, in order."""
     target, shown = "", [""]
     for close, tag, rest in tokens(html):
         if tag == "a":
@@ -51,7 +51,7 @@ def links_of_html(html: str) -> Iterator[Link]:
 
 
 def links_of_text(text: str) -> Iterator[Link]:
-    """Yield what most programs make a link of in a plain text."""
+    """Yield the parts of a plain text that most programs display as links."""
     for match in _URL.finditer(text):
         url = match[0].rstrip(_AFTER_URL)
         yield from _link(url, url)

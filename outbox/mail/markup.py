@@ -1,15 +1,15 @@
-"""A stranger's HTML made well-nested and bounded, before anything builds a tree of it.
+"""Make untrusted HTML well-nested and limit it, before a parser builds a tree of it.
 
-Browsers repair bad nesting by cloning elements, and parsers that follow them (html5ever below
-nh3) can turn 20 KB into 300 MB, or take minutes over deep nesting. So tags are closed here in
-the order they were opened, in linear time. It judges no attribute: that is nh3's part.
+Browsers repair bad nesting by cloning elements, and parsers that do the same (html5ever in nh3) can
+turn 20 KB into 300 MB, or take minutes for deep nesting. So tags are closed here in linear time.
+Attributes are not judged: that is nh3's task.
 """
 
 import re
 from collections import Counter
 from collections.abc import Iterator, Set
 
-MAX_HTML = 500_000  # characters; what is longer is cut
+MAX_HTML = 500_000  # characters that are read
 MAX_NESTING = 250
 MAX_ATTRIBUTES = 40  # of one tag
 
@@ -28,7 +28,7 @@ _TOKEN = re.compile(
 _NAME_AND_VALUE = re.compile(r"""([^\s=>/]++)(?:\s*+=\s*+(?:"([^"]*+)"|'([^']*+)'|([^\s>]*+)))?+""")
 _ATTRIBUTE_NAME = re.compile(r"[a-z][a-z-]{0,30}")
 _VOID = frozenset({"br", "col", "hr", "img", "wbr"})
-# Their content is no text to read, so it goes with them.
+# Elements whose content is not readable text, and is removed with them.
 _RAW = frozenset(
     {"iframe", "math", "noembed", "noframes", "script", "style", "svg", "template", "textarea",
      "title", "xmp"}
@@ -41,8 +41,8 @@ _CLOSE_P = _HEADINGS | {
     "address", "blockquote", "center", "div", "dl", "figcaption", "figure", "hr", "ol", "p",
     "pre", "table", "ul",
 }  # fmt: skip
-# Which open elements the start of another ends (the optional end tags of HTML), and how far out
-# one looks for them.
+# The open elements that the start of another one ends (HTML's optional end tags), and the elements
+# beyond which they are not looked for.
 _ENDS: dict[str, Set[str]] = {
     **dict.fromkeys(_CLOSE_P, frozenset({"p"})),
     **dict.fromkeys(_HEADINGS, _HEADINGS | {"p"}),
@@ -64,7 +64,7 @@ _SCOPE = frozenset({"table", "td", "th", "caption"})
 
 
 def well_nested(html: str, tags: Set[str]) -> str:
-    """Write the HTML anew with the given tags only, each closed; other tags leave their text."""
+    """Return HTML with the given tags only, each closed; the text in other tags is kept."""
     nest = _Nest()
     pieces: list[str] = []
     for close, tag, rest in tokens(html):
@@ -97,7 +97,7 @@ def tokens(html: str) -> Iterator[tuple[str, str, str]]:
 
 
 def attributes(text: str) -> dict[str, str]:
-    """Read the attributes of a tag, the first of each name; entities stay as they are."""
+    """Return the attributes of a tag, the first one of each name, with entities unchanged."""
     found: dict[str, str] = {}
     for match in _NAME_AND_VALUE.finditer(text):
         name = match[1].lower()
@@ -109,7 +109,7 @@ def attributes(text: str) -> dict[str, str]:
 
 
 def _written(text: str) -> str:
-    """Write each attribute once, in double quotes."""
+    """Return the attributes, each once, in double quotes."""
     found = attributes(text)
     return "".join(f' {name}="{_quotable(value)}"' for name, value in found.items())
 
@@ -119,11 +119,11 @@ def _quotable(value: str) -> str:
 
 
 class _Nest:
-    """The elements open at one point."""
+    """The stack of open elements."""
 
     def __init__(self) -> None:
         self._open: list[str] = []
-        self._too_deep: Counter[str] = Counter()  # tags left out, whose end tags go too
+        self._too_deep: Counter[str] = Counter()  # omitted tags, whose end tags are omitted, too
 
     def open(self, tag: str, attributes: str) -> Iterator[str]:
         while self._ended_by(tag):
@@ -147,7 +147,7 @@ class _Nest:
             yield f"</{self._open.pop()}>"
 
     def _ended_by(self, tag: str) -> str:
-        """The nearest open element that the start of this tag ends."""
+        """Return the nearest open element that the start of this tag ends, or ""."""
         ended = _ENDS.get(tag, frozenset())
         scope = _SCOPES.get(tag, _SCOPE)
         for name in reversed(self._open) if ended else ():

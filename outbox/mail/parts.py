@@ -1,21 +1,22 @@
-"""The parts of a message, for the page that shows it: tree, files, headers, pictures."""
+"""The parts of a message, for its page: tree, files, headers, pictures."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
-from outbox.mail.entities import Entity, body_start, read_entities
-from outbox.mail.fields import read_fields, unfolded
-from outbox.mail.words import decode_words
+from outbox.mail.encoded_words import decode_words
+from outbox.mail.header_reader import read_fields, unfolded
+from outbox.mail.mime_reader import Entity, body_start, read_entities
 
 MAX_PICTURES = 10_000_000  # bytes of all pictures for a preview
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """One node of a message; `size` and `sha256` are those of its decoded bytes.
+    """One part of a message; `size` and `sha256` are those of its decoded bytes.
 
-    What holds other parts has the size of what stands in it, and no hash.
+    A part with children has the size of its raw body, and no hash.
     """
 
     path: str  # "1" is the message itself, "1.2" its second part
@@ -31,7 +32,7 @@ class Part:
     parameters: Mapping[str, str] = field(default_factory=dict, compare=False)  # of the type
 
     def walk(self) -> Iterator["Part"]:
-        """Yield this part and all below it, in the order they stand."""
+        """Yield this part and all parts inside it, in order."""
         stack = [self]
         while stack:
             part = stack.pop()
@@ -40,18 +41,40 @@ class Part:
 
 
 def outline(source: bytes) -> Part:
-    """Read the part tree, down to MAX_DEPTH levels and MAX_PARTS parts."""
+    """Return the tree of parts, with at most MAX_DEPTH levels and MAX_PARTS parts."""
+    return _tree(read_entities(source))
+
+
+def files_with_content(source: bytes) -> list[tuple[Part, bytes]]:
+    """Return the files of a message with their decoded content. The source is parsed once."""
+    entities = read_entities(source)
+    content_of = {entity.path: entity.content for entity in entities}
+    return [(part, content_of[part.path]()) for part in files(_tree(entities))]
+
+
+def _tree(entities: Sequence[Entity]) -> Part:
     made: dict[str, Part] = {}
-    for entity in reversed(read_entities(source)):  # children before their parents
+    for entity in reversed(entities):  # children before their parents
         children = tuple(made[child.path] for child in entity.children)
         made[entity.path] = _part(entity, children)
     return made["1"]
 
 
-def is_file(part: Part) -> bool:
-    """Return whether it is a file, a picture or an enclosed message, and not the readable text.
+class _Node(Protocol):
+    """What parts and entities have in common."""
 
-    Text that is neither plain nor HTML is a file, since no view shows it.
+    @property
+    def content_type(self) -> str: ...
+    @property
+    def disposition(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+
+
+def is_file(part: _Node) -> bool:
+    """Return whether a part is a file, a picture or an enclosed message, not the readable text.
+
+    Text that is neither plain nor HTML is a file, because no view displays it.
     """
     if part.content_type.startswith("multipart/"):
         return False
@@ -60,10 +83,7 @@ def is_file(part: Part) -> bool:
 
 
 def files(tree: Part) -> list[Part]:
-    """List what a message carries beside its text.
-
-    An enclosed message is one file with all it holds.
-    """
+    """Return the files of a message. An enclosed message is one file."""
     found: list[Part] = []
     stack = [tree]
     while stack:
@@ -75,8 +95,21 @@ def files(tree: Part) -> list[Part]:
     return found
 
 
+def count_files(root: Entity) -> int:
+    """Return the number of the files of a message without decoding them."""
+    count = 0
+    stack = list(root.children)
+    while stack:
+        entity = stack.pop()
+        if is_file(entity):
+            count += 1
+        else:
+            stack.extend(entity.children)
+    return count
+
+
 def part_bytes(source: bytes, path: str) -> bytes:
-    """Decode one part's content. Raises KeyError where the message has no such part."""
+    """Return the decoded content of a part. Raise KeyError if there is no such part."""
     for entity in read_entities(source):
         if entity.path == path:
             return entity.content()
@@ -84,13 +117,13 @@ def part_bytes(source: bytes, path: str) -> bytes:
 
 
 def decoded_headers(source: bytes) -> list[tuple[str, str, str]]:
-    """List (name, value as it stands, value decoded) of the header fields, in their order."""
+    """Return name, raw value and decoded value of the header fields, in order."""
     found = read_fields(source[: body_start(source, 0, len(source))])
     return [(name, raw, decode_words(unfolded(raw))) for name, raw in found]
 
 
 def pictures(source: bytes) -> dict[str, tuple[str, bytes]]:
-    """Collect the pictures that HTML can name as `cid:`, as `clean_for_preview` takes them."""
+    """Return the pictures that HTML can refer to as `cid:`, in the form of `clean_for_preview`."""
     found: dict[str, tuple[str, bytes]] = {}
     room = MAX_PICTURES
     for entity in read_entities(source):

@@ -1,43 +1,27 @@
-"""How a reply names what it answers (RFC 5322 3.6.4)."""
+"""The conversation that a message belongs to, as a hash of the Message-ID that started it."""
 
-import re
+import hashlib
 
-from outbox.mail.encodings import MAX_LINE
-from outbox.mail.headers import is_message_id
+from outbox.mail.replies import bare_message_id
 
-MAX_REFERENCES = 4_000  # characters; the thread's first mail and the nearest ones are kept
-
-_ID = re.compile(r"<[^<>\s]+>")
+THREAD_LENGTH = 32  # hexadecimal digits
+_MAX_VALUE = 2_000  # characters of a field that are read: the first id is at its beginning
 
 
-def bare_message_id(value: str) -> str:
-    """Return the id in a Message-ID or In-Reply-To header, without brackets.
+def thread_of(message_id: str, references: str = "", in_reply_to: str = "") -> str:
+    """Return the thread of a message, from the values of three header fields; "" without any id.
 
-    At most as many bytes as a line can have, which no id exceeds and an index can hold.
+    The first id of References names the start of the conversation (RFC 5322 3.6.4). A message
+    without References continues that of In-Reply-To, and otherwise starts its own.
     """
-    found = _ID.search(value)
-    text = found[0][1:-1] if found else " ".join(value.split()).strip("<> ")
-    return text.encode()[:MAX_LINE].decode("utf-8", "ignore")
+    for value in (_first_of(references), in_reply_to, message_id):
+        if started_by := bare_message_id(value[:_MAX_VALUE]):
+            digest = hashlib.sha256(started_by.encode("utf-8", "replace"))
+            return digest.hexdigest()[:THREAD_LENGTH]
+    return ""
 
 
-def references_of_reply(message_id: str, references: str, in_reply_to: str = "") -> list[str]:
-    """Answer the References of a reply, made from the three header values of its parent.
-
-    They come from a stranger: what is no message id is left out, doubles too.
-    """
-    older = _ids(references)
-    if not older and len(_ids(in_reply_to)) == 1:
-        older = _ids(in_reply_to)
-    chain = list(dict.fromkeys([*older, *_ids(message_id)]))
-    room = MAX_REFERENCES - sum(len(known) + 1 for known in chain[:1])
-    nearest: list[str] = []
-    for known in reversed(chain[1:]):
-        room -= len(known) + 1
-        if room < 0:
-            break
-        nearest.insert(0, known)
-    return chain[:1] + nearest
-
-
-def _ids(value: str) -> list[str]:
-    return [found for found in _ID.findall(value) if is_message_id(found)]
+def _first_of(references: str) -> str:
+    """Return the first id of References; some programs write ids without brackets."""
+    start = references[:_MAX_VALUE]
+    return start if "<" in start else next(iter(start.split()), "")

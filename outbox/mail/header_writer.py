@@ -1,13 +1,13 @@
-"""Header fields ready for the wire: folded, encoded, and refused where they could inject.
+"""Format header fields: fold, encode, and reject values that would inject another field.
 
 Every function returns a whole field, CRLF included. Text outside ASCII becomes encoded words; only
-a local part outside ASCII stays UTF-8, since nothing else can carry it (RFC 6532).
+a local part outside ASCII stays UTF-8, because it has no other form (RFC 6532).
 
-No line has over 998 bytes (RFC 5322 2.1.1). Lines end by 76 characters where a blank allows it,
-but never between a name and its address: the 78 of RFC 5322 are a recommendation, and servers
-exist that read the first line of From alone and refuse the message for want of an address. So an
-address with a plain name, or with a name of one encoded word, stays on one line. The words of a
-longer name are folded between each other, because RFC 2047 2 limits lines with encoded words.
+No line has more than 998 bytes (RFC 5322 2.1.1). Lines are folded at spaces before 76 characters,
+but never between a name and its address: the 78 of RFC 5322 are a recommendation, and some servers
+read only the first line of From and reject the message because it has no address. So an address
+with a plain name, or with a name of one encoded word, stays on one line. A longer name is folded
+between its words, because RFC 2047 2 limits lines with encoded words.
 """
 
 import re
@@ -16,13 +16,15 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 from urllib.parse import quote
 
+from outbox.exceptions import TranslatableError
 from outbox.mail.addresses import Address, quote_name
-from outbox.mail.encodings import MAX_LINE
-from outbox.mail.words import MAX_WORD, encode_words
+from outbox.mail.encoded_words import MAX_WORD, encode_words
+from outbox.mail.transfer_encodings import MAX_LINE
+from outbox.texts import Value, gettext_noop
 
 FOLD_AT = 76  # RFC 2047 2 for lines with encoded words; within RFC 5322's 78 for all others
 _MAX_WORD = MAX_LINE - len(" ")  # on a line of its own
-_MAX_PLAIN_WORD = 900  # of prose: what is longer becomes encoded words
+_MAX_PLAIN_WORD = 900  # characters; longer words become encoded words
 
 _FIELD_NAME = re.compile(r"[!-9;-~]{1,76}")
 _UNWRITABLE = re.compile("[\r\n\0\ud800-\udfff]")
@@ -34,49 +36,52 @@ _PLAIN_PARAMETER = re.compile(rf"(?=.{{1,60}}\Z){_BARE}(?: {_BARE})*")
 _MESSAGE_ID = re.compile(rf"<[!-;=?-~]{{1,{_MAX_WORD - 2}}}>")
 
 
-class HeaderError(ValueError):
-    """A header that must not be sent; `field` names it as the composer knows it."""
+class HeaderError(TranslatableError, ValueError):
+    """A header that must not be sent; `field` is its name in the composer."""
 
-    def __init__(self, field: str, problem: str) -> None:
-        super().__init__(f"{field} {problem}")
+    def __init__(self, field: str, template: str, /, **values: Value) -> None:
+        super().__init__(template, field=field, **values)
         self.field = field
 
 
 def check_name(name: str) -> None:
     """Refuse a field name outside printable ASCII or with a colon (RFC 5322 2.2)."""
     if not _FIELD_NAME.fullmatch(name):
-        raise HeaderError(ascii(name)[1:-1][:76], "is no header name")
+        raise HeaderError(
+            ascii(name)[1:-1][:76], gettext_noop("%(field)s is not a valid header name")
+        )
 
 
 def check_text(field: str, text: str) -> None:
-    """Refuse what could end the line early, or cannot be encoded at all."""
+    """Raise HeaderError for a text that would end the line, or that cannot be encoded."""
     if found := _UNWRITABLE.search(text):
-        what = "a line break or NUL" if found.group() in "\r\n\0" else "half a character"
-        raise HeaderError(field, f"has {what} in it")
+        if found.group() in "\r\n\0":
+            raise HeaderError(field, gettext_noop("%(field)s has a line break or NUL in it"))
+        raise HeaderError(field, gettext_noop("%(field)s has half a character in it"))
 
 
 def is_message_id(text: str) -> bool:
-    """Return whether it is `<…>` of printable ASCII that fits a line, whatever stands inside."""
+    """Return whether a text is `<…>` with any printable ASCII that fits on a line."""
     return _MESSAGE_ID.fullmatch(text) is not None
 
 
 def plain_field(name: str, value: str) -> bytes:
-    """Write a field whose short value this package made itself."""
+    """Return a field with a short value that this package generated."""
     return f"{name}: {value}\r\n".encode("ascii")
 
 
 def date_field(name: str, date: datetime, field: str) -> bytes:
-    """Write a date with a numeric zone (RFC 5322 3.3). Raises HeaderError for one without zone."""
+    """Return a date with a numeric zone (RFC 5322 3.3). Raise HeaderError if it has no zone."""
     offset = date.utcoffset()
     if offset is None:
-        raise HeaderError(field, "has no time zone")
+        raise HeaderError(field, gettext_noop("%(field)s has no time zone"))
     if offset.total_seconds() % 60:
-        date = date.astimezone(UTC)  # zones before 1900 had seconds, which a header cannot say
+        date = date.astimezone(UTC)  # zones before 1900 have seconds, which headers do not support
     return plain_field(name, format_datetime(date))
 
 
 def text_field(name: str, value: str, field: str = "") -> bytes:
-    """Write an unstructured field, in encoded words where plain ASCII would not survive."""
+    """Return an unstructured field, with encoded words if the text is not plain ASCII."""
     check_name(name)
     check_text(field or name, value)
     if not value:
@@ -87,7 +92,7 @@ def text_field(name: str, value: str, field: str = "") -> bytes:
 
 
 def address_field(name: str, addresses: Sequence[Address]) -> bytes:
-    """Write a list of addresses, folded between them and between the encoded words of a name."""
+    """Return a list of addresses, folded between them and between the encoded words of a name."""
     pieces: list[str] = []
     for address in addresses:
         if pieces:
@@ -107,27 +112,28 @@ def _name_words(name: str, first_room: int, mailbox: int) -> list[str]:
     words = encode_words(name, MAX_WORD)
     if len(words) == 1:
         return words
-    # The last word shares its line with the mailbox: short words fit there, but for a long one.
+    # The last word shares a line with the mailbox: use short words, unless the mailbox is long.
     room = FOLD_AT - len("  ,") - mailbox
     return encode_words(name, first_room, room if room > MAX_WORD // 3 else MAX_WORD)
 
 
 def ids_field(name: str, ids: Iterable[str], field: str) -> bytes:
-    """Write message ids. Raises HeaderError for what is none (RFC 5322 3.6.4)."""
+    """Return a field of message ids. Raise HeaderError for an invalid one (RFC 5322 3.6.4)."""
     for message_id in (ids := list(ids)):
         if not is_message_id(message_id):
-            raise HeaderError(field, f"has {message_id[:50]!r} in it, which is no message id")
+            template = gettext_noop("%(field)s contains %(id)s, which is not a message id")
+            raise HeaderError(field, template, id=repr(message_id[:50]))
     return _folded(name, ids)
 
 
 def parameter_field(name: str, value: str, parameters: Iterable[str]) -> bytes:
-    """Write `name: value; parameter; …`, folded between parameters."""
+    """Return `name: value; parameter; …`, folded between parameters."""
     words = [value, *parameters]
     return _folded(name, [f"{word};" for word in words[:-1]] + words[-1:])
 
 
 def parameter(name: str, value: str) -> list[str]:
-    """Write a MIME parameter in as many sections as it needs (RFC 2231 3 and 4.1)."""
+    """Return a MIME parameter in as many sections as it needs (RFC 2231 3 and 4.1)."""
     if _PLAIN_PARAMETER.fullmatch(value):
         return [f'{name}="{value}"']
     sections = list(_percent_sections(value, FOLD_AT - len(f" {name}*99*=utf-8'';")))
@@ -138,7 +144,7 @@ def parameter(name: str, value: str) -> list[str]:
 
 
 def _percent_sections(value: str, room: int) -> Iterator[str]:
-    """Cut between characters: readers are known to decode each section by itself."""
+    """Yield sections that end between characters: some programs decode each one separately."""
     section = ""
     for char in value:
         encoded = quote(char, safe="")
@@ -150,7 +156,7 @@ def _percent_sections(value: str, room: int) -> Iterator[str]:
 
 
 def has_encoded_word(text: str) -> bool:
-    """Return whether a reader may find an encoded word in it; some accept blanks inside of one."""
+    """Return whether a program may find an encoded word; some accept spaces inside one."""
     end = text.rfind("?=")
     return end >= 0 and _ENCODED_WORD_START.search(text, 0, end) is not None
 
@@ -166,10 +172,10 @@ def _first_room(name: str) -> int:
 
 
 def folded_field(name: str, pieces: Sequence[str]) -> bytes:
-    """Put pieces behind the name, each with the blanks before it, and fold between them.
+    """Return a field of pieces, each with the spaces before it, folded between them.
 
-    Neither a name and the `<…>` behind it are parted, nor what has no blank between. Raises
-    HeaderError, naming the field, for what fits no line.
+    A name is not separated from the `<…>` after it, nor are pieces without a space between them.
+    Raise HeaderError, naming the field, if a piece is too long for a line.
     """
     if pieces and not pieces[0].startswith(" "):
         pieces = [f" {pieces[0]}", *pieces[1:]]
@@ -177,22 +183,22 @@ def folded_field(name: str, pieces: Sequence[str]) -> bytes:
 
 
 def _unparted(pieces: Sequence[str]) -> list[str]:
-    units: list[str] = []
+    joined: list[str] = []
     start = 0  # of the phrase that a "<" would belong to
     for piece in pieces:
-        if units and not piece.startswith(" "):
-            units[-1] += piece
-        elif _BRACKET.match(piece) and units[start:]:
-            units[start:] = _with_bracket(units[start:], piece)
+        if joined and not piece.startswith(" "):
+            joined[-1] += piece
+        elif _BRACKET.match(piece) and joined[start:]:
+            joined[start:] = _with_bracket(joined[start:], piece)
         else:
-            units.append(piece)
+            joined.append(piece)
         if piece.endswith((",", ";", ">")):
-            start = len(units)
-    return units
+            start = len(joined)
+    return joined
 
 
 def _with_bracket(phrase: Sequence[str], bracket: str) -> list[str]:
-    """Join all of it where a line can hold it, else the last word and the bracket."""
+    """Join a phrase and its bracket if they fit on a line, else the last word and the bracket."""
     whole = "".join([*phrase, bracket])
     if _bytes(whole) <= (FOLD_AT if "=?" in whole else MAX_LINE):
         return [whole]
@@ -206,20 +212,23 @@ def _folded(name: str, words: Sequence[str]) -> bytes:
     return _lines(name, [f" {word}" for word in words])
 
 
-def _lines(name: str, units: Sequence[str]) -> bytes:
-    """Break the line before a unit that does not fit.
+def _lines(name: str, pieces: Sequence[str]) -> bytes:
+    """Break the line before a piece that does not fit.
 
-    Before the first only where it must be: readers exist that lose a value which starts on the
-    second line.
+    The first piece is only moved to the second line if it must be: some programs lose a value that
+    starts there.
     """
     lines = [f"{name}:"]
-    for number, unit in enumerate(units):
-        length = _bytes(lines[-1]) + _bytes(unit)
+    for number, piece in enumerate(pieces):
+        length = _bytes(lines[-1]) + _bytes(piece)
         if length > (FOLD_AT if number else MAX_LINE):
-            if _bytes(unit) > MAX_LINE:
-                raise HeaderError(name, f"has a word of more than {_MAX_WORD} characters in it")
+            if _bytes(piece) > MAX_LINE:
+                template = gettext_noop(
+                    "%(field)s has a word of more than %(count)s characters in it"
+                )
+                raise HeaderError(name, template, count=_MAX_WORD)
             lines.append("")
-        lines[-1] += unit
+        lines[-1] += piece
     return "\r\n".join([*lines, ""]).encode()
 
 

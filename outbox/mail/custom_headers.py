@@ -1,8 +1,8 @@
 """Header fields that a caller names, such as List-Unsubscribe or X-Campaign.
 
-A value of printable ASCII stays as it is. Of any other, only the words outside ASCII are encoded,
-so no URI or address ends inside an encoded word, where no program looks for it (RFC 2047 5). A URI
-outside ASCII is written in percent-encoding, a domain in A-labels.
+A value of printable ASCII is unchanged. In other values, only the words outside ASCII are encoded,
+so that no URI or address becomes part of an encoded word, where programs do not look for it (RFC
+2047 5). A URI outside ASCII is percent-encoded, a domain is written in A-labels.
 """
 
 import re
@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from urllib.parse import quote
 
 from outbox.mail.addresses import Address, AddressError, parse_address_header
-from outbox.mail.headers import (
+from outbox.mail.encoded_words import MAX_WORD, encode_words
+from outbox.mail.header_writer import (
     FOLD_AT,
     HeaderError,
     address_field,
@@ -19,7 +20,7 @@ from outbox.mail.headers import (
     folded_field,
     has_encoded_word,
 )
-from outbox.mail.words import MAX_WORD, encode_words
+from outbox.texts import gettext_noop
 
 # Fields whose whole value is a list of addresses.
 _ADDRESSES = frozenset(
@@ -27,22 +28,22 @@ _ADDRESSES = frozenset(
      "resent-cc", "resent-from", "resent-sender", "resent-to", "return-receipt-to",
      "x-confirm-reading-to"}
 )  # fmt: skip
-# Fields in which the amount of white space means nothing (RFC 2369 2, RFC 2919 3).
+# Fields in which the amount of white space has no meaning (RFC 2369 2, RFC 2919 3).
 _STRUCTURED = _ADDRESSES | {
     "archived-at", "list-archive", "list-help", "list-id", "list-owner", "list-post",
     "list-subscribe", "list-unsubscribe", "list-unsubscribe-post",
 }  # fmt: skip
 
-# Fields whose long tokens are base64, in which readers skip white space (RFC 6376 3.5, RFC 8617 4).
-# In other fields a blank would change the value.
+# Fields with long base64 tokens, in which programs skip white space (RFC 6376 3.5, RFC 8617 4).
+# In other fields a space would change the value.
 _BASE64 = frozenset(
     {"arc-message-signature", "arc-seal", "autocrypt", "autocrypt-gossip", "dkim-signature", "face",
      "x-face", "x-google-dkim-signature"}
 )  # fmt: skip
 
 _PRINTABLE = re.compile(r"[ -~]*+")
-_WORD = re.compile(r"(?P<blank> *+)(?P<word><[^<>]*+>[,;]?+|[^ <]++|<)")
-# Without "<" only of a scheme that is no word of prose.
+_WORD = re.compile(r"(?P<blank>(?<! ) *+)(?P<word><[^<>]*+>[,;]?+|[^ <]++|<)")
+# Without "<" only for schemes that are not words of prose.
 _URI = re.compile(
     r"(?P<scheme>(?:<[a-z][a-z0-9+.-]{0,30}+|https?|ftp|mailto):(?!\s))"
     r"(?P<slashes>//(?:[^/?#@<>]*+@)?+)?+"
@@ -54,14 +55,14 @@ _ADDRESS = re.compile(
 )
 _HAS_ADDRESS = re.compile(r"<[^<>@ ]++@[^<>@ ]++>")
 _LIST_ID = re.compile(r"(?P<open><)(?P<host>[^<>]++)(?P<close>>)")
-_INVISIBLE = "\u200b\u2060\ufeff"  # what copying from a web page or a file leaves at the ends
+_INVISIBLE = "\u200b\u2060\ufeff"  # characters at the ends of text copied from a page or a file
 _MAX_TOKEN = 900  # characters that are not folded
 _LONG_TOKEN = re.compile(rf"\S{{{_MAX_TOKEN},}}+")
 _VISIBLE = "".join(map(chr, range(33, 127)))
 
 
 def custom_field(name: str, value: str) -> bytes:
-    """Return the field. Raises HeaderError, naming it, for what cannot be sent."""
+    """Return the field. Raise HeaderError, naming the field, if the value cannot be sent."""
     check_name(name)
     check_text(name, value)
     text = _normalized(name, value)
@@ -73,9 +74,9 @@ def custom_field(name: str, value: str) -> bytes:
 
 
 def _normalized(name: str, value: str) -> str:
-    """Return the value without stray white space, such as a template leaves at its end.
+    """Return the value without stray white space, such as the line break at the end of a template.
 
-    Tabs and no-break spaces become spaces where nothing else would need encoding.
+    Tabs and no-break spaces become spaces if nothing else needs encoding.
     """
     text = value.strip().strip(_INVISIBLE).strip()
     if name.lower() in _STRUCTURED:
@@ -91,20 +92,21 @@ def _addresses(name: str, text: str) -> list[Address]:
     try:
         return parse_address_header(text)
     except AddressError as error:
-        raise HeaderError(name, f"has an address that cannot be read: {error}") from error
+        template = gettext_noop("%(field)s has an address that cannot be read: %(why)s")
+        raise HeaderError(name, template, why=error) from error
 
 
 def _pieces(name: str, text: str) -> Iterator[str]:
-    """Yield the words with the blanks before each, those outside ASCII encoded.
+    """Yield the words, each with the spaces before it; encode those outside ASCII.
 
-    One blank stands beside an encoded word. Further ones are encoded with the text, because they
-    are where some readers drop them.
+    An encoded word is separated by one space. Further spaces are encoded with the text, because
+    some programs drop them.
     """
     if _PRINTABLE.fullmatch(text) and not _would_be_decoded(name, text):
         yield from (found["blank"] + found["word"] for found in _WORD.finditer(text))
         return
     room = FOLD_AT - len(f"{name}: ")
-    prose: str | None = None  # what is to be encoded, collected over several words
+    prose: str | None = None  # text to be encoded, collected over several words
     for found in _WORD.finditer(text):
         blank, word = found["blank"], _in_ascii(name, found["word"])
         if not _PRINTABLE.fullmatch(word) or "=?" in word:
@@ -120,9 +122,9 @@ def _pieces(name: str, text: str) -> Iterator[str]:
 
 
 def _would_be_decoded(name: str, text: str) -> bool:
-    """Return whether a reader would take the text for another one.
+    """Return whether a program would decode the text to another one.
 
-    Beside an address an encoded word is a name that the caller encoded, as `formataddr` does.
+    Next to an address, an encoded word is a name that the caller encoded, as `formataddr` does.
     """
     if name.lower() in _STRUCTURED or _HAS_ADDRESS.search(text):
         return False
@@ -134,9 +136,9 @@ def _encoded(prose: str, room: int) -> list[str]:
 
 
 def _in_ascii(name: str, word: str) -> str:
-    """Return a URI or an address in its ASCII form; any other word as it is.
+    """Return a URI or an address in its ASCII form, and any other word unchanged.
 
-    Raises HeaderError for a host that is not valid, unless the field may hold any text.
+    Raise HeaderError for an invalid host, unless the field may contain any text.
     """
     try:
         return _uri_or_address(name, word)
@@ -160,14 +162,13 @@ def _uri(name: str, found: re.Match[str]) -> str:
     host = found["host"] or ""
     if not host.isascii():
         host = _a_labels(name, host)
-    before, behind = (quote(found[part] or "", safe=_VISIBLE) for part in ("slashes", "rest"))
-    return found["scheme"] + before + host + behind.replace("=?", "=%3F") + found["close"]
+    before, after = (quote(found[part] or "", safe=_VISIBLE) for part in ("slashes", "rest"))
+    return found["scheme"] + before + host + after.replace("=?", "=%3F") + found["close"]
 
 
 def _a_labels(name: str, host: str) -> str:
     try:
         return Address("", "x", host).wire.partition("@")[2]
     except AddressError as error:
-        raise HeaderError(
-            name, f"has “{host[:60]}” in it, which is not a valid host name"
-        ) from error
+        template = gettext_noop("%(field)s has “%(host)s” in it, which is not a valid host name")
+        raise HeaderError(name, template, host=host[:60]) from error

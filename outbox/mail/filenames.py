@@ -1,29 +1,29 @@
-"""File names that arrive in mail or uploads, made safe to offer for download and to store."""
+"""Make file names of messages and uploads safe for downloads and storage."""
 
 import re
 import unicodedata
 
-from outbox.mail.text import visible
+from outbox.mail.plain_text import visible
 
 MAX_CHARACTERS = 150
-MAX_BYTES = 240  # file systems take 255; some room for what storage appends
+MAX_BYTES = 240  # file systems allow 255; storage may append something
 _MAX_EXTENSION = 16
-_NOBODY = "attachment"
+_DEFAULT = "attachment"
 # Device names of Windows, with or without an extension.
 _DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\.|\Z)", re.IGNORECASE)
 _RESERVED = re.compile(r'[<>:"|?*]')
 
 
 def safe_filename(name: str) -> str:
-    """Keep the last path component, without controls, bidi marks or reserved characters.
+    """Return the last path component, without control, bidi and reserved characters.
 
-    At most 150 characters, the extension kept; "attachment" when nothing is left.
+    It has at most 150 characters and keeps its extension; it is "attachment" if nothing is left.
     """
     last = re.split(r"[/\\]", unicodedata.normalize("NFC", name))[-1]
     kept = visible(re.sub(r"\s", " ", last))
     tidy = _RESERVED.sub("_", " ".join(kept.split())).strip(". \u200c\u200d")
     if not tidy:
-        return _NOBODY
+        return _DEFAULT
     if _DEVICE.match(tidy):
         tidy = "_" + tidy
     return _shortened(tidy)

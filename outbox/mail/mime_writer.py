@@ -1,8 +1,7 @@
-"""One RFC 5322 message out of what a person composed: rendered once, never altered again.
+"""Render a composition as an RFC 5322 message, once; the bytes never change afterwards.
 
-`render` is pure: the same composition gives the same bytes. They are 7-bit wherever a mailbox
-name allows it, end every line in CRLF, hold no line over 998 bytes and name no Bcc.
-It does not judge whether the mail is wise to send.
+`render` is pure: the same composition gives the same bytes. They are 7-bit, unless a local part is
+not. Every line ends in CRLF and has at most 998 bytes. There is no Bcc. Content is not judged here.
 """
 
 import hashlib
@@ -15,9 +14,8 @@ from datetime import datetime
 
 from outbox.mail.addresses import Address
 from outbox.mail.content_type import read_content_type
-from outbox.mail.custom_fields import custom_field
-from outbox.mail.encodings import encode_body, encode_file
-from outbox.mail.headers import (
+from outbox.mail.custom_headers import custom_field
+from outbox.mail.header_writer import (
     HeaderError,
     address_field,
     check_text,
@@ -29,6 +27,8 @@ from outbox.mail.headers import (
     text_field,
 )
 from outbox.mail.html import html_to_text
+from outbox.mail.transfer_encodings import encode_body, encode_file
+from outbox.texts import gettext_noop
 
 __all__ = [
     "AttachmentPart",
@@ -41,19 +41,20 @@ __all__ = [
     "render",
 ]
 
-# What `render` writes itself, or what must never leave us (Bcc, the traces of other hops).
+X_PRIORITY = {"high": "1", "normal": "3", "low": "5"}  # of each importance
+# Fields that `render` writes itself, or that must not be sent (Bcc, traces of other hops).
 _OWN_FIELDS = frozenset(
     {"date", "from", "sender", "reply-to", "to", "cc", "bcc", "subject", "message-id",
-     "in-reply-to", "references", "x-priority", "resent-bcc", "received", "return-path",
-     "mime-version", "content-type", "content-transfer-encoding", "content-disposition",
-     "content-id"}
+     "in-reply-to", "references", "importance", "x-priority", "resent-bcc", "received",
+     "return-path", "mime-version", "content-type", "content-transfer-encoding",
+     "content-disposition", "content-id"}
 )  # fmt: skip
 _CONTENT_ID = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.@-]{1,200}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttachmentPart:
-    """A file; with a content id it is shown inside the HTML (`cid:`) instead of listed below."""
+    """A file; with a content id it is displayed in the HTML (`cid:`) instead of listed below."""
 
     name: str
     content_type: str
@@ -63,7 +64,7 @@ class AttachmentPart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SharedPart(AttachmentPart):
-    """A file of many messages, which is encoded once for all of them."""
+    """A file of several messages, encoded once for all of them."""
 
     entities: dict[str, bytes] = field(default_factory=dict, init=False, repr=False, compare=False)
 
@@ -80,7 +81,7 @@ class SharedPart(AttachmentPart):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Composition:
-    """All that decides the bytes of a mail; Bcc belongs to the envelope and has no place here."""
+    """Everything that determines the bytes of a message. Bcc is part of the envelope only."""
 
     from_: Address
     sender: Address | None = None
@@ -92,7 +93,7 @@ class Composition:
     message_id: str
     in_reply_to: str = ""
     references: Sequence[str] = ()
-    priority: int = 3  # 1 highest … 5 lowest
+    importance: str = "normal"  # or high, or low
     text: str
     html: str = ""
     attachments: Sequence[AttachmentPart] = ()
@@ -100,13 +101,13 @@ class Composition:
 
 
 def make_message_id(domain: str) -> str:
-    """Make a message id nobody else has, `<…@domain>`, the domain in A-labels."""
+    """Return a unique message id, `<…@domain>`, with the domain in A-labels."""
     host = Address("", "x", domain).wire.partition("@")[2]
     return f"<{secrets.token_hex(16)}@{host}>"
 
 
 def render(composition: Composition) -> bytes:
-    """Render the whole message. Raises HeaderError, naming the field, for what cannot be sent."""
+    """Return the message. Raise HeaderError, naming the field, if a value cannot be sent."""
     return b"".join(_head(composition)) + b"MIME-Version: 1.0\r\n" + _body(composition)
 
 
@@ -129,14 +130,21 @@ def _head(c: Composition) -> Iterable[bytes]:
         yield ids_field("In-Reply-To", [c.in_reply_to], "in_reply_to")
     if c.references:
         yield ids_field("References", c.references, "references")
-    if c.priority not in range(1, 6):
-        raise HeaderError("priority", "is none of 1 to 5")
-    yield plain_field("X-Priority", str(c.priority))
+    yield from _importance(c.importance)
     yield from _custom(c.headers)
 
 
+def _importance(value: str) -> Iterable[bytes]:
+    if value not in X_PRIORITY:
+        template = gettext_noop("%(field)s must be high, normal or low")
+        raise HeaderError("importance", template)
+    if value != "normal":
+        yield plain_field("Importance", value)
+    yield plain_field("X-Priority", X_PRIORITY[value])
+
+
 def check_headers(headers: Mapping[str, str]) -> None:
-    """Raise HeaderError for header fields that `render` would refuse."""
+    """Raise HeaderError for header fields that `render` would reject."""
     for _ in _custom(headers):
         pass
 
@@ -145,7 +153,8 @@ def _custom(headers: Mapping[str, str]) -> Iterable[bytes]:
     seen = set(_OWN_FIELDS)
     for name, value in headers.items():
         if name.lower() in seen:
-            raise HeaderError(name, "is written by the outbox itself, or given twice")
+            template = gettext_noop("%(field)s is written by the outbox itself, or given twice")
+            raise HeaderError(name, template)
         seen.add(name.lower())
         yield custom_field(name, value)
 
@@ -154,7 +163,7 @@ def _custom(headers: Mapping[str, str]) -> Iterable[bytes]:
 
 
 def _body(c: Composition) -> bytes:
-    """Nest mixed(alternative(text, related(html, images)), files), leaving out what is empty."""
+    """Return mixed(alternative(text, related(html, images)), files), without empty levels."""
     inline = [a for a in c.attachments if a.content_id and c.html]
     files = [a for a in c.attachments if not (a.content_id and c.html)]
     body = _text_entity("plain", c.text)
@@ -182,7 +191,7 @@ def _text_entity(subtype: str, text: str) -> bytes:
 
 
 def check_attachment(attachment: AttachmentPart) -> None:
-    """Raise HeaderError for an attachment that `render` would refuse."""
+    """Raise HeaderError for an attachment that `render` would reject."""
     check_text("name", attachment.name)
     _content_type(attachment)
     if attachment.content_id:
@@ -217,7 +226,8 @@ def _encoded_attachment(attachment: AttachmentPart, disposition: str) -> bytes:
 def _content_id(content_id: str) -> str:
     bare = content_id.removeprefix("<").removesuffix(">")
     if not _CONTENT_ID.fullmatch(bare):
-        raise HeaderError("content_id", f"{content_id[:60]!r} is no content id")
+        template = gettext_noop("%(field)s %(id)s is not a valid content id")
+        raise HeaderError("content_id", template, id=repr(content_id[:60]))
     return bare
 
 
@@ -232,7 +242,7 @@ def _content_type(attachment: AttachmentPart) -> tuple[str, list[str]]:
 
 
 def _charset_of(data: bytes) -> list[str]:
-    """Say UTF-8 only where it is true; readers guess the rest better than a wrong claim does."""
+    """Return the parameter for UTF-8 only if it is true; clients guess other charsets well."""
     try:
         data.decode()
     except UnicodeDecodeError:
@@ -241,9 +251,9 @@ def _charset_of(data: bytes) -> list[str]:
 
 
 def _boundary(seed: str, parts: Sequence[bytes]) -> str:
-    """Make a boundary that stands in no part, of nothing but what is given: `render` is pure."""
+    """Return a boundary that occurs in no part. It is not random, because `render` is pure."""
     digests = (hashlib.sha256(f"{seed} {n}".encode()).hexdigest() for n in itertools.count())
-    # No quoted-printable or base64 line holds "=_" (RFC 2045 6.7); an enclosed message might.
+    # Quoted-printable and base64 do not contain "=_" (RFC 2045 6.7); an enclosed message might.
     texts = (f"=_{digest[:32]}" for digest in digests)
     return next(text for text in texts if not any(text.encode() in part for part in parts))
 

@@ -1,7 +1,7 @@
-"""Content-Transfer-Encodings of RFC 2045 6: bodies made 7-bit, and read back.
+"""Content-Transfer-Encodings of RFC 2045 6: encode bodies as 7-bit, and decode them.
 
-What is written survives relays that strip trailing blanks or put ">" before "From "
-(RFC 2049 3). What is read may be damaged: it is decoded as far as it goes.
+Encoded bodies survive relays that strip trailing spaces or put ">" before "From " (RFC 2049 3).
+Damaged bodies are decoded as far as possible.
 """
 
 import binascii
@@ -14,8 +14,8 @@ _LITERAL = frozenset(b"\t" + bytes(range(32, 127))) - {ord("=")}
 _ENCODED = [bytes([b]) if b in _LITERAL else b"=%02X" % b for b in range(256)]
 _PRINTABLE = b"\t\r\n" + bytes(range(32, 127))
 _NOT_LITERAL = bytes(set(range(256)) - _LITERAL - set(b"\r\n"))
-# At most 73, so that encoding a first character (+2) and the soft break (+1) still fit; never
-# ending inside an "=XX".
+# At most 73, so that encoding the first character (+2) and the soft break (+1) still fit; it never
+# ends inside an "=XX".
 _SOFT_LINE = re.compile(rb".{1,73}(?<!=)(?<!=.)", re.DOTALL)
 _ALTERED_START = re.compile(rb"\.|From ")
 _UUENCODE = frozenset({"uuencode", "uue", "x-uuencode", "x-uue"})
@@ -25,8 +25,13 @@ _NOT_BASE64 = bytes(
 )
 
 
+def base64_size(size: int) -> int:
+    """Return about how many bytes a file has in Base64: a line of 78 bytes encodes 57 of them."""
+    return round(size * 78 / 57)
+
+
 def encode_body(text: str) -> tuple[str, bytes]:
-    """Choose 7bit, quoted-printable or base64 for a text; every line then ends in CRLF."""
+    """Return an encoding (7bit, quoted-printable or base64) and the text in it, with CRLF lines."""
     data = _with_crlf(text.encode("utf-8", "replace"))
     if data and not data.endswith(b"\r\n"):
         data += b"\r\n"
@@ -43,7 +48,10 @@ def _with_crlf(data: bytes) -> bytes:
 
 
 def _arrives_as_it_is(data: bytes) -> bool:
-    """Know lines that no relay alters and no reader wraps. Not one regex: that takes ten times."""
+    """Return whether relays alter none of the lines and clients wrap none of them.
+
+    This is not a single regex, which takes ten times as long.
+    """
     lines = b"\n" + data
     return (
         not data.translate(None, _PRINTABLE)
@@ -53,7 +61,7 @@ def _arrives_as_it_is(data: bytes) -> bool:
 
 
 def encode_file(content_type: str, data: bytes) -> tuple[str, bytes]:
-    """Encode a file byte for byte; an enclosed message stays readable where it is 7-bit."""
+    """Return an encoding and the file in it; an enclosed 7-bit message stays readable."""
     if content_type.startswith("message/"):
         lines = _with_crlf(data)
         if lines.isascii() and b"\0" not in lines and _longest_line(lines) <= MAX_LINE:
@@ -66,7 +74,7 @@ def _longest_line(data: bytes) -> int:
 
 
 def encode_base64(data: bytes) -> bytes:
-    """Write base64 in lines of 76, each ended by CRLF."""
+    """Return base64 in lines of 76 characters, each with CRLF."""
     text = binascii.b2a_base64(data, newline=False)
     starts = range(0, len(text), MAX_ENCODED_LINE)
     return b"".join(text[start : start + MAX_ENCODED_LINE] + b"\r\n" for start in starts)
@@ -88,7 +96,7 @@ def _kept_start(line: bytes) -> bytes:
 
 
 def decode(data: bytes, encoding: str) -> bytes:
-    """Decode a part's bytes; those of an unknown encoding stay as they are."""
+    """Return the decoded bytes of a part; an unknown encoding leaves them unchanged."""
     match encoding:
         case "base64":
             return decode_base64(data)
@@ -103,13 +111,13 @@ def is_encoded(encoding: str) -> bool:
 
 
 def uuencoded_name(data: bytes, encoding: str) -> str:
-    """Return the file name that uuencoded data brings along, or ""."""
+    """Return the file name in uuencoded data, or ""."""
     found = _UU_BEGIN.search(data) if encoding in _UUENCODE else None
     return found[1].strip().decode("utf-8", "replace") if found else ""
 
 
 def _decode_uuencode(data: bytes) -> bytes:
-    """Decode the lines behind "begin"; without one it is not encoded, whatever its header says."""
+    """Decode the lines after "begin"; data without that line is not encoded, despite its header."""
     found = _UU_BEGIN.search(data)
     if not found:
         return data
@@ -124,7 +132,7 @@ def _decode_uuencode(data: bytes) -> bytes:
 def _decode_uu_line(line: bytes) -> bytes:
     if not line:
         return b""
-    characters = ((line[0] - 32) % 64 * 4 + 5) // 3  # some programs put a checksum behind them
+    characters = ((line[0] - 32) % 64 * 4 + 5) // 3  # some programs append a checksum
     try:
         return binascii.a2b_uu(line[:characters])
     except binascii.Error:
@@ -132,16 +140,19 @@ def _decode_uu_line(line: bytes) -> bytes:
 
 
 def decode_base64(data: bytes) -> bytes:
-    """Skip what is no base64; stop where the padding does, for lists put footers behind it."""
+    """Decode base64; skip other characters, and stop after the padding.
+
+    Mailing lists append plain footers to encoded bodies.
+    """
     kept = data.translate(None, _NOT_BASE64)
     try:
         return binascii.a2b_base64(_in_fours(kept))
-    except binascii.Error:  # there was padding where none can be
+    except binascii.Error:  # padding in the wrong place
         return binascii.a2b_base64(_in_fours(kept.replace(b"=", b"")))
 
 
 def _in_fours(kept: bytes) -> bytes:
-    """Cut a last character that says nothing by itself, and pad."""
+    """Drop an incomplete last character, and add padding."""
     if len(kept) % 4 == 1:
         kept = kept[:-1]
     return kept + b"=" * (-len(kept) % 4)

@@ -1,22 +1,22 @@
-"""The entities of a message by their place in the source: found, divided, decoded.
+"""Parse a message into its MIME entities, which refer to their place in the source.
 
-Sources come from anybody, so depth, number of parts and the work itself are bounded. Past a bound
-an entity stays undivided; nothing a message contains raises here.
+Sources may come from attackers, so the depth, the number of parts and the work are limited. Beyond
+a limit an entity is not split. No content of a message raises an exception.
 """
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from outbox.mail.encodings import decode, is_encoded, uuencoded_name
-from outbox.mail.fields import MAX_HEAD, parameters, read_fields, unfolded
+from outbox.mail.header_reader import MAX_HEAD, parameters, read_fields, unfolded
+from outbox.mail.transfer_encodings import decode, is_encoded, uuencoded_name
 
 MAX_DEPTH = 100
 MAX_PARTS = 1_000
 _HEAD_START = re.compile(rb"[!-9;-~]++[ \t]*+:|From ")  # the latter from mailbox files
 _MAX_BOUNDARY = 200  # RFC 2046 5.1.1 allows 70
-_MAX_MARKS = 10 * MAX_PARTS  # lines looked at because they start like a boundary
-_MAX_PASSES = 16  # how often all bytes may be searched: the levels of a sane message, twice over
+_MAX_MARKS = 10 * MAX_PARTS  # lines that are read because they start like a boundary
+_MAX_PASSES = 16  # how often all bytes may be searched: twice the levels of a normal message
 _MEDIA_TYPE = re.compile(r"\s*+([!#-'*+.0-9A-Z^-~-]++/[!#-'*+.0-9A-Z^-~-]++)", re.IGNORECASE)
 _TOKEN = re.compile(r'[\s"]*+([\w-]++)', re.ASCII)
 # A boundary that the header does not name: only before a line that starts a part's header.
@@ -28,7 +28,7 @@ _BOUNDARY_LINE = re.compile(
 
 @dataclass(slots=True)
 class Entity:
-    """A part by its place in a source: nothing is copied while the tree is built."""
+    """A part, given by its place in a source, so that building the tree copies nothing."""
 
     path: str  # "1" is the message itself, "1.2" its second part
     source: bytes  # the message, or the decoded content of an entity around this one
@@ -47,16 +47,16 @@ class Entity:
         return self.parameters.get("charset", "").lower()
 
     def content(self) -> bytes:
-        """Return the decoded bytes; of a container, what stands between its marks as it stands."""
+        """Return the decoded bytes; of a container, the raw bytes of its body."""
         body = self.source[self.start : self.end]
         return body if self.children else decode(body, self.encoding)
 
 
 def read_entities(source: bytes) -> list[Entity]:
-    """Find all parts, each behind its parent, breadth first so that bounds cut the deepest."""
+    """Return all parts, parents first; breadth first, so that limits affect the deepest ones."""
     entities = [_entity("1", (source, 0, len(source)), "text/plain")]
     reader = _Reader(source)
-    for entity in entities:  # grows while we go
+    for entity in entities:  # grows during the loop
         if entity.path.count(".") + 1 >= MAX_DEPTH:
             break
         default = "message/rfc822" if entity.content_type == "multipart/digest" else "text/plain"
@@ -70,12 +70,12 @@ def read_entities(source: bytes) -> list[Entity]:
 
 
 def body_start(source: bytes, start: int, end: int) -> int:
-    """Find where the header stops: behind the first empty line, or at MAX_HEAD."""
+    """Return the end of the header: after the first empty line, or at MAX_HEAD."""
     limit = min(end, start + MAX_HEAD)
     if source.startswith((b"\n", b"\r\n"), start, end):
         return source.index(b"\n", start) + 1
     if not _HEAD_START.match(source, start, limit):
-        return start  # all of it is body
+        return start  # there is no header
     found = [
         at + len(blank)
         for blank in (b"\n\n", b"\n\r\n")
@@ -84,7 +84,7 @@ def body_start(source: bytes, start: int, end: int) -> int:
     return min(found, default=limit)
 
 
-_Span = tuple[bytes, int, int]  # a source, and where something starts and ends in it
+_Span = tuple[bytes, int, int]  # a source, and the start and end of a range in it
 
 
 def _entity(path: str, span: _Span, default_type: str) -> Entity:
@@ -123,15 +123,15 @@ def _encoding(value: str) -> str:
 
 
 class _Reader:
-    """Cuts entities apart, within a budget of work for the whole message."""
+    """Splits entities, within a limit of work for the whole message."""
 
     def __init__(self, source: bytes) -> None:
         self._bytes = (len(source) + 1_000_000) * _MAX_PASSES
         self._marks = _MAX_MARKS
-        self._decodable = 2 * len(source)  # bytes of encoded containers, which are held decoded
+        self._decodable = 2 * len(source)  # bytes of encoded containers, which are kept decoded
 
     def inside(self, entity: Entity) -> list[_Span]:
-        """Return where the enclosed entities start and end; [] where there are none."""
+        """Return the ranges of the enclosed entities."""
         span = (entity.source, entity.start, entity.end)
         if entity.content_type == "message/rfc822" and not is_encoded(entity.encoding):
             return [span]
@@ -140,7 +140,7 @@ class _Reader:
         return []
 
     def _divided(self, entity: Entity, span: _Span) -> list[_Span]:
-        """Divide at the boundary that the header names, else at the one that the body shows.
+        """Split at the boundary of the header, else at the one that the body uses.
 
         A container must not be encoded (RFC 2045 6.4), but some are, and some only claim to be.
         """
@@ -173,17 +173,17 @@ class _Reader:
     def _parts(self, span: _Span, mark: bytes) -> Iterator[_Span]:
         source, _, end = span
         start = -1
-        for at, behind, is_last in self._boundary_lines(span, mark):
+        for at, after, is_last in self._boundary_lines(span, mark):
             if start >= 0:
                 yield source, start, _before_line_end(source, at, start)
-            start = behind
+            start = after
             if is_last:
                 return
-        if start >= 0:  # cut off before its last boundary
+        if start >= 0:  # truncated before its last boundary
             yield source, start, end
 
     def _boundary_lines(self, span: _Span, mark: bytes) -> Iterator[tuple[int, int, bool]]:
-        """Yield (start, end, whether it is the last) of each line that is this boundary."""
+        """Yield start, end, and whether it is the last one, of each line with this boundary."""
         source, position, end = span
         while self._bytes > 0 and self._marks > 0:
             at = source.find(mark, position, end)
@@ -193,21 +193,21 @@ class _Reader:
                 return
             position = at + len(mark)
             line_end = source.find(b"\n", position, end)
-            behind = line_end + 1 if line_end >= 0 else end
-            rest = source[position : min(behind, position + _MAX_BOUNDARY)].rstrip()
+            after = line_end + 1 if line_end >= 0 else end
+            rest = source[position : min(after, position + _MAX_BOUNDARY)].rstrip()
             if source[at - 1 : at] in {b"\n", b""} and rest in {b"", b"--"}:
-                yield at, behind, rest == b"--"
-                position = behind
+                yield at, after, rest == b"--"
+                position = after
 
 
 def _looks_encoded(parts: list[_Span]) -> bool:
-    """Return whether a header inside has quoted-printable "=", so the whole body is encoded."""
+    """Return whether the first part's header has a quoted-printable "=": the body is encoded."""
     source, start, end = parts[0]
     return b"=3D" in source[start : body_start(source, start, end)]
 
 
 def _before_line_end(source: bytes, at: int, start: int) -> int:
-    """The line end before a boundary belongs to the boundary (RFC 2046 5.1.1)."""
+    """Return the end of a part: the line break belongs to the boundary (RFC 2046 5.1.1)."""
     end = at - 1
     if source[end - 1 : end] == b"\r":
         end -= 1

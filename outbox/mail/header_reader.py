@@ -1,7 +1,7 @@
-"""Header fields as they arrive: cut apart, unfolded, their MIME parameters read (RFC 2231).
+"""Parse received header fields: split, unfold, and read their MIME parameters (RFC 2231).
 
-Everything takes linear time and never raises: headers of strangers are read here. Header values
-are kept as text, bytes outside UTF-8 as U+FFFD.
+Headers may come from attackers: everything takes linear time and never raises. Values are text, in
+which bytes outside UTF-8 are U+FFFD.
 """
 
 import re
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from urllib.parse import unquote_to_bytes
 
 from outbox.mail.charsets import decode_text
-from outbox.mail.words import decode_words
+from outbox.mail.encoded_words import decode_words
 
 MAX_HEAD = 256 * 1024  # bytes of one header block that are read
 MAX_FIELDS = 2_000
@@ -30,20 +30,20 @@ _LANGUAGE = re.compile(r"([^']*)'[^']*'(.*)", re.DOTALL)
 
 
 def read_fields(head: bytes) -> list[tuple[str, str]]:
-    """List (name, value as it stands, still folded) of a header block."""
+    """Return the names and the folded values of a header block."""
     text = decode_text(head[:MAX_HEAD], "utf-8").replace("\r\n", "\n")
     return [(name, raw.strip()) for name, raw in _FIELD.findall(text)[:MAX_FIELDS]]
 
 
 def unfolded(raw: str) -> str:
-    """Undo the folding of a value (RFC 5322 2.2.3)."""
+    """Return a value without its folding (RFC 5322 2.2.3)."""
     return raw.replace("\r\n", "").replace("\n", "")
 
 
 def parameters(value: str) -> dict[str, str]:
-    """Read the parameters behind `type/subtype` or a disposition, names in lower case.
+    """Return the parameters after `type/subtype` or a disposition, with names in lower case.
 
-    Sections are joined and decoded; encoded words are decoded too, as many senders write them.
+    Sections are joined and decoded. Encoded words are decoded, too: many senders use them.
     """
     plain: dict[str, str] = {}
     sections: dict[str, dict[int, tuple[bool, str]]] = {}
@@ -66,13 +66,13 @@ def _text(match: re.Match[str]) -> str:
 
 
 def _joined(sections: Mapping[int, tuple[bool, str]]) -> str:
-    """Join before decoding: some senders cut a character in two."""
+    """Join the sections before decoding them: some senders split inside a character."""
     charset = ""
     data = b""
     ordered = sorted(sections.items())
-    if ordered[0][1][0] and (said := _LANGUAGE.fullmatch(ordered[0][1][1])):
-        charset = said[1]
-        ordered[0] = (ordered[0][0], (True, said[2]))
+    if ordered[0][1][0] and (declared := _LANGUAGE.fullmatch(ordered[0][1][1])):
+        charset = declared[1]
+        ordered[0] = (ordered[0][0], (True, declared[2]))
     for _, (encoded, text) in ordered:
         raw = text.encode("utf-8", "replace")
         data += unquote_to_bytes(raw) if encoded else raw

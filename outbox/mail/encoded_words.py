@@ -1,8 +1,8 @@
-"""Encoded words of RFC 2047: text outside ASCII in headers, both ways.
+"""Encode and decode text outside ASCII in headers: the encoded words of RFC 2047.
 
-Writing keeps each word to 75 characters and never splits a character. Reading takes what real
-senders write, unknown charsets and broken base64 included; it never raises, and no line break
-or control character comes out of a word.
+An encoded word has at most 75 characters and whole characters only. Decoding accepts what senders
+write in practice, including unknown charsets and broken base64. It never raises, and a decoded word
+contains no line break and no control character.
 """
 
 import binascii
@@ -10,14 +10,14 @@ import re
 from collections.abc import Callable, Iterator
 
 from outbox.mail.charsets import decode_text
-from outbox.mail.encodings import decode_base64
+from outbox.mail.transfer_encodings import decode_base64
 
 MAX_WORD = 75  # RFC 2047 2
 
 _FRAME = len("=?utf-8?q??=")
 _ROOM = MAX_WORD - _FRAME
 _LEAST_ROOM = 12  # one character of four bytes, as "=F0=9F=93=AC"
-# What may stand bare in a word of any place, a phrase included (RFC 2047 5 (3)).
+# Characters that need no encoding in any place, a phrase included (RFC 2047 5 (3)).
 _BARE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!*+-/")
 _Q = [chr(b) if b in _BARE else f"={b:02X}" for b in range(256)]
 _Q[ord(" ")] = "_"
@@ -28,10 +28,10 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 def encode_words(text: str, first_room: int, room: int = MAX_WORD) -> list[str]:
-    """Encode text as UTF-8 words, by Q or B, whichever is shorter.
+    """Return a text as encoded words in UTF-8, with the shorter one of Q and B.
 
-    The first word is at most `first_room` characters long, so that it fits behind a field name,
-    and each further one at most `room`.
+    The first word has at most `first_room` characters, so that it fits after a field name, and each
+    further one at most `room`.
     """
     first, further = (min(max(limit - _FRAME, _LEAST_ROOM), _ROOM) for limit in (first_room, room))
     if sum(map(_q_cost, text)) <= sum(map(_b_cost, text)) * 4 // 3:
@@ -68,18 +68,20 @@ def _b_word(text: str) -> str:
 
 
 def decode_words(text: str) -> str:
-    """Decode every encoded word of an unfolded header value; blanks between two words vanish."""
+    """Return an unfolded value with its encoded words decoded, without spaces between two words."""
+    if "=?" not in text:
+        return _CONTROL.sub("\ufffd", text)
     plain_from = 0
-    run: list[bytes] = []  # the bytes of words that follow each other in one charset
+    run: list[bytes] = []  # the bytes of adjacent words in one charset
     charset = ""
     decoded: list[str] = []
     for match in _WORD.finditer(text):
         between = text[plain_from : match.start()]
-        said = match[1].partition("*")[0].lower()  # RFC 2231 5: "*language" may follow
-        # Senders split characters over words against the RFC: join the bytes, then decode.
-        if said != charset or between.strip():
+        declared = match[1].partition("*")[0].lower()  # RFC 2231 5: "*language" may follow
+        # Some senders split characters, against the RFC: join the bytes before decoding.
+        if declared != charset or between.strip():
             decoded.append(decode_text(b"".join(run), charset))
-            run, charset = [], said
+            run, charset = [], declared
         if between.strip() or plain_from == 0:
             decoded.append(between)
         run.append(_word_bytes(match[2], match[3]))

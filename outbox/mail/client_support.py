@@ -1,7 +1,7 @@
-"""What of a mail's HTML the large mail programs leave out or show otherwise.
+"""Features of a message's HTML that the large email clients do not support.
 
-A short table, kept by hand after caniemail.com as of November 2026. It tells what is lost for many
-readers, not what each version of each program does.
+A short table, maintained by hand from caniemail.com as of November 2026. It lists what many
+recipients will not see, not the behavior of every version.
 """
 
 import html as entities
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from outbox.mail.markup import MAX_HTML, attributes, tokens
 
-CLIPPED_OVER = 102_000  # bytes of HTML that Gmail shows before it cuts
+CLIPPED_OVER = 102_000  # bytes of HTML after which Gmail clips a message
 
 _EVERYWHERE = "Gmail, Outlook, Yahoo, Apple Mail"
 _WEB = "Gmail, Outlook, Yahoo"
@@ -20,14 +20,14 @@ _CLASSIC = "Outlook for Windows"
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A feature that is used, how often, and who does not show it."""
+    """A feature, how often it is used, and the clients that do not support it."""
 
     feature: str
     programs: str
     count: int
 
 
-# What a mail may contain for Outlook alone; other programs never see it.
+# Comments may contain HTML for Outlook alone, which other clients ignore.
 _COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
 _TAG = re.compile(r"<([a-z][a-z0-9]*)", re.IGNORECASE)
 _STYLE = re.compile(r"<style\b[^>]{0,200}+>(.*?)(?:</style|\Z)", re.IGNORECASE | re.DOTALL)
@@ -67,13 +67,13 @@ STYLES = {
 }
 PICTURES = {
     "data: picture": (re.compile(r"data:", re.IGNORECASE), f"Gmail, {_CLASSIC}"),
-    "SVG picture": (re.compile(r"[^?#]*\.svg(?:$|[?#])", re.IGNORECASE), "Gmail"),
-    "WebP picture": (re.compile(r"[^?#]*\.webp(?:$|[?#])", re.IGNORECASE), _CLASSIC),
+    "SVG picture": (re.compile(r"^[^?#]*\.svg(?:$|[?#])", re.IGNORECASE), "Gmail"),
+    "WebP picture": (re.compile(r"^[^?#]*\.webp(?:$|[?#])", re.IGNORECASE), _CLASSIC),
 }
 
 
 def gaps(html: str) -> list[Gap]:
-    """List what the HTML uses that many readers will not see, most widely missing first."""
+    """Return the unsupported features that the HTML uses, the least supported first."""
     html = _COMMENT.sub("", html[:MAX_HTML])
     used = Counter(match[1].lower() for match in _TAG.finditer(html))
     found = [Gap(f"<{tag}>", programs, used[tag]) for tag, programs in TAGS.items()]
@@ -90,7 +90,7 @@ def gaps(html: str) -> list[Gap]:
 
 
 def _styles_and_pictures(html: str) -> tuple[str, list[str]]:
-    """Join all CSS, and list where the pictures come from."""
+    """Return all CSS in one text, and the URLs of the pictures."""
     styles = [match[1] for match in _STYLE.finditer(html)]
     pictures = []
     for _close, tag, rest in tokens(html):
