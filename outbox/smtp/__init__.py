@@ -1,15 +1,19 @@
-"""The conversation out: one SMTP session at a time, every reply kept, no retry and no judgement."""
+"""The SMTP client: one session at a time, with every reply, without retries or policy."""
 
-from outbox.smtp.connection import Session
+from outbox.smtp.connection import Connection
 from outbox.smtp.envelope import Envelope
+from outbox.smtp.exhaustion import exhausted, exhaustion_reason, is_exhausted
+from outbox.smtp.extensions import Restrictions
 from outbox.smtp.facts import SessionFacts, TlsFacts
 from outbox.smtp.faults import FaultKind, Phase, SmtpFault
+from outbox.smtp.plan import Sign
 from outbox.smtp.reply import ProtocolError, Reply, ReplyParser
 from outbox.smtp.server import Security, Server, Timeouts
 from outbox.smtp.transaction import Disposition, RecipientOutcome, Transaction
 from outbox.smtp.transcript import Part, Transcript
 
 __all__ = [
+    "Connection",
     "Disposition",
     "Envelope",
     "FaultKind",
@@ -19,13 +23,17 @@ __all__ = [
     "RecipientOutcome",
     "Reply",
     "ReplyParser",
+    "Restrictions",
     "Security",
     "Server",
-    "Session",
     "SessionFacts",
+    "Sign",
     "SmtpFault",
     "Timeouts",
     "TlsFacts",
     "Transaction",
     "Transcript",
+    "exhausted",
+    "exhaustion_reason",
+    "is_exhausted",
 ]

@@ -1,77 +1,100 @@
-"""One SMTP session over asyncio: open it, send through it, part.
+"""One SMTP session over asyncio: open it, send messages through it, close it.
 
-Runs the scripts of `opening` and `dialogue` over a `Wire`, and guards the moment before the dot.
-It never retries and keeps no session for later; `delivery` does both.
+Runs the scripts of `handshake` and `dialogue` over an `SmtpTransport`, and asks for permission
+before the final dot. It never retries and keeps no session for later; `delivery` does both.
 """
 
 import asyncio
 import hashlib
 import ssl
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from typing import Self
 
-from outbox.smtp.course import choose_course
+from outbox.reasons import Reason, ReasonCode
+from outbox.smtp.connect import connect, ehlo_name, forbidden, resolve
 from outbox.smtp.dialogue import Dialogue
+from outbox.smtp.dot_permit import BeforeDot, LeaseHeld, PermitRequest
 from outbox.smtp.envelope import Envelope
+from outbox.smtp.extensions import Restrictions
 from outbox.smtp.facts import SessionFacts
+from outbox.smtp.fallback import Plans
 from outbox.smtp.faults import FaultKind, Phase, SmtpFault
-from outbox.smtp.gate import BeforeDot, Gate, Still
-from outbox.smtp.opening import Opening
-from outbox.smtp.plan import Plan, make_plan
+from outbox.smtp.handshake import Handshake
+from outbox.smtp.linux import read_pending_events
+from outbox.smtp.plan import Plan, Sign, choose_transfer_mode
 from outbox.smtp.protocol import Protocol, Verb
-from outbox.smtp.reaching import connect, ehlo_name, resolve
+from outbox.smtp.script import Action, Result, Script, Stream, Write
 from outbox.smtp.server import Security, Server
-from outbox.smtp.steps import Act, Result, Script, Stream, Write
 from outbox.smtp.tls import tls_cause, tls_context, tls_facts
 from outbox.smtp.transaction import RecipientOutcome, Transaction
 from outbox.smtp.transcript import Part, Transcript
-from outbox.smtp.wire import BLOCK, Wire
+from outbox.smtp.transport import BLOCK, SmtpTransport
 
-# Seconds after which a session may be gone without a sign of it: then a mail does not leave at
-# once with its envelope, or its fate would be uncertain where it was only not tried.
+# Seconds after which an idle connection may be lost unnoticed. A message is then not sent in one
+# write with its envelope: its outcome would be uncertain instead of certainly unsent.
 _FRESH_FOR = 5.0
+_LARGE = 1_000_000  # bytes of a message that delays all other sessions while it is prepared
+# Not asyncio's own threads: names whose DNS server is silent may occupy all of them.
+_PLANNERS = ThreadPoolExecutor(2, thread_name_prefix="outbox-plan")
 
 
-class Session:
-    """An open session, made by `Session.open`; carries one transaction at a time."""
+class Connection:
+    """An open session, returned by `Connection.open`; it runs one transaction at a time."""
 
-    def __init__(self, server: Server, wire: Wire, facts: SessionFacts) -> None:
+    def __init__(self, server: Server, transport: SmtpTransport, facts: SessionFacts) -> None:
         self.server = server
         self.facts = facts
-        self.transcript = wire.transcript
+        self.transcript = transport.transcript
         self.messages = 0
+        self.learned = Restrictions()  # what the server announced and rejected in this session
         self.opened_at = self.last_used_at = time.monotonic()
-        self._wire = wire
-        self._protocol = wire.protocol
-        self._gate: Gate | None = None
+        self._transport = transport
+        self._protocol = transport.protocol
+        self._permit_request: PermitRequest | None = None
         self._needs_rset = False
         self._is_proven = False
         self._body_shown = ""
         self._body_began = 0.0
 
     @classmethod
-    async def open(cls, server: Server, *, transcript: Transcript | None = None) -> Self:
-        """Reach the first address that greets, secure, log in.
+    async def open(
+        cls, server: Server, *, transcript: Transcript | None = None, within: float | None = None
+    ) -> Self:
+        """Connect to the first address that greets, start TLS and log in.
 
-        Raises SmtpFault, with the transcript and the facts as far as known.
+        All of it has to be done `within` seconds. Raises SmtpFault, with the transcript and facts
+        up to the fault.
         """
         transcript = transcript or Transcript()
         facts = SessionFacts(server.host, server.port)
         try:
-            session = await cls._reach_any(server, transcript, facts)
-            await session._introduce()
+            try:
+                async with asyncio.timeout(within):
+                    session = await cls._connect_any(server, transcript, facts)
+                    await session._set_up()
+            except TimeoutError:
+                reason = Reason(ReasonCode.SERVER_TIMEOUT, seconds=within or 0.0)
+                raise SmtpFault(facts.next_phase, FaultKind.TIMEOUT, reason) from None
         except SmtpFault as fault:
-            transcript.note(str(fault))
+            transcript.note(fault.reason)
             fault.transcript, fault.facts = transcript, facts
             raise
         return session
 
     @property
     def usable(self) -> bool:
-        """Whether it may carry another transaction, as far as is known without asking."""
-        limit = self._protocol.extensions.mails_limit
+        """Whether another transaction may begin, as far as is known without a command."""
+        limit = self._protocol.extensions.mail_max
         return self._protocol.is_quiet and not 0 < limit <= self.messages
+
+    @property
+    def has_8bitmime(self) -> bool:
+        """Whether the server accepts message data with 8-bit bytes (RFC 6152)."""
+        return self._protocol.extensions.eight_bit
 
     async def send(
         self,
@@ -79,20 +102,24 @@ class Session:
         source: bytes,
         before_dot: BeforeDot,
         *,
-        still: Still = lambda: True,
+        lease_held: LeaseHeld = lambda: True,
         source_sha256: str = "",
+        sign: Sign | None = None,
     ) -> Transaction:
-        """Carry one mail; whatever the server does is told by the Transaction.
+        """Send one message; the returned Transaction has the outcome, whatever the server does.
 
-        `before_dot` is started beside the body, on a proven session beside the envelope, and
-        awaited before the end leaves; a no or an exception drops the connection. A yes may be old
-        by then: `still` is asked at the very end. `source_sha256` spares a hash.
+        `before_dot` runs while the body is sent (on a proven session, while the envelope is sent)
+        and is awaited before the final dot. If it returns False or raises, the connection is
+        aborted. Its permission may be outdated by then, so `lease_held` is checked last.
+        `source_sha256` avoids computing the hash again. `sign` gets the data in the form in which
+        the server gets them, and returns signature fields, which are sent before.
         """
         transaction = Transaction(
             [RecipientOutcome(address) for address in envelope.recipients],
             self.transcript.follow(Part.TRANSFER),
         )
-        plan = make_plan(self._protocol.extensions, envelope, source, transaction)
+        plans = Plans(self._protocol.extensions, envelope, source, transaction, sign)
+        plan = await self._plan(source, plans.first)
         if plan is None:
             return transaction
         if not self._is_fresh:
@@ -100,10 +127,31 @@ class Session:
         if not self.usable:
             transaction.fault = self._why_unusable()
             return transaction
-        digest = transaction.sent_sha256 or source_sha256 or hashlib.sha256(source).hexdigest()
-        self._body_shown = f"<{len(plan.content.source):,} bytes, sha256 {digest[:12]}…>"
-        await self._converse(plan, transaction, Gate(before_dot, still))
+        if envelope.is_sensitive:
+            self._protocol.masker.add_content(source, (envelope.sender, *envelope.recipients))
+        request = PermitRequest(before_dot, lease_held)
+        reused, self.messages = self.messages > 0, self.messages + 1
+        while plan is not None:
+            signed = len(transaction.signature)
+            self._body_shown = f"<{len(plan.content.source) - signed:,} bytes>"
+            if not envelope.is_sensitive:  # the hash of a short code in a known text reveals it
+                digest = transaction.sent_sha256 or source_sha256
+                digest = digest or hashlib.sha256(source).hexdigest()
+                self._body_shown = self._body_shown[:-1] + f", sha256 {digest[:12]}…>"
+            if signed:
+                self._body_shown = f"<{signed:,} bytes of DKIM signatures> {self._body_shown}"
+            dialogue = await self._run_transaction(plan, transaction, request, reused=reused)
+            plan = await self._plan(source, partial(plans.after, dialogue))
+        self.learned |= transaction.learned
+        self._protocol.extensions = self._protocol.extensions.without(transaction.learned)
         return transaction
+
+    @staticmethod
+    async def _plan(source: bytes, make: Callable[[], Plan | None]) -> Plan | None:
+        """Make a plan; of a large message in a thread, since a seven-bit form takes seconds."""
+        if len(source) <= _LARGE:
+            return make()
+        return await asyncio.get_running_loop().run_in_executor(_PLANNERS, make)
 
     @property
     def _is_fresh(self) -> bool:
@@ -112,140 +160,166 @@ class Session:
     def _why_unusable(self) -> SmtpFault:
         if self._protocol.ended is not None:
             return self._protocol.ended.fault()
-        return SmtpFault(Phase.IDLE, FaultKind.LOCAL, "this session may carry no more mail")
+        return SmtpFault(Phase.IDLE, FaultKind.LOCAL, Reason(ReasonCode.SESSION_UNUSABLE))
 
     async def check_idle(self) -> bool:
-        """Look whether the server said or closed something meanwhile; False: not usable."""
-        # One pass of the loop finds the socket readable, the next hands over what it holds.
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
+        """Read pending input, and return whether the session is still usable."""
+        await read_pending_events()
         return self.usable
 
     async def quit(self) -> None:
-        """Say QUIT, wait a little, close; never raises for anything the server does."""
+        """Send QUIT, wait briefly and close. Never raises because of the server."""
         if self._protocol.allows(Verb.QUIT):
             with suppress(SmtpFault):
-                self._wire.write(self._protocol.command(Verb.QUIT))
-                await self._wire.answers()
-        self._wire.leave(FaultKind.LOCAL, "closed from this side")
-        await self._wire.closed(self.server.timeouts.quit)
+                self._transport.write(self._protocol.command(Verb.QUIT))
+                await self._transport.wait_for_replies()
+        self._transport.close(FaultKind.LOCAL, Reason(ReasonCode.SESSION_CLOSED))
+        await self._transport.wait_closed(self.server.timeouts.quit)
 
     def abort(self) -> None:
-        """Drop the connection at once."""
-        self._wire.drop(FaultKind.LOCAL, "dropped from this side")
+        """Abort the connection."""
+        self._transport.abort(FaultKind.LOCAL, Reason(ReasonCode.SESSION_ABORTED))
+
+    def abandon(self, reason: Reason) -> None:
+        """Abort the connection for a reason of ours; a running `send` returns its outcome."""
+        self._transport.abort(FaultKind.ABANDONED, reason)
 
     # --- opening --------------------------------------------------------------------------------
 
     @classmethod
-    async def _reach_any(cls, server: Server, transcript: Transcript, facts: SessionFacts) -> Self:
+    async def _connect_any(
+        cls, server: Server, transcript: Transcript, facts: SessionFacts
+    ) -> Self:
         began = time.monotonic()
-        addresses = await resolve(server)
+        addresses = [one for one in await resolve(server) if server.allow_address(one)]
         facts.phases_ms[Phase.RESOLVE] = (time.monotonic() - began) * 1000
+        if not addresses:
+            raise forbidden()
         best: SmtpFault | None = None
-        for address in addresses:
-            transcript.note(f"connecting to {address} port {server.port}")
+        for address in addresses[: server.addresses_max]:
+            transcript.note(Reason(ReasonCode.CONNECTING, address=address, port=str(server.port)))
             try:
-                return await cls._reach(server, address, transcript, facts)
+                return await cls._connect(server, address, transcript, facts)
             except SmtpFault as fault:
-                facts.tried.append(f"{address}: {fault.detail}")
-                # What one server said explains more than another one's silence.
+                facts.tried.append((address, fault.reason))
+                # A server's reply explains more than another address's silence.
                 if best is None or fault.reply or not best.reply:
                     best = fault
         assert best is not None
         raise best
 
     @classmethod
-    async def _reach(
+    async def _connect(
         cls, server: Server, address: str, transcript: Transcript, facts: SessionFacts
     ) -> Self:
-        wire = Wire(Protocol(), server.timeouts, transcript)
-        wire.phases_ms = facts.phases_ms
-        await connect(wire, server, address, facts)
-        session = cls(server, wire, facts)
+        transport = SmtpTransport(Protocol(), server.timeouts, transcript)
+        transport.phases_ms = facts.phases_ms
+        await connect(transport, server, address, facts)
+        session = cls(server, transport, facts)
         try:
             if server.security is Security.TLS:
-                await session._secure()
-            await session._run(session._opening("").greeting())
+                await session._start_tls()
+            await session._run(session._handshake_scripts("").greeting())
         except BaseException:
-            session._part()
+            session._close_unopened()
             raise
         return session
 
-    async def _introduce(self) -> None:
+    async def _set_up(self) -> None:
         try:
             name = await ehlo_name(self.server, self.facts.local_address)
-            await self._run(self._opening(name).introduction())
+            await self._run(self._handshake_scripts(name).session_setup())
         except BaseException:
-            self._part()
+            self._close_unopened()
             raise
-        self._rest()
+        restrictions = self.server.restrictions(self.facts.extensions)
+        self._protocol.extensions = self._protocol.extensions.without(restrictions)
+        self._end_part()
 
-    def _opening(self, name: str) -> Opening:
-        return Opening(self._protocol, self.server, self.facts, name)
+    def _handshake_scripts(self, name: str) -> Handshake:
+        return Handshake(self._protocol, self.server, self.facts, name)
 
-    async def _secure(self) -> None:
+    async def _start_tls(self) -> None:
         began = time.monotonic()
         try:
-            tls = await self._wire.secure(tls_context(self.server.ca_file), self.server.wire_host)
+            tls = await self._transport.start_tls(
+                tls_context(self.server.ca_file), self.server.wire_host
+            )
         except (OSError, ssl.CertificateError) as error:
-            kind, detail = tls_cause(error)
-            self._wire.drop(kind, detail)
-            raise SmtpFault(Phase.TLS, kind, detail) from error
+            kind, reason = tls_cause(error)
+            self._transport.abort(kind, reason)
+            raise SmtpFault(Phase.TLS, kind, reason) from error
         self.facts.phases_ms[Phase.TLS] = (time.monotonic() - began) * 1000
         self.facts.tls = facts = tls_facts(tls)
-        self.transcript.note(f"{facts.version}, {facts.cipher}, certificate of {facts.subject}")
+        self.transcript.note(
+            Reason(
+                ReasonCode.TLS_ESTABLISHED,
+                version=facts.version,
+                cipher=facts.cipher,
+                subject=facts.subject,
+            )
+        )
 
-    def _part(self) -> None:
-        """Leave a session that does not open, politely where the server still listens."""
+    def _close_unopened(self) -> None:
+        """Close a session that failed to open, with QUIT where it is allowed."""
         if self._protocol.allows(Verb.QUIT):
-            self._wire.write(self._protocol.command(Verb.QUIT))
+            self._transport.write(self._protocol.command(Verb.QUIT))
             with suppress(SmtpFault):
-                self._wire.flush()
-        self._wire.leave(FaultKind.LOCAL, "closed from this side")
+                self._transport.flush()
+        self._transport.close(FaultKind.LOCAL, Reason(ReasonCode.SESSION_CLOSED))
 
     # --- sending --------------------------------------------------------------------------------
 
-    async def _converse(self, plan: Plan, transaction: Transaction, gate: Gate) -> None:
-        course = choose_course(
+    async def _run_transaction(
+        self, plan: Plan, transaction: Transaction, request: PermitRequest, *, reused: bool
+    ) -> Dialogue:
+        mode = choose_transfer_mode(
             self.server,
             self._protocol.extensions,
             len(plan.content.source),
             proven=self._is_proven and self._is_fresh and not self._needs_rset,
         )
-        dialogue = Dialogue(self._protocol, plan, course, transaction, needs_rset=self._needs_rset)
-        self._gate = gate
-        self._wire.transcript = transaction.transcript
-        self._wire.phases_ms = transaction.phases_ms
-        self.messages += 1
+        dialogue = Dialogue(
+            self._protocol,
+            plan,
+            mode,
+            transaction,
+            needs_rset=self._needs_rset,
+            reused=reused,
+        )
+        self._permit_request = request
+        self._transport.transcript = transaction.transcript
+        self._transport.phases_ms = transaction.phases_ms
         try:
             await self._run(dialogue.script())
-            await gate.settle()
+            await request.finish()
         except BaseException:
             self.abort()
-            gate.cancel()
+            request.cancel()
             raise
         self._is_proven = self._is_proven or dialogue.delivered
         self._needs_rset = not dialogue.delivered
         if transaction.fault is not None:
-            self._wire.leave(transaction.fault.kind, transaction.fault.detail)
-        self._rest()
+            self._transport.close(transaction.fault.kind, transaction.fault.reason)
+        self._end_part()
+        return dialogue
 
-    def _rest(self) -> None:
-        """What is heard from now on belongs to no transaction."""
+    def _end_part(self) -> None:
+        """Record later input in the closing part of the transcript, outside any transaction."""
         self.last_used_at = time.monotonic()
         if self.transcript.close is None:
             self.transcript.close = self.transcript.follow(Part.CLOSE)
-        self._wire.transcript = self.transcript.close
-        self._wire.phases_ms = {}
+        self._transport.transcript = self.transcript.close
+        self._transport.phases_ms = {}
 
     async def _run(self, script: Script[Result]) -> Result:
-        """Do what the script asks, step by step; a session that ends is thrown into it."""
+        """Perform a script's steps; raise a fault of the session inside the script."""
         try:
             step = next(script)
             while True:
                 try:
-                    if isinstance(step, Write):  # the commonest, spared a coroutine
-                        self._wire.write(step.data, step.shown)
+                    if isinstance(step, Write):  # the most frequent step, without a coroutine
+                        self._transport.write(step.data, step.shown)
                     else:
                         await self._perform(step)
                 except SmtpFault as fault:
@@ -256,48 +330,48 @@ class Session:
             result: Result = stop.value
             return result
 
-    async def _perform(self, step: Stream | Act) -> None:
+    async def _perform(self, step: Stream | Action) -> None:
         if isinstance(step, Stream):
             await self._stream(step.data)
-        elif step is Act.AWAIT:
+        elif step is Action.AWAIT_REPLIES:
             self._time_body()
-            await self._wire.answers()
-        elif step is Act.ASK:
-            self._wire.flush()
-            self._open_gate.start()
-        elif step is Act.CONSENT:
-            await self._consent()
+            await self._transport.wait_for_replies()
+        elif step is Action.REQUEST_DOT:
+            self._transport.flush()
+            self._current_request.start()
+        elif step is Action.PERMIT_DOT:
+            await self._obtain_permit()
         else:
-            await self._secure()
+            await self._start_tls()
 
     async def _stream(self, data: bytes) -> None:
-        self._wire.transcript.client(self._body_shown or f"<{len(data):,} bytes more>")
+        self._transport.transcript.client(self._body_shown or f"<{len(data):,} bytes more>")
         self._body_shown = ""
         self._body_began = self._body_began or time.monotonic()
         if len(data) <= BLOCK:
-            self._wire.hold(data)
+            self._transport.buffer(data)
         else:
-            await self._wire.stream(data)
+            await self._transport.stream(data)
 
     def _time_body(self) -> None:
         if self._body_began:
             spent = (time.monotonic() - self._body_began) * 1000
-            phases = self._wire.phases_ms
+            phases = self._transport.phases_ms
             phases[Phase.BODY] = phases.get(Phase.BODY, 0.0) + spent
             self._body_began = 0.0
 
-    async def _consent(self) -> None:
-        if not self._open_gate.is_decided:
-            self._wire.flush()
+    async def _obtain_permit(self) -> None:
+        if not self._current_request.is_decided:
+            self._transport.flush()
         try:
-            await self._open_gate.consent()
+            await self._current_request.obtain()
         except SmtpFault:
             self._protocol.check()
             raise
-        # Nothing may come between this look and the dot: see Dialogue.
+        # No await may follow between this check and the final dot: see Dialogue.
         self._protocol.check()
 
     @property
-    def _open_gate(self) -> Gate:
-        assert self._gate is not None
-        return self._gate
+    def _current_request(self) -> PermitRequest:
+        assert self._permit_request is not None
+        return self._permit_request

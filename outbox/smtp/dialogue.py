@@ -1,17 +1,17 @@
-"""The dialogue of one transaction, from MAIL to the reply behind the dot, as a script.
+"""The dialogue of one transaction, from MAIL to the reply to the final dot, as a script.
 
-Says what the course asks for and hands every answer to the tally. The courses end alike for the
-same replies; only where the session breaks off can they leave more or less uncertain.
+Each transfer mode ends alike for the same replies. Only where the session breaks off can one mode
+leave more recipients uncertain than another.
 """
 
 from collections.abc import Iterator
 
-from outbox.smtp.course import LAST_CHUNK, Course
 from outbox.smtp.faults import SmtpFault
-from outbox.smtp.plan import Plan
+from outbox.smtp.outcomes import Outcomes
+from outbox.smtp.plan import LAST_CHUNK, Plan, TransferMode
 from outbox.smtp.protocol import Protocol, Verb
-from outbox.smtp.steps import Act, Script, Stream, Write
-from outbox.smtp.tally import Tally
+from outbox.smtp.reply import Reply
+from outbox.smtp.script import Action, Script, Stream, Write
 from outbox.smtp.transaction import Transaction
 
 GROUP = 16_384  # bytes of commands in flight: well below any send buffer (RFC 2920 3.1)
@@ -21,49 +21,70 @@ _Command = tuple[Verb, bytes, int]
 
 
 class Dialogue:
-    """One transaction under way; `script` fills the transaction it was given."""
+    """One transaction in progress; `script` fills the given transaction."""
 
     def __init__(
         self,
         protocol: Protocol,
         plan: Plan,
-        course: Course,
+        mode: TransferMode,
         transaction: Transaction,
         *,
         needs_rset: bool = False,
+        reused: bool = False,
     ) -> None:
         self._protocol = protocol
         self._plan = plan
-        self._course = course
+        self._mode = mode
         self._transaction = transaction
         self._needs_rset = needs_rset
-        self._tally = Tally(plan, transaction)
+        self._outcomes = Outcomes(plan, transaction, pipelined=mode.pipelined, reused=reused)
 
     @property
     def delivered(self) -> bool:
-        """Whether the server took the mail; if not, RSET has to follow."""
-        return self._tally.delivered
+        """Whether the server accepted the message; if not, RSET has to follow."""
+        return self._outcomes.delivered
+
+    @property
+    def rejection(self) -> Reply | None:
+        """The reply by which an extension was rejected, if MAIL may be repeated without it."""
+        may_repeat = self._transaction.fault is None and not self._outcomes.accepted
+        rejected = self._outcomes.extension_rejected
+        return rejected.reply if rejected and may_repeat else None
+
+    @property
+    def extensions_used(self) -> tuple[str, ...]:
+        """The extensions whose parameters the rejected command had."""
+        rejected = self._outcomes.extension_rejected
+        is_mail = rejected is not None and rejected.verb is Verb.MAIL
+        return self._plan.mail_extensions if is_mail else self._plan.rcpt_extensions
+
+    @property
+    def has_recipients(self) -> bool:
+        """Whether the server accepted a recipient."""
+        return bool(self._outcomes.accepted)
 
     def script(self) -> Script[None]:
-        """Converse to the end, whatever comes; no SmtpFault leaves."""
+        """Run the transaction to its end. A fault is recorded, not raised."""
         try:
-            if self._course.at_once:
-                yield from self._all_at_once()
+            if self._mode.single_write:
+                yield from self._single_write()
             else:
                 yield from self._envelope()
                 yield from self._content()
         except SmtpFault as fault:
-            self._tally.note(self._protocol.take())
-            self._tally.break_off(fault)
+            self._outcomes.record(self._protocol.take_replies())
+            self._outcomes.record_fault(fault)
+        self._outcomes.conclude()
 
-    def _all_at_once(self) -> Script[None]:
-        """Send to refused recipients too: the server drops the chunk for them."""
-        yield Act.ASK
-        yield Act.CONSENT
+    def _single_write(self) -> Script[None]:
+        """Send the message with the envelope: the server discards it for rejected recipients."""
+        yield Action.REQUEST_DOT
+        yield Action.PERMIT_DOT
         *groups, final = self._groups(self._envelope_commands())
         for group in groups:
             yield from self._group(group)
-            if self._tally.mail_refused:
+            if self._outcomes.mail_refused:
                 return
         for verb, line, rcpt in final:
             yield Write(self._command(verb, line, rcpt))
@@ -72,51 +93,51 @@ class Dialogue:
     def _envelope(self) -> Script[None]:
         for group in self._groups(self._envelope_commands()):
             yield from self._group(group)
-            if self._tally.mail_refused:
+            if self._outcomes.mail_refused:
                 return
 
     def _content(self) -> Script[None]:
-        if not self._tally.accepted:
-            if self._tally.go_ahead:
-                # The server waits for a body nobody is to get (RFC 2920 3.1).
+        if not self._outcomes.accepted:
+            if self._outcomes.go_ahead:
+                # The server expects a body although it rejected every recipient (RFC 2920 3.1).
                 yield Write(self._command(Verb.DOT))
-                yield Act.AWAIT
-                self._protocol.take()
-        elif self._course.chunked:
+                yield Action.AWAIT_REPLIES
+                self._protocol.take_replies()
+        elif self._mode.chunked:
             yield from self._chunks()
         else:
-            if not self._course.grouped:
+            if not self._mode.pipelined:
                 yield from self._group([(Verb.DATA, b"DATA", -1)])
-            if self._tally.go_ahead:
-                yield Act.ASK
+            if self._outcomes.go_ahead:
+                yield Action.REQUEST_DOT
                 yield from self._body()
 
     def _body(self) -> Script[None]:
         yield Stream(self._plan.content.stuffed())
-        yield Act.CONSENT
+        yield Action.PERMIT_DOT
         self._transaction.dot_sent = True
         yield Write(self._protocol.command(Verb.DOT))
-        yield from self._answers()
+        yield from self._replies()
 
     def _chunks(self) -> Script[None]:
         source = self._plan.content.source
-        yield Act.ASK
+        yield Action.REQUEST_DOT
         rest = max(0, len(source) - LAST_CHUNK)
         for start in range(0, rest, CHUNK):
             chunk = source[start : min(start + CHUNK, rest)]
             yield Write(self._command(Verb.BDAT, b"BDAT %d" % len(chunk)))
             yield Stream(chunk)
-            yield from self._answers()
-            if self._tally.content_refused:
+            yield from self._replies()
+            if self._outcomes.content_refused:
                 return
-        yield Act.CONSENT
+        yield Action.PERMIT_DOT
         yield from self._last_chunk(source[rest:])
 
     def _last_chunk(self, chunk: bytes) -> Script[None]:
         self._transaction.dot_sent = True
         yield Write(self._protocol.command(Verb.LAST, b"BDAT %d LAST" % len(chunk)))
         yield Stream(chunk)
-        yield from self._answers()
+        yield from self._replies()
 
     def _envelope_commands(self) -> Iterator[_Command]:
         if self._needs_rset:
@@ -124,12 +145,12 @@ class Dialogue:
         yield Verb.MAIL, self._plan.mail, -1
         for number, rcpt in enumerate(self._plan.rcpts):
             yield Verb.RCPT, rcpt.line, number
-        if self._course.grouped and not self._course.chunked:
+        if self._mode.pipelined and not self._mode.chunked:
             yield Verb.DATA, b"DATA", -1
 
     def _groups(self, commands: Iterator[_Command]) -> Iterator[list[_Command]]:
-        """Cut into what may be sent at once: one by one without PIPELINING."""
-        limit = GROUP if self._course.grouped else 0
+        """Split the commands into groups of one write: one by one without PIPELINING."""
+        limit = GROUP if self._mode.pipelined else 0
         group: list[_Command] = []
         size = 0
         for command in commands:
@@ -142,17 +163,17 @@ class Dialogue:
 
     def _group(self, group: list[_Command]) -> Script[None]:
         yield Write(b"".join([self._command(*command) for command in group]))
-        if self._course.asks_early and group[-1][0] is Verb.DATA:
-            yield Act.ASK
-        yield from self._answers()
+        if self._mode.requests_dot_early and group[-1][0] is Verb.DATA:
+            yield Action.REQUEST_DOT
+        yield from self._replies()
 
     def _command(self, verb: Verb, line: bytes | None = None, rcpt: int = -1) -> bytes:
-        """Give a command, unless the session ended right behind the last answer."""
+        """Return the bytes of a command. Raises SmtpFault if the session has ended."""
         self._protocol.check()
         return self._protocol.command(verb, line, rcpt)
 
-    def _answers(self) -> Script[None]:
-        yield Act.AWAIT
-        self._tally.note(self._protocol.take())
-        if self._tally.fault is not None:
-            raise self._tally.fault
+    def _replies(self) -> Script[None]:
+        yield Action.AWAIT_REPLIES
+        self._outcomes.record(self._protocol.take_replies())
+        if self._outcomes.fault is not None:
+            raise self._outcomes.fault

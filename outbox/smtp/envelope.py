@@ -1,40 +1,47 @@
-"""Envelope sender and recipients, and how they are written on the wire (RFC 5321 4.1.2)."""
+"""Envelope sender and recipients, and how commands write them (RFC 5321 4.1.2)."""
 
 import re
 from dataclasses import dataclass
 
-from outbox.mail.domains import to_a_labels
+from outbox.mail.mailbox import to_a_labels
+from outbox.reasons import Reason, ReasonCode
 
 PATH_MAX = 256  # octets with the brackets (RFC 5321 4.5.3.1.3)
 ENVID_MAX = 33  # characters: encoded to 100 at most, which is the limit (RFC 3461 4.4)
 
 # A mailbox: no white space, brackets or control characters outside a quoted local part, so that
-# no address can carry a second command or parameter. A bare name, such as "root", is for the
-# server that is asked: it knows its users, or refuses.
+# no address can contain a second command or parameter. A bare name, such as "root", is resolved or
+# rejected by the server.
 _MAILBOX = re.compile(
-    r"""(?:[^\x00-\x20\x7f<>()\[\],:;@\\"]+|"(?:[^\x00-\x1f\x7f"\\]|\\[^\x00-\x1f\x7f])*")
-        @(?:[^\x00-\x20\x7f<>()\[\],:;@\\"]+|\[[^\x00-\x20\x7f<>\[\]@\\"]+\])
+    r"""(?:[^\x00-\x20\x7f-\xa0\u2028\u2029<>()\[\],:;@\\"]+
+        |"(?:[^\x00-\x1f\x7f-\x9f\u2028\u2029<>"\\]|\\[^\x00-\x1f\x7f-\x9f\u2028\u2029<>])*")
+        @(?:[^\x00-\x20\x7f-\xa0\u2028\u2029<>()\[\],:;@\\"]+|\[[^\x00-\x20\x7f<>\[\]@\\"]+\])
         |[^\x00-\x20\x7f-\U0010ffff<>()\[\],:;@\\"]+""",
     re.VERBOSE,
 )
 
 
 class UnsendableError(Exception):
-    """This cannot be sent here; the text begins with an enhanced status code (RFC 3463)."""
+    """This cannot be sent here. The sentence begins with an enhanced status code (RFC 3463)."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Envelope:
     sender: str  # "" is the null sender
     recipients: tuple[str, ...]
-    envid: str = ""  # our mark, which reports on this mail repeat where the server offers DSN
-    notify: tuple[str, ...] = ()  # of SUCCESS, FAILURE, DELAY; or NEVER alone; (): as it pleases
+    envid: str = ""  # our id, which notifications repeat if the server supports DSN
+    notify: tuple[str, ...] = ()  # of SUCCESS, FAILURE, DELAY; or NEVER alone; (): any
+    is_sensitive: bool = False  # nothing of the message may be recorded
 
     def __post_init__(self) -> None:
         if not (self.envid.isascii() and len(self.envid) <= ENVID_MAX):
             raise ValueError(f"an envid is ASCII and no longer than {ENVID_MAX} characters")
         if len(self.notify) > 1 and "NEVER" in self.notify:
-            raise ValueError("NOTIFY=NEVER stands alone (RFC 3461 4.1)")
+            raise ValueError("NOTIFY=NEVER excludes other values (RFC 3461 4.1)")
 
     @property
     def wants_dsn(self) -> bool:
@@ -42,36 +49,31 @@ class Envelope:
 
 
 def needs_smtputf8(address: str) -> bool:
-    """Tell whether only SMTPUTF8 can carry it: a local part outside ASCII (RFC 6531 3.2)."""
+    """Return whether the address needs SMTPUTF8: a local part outside ASCII (RFC 6531 3.2)."""
     return not address.isascii() and not address.rpartition("@")[0].isascii()
 
 
 def path(address: str, *, as_is: bool, status: str = "5.1.3") -> bytes:
-    """Give the address in angle brackets; the domain in A-labels unless `as_is` (SMTPUTF8)."""
+    """Return the address in angle brackets; the domain in A-labels unless `as_is` (SMTPUTF8)."""
     if not _MAILBOX.fullmatch(address):
-        raise UnsendableError(f"{status} “{_shown(address)}” is not an address SMTP can carry")
+        reason = Reason(ReasonCode.PATH_INVALID, status=status, address=_shown(address))
+        raise UnsendableError(reason)
     if not address.isascii() and not as_is:
         local, _, domain = address.rpartition("@")
         address = f"{local}@{_a_labels(domain)}"
     octets = b"<" + address.encode() + b">"
     if len(octets) > PATH_MAX:
-        raise UnsendableError(
-            f"{status} “{_shown(address)}…” is longer than the {PATH_MAX} octets of an SMTP path"
-        )
+        shown = _shown(address)
+        reason = Reason(ReasonCode.PATH_TOO_LONG, status=status, address=shown, count=PATH_MAX)
+        raise UnsendableError(reason)
     return octets
-
-
-def folded(address: str) -> str:
-    """Equal for two spellings of one mailbox: only the domain's case folds (RFC 5321 2.4)."""
-    local, at, domain = address.rpartition("@")
-    return f"{local}{at}{domain.lower()}" if at else address
 
 
 def _a_labels(domain: str) -> str:
     try:
         return to_a_labels(domain)
     except UnicodeError:
-        raise UnsendableError(f"5.1.2 “{_shown(domain)}” is not a domain name") from None
+        raise UnsendableError(Reason(ReasonCode.DOMAIN_INVALID, domain=_shown(domain))) from None
 
 
 def _shown(text: str) -> str:

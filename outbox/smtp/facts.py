@@ -1,12 +1,15 @@
-"""What is known of a session apart from its dialogue, kept with every attempt."""
+"""Facts about a session besides its transcript; they are recorded with every attempt."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from outbox.reasons import Reason
+from outbox.smtp.faults import OPENING_PHASES, Phase
+
 
 @dataclass(frozen=True, slots=True)
 class TlsFacts:
-    """The secured connection as it was reached."""
+    """The TLS connection after its handshake."""
 
     version: str  # "TLSv1.3"
     cipher: str
@@ -18,15 +21,20 @@ class TlsFacts:
 
 @dataclass(slots=True)
 class SessionFacts:
-    """Filled while a session opens, so that a failed one still tells how far it came."""
+    """Facts about one session, filled while it opens, so that a failed one has those up to then."""
 
     host: str
     port: int
-    address: str = ""  # the IP that answered, or the last one tried
+    address: str = ""  # the IP that accepted the connection, or the last one tried
     local_address: str = ""
     greeting: str = ""
     extensions: Mapping[str, str] = field(default_factory=dict)  # of the last EHLO
     tls: TlsFacts | None = None
     auth_mechanism: str = ""
     phases_ms: dict[str, float] = field(default_factory=dict)
-    tried: list[str] = field(default_factory=list)  # "192.0.2.1: refused", one an address
+    tried: list[tuple[str, Reason]] = field(default_factory=list)  # addresses that failed, and why
+
+    @property
+    def next_phase(self) -> Phase:
+        """The first phase of the opening that has no time yet."""
+        return next((Phase(one) for one in OPENING_PHASES if one not in self.phases_ms), Phase.AUTH)

@@ -1,6 +1,6 @@
-"""Where and how a session broke off: `SmtpFault` and its closed vocabulary.
+"""Where and how a session failed: `SmtpFault` and its closed vocabulary.
 
-A fault speaks of a connection. What a server said of one recipient is an outcome, never a fault.
+A fault is about a connection. A server's reply to one recipient is an outcome, never a fault.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from outbox.exceptions import OutboxError
+from outbox.reasons import Reason
 from outbox.smtp.reply import Reply
 
 if TYPE_CHECKING:
@@ -17,9 +18,9 @@ if TYPE_CHECKING:
 
 
 class Phase(StrEnum):
-    """What the client was doing; each has a deadline of its own (RFC 5321 4.5.3.2)."""
+    """What the client was doing; each phase has its own deadline (RFC 5321 4.5.3.2)."""
 
-    RESOLVE = "resolve"  # asking DNS for the host's addresses
+    RESOLVE = "resolve"  # DNS lookup of the host's addresses
     CONNECT = "connect"  # TCP handshake with one address
     GREETING = "greeting"  # waiting for the server's first 220
     EHLO = "ehlo"  # EHLO, or HELO where EHLO is unknown
@@ -29,53 +30,79 @@ class Phase(StrEnum):
     MAIL = "mail"  # MAIL FROM and its reply
     RCPT = "rcpt"  # each RCPT TO and its reply
     DATA = "data"  # DATA and its 354
-    BODY = "body"  # the message on its way, its end not yet written
-    DOT = "dot"  # the end was written, the final reply is awaited
-    RSET = "rset"  # after a refused transaction, before the next MAIL
-    QUIT = "quit"  # parting
-    IDLE = "idle"  # nothing was asked, nothing was owed
+    BODY = "body"  # sending the message data, before the final dot
+    DOT = "dot"  # waiting for the reply to the final dot
+    RSET = "rset"  # after a rejected transaction, before another one
+    QUIT = "quit"  # QUIT and its reply
+    IDLE = "idle"  # between transactions, no reply due
+
+
+# The order in which phases happen.
+OPENING_PHASES = (
+    Phase.RESOLVE,
+    Phase.CONNECT,
+    Phase.GREETING,
+    Phase.EHLO,
+    Phase.STARTTLS,
+    Phase.TLS,
+    Phase.AUTH,
+)
+TRANSACTION_PHASES = (
+    Phase.RSET,
+    Phase.MAIL,
+    Phase.RCPT,
+    Phase.DATA,
+    Phase.BODY,
+    Phase.DOT,
+)
 
 
 class FaultKind(StrEnum):
-    """What went wrong, as far as the client can tell causes apart."""
+    """What went wrong, as far as the client can distinguish causes."""
 
     RESOLVE = "resolve"  # the name does not resolve
-    FORBIDDEN = "forbidden"  # an address this installation does not let mail go to
+    FORBIDDEN = "forbidden"  # an address that this installation does not allow
     REFUSED = "refused"  # nothing listens there
-    UNREACHABLE = "unreachable"  # no way to that network or host
-    TIMEOUT = "timeout"  # the phase took longer than it may, slow drip included
-    CLOSED = "closed"  # the server hung up
-    RESET = "reset"  # the connection was torn down
-    PROTOCOL = "protocol"  # no SMTP: nonsense, a wrong class, one reply too many
-    REJECTED = "rejected"  # the server said no to the session: a 554 greeting, a refused EHLO
+    UNREACHABLE = "unreachable"  # the network or host cannot be reached
+    TIMEOUT = "timeout"  # the phase exceeded its deadline, also by a slow drip
+    CLOSED = "closed"  # the server closed the connection
+    RESET = "reset"  # the connection was reset
+    PROTOCOL = "protocol"  # not SMTP: an invalid reply, a wrong class, an extra reply
+    REJECTED = "rejected"  # the server rejected the session: a 554 greeting, a rejected EHLO
     SHUTDOWN = "shutdown"  # 421: the server is about to close
-    NO_STARTTLS = "no_starttls"  # STARTTLS is required here, and was not offered or was refused
-    TLS = "tls"  # the handshake failed, no certificate to blame
-    CERT_EXPIRED = "cert_expired"  # outside the dates on it
-    CERT_NAME = "cert_name"  # made out to another host
-    CERT_UNTRUSTED = "cert_untrusted"  # no known authority vouches for it
-    INJECTION = "injection"  # plain bytes behind the reply to STARTTLS (RFC 3207 6)
-    AUTH_REJECTED = "auth_rejected"  # the login is wrong or has expired: 535 and kin
+    NO_STARTTLS = "no_starttls"  # required, but not announced or rejected
+    TLS = "tls"  # the handshake failed for another reason than the certificate
+    CERT_EXPIRED = "cert_expired"  # outside the certificate's dates
+    CERT_NAME = "cert_name"  # for another host
+    CERT_UNTRUSTED = "cert_untrusted"  # not signed by a known authority
+    INJECTION = "injection"  # plain bytes after the reply to STARTTLS (RFC 3207 6)
+    AUTH_REJECTED = "auth_rejected"  # the login is wrong or has expired: 535 and similar
     AUTH_TEMPORARY = "auth_temporary"  # the server cannot check logins now: 454
-    AUTH_UNAVAILABLE = "auth_unavailable"  # no mechanism both sides know, or no TLS to use it over
-    ABANDONED = "abandoned"  # `before_dot` said no
-    LOCAL = "local"  # refused on this side
+    AUTH_UNAVAILABLE = "auth_unavailable"  # no common mechanism, or no TLS to protect it
+    ABANDONED = "abandoned"  # `before_dot` denied the final dot, or the worker is stopped
+    LOCAL = "local"  # rejected by the client
+    EXHAUSTED = "exhausted"  # this host has no descriptor, memory, thread or port left
 
 
-class SmtpFault(OutboxError):  # noqa: N818 - what breaks off may be no error of anybody
-    """A session ended before its work was done; `detail` is one sentence, free of secrets."""
+class SmtpFault(OutboxError):  # noqa: N818 - not every fault is an error
+    """A session ended before its work was done. The reason is free of secrets."""
 
     def __init__(
-        self, phase: Phase, kind: FaultKind, detail: str, *, reply: Reply | None = None
+        self, phase: Phase, kind: FaultKind, reason: Reason, *, reply: Reply | None = None
     ) -> None:
-        super().__init__(phase, kind, detail)
+        super().__init__(phase, kind, reason)
         self.phase = phase
         self.kind = kind
-        self.detail = detail
+        self.reason = reason
         self.reply = reply
-        # What `Session.open` had learnt by then; None on the fault of a transaction.
+        # Set by `Connection.open`; None for the fault of a transaction.
         self.transcript: Transcript | None = None
         self.facts: SessionFacts | None = None
 
+    @property
+    def detail(self) -> str:
+        """The reason as an English sentence."""
+        return str(self.reason)
+
     def __str__(self) -> str:
-        return f"{self.phase}: {self.detail}"
+        return f"{self.phase}: {self.reason}"

@@ -1,7 +1,7 @@
 """The queue id that a server names in its reply to the final dot.
 
-The operators of that server find the message in their log by it. No standard says where it stands,
-so each wording that servers are known to use has a pattern. A reply without an id yields "".
+The server's operators find the message in their log by it. No standard defines its place, so each
+known wording has a pattern. A reply without an id yields "".
 
 Every pattern takes linear time, because the server chooses the text: quantifiers are possessive,
 and what may match anywhere starts with a fixed word.
@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterable
 
 _ID = r"<?(\w[\w.:@,+/=~-]*+)"
-_START = r"^(?:2\.\d{1,3}\.\d{1,3}:? ++)?"  # of a line, behind an enhanced code
-# The words around it say that it is an id.
+_START = r"^(?:2\.\d{1,3}\.\d{1,3}:? ++)?"  # of a line, after an enhanced code
+# The words around it identify the id.
 _NAMED = (
     rf"\benvid={_ID}",  # Alibaba Cloud, which adds "queued as freedom"
     rf"\bqueued (?:for delivery )?(?:as|with id) {_ID}",  # Postfix and many others
@@ -26,7 +26,7 @@ _NAMED = (
     rf"{_START}<[^<>\n]{{1,998}}+> {_ID} saved",  # Dovecot
     rf"{_START}{_ID}> queued mail for delivery",  # Exchange 2003
 )
-# It could be a word of prose, so it has to look like an id.
+# It could be any word, so it has to look like an id.
 _BARE = (
     rf"{_START}{_ID} (?:message |mail )?accepted for delivery",  # Sendmail, OpenSMTPD, Cloudmark
     rf"\bmessage {_ID} accepted",  # IronPort
@@ -39,10 +39,12 @@ _NAMED_PATTERNS, _BARE_PATTERNS = (
 _DIGIT = re.compile("[0-9]")
 _HAS_DIGIT_OR_CAPITAL = re.compile("[0-9]|.[A-Z]")
 _MIN_BARE = 6
+_SEARCHED = 2_000  # characters; ids are in the first lines
 
 
 def find_queue_id(text: str) -> str:
     """Return the queue id in the text of a reply, or "" if there is none."""
+    text = text[:_SEARCHED]
     named = (found for found in _ids(_NAMED_PATTERNS, text) if _HAS_DIGIT_OR_CAPITAL.search(found))
     bare = (found for found in _ids(_BARE_PATTERNS, text) if _is_unlike_a_word(found))
     return next(named, "") or next(bare, "")

@@ -1,37 +1,42 @@
-"""How to reach one SMTP server, and how long to wait for it. Values only."""
+"""How to connect to one SMTP server, and its timeouts. Values only."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-import idna
+from outbox.net.resolve import wire_host
+from outbox.smtp.extensions import Restrictions
 
 
 class Security(StrEnum):
-    """How the bytes are protected; there is no "if it happens to be offered"."""
+    """How the connection is protected; there is no opportunistic TLS."""
 
     NONE = "none"  # plain text
-    STARTTLS = "starttls"  # required: without it nothing is sent
+    STARTTLS = "starttls"  # required: without it no message is sent
     TLS = "tls"  # from the first byte (RFC 8314)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeouts:
-    """Seconds for each phase as a whole (RFC 5321 4.5.3.2): a slow drip hits them too."""
+    """Seconds for each phase as a whole (RFC 5321 4.5.3.2), also against a slow drip."""
 
     connect: float = 30.0  # one address
     greeting: float = 300.0
-    command: float = 300.0  # EHLO, STARTTLS, MAIL, each RCPT, RSET, NOOP
+    command: float = 300.0  # EHLO, STARTTLS, MAIL, each RCPT, RSET
     tls: float = 60.0
     auth: float = 120.0  # each step of a login
     data: float = 120.0  # until the 354
-    block: float = 180.0  # until some more of the body has left
+    block: float = 180.0  # until more of the body has been sent
     dot: float = 600.0  # until the final reply
     quit: float = 5.0
 
 
 def _allow_all(_address: str) -> bool:
     return True
+
+
+def _no_restrictions(_offered: Mapping[str, str]) -> Restrictions:
+    return Restrictions()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,15 +50,17 @@ class Server:
     secret: str = field(default="", repr=False)
     secret_is_token: bool = False  # an OAuth access token rather than a password
     ehlo_name: str = ""  # "": this machine's full name, else its address in brackets
-    allow_plaintext_auth: bool = False  # meant for loopback; else a login needs TLS
-    allow_address: Callable[[str], bool] = _allow_all  # asked with each IP before connecting
+    allow_plaintext_auth: bool = False  # for loopback only: otherwise a login needs TLS
+    allow_address: Callable[[str], bool] = _allow_all  # called with each IP before connecting
+    # Called with the announced extensions: what the server rejected in earlier sessions.
+    restrictions: Callable[[Mapping[str, str]], Restrictions] = _no_restrictions
     timeouts: Timeouts = field(default_factory=Timeouts)
-    ca_file: str | None = None  # authorities to trust in place of the system's
-    pipelining: bool = True  # may be used where offered
-    chunking: bool = True  # may be used where offered
+    ca_file: str | None = None  # authorities that are trusted besides the system's
+    addresses_max: int | None = None  # addresses of the host that are tried; None: all
+    pipelining: bool = True  # use it if announced
+    chunking: bool = True  # use it if announced
 
     @property
     def wire_host(self) -> str:
-        """The host as DNS and certificates know it: A-labels, a bare IP. Raises UnicodeError."""
-        host = self.host.removesuffix(".").strip("[]")
-        return host if host.isascii() else idna.encode(host, uts46=True).decode("ascii")
+        """The host for DNS and certificates: A-labels or a bare IP. Raises UnicodeError."""
+        return wire_host(self.host)

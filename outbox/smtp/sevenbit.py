@@ -1,7 +1,7 @@
 """A seven-bit form of a message, for a server without 8BITMIME (RFC 6152 3).
 
-Only the transfer encodings of 8-bit parts change. A signed message is refused instead, since any
-change breaks what the signature promises.
+Only the transfer encodings of 8-bit parts change. A signed message is rejected instead, since any
+change invalidates the signature.
 """
 
 import base64
@@ -12,18 +12,15 @@ from email.message import Message
 from email.policy import compat32
 from io import BytesIO
 
+from outbox.reasons import Reason, ReasonCode
 from outbox.smtp.envelope import UnsendableError
-
-_NO_8BITMIME = "the server does not offer 8BITMIME"
 
 
 def seven_bit(source: bytes) -> bytes:
     """Re-encode 8-bit parts as quoted-printable or base64. Raises UnsendableError."""
     message = message_from_bytes(source, policy=compat32)
     if _is_signed(message):
-        raise UnsendableError(
-            f"5.6.2 {_NO_8BITMIME}, and re-encoding this message would break its signature"
-        )
+        raise UnsendableError(Reason(ReasonCode.EIGHT_BIT_SIGNED))
     for part in message.walk():
         _encode_part(part)
     out = BytesIO()
@@ -32,9 +29,7 @@ def seven_bit(source: bytes) -> bytes:
     )
     encoded = out.getvalue()
     if not encoded.isascii():
-        raise UnsendableError(
-            f"5.6.3 {_NO_8BITMIME}, and this message has 8-bit bytes outside its parts"
-        )
+        raise UnsendableError(Reason(ReasonCode.EIGHT_BIT_STRAY))
     return encoded
 
 
@@ -46,7 +41,7 @@ def _is_signed(message: Message) -> bool:
 
 def _encode_part(part: Message) -> None:
     if part.is_multipart():
-        # A container is as wide as what it holds, so its own encoding has to say so.
+        # The encoding of a multipart must cover its parts, which are 7-bit now.
         if "Content-Transfer-Encoding" in part:
             part.replace_header("Content-Transfer-Encoding", "7bit")
         return
@@ -67,8 +62,8 @@ def _encode_part(part: Message) -> None:
 def _encoded(raw: bytes, *, is_text: bool) -> tuple[str, bytes]:
     """Return the shorter encoding of a text and its result; other content becomes base64.
 
-    Quoted-printable keeps text in Latin letters readable and triples Chinese or Cyrillic, which
-    base64 makes a third longer.
+    Quoted-printable keeps Latin text readable and triples Chinese or Cyrillic text, for which
+    base64 adds a third.
     """
     base64_form = _base64(raw)
     if is_text:

@@ -1,31 +1,33 @@
-"""What became of one transaction, recipient by recipient. Values only."""
+"""The outcome of one transaction for each recipient. Values only."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from outbox.reasons import NO_REASON, Reason
+from outbox.smtp.extensions import Restrictions
 from outbox.smtp.faults import SmtpFault
 from outbox.smtp.reply import Reply
 from outbox.smtp.transcript import Part, Transcript
 
 
 class Disposition(StrEnum):
-    """What is certain about one recipient when the transaction is over."""
+    """What is certain about one recipient after the transaction."""
 
-    ACCEPTED = "accepted"  # the server took the mail for this recipient
-    TRANSIENT = "transient"  # a 4yz: it may take it later
-    PERMANENT = "permanent"  # a 5yz, or a mail this server cannot be given (`reason`)
-    UNCERTAIN = "uncertain"  # the dot left, no final reply came
-    NOT_TRIED = "not_tried"  # certainly not accepted, and no fault of the recipient
-    OVERFLOW = "overflow"  # too many recipients for one transaction: belongs in a further one
+    ACCEPTED = "accepted"  # the server accepted the message for this recipient
+    TRANSIENT = "transient"  # a 4yz: it may be accepted later
+    PERMANENT = "permanent"  # a 5yz, or a message that cannot be sent to this server (`reason`)
+    UNCERTAIN = "uncertain"  # the final dot was sent, no reply came
+    NOT_TRIED = "not_tried"  # certainly not accepted, and not because of the recipient
+    OVERFLOW = "overflow"  # needs another transaction: too many recipients, or done differently
 
 
 @dataclass(slots=True)
 class RecipientOutcome:
     address: str
-    command: str = ""  # what `reply` answered: MAIL, RCPT, DATA or DOT
-    reply: Reply | None = None  # None: nothing was said of this recipient
+    command: str = ""  # that `reply` belongs to: MAIL, RCPT, DATA or DOT
+    reply: Reply | None = None  # None: no reply about this recipient
     disposition: Disposition = Disposition.NOT_TRIED
-    reason: str = ""  # ours, in words, where no server was asked
+    reason: Reason = NO_REASON  # of the client, where no server was asked
 
 
 @dataclass(slots=True)
@@ -33,8 +35,18 @@ class Transaction:
     recipients: list[RecipientOutcome]  # in the envelope's order
     transcript: Transcript = field(default_factory=lambda: Transcript(Part.TRANSFER))
     dot_sent: bool = False
-    fault: SmtpFault | None = None  # set when the session broke off; it is not usable then
+    fault: SmtpFault | None = None  # set when the session failed; it is not usable then
     phases_ms: dict[str, float] = field(default_factory=dict)
-    queue_id: str = ""  # the server's name for the mail, where its reply to the dot shows one
-    sent_form: str = "8bit"  # as given; "7bit" when re-encoded for this server
-    sent_sha256: str = ""  # of what was sent, where that is not what was given
+    queue_id: str = ""  # the server's id of the message, if its reply to the dot has one
+    sent_form: str = "8bit"  # unchanged; "7bit" if re-encoded for this server
+    sent_sha256: str = ""  # of the data sent without signatures, if it differs from the source
+    signature: str = ""  # DKIM-Signature fields that were sent before these data
+    learned: Restrictions = field(
+        default_factory=Restrictions
+    )  # that the next transaction has to observe
+
+    def restart(self) -> None:
+        """Discard the outcomes: the server certainly accepted nothing."""
+        self.recipients = [RecipientOutcome(outcome.address) for outcome in self.recipients]
+        self.dot_sent, self.queue_id = False, ""
+        self.sent_form, self.sent_sha256, self.signature = "8bit", "", ""
