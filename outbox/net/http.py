@@ -1,7 +1,7 @@
 """One HTTP request to a host that a user or a remote server named.
 
-The host name is resolved once, and the connection goes to an address that the caller's rule allows,
-so that a second answer of the name server cannot lead elsewhere. One deadline covers the addresses,
+The host name is resolved once, and the connection uses one of the resolved addresses that the
+caller allows, so that a second lookup cannot return another one. One deadline covers the addresses,
 the TLS handshake, the request and the whole response. Redirects are not followed.
 """
 
@@ -10,21 +10,25 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import SplitResult, urlsplit
 
-ADDRESSES_MAX = 3  # a name may have hundreds, each of which may stay silent
+from outbox.net.resolve import Resolve, addresses_of
+
+ADDRESSES_MAX = 3  # a name may have hundreds, none of which responds
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What the server sent: the body is cut after the bytes that were asked for."""
+    """The server's response, with at most the requested number of bytes of its body."""
 
     status: int
     reason: str
     body: bytes
+    # By their names in lower case.
+    headers: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
 
 class NotAllowedError(OSError):
@@ -37,7 +41,7 @@ def request(
     *,
     seconds: float,
     is_allowed: Callable[[str], bool],
-    resolve: Callable[[str], Iterable[str]] | None = None,
+    resolve: Resolve | None = None,
     headers: Mapping[str, str] | None = None,
     body: bytes | None = None,
     body_max: int = 0,
@@ -45,13 +49,13 @@ def request(
 ) -> Response:
     """Send one request and return the response, with at most `body_max` bytes of its body.
 
-    `seconds` bounds the whole exchange. `resolve` returns the IP addresses of a host; the default
-    asks the system. Raises OSError when no response came in time or no address is allowed, and
-    HTTPException when what came is not HTTP.
+    `seconds` limits the whole exchange. `resolve` returns the IP addresses of a host; the default
+    is the system's resolver. Raise OSError if there is no response in time or no address is
+    allowed, and HTTPException if the response is not valid HTTP.
     """
     parts = urlsplit(url)
     deadline = time.monotonic() + seconds
-    addresses = list((resolve or _system_addresses)(parts.hostname or ""))
+    addresses = addresses_of(parts.hostname or "", seconds, resolve)
     allowed = [address for address in addresses if is_allowed(address)][:ADDRESSES_MAX]
     if not allowed:
         raise NotAllowedError(f"{parts.hostname} has no address that may be contacted")
@@ -60,13 +64,8 @@ def request(
         return _exchange(raw, parts, method, headers or {}, body, body_max, context)
 
 
-def _system_addresses(host: str) -> list[str]:
-    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
-
-
 def _connect(addresses: list[str], parts: SplitResult, deadline: float) -> socket.socket:
-    """Connect to the first address that answers, each within its share of the time left."""
+    """Connect to the first address that responds, each within its share of the remaining time."""
     port = parts.port or (443 if parts.scheme == "https" else 80)
     error = OSError("no address")
     for position, address in enumerate(addresses):
@@ -89,7 +88,7 @@ def _exchange(
 ) -> Response:
     host = parts.hostname or ""
     connection = http.client.HTTPConnection(host, parts.port)
-    # A request over an own socket is the same for both schemes, except for the Host header.
+    # A request over a given socket is the same for both schemes, except for the Host header.
     connection.default_port = 443 if parts.scheme == "https" else 80
     try:
         if parts.scheme == "https":
@@ -98,7 +97,8 @@ def _exchange(
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         connection.request(method, path, body, {**headers, "Connection": "close"})
         response = connection.getresponse()
-        return Response(response.status, response.reason, response.read(body_max))
+        fields = {name.lower(): value for name, value in response.getheaders()}
+        return Response(response.status, response.reason, response.read(body_max), fields)
     finally:
         connection.close()
         raw.close()
@@ -106,9 +106,9 @@ def _exchange(
 
 @contextmanager
 def _closed_at(deadline: float, sock: socket.socket, seconds: float) -> Iterator[None]:
-    """Shut the connection down at the deadline: a timeout alone starts again with each byte."""
+    """Shut the connection down at the deadline: a socket timeout starts again with each byte."""
     is_over = threading.Event()
-    # TLS takes the descriptor away from `sock`; a duplicate still reaches the connection.
+    # TLS detaches the descriptor from `sock`; a duplicate still refers to the connection.
     handle = sock.dup()
     sock.settimeout(max(deadline - time.monotonic(), 0.001))
 
@@ -129,5 +129,5 @@ def _closed_at(deadline: float, sock: socket.socket, seconds: float) -> Iterator
         timer.cancel()
         timer.join()
         handle.close()
-    if is_over.is_set():  # half a response may look like a complete one
+    if is_over.is_set():  # a truncated response may look like a complete one
         raise TimeoutError(f"no complete response within {seconds:g} s")

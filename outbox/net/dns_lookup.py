@@ -1,0 +1,83 @@
+"""DNS lookups of one check, with one time limit for all of them.
+
+A name that does not exist and a DNS server that does not respond are different results: the first
+is an empty list, the second an exception.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import dns.exception
+import dns.nameserver
+import dns.resolver
+import dns.reversename
+
+_PORT = 53
+
+
+class LookupFailedError(Exception):
+    """Nothing is known about the name: the DNS failed or did not respond in time."""
+
+    def __init__(self, name: str, cause: str) -> None:
+        super().__init__(f"{name}: {cause}")
+        self.name = name
+        self.cause = cause
+
+
+class Dns:
+    """Looks names up. Without servers, those of the system are asked."""
+
+    def __init__(self, servers: Sequence[str] = (), *, seconds: float = 30.0) -> None:
+        """Accept servers as "address" or "address:port". Raise ValueError for anything else."""
+        self._resolver = dns.resolver.Resolver(configure=not servers)
+        if servers:
+            self._resolver.nameservers = [_server(one) for one in servers]
+        self._ends_at = time.monotonic() + seconds
+
+    def texts(self, name: str) -> list[str]:
+        """Return the TXT records of a name, the strings of each joined."""
+        rows = self._records(name, "TXT")
+        return [b"".join(row.strings).decode("utf-8", "replace") for row in rows]
+
+    def addresses(self, host: str) -> list[str]:
+        """Return the IP addresses of a host."""
+        return [str(row.address) for kind in ("A", "AAAA") for row in self._records(host, kind)]
+
+    def exchangers(self, domain: str) -> list[tuple[int, str]]:
+        """Return preference and host of each MX record, the first choice first."""
+        rows = self._records(domain, "MX")
+        return sorted((int(row.preference), str(row.exchange).rstrip(".")) for row in rows)
+
+    def names_of(self, address: str) -> list[str]:
+        """Return the names of an IP address."""
+        name = str(dns.reversename.from_address(address)).rstrip(".")
+        return [str(row.target).rstrip(".") for row in self._records(name, "PTR")]
+
+    def is_alias(self, host: str) -> bool:
+        """Return whether a host is a CNAME."""
+        return bool(self._records(host, "CNAME"))
+
+    def _records(self, name: str, kind: str) -> list[Any]:
+        seconds = max(self._ends_at - time.monotonic(), 0.01)  # zero would mean no limit
+        try:
+            return list(self._resolver.resolve(f"{name}.", kind, lifetime=seconds))
+        except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
+            return []
+        except (dns.exception.DNSException, OSError) as error:
+            raise LookupFailedError(name, str(error)) from error
+
+
+def _server(text: str) -> dns.nameserver.Nameserver:
+    address, _, port = text.rpartition(":") if text.count(":") == 1 else (text, "", "")
+    if text.startswith("["):
+        address, _, port = text[1:].partition("]")
+        port = port.removeprefix(":")
+    if port and not port.isdigit():
+        raise ValueError(f"{text!r} is not the address of a DNS server.")
+    return dns.nameserver.Do53Nameserver(
+        str(ipaddress.ip_address(address)), int(port) if port else _PORT
+    )
