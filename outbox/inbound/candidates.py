@@ -1,0 +1,214 @@
+"""The messages that a received one may be about, the most certain rule first.
+
+Everything in a received message may come from an attacker, so a candidate counts only if the
+mailbox serves it (docs/decisions/0032). Each lookup uses an index and reads a bounded number of
+rows.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Collection, Container, Iterator, Sequence
+from dataclasses import dataclass
+
+from outbox.conf import get_conf
+from outbox.inbound.inspection import Inspection
+from outbox.mail.addresses import AddressError, parse_address
+from outbox.mail.wire_ids import queue_id_of
+from outbox.models import Account, MatchRule, Message, Recipient, Status
+from outbox.models.message import MessageQuerySet
+from outbox.models.return_path import SignedDelivery, read_token
+from outbox.models.suppression import folded_address
+from outbox.texts import storable
+
+_MESSAGES_MAX = 20  # with one id: a message may be sent several times with the same Message-ID
+_SAME_ADDRESS_MAX = 1_000  # recipients with one address; of more, none is chosen
+_ADDRESSES_MAX = 50  # of a report without any id
+_CLOCK_SKEW = dt.timedelta(minutes=5)  # of the server of the mailbox
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A message that a received one may be about, and the rule that found it."""
+
+    message: Message
+    rule: MatchRule
+    attempts_at_retry: int | None = None  # what a signed token names
+    queue_ids: frozenset[str] = frozenset()
+
+
+class Served:
+    """The messages that reports in the mailbox of an account may be about."""
+
+    def __init__(self, account: Account) -> None:
+        self._account = account
+        addresses = (account.from_address, account.return_path)
+        self._addresses = {folded_address(one) for one in addresses if one}
+
+    def __contains__(self, message: object) -> bool:
+        """Return whether bounces of the message come to the mailbox.
+
+        They do if its account has the mailbox. They do as well if they are returned to an address
+        of it, and its owner, or the site, owns both accounts. Otherwise a user could enter the
+        address of another account, and bounce its messages.
+        """
+        if not isinstance(message, Message):
+            return False
+        if message.account_id == self._account.pk:
+            return True
+        account = message.account
+        owner = account.owner_id if account is not None else message.owner_id
+        if self._account.owner_id is not None and self._account.owner_id != owner:
+            return False
+        return_path = account.return_path if account and not message.is_sender_given else ""
+        returned_to = return_path or message.envelope_sender
+        return bool(returned_to) and folded_address(returned_to) in self._addresses
+
+    def is_own(self, message: Message) -> bool:
+        """Return whether a reply to the message may come to the mailbox.
+
+        It may if the message has the same account or the same owner. The accounts of the site have
+        no owner, and each may be visible to other staff.
+        """
+        owner = self._account.owner_id
+        return message.account_id == self._account.pk or (
+            owner is not None and message.owner_id == owner
+        )
+
+
+class _Every:
+    def __contains__(self, message: object) -> bool:
+        return True
+
+
+EVERY_MESSAGE: Container[Message] = _Every()  # for a provider, which has proved who it is
+
+
+def candidates_of_report(
+    inspection: Inspection, served: Container[Message], using: str
+) -> Iterator[Candidate]:
+    """Yield the messages that a report may be about, without duplicates.
+
+    Those that only an address and the time point to are not among them: see `with_address`.
+    """
+    known: set[int] = set()
+    for found in _of_report(inspection, using):
+        if found.message.pk not in known and found.message in served:
+            known.add(found.message.pk)
+            yield found
+
+
+def _of_report(inspection: Inspection, using: str) -> Iterator[Candidate]:
+    original = storable(inspection.original_message_id)
+    yield from _with_tokens(inspection.return_tokens, MatchRule.RETURN_PATH, using)
+    yield from _with_queue_ids(inspection.queue_ids, MatchRule.QUEUE_ID, using)
+    yield from _with_wire_ids([original], using)
+    yield from _with_message_ids([original], using)
+    yield from _with_tokens([inspection.envelope_id], MatchRule.ENVELOPE_ID, using)
+
+
+def candidates_of_reply(inspection: Inspection, served: Served, using: str) -> Iterator[Candidate]:
+    """Yield the messages that a message may reply to, the nearest one first.
+
+    A message that refers to none takes no query, and any other one or two.
+    """
+    original = storable(inspection.original_message_id)
+    ids = list(dict.fromkeys([original, *inspection.references]))
+    found = [*_with_wire_ids(ids, using), *_with_message_ids(ids, using)]
+    place = {one: number for number, one in enumerate(ids)}
+    place |= {queue_id: place[one] for one in ids if (queue_id := queue_id_of(one))}
+
+    def nearness(candidate: Candidate) -> int:
+        named = (candidate.message.message_id, *candidate.queue_ids)
+        return min(place[one] for one in named if one in place)
+
+    for candidate in sorted(found, key=nearness):
+        if served.is_own(candidate.message):
+            yield candidate
+
+
+def _with_tokens(tokens: Collection[str], rule: MatchRule, using: str) -> Iterator[Candidate]:
+    for signed in filter(None, map(read_token, tokens)):
+        yield from _signed(signed, rule, using)
+
+
+def _signed(signed: SignedDelivery, rule: MatchRule, using: str) -> Iterator[Candidate]:
+    for message in _messages(using).filter(pk=signed.message_id):
+        yield Candidate(message, rule, signed.attempts_at_retry)
+
+
+def _with_wire_ids(ids: Sequence[str], using: str) -> Iterator[Candidate]:
+    queue_ids = [found for one in ids if one and (found := queue_id_of(one))]
+    return _with_queue_ids(queue_ids, MatchRule.WIRE_ID, using)
+
+
+def _with_queue_ids(ids: Collection[str], rule: MatchRule, using: str) -> Iterator[Candidate]:
+    if not ids:
+        return
+    rows = Recipient.objects.using(using).filter(remote_queue_id__in=list(ids)).order_by()
+    # The condition of the index: a prepared statement cannot see that no id is empty.
+    found = rows.exclude(remote_queue_id="").values_list("message_id", "remote_queue_id")
+    by_message: dict[int, set[str]] = {}
+    for message_id, queue_id in found[:_SAME_ADDRESS_MAX]:
+        by_message.setdefault(message_id, set()).add(queue_id)
+    newest = sorted(by_message, reverse=True)[:_MESSAGES_MAX]
+    for message in _messages(using).filter(pk__in=newest).order_by("-pk"):
+        yield Candidate(message, rule, None, frozenset(by_message[message.pk]))
+
+
+def _with_message_ids(ids: Sequence[str], using: str) -> Iterator[Candidate]:
+    if wanted := [one for one in ids if one]:
+        same = _messages(using).filter(message_id__in=wanted).order_by("-pk")
+        for message in same[:_MESSAGES_MAX]:
+            yield Candidate(message, MatchRule.MESSAGE_ID)
+
+
+def with_address(address: str, served: Served, at: dt.datetime, using: str) -> Recipient | None:
+    """Return the last recipient that was sent to shortly before a time, with its message."""
+    spellings = spellings_of([address])
+    rows = Recipient.objects.using(using).with_address_in(spellings).order_by()
+    found = list(rows.only("pk", "message_id", "last_attempt_at")[: _SAME_ADDRESS_MAX + 1])
+    if len(found) > _SAME_ADDRESS_MAX:
+        return None
+    earliest = at - dt.timedelta(seconds=get_conf().report_address_window)
+    latest_at = at + _CLOCK_SKEW
+    tried = [
+        (started <= at, started, one.pk, one)
+        for one in found
+        if one.last_attempt_at
+        # `at` comes from a field with whole seconds.
+        and earliest <= (started := one.last_attempt_at.replace(microsecond=0)) <= latest_at
+    ]
+    tried.sort(reverse=True)  # no two have the same id
+    latest = [one for _, _, _, one in tried[:_MESSAGES_MAX]]
+    messages = _messages(using).in_bulk([one.message_id for one in latest])
+    for one in latest:
+        sent = messages.get(one.message_id)
+        if sent is not None and sent in served:
+            one.message = sent
+            return one
+    return None
+
+
+def addresses_max(addresses: Sequence[str]) -> Sequence[str]:
+    """Return those of the addresses that are looked up without any id."""
+    return addresses[:_ADDRESSES_MAX]
+
+
+def spellings_of(addresses: Collection[str]) -> set[str]:
+    """Return the ways in which recipients may have the domains: in Unicode or in A-labels."""
+    found = set(map(storable, addresses))
+    for address in list(found):
+        try:
+            parsed = parse_address(address)
+            found |= {parsed.spec, parsed.wire}
+            local, _, domain = parsed.wire.rpartition("@")
+            found.add(f"{local}@{domain.encode().decode('idna')}")
+        except (AddressError, UnicodeError):
+            continue
+    return found
+
+
+def _messages(using: str) -> MessageQuerySet:
+    queued = Message.objects.using(using).exclude(status=Status.DRAFT)
+    return queued.select_related("account")
