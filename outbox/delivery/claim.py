@@ -1,116 +1,151 @@
-"""Claim: take due recipients of one destination, under one short transaction.
+"""Claim: take due recipients of one destination in a short transaction.
 
-Before any connection is opened, an attempt row says who sends what; its id is the fencing token.
-Which rows are taken is `turns`' affair.
+`due` chooses and locks them. Before any connection is opened, an attempt row records which worker
+sends which message; its id is the fencing token.
 """
 
 import datetime as dt
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from django.db import connections, transaction
+from django.db.models import Count, Max, Q
 
 from outbox.conf import get_conf
-from outbox.delivery import route
-from outbox.delivery.away import DATABASE_AWAY
+from outbox.db.bulk import insert_rows, select_rows, update_rows
+from outbox.db.clock import database_now
+from outbox.db.columns import columns_of, complete
+from outbox.db.unavailable import DATABASE_UNAVAILABLE
+from outbox.delivery import limits
+from outbox.delivery.due import DueAt, DueRecipient, aware
 from outbox.delivery.job import Job, JobRecipient
-from outbox.delivery.turns import Due, Row, take
-from outbox.models import Attempt, Destination, OnUncertain, Outcome, State, Status
-from outbox.models.bulk import Column, insert_rows, select_rows, update_rows
-from outbox.models.clock import database_now
+from outbox.delivery.paused_tags import paused_among, postpone
+from outbox.delivery.suppressed import hold_suppressed, suppressed_among
+from outbox.models import Attempt, Destination, Outcome, Recipient, State, Status
 from outbox.models.rollup import roll_up
-
-_ATTEMPT = (
-    Column("message_id", "bigint"),
-    Column("worker_id", "bigint"),
-    Column("started_at", "timestamptz"),
-    Column("number_in_session", "integer"),
-    Column("is_resend", "boolean"),
-    *(
-        Column(name, "text")
-        for name in (
-            "outcome",
-            "phase",
-            "fault",
-            "detail",
-            "reply_enhanced",
-            "reply_text",
-            "reply_command",
-            "results",
-            "phases_ms",
-            "transfer",
-            "sent_sha256",
-            "late_reply",
-            "traceback",
-        )
-    ),
-)
-_NO_TEXTS = ("",) * 13
-# The row is locked, so that a worker cannot be ended, and what it held be taken back, while a claim
-# of its is still being committed: what that claimed would never be found.
-_HOLDS_ITS_LEASE = (
-    "EXISTS (SELECT 1 FROM outbox_worker w "
-    "WHERE w.id = %s AND w.ended_at IS NULL AND w.lease_until > {{now}}{lock})"
-)
-
-_MAIL = """
-SELECT m.id, m.envelope_sender, m.recipient_count, m.on_uncertain, a.on_uncertain,
-    a.resend_after, s.data, s.sha256, m.wants_report, m.status
-FROM {values}
-JOIN outbox_message m ON m.id = v.id
-LEFT JOIN outbox_account a ON a.id = m.account_id
-LEFT JOIN outbox_source s ON s.message_id = m.id"""
+from outbox.models.transitions import resend_after
+from outbox.reasons import Reason
 
 
-@dataclass(frozen=True, slots=True)
-class _Mail:
-    """What the jobs of one message have in common."""
+class _NewAttempt(NamedTuple):
+    """The columns of an attempt that a claim writes; the others begin with their defaults."""
 
+    message_id: int
+    worker_id: int
+    started_at: dt.datetime
+    is_resend: bool
+
+
+class _Claimed(NamedTuple):
+    """The columns of a recipient that a claim writes, besides the state."""
+
+    id: int
+    attempt_id: int
+    last_attempt_at: dt.datetime
+
+
+class _Message(NamedTuple):
+    """A row of `_MESSAGES`: what the jobs of one message have in common."""
+
+    id: int
+    account_id: int | None
+    status: str
     envelope_sender: str
+    is_sender_given: bool | int  # SQLite keeps a number
     recipient_count: int
-    own_policy: str
+    size: int
+    wants_report: bool | int
+    is_sensitive: bool | int
+    policy: str
     account_policy: str | None
     account_resend_after: dt.timedelta | int | None  # SQLite keeps microseconds
-    data: bytes | memoryview | None
+    return_path: str | None
+    queued_at: Any  # SQLite returns text
+    send_at: Any
+    data: bytes | memoryview | None  # None: a larger source, which is read when it is sent
     sha256: str | None
-    wants_report: bool | int  # SQLite keeps a number
-    status: str
+
+    @property
+    def since(self) -> dt.datetime | None:
+        """When the message could be sent first."""
+        return max(filter(None, (aware(self.queued_at), aware(self.send_at))), default=None)
 
     @property
     def resend_after(self) -> dt.timedelta | None:
-        """None: an uncertain recipient waits for a person."""
-        policy = self.own_policy or self.account_policy or OnUncertain.HOLD
-        after = self.account_resend_after
-        if policy == OnUncertain.HOLD or after is None:
-            return None
-        return dt.timedelta(microseconds=after) if isinstance(after, int) else after
+        """How long an uncertain recipient waits; None: until a person resolves it."""
+        wait = self.account_resend_after
+        if isinstance(wait, int):
+            wait = dt.timedelta(microseconds=wait)
+        return resend_after(self.policy, self.account_policy, wait)
+
+
+_MILLISECOND = dt.timedelta(milliseconds=1)
+# Bytes of a source that is read with the claim. Up to a hundred jobs of each destination wait in
+# memory, so larger ones are read one by one, within the worker's memory budget.
+SMALL_SOURCE = 32_768
+_ATTEMPT_COLUMNS = columns_of(Attempt, _NewAttempt._fields)
+_ATTEMPT_DEFAULTS = {
+    name: value
+    for name, value in complete(Attempt, dict.fromkeys(_NewAttempt._fields, "")).items()
+    if value
+}
+_RECIPIENT_COLUMNS = columns_of(Recipient, _Claimed._fields[1:])
+_CLAIMED = (
+    f"state = '{State.SENDING}', first_attempt_at = COALESCE(t.first_attempt_at, v.last_attempt_at)"
+)
+# The row is locked, so that a worker cannot be ended, and its claims be taken over, while a claim
+# of its own is still being committed: what that one claimed would never be found.
+_HAS_ITS_LEASE = (
+    "EXISTS (SELECT 1 FROM outbox_worker w "
+    "WHERE w.id = %s AND w.ended_at IS NULL AND w.lease_until > {{now}}{lock})"
+)
+_MESSAGES = """
+SELECT m.id, m.account_id, m.status, m.envelope_sender, m.is_sender_given, m.recipient_count,
+    m.size, m.wants_report, m.is_sensitive, m.on_uncertain, a.on_uncertain, a.resend_after,
+    a.return_path, m.queued_at, m.send_at,
+    CASE WHEN m.size <= {small} THEN s.data END, s.sha256
+FROM {values}
+JOIN outbox_message m ON m.id = v.id
+LEFT JOIN outbox_account a ON a.id = m.account_id
+LEFT JOIN outbox_source s ON s.message_id = m.id""".replace("{small}", str(SMALL_SOURCE))
+
+
+class Claim(NamedTuple):
+    """What a claim took. `is_cut_short`: all that it found may not be sent to now; claim again."""
+
+    jobs: list[Job]
+    is_cut_short: bool = False
 
 
 def claim_within_limits(
     destination: Destination, worker_id: int, room: int, after_sender: int, using: str
-) -> list[Job]:
-    """Claim as much of `room` as the circuit and the rate limits give leave for."""
-    asked = route.has_limits(destination)
-    leave = route.ask_leave(destination.pk, room, using) if asked else route.Leave(room)
-    if leave.recipients <= 0:
-        return []
-    jobs = claim(
+) -> Claim:
+    """Claim as much of `room` as the circuit and the rate limits allow."""
+    is_limited = limits.has_limits(destination)
+    reserved = (
+        limits.reserve(destination.pk, worker_id, room, using)
+        if is_limited
+        else limits.Reservation(room)
+    )
+    if reserved.recipients <= 0:
+        return Claim([])
+    claimed = claim(
         destination_id=destination.pk,
         worker_id=worker_id,
-        limit=leave.recipients,
+        limit=reserved.recipients,
         after_sender=after_sender,
         using=using,
     )
-    unused = leave.recipients - sum(len(job.recipients) for job in jobs)
-    if asked and unused:
-        with suppress(*DATABASE_AWAY):  # what was claimed must not be lost for a count
-            route.give_back_leave(destination.pk, leave, unused, using)
-    return jobs
+    unused = reserved.recipients - sum(len(job.recipients) for job in claimed.jobs)
+    if is_limited and unused:
+        with suppress(*DATABASE_UNAVAILABLE):  # what was claimed must not be lost for a count
+            limits.refund(destination.pk, reserved, unused, using)
+    return claimed
 
 
 class ClaimInDoubtError(Exception):
-    """Nobody knows whether this claim was committed; give `jobs` back when the database answers."""
+    """It is unknown whether a claim was committed. Return `jobs` once the database is available."""
 
     def __init__(self, jobs: Sequence[Job]) -> None:
         super().__init__("the connection was lost while a claim was being committed")
@@ -119,65 +154,101 @@ class ClaimInDoubtError(Exception):
 
 def claim(
     *, destination_id: int, worker_id: int, limit: int, after_sender: int, using: str
-) -> list[Job]:
-    """Take up to `limit` due recipients; return them as jobs, each a message, source included.
+) -> Claim:
+    """Claim up to `limit` due recipients; return them as jobs, one per message, with its source.
 
-    `after_sender` is the sender served last: the next one in order has the first turn. A worker
-    whose lease is over gets none, though it may not know yet. Raises ClaimInDoubtError when the
-    connection was lost while the claim was being committed.
+    `after_sender` is the sender that was served last; the next one in order comes first. A worker
+    whose lease has expired claims nothing, though it may not know yet. Recipients whose address is
+    suppressed are held instead, and those of a paused tag are postponed. One claim does so with a
+    limited number of them, since the claims for all other destinations wait for it. Raises
+    ClaimInDoubtError when the connection was lost while the claim was being committed.
+    """
+    found = _claim_others(destination_id, worker_id, limit, after_sender, using)
+    moved = 0
+    with suppress(*DATABASE_UNAVAILABLE):  # what was claimed must not be lost
+        if found.suppressed:
+            moved += hold_suppressed(found.suppressed, using)
+        if found.has_paused:
+            moved += postpone(destination_id, after_sender, using)
+    return Claim(found.jobs, is_cut_short=moved > 0 and not found.jobs)
+
+
+class _Found(NamedTuple):
+    """What a claim has found to be due."""
+
+    jobs: list[Job]
+    suppressed: dict[int, Reason]  # recipients to hold
+    has_paused: bool  # whether messages of a paused tag are among them
+
+
+def _claim_others(
+    destination_id: int, worker_id: int, limit: int, after_sender: int, using: str
+) -> _Found:
+    """Claim what is due, and neither suppressed nor of a paused tag.
+
+    The others are changed in database transactions of their own: this one writes messages
+    afterwards.
     """
     jobs: list[Job] = []
     try:
         with transaction.atomic(using=using):
             now = database_now(using)
-            rows = take(Due(destination_id, now, using), limit, after_sender)
-            if not rows:
-                return []
-            jobs = _open_attempts(rows, destination_id, worker_id, now, using)
-    except DATABASE_AWAY as error:
-        # SQLite's commit either was or was not; and it would give the same ids out again.
+            due = DueAt(destination_id, now, using)
+            locked = due.lock(limit, after_sender)
+            paused = paused_among(locked, now, using) if due.is_tag_paused else {}
+            others = [row for row in locked if row.message_id not in paused]
+            suppressed = suppressed_among(others, destination_id, now, using)
+            if rows := [row for row in others if row.id not in suppressed]:
+                jobs = _open_attempts(rows, destination_id, worker_id, now, using)
+    except DATABASE_UNAVAILABLE as error:
+        # SQLite's commit is never in doubt; and it would assign the same ids again.
         if jobs and connections[using].vendor == "postgresql":
             raise ClaimInDoubtError(jobs) from error
         raise
-    return jobs
+    return _Found(jobs, suppressed, bool(paused))
 
 
 def _open_attempts(
-    rows: Sequence[Row], destination_id: int, worker_id: int, now: dt.datetime, using: str
+    rows: Sequence[DueRecipient], destination_id: int, worker_id: int, now: dt.datetime, using: str
 ) -> list[Job]:
     batches = _batches(rows, get_conf().recipients_per_transaction)
-    mails = _mails([batch[0][1] for batch in batches], using)
-    repeated = _once_uncertain(rows, using)
+    messages = _messages({row.message_id for row in rows}, using)
+    resent, signatures = _earlier_attempts(rows, using)
+    attempts = [
+        _NewAttempt(batch[0].message_id, worker_id, now, batch[0].message_id in resent)
+        for batch in batches
+    ]
     attempt_ids = insert_rows(
         using,
         "outbox_attempt",
-        _ATTEMPT,
-        [
-            (batch[0][1], worker_id, now, 0, batch[0][1] in repeated, *_NO_TEXTS)
-            for batch in batches
-        ],
-        guard=_HOLDS_ITS_LEASE.format(lock=_lock(using)),
+        _ATTEMPT_COLUMNS,
+        attempts,
+        others=_ATTEMPT_DEFAULTS,
+        guard=_HAS_ITS_LEASE.format(lock=_lock(using)),
         guarded_by=[worker_id],
     )
     if not attempt_ids:
         return []  # the guard refused
-    update_rows(
-        using,
-        "outbox_recipient",
-        (Column("attempt_id", "bigint"), Column("last_attempt_at", "timestamptz")),
-        [
-            (row[0], attempt_id, now)
-            for attempt_id, batch in zip(attempt_ids, batches, strict=True)
-            for row in batch
-        ],
-        set_also=f"state = '{State.SENDING}', first_attempt_at = "
-        "COALESCE(t.first_attempt_at, v.last_attempt_at)",
-    )
-    # No other message is updated: which are being sent is known by their recipients.
-    begun = [pk for pk, mail in mails.items() if mail.status == Status.SCHEDULED]
-    roll_up(begun, now, using)
+    claimed = [
+        _Claimed(row.id, attempt_id, now)
+        for attempt_id, batch in zip(attempt_ids, batches, strict=True)
+        for row in batch
+    ]
+    # The rows are locked in the states that a claim starts from, so that no guard is needed.
+    update_rows(using, "outbox_recipient", _RECIPIENT_COLUMNS, claimed, set_also=_CLAIMED)
+    # No other message is updated: which are being sent is known from their recipients.
+    scheduled = [pk for pk, message in messages.items() if message.status == Status.SCHEDULED]
+    roll_up(scheduled, now, using)
     return [
-        _job(attempt_id, mails[batch[0][1]], batch, destination_id)
+        _job(
+            attempt_id,
+            messages[batch[0].message_id],
+            batch,
+            destination_id,
+            worker_id,
+            signatures.get(batch[0].message_id, ""),
+            now,
+        )
         for attempt_id, batch in zip(attempt_ids, batches, strict=True)
     ]
 
@@ -186,52 +257,85 @@ def _lock(using: str) -> str:
     return " FOR SHARE" if connections[using].vendor == "postgresql" else ""
 
 
-def _once_uncertain(rows: Sequence[Row], using: str) -> set[int]:
-    """Find the messages of which a copy may be out already: the page says so of this attempt."""
-    tried = {row[1] for row in rows if row[3]}
+def _earlier_attempts(rows: Sequence[DueRecipient], using: str) -> tuple[set[int], dict[int, str]]:
+    """Return the messages with an uncertain attempt, and the last signatures of each message.
+
+    Of the former, this attempt may send a second copy. The latter are sent again.
+    """
+    tried = {row.message_id for row in rows if row.attempts}
     if not tried:
-        return set()
-    uncertain = Attempt.objects.using(using).filter(message_id__in=tried, outcome=Outcome.UNCERTAIN)
-    return set(uncertain.values_list("message_id", flat=True))
+        return set(), {}
+    attempts = Attempt.objects.using(using).order_by()
+    is_uncertain, is_signed = Q(outcome=Outcome.UNCERTAIN), Q(signature__isnull=False)
+    earlier = attempts.filter(is_uncertain | is_signed, message_id__in=tried)
+    # One row for each message: a newsletter has thousands of attempts, each with its signature.
+    found = earlier.values("message_id").annotate(
+        uncertain=Count("pk", filter=is_uncertain), signed=Max("pk", filter=is_signed)
+    )
+    summaries = list(found.values_list("message_id", "uncertain", "signed"))
+    last = [signed for _, _, signed in summaries if signed is not None]
+    read = attempts.filter(pk__in=last).values_list("message_id", "signature") if last else ()
+    return (
+        {message_id for message_id, uncertain, _ in summaries if uncertain},
+        {message_id: signature for message_id, signature in read if signature},
+    )
 
 
-def _batches(rows: Sequence[Row], most: int) -> list[list[Row]]:
-    """Group by message in order of the first row, no batch larger than one transaction takes."""
-    by_message: dict[int, list[Row]] = {}
+def _batches(rows: Sequence[DueRecipient], size: int) -> list[list[DueRecipient]]:
+    """Group by message in order of the first row; a batch is what one SMTP transaction takes.
+
+    Recipients that a person has retried have another envelope sender than the others.
+    """
+    alike: dict[tuple[int, int], list[DueRecipient]] = {}
     for row in rows:
-        by_message.setdefault(row[1], []).append(row)
+        alike.setdefault((row.message_id, row.attempts_at_retry), []).append(row)
     return [
-        group[start : start + most]
-        for group in by_message.values()
-        for start in range(0, len(group), most)
+        group[start : start + size]
+        for group in alike.values()
+        for start in range(0, len(group), size)
     ]
 
 
-def _mails(message_ids: Sequence[int], using: str) -> dict[int, _Mail]:
-    """Read what the messages' jobs need; a large source is read when its turn comes."""
-    rows = select_rows(using, _MAIL, [(pk,) for pk in sorted(set(message_ids))])
-    return {row[0]: _Mail(*row[1:]) for row in rows}
+def _messages(ids: set[int], using: str) -> dict[int, _Message]:
+    found = map(_Message._make, select_rows(using, _MESSAGES, [(pk,) for pk in sorted(ids)]))
+    return {message.id: message for message in found}
 
 
-def _job(attempt_id: int, mail: _Mail, batch: Sequence[Row], destination_id: int) -> Job:
+def _job(
+    attempt_id: int,
+    message: _Message,
+    batch: Sequence[DueRecipient],
+    destination_id: int,
+    worker_id: int,
+    signature: str,
+    now: dt.datetime,
+) -> Job:
     return Job(
         attempt_id=attempt_id,
-        message_id=batch[0][1],
+        message_id=message.id,
         destination_id=destination_id,
-        sender_key=batch[0][5],
-        is_whole=mail.recipient_count == 1,
-        envelope_sender=mail.envelope_sender,
-        sha256=mail.sha256 or "",
-        source=bytes(mail.data) if mail.data is not None else None,
-        resend_after=mail.resend_after,
-        wants_report=bool(mail.wants_report),
+        worker_id=worker_id,
+        account_id=message.account_id,
+        since=message.since,
+        sender_key=batch[0].sender_key,
+        is_whole=message.recipient_count == 1,
+        envelope_sender=message.envelope_sender,
+        return_path="" if message.is_sender_given else message.return_path or "",
+        sha256=message.sha256 or "",
+        size=message.size,
+        source=bytes(message.data) if message.data is not None else None,
+        resend_after=message.resend_after,
+        wants_report=bool(message.wants_report),
+        is_sensitive=bool(message.is_sensitive),
+        signature=signature,
         recipients=[
             JobRecipient(
-                id=row[0],
-                address=row[2],
-                attempts=row[3],
-                expires_at=row[4],
-                attempts_at_retry=row[6],
+                id=row.id,
+                address=row.address,
+                attempts=row.attempts,
+                expires_at=row.expires_at,
+                attempts_at_retry=row.attempts_at_retry,
+                waited_ms=max((now - row.next_attempt_at) // _MILLISECOND, 0),
             )
             for row in batch
         ],

@@ -1,18 +1,22 @@
-"""Engine: the one loop of a worker process. It serves every due destination side by side.
+"""The engine delivers to every due destination of one database, concurrently.
 
-It lives in a thread of its own, so that the task that starts it returns at once; database work is
-done in three further threads (claimer, recorder, heartbeat), each with its own connection.
+`run` is a worker's life: it delivers until it is stopped, and survives whatever fails. `drain`
+delivers until nothing is due, and raises what failed. The event loop has a thread of its own.
+Database work is done in three further threads (claimer, recorder, heartbeat), each with its own
+connection.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import threading
+import time
 from collections import Counter
-from collections.abc import Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -20,206 +24,269 @@ from django.db import DatabaseError, InterfaceError, connections
 
 from outbox import __version__, signals
 from outbox.conf import get_conf
-from outbox.delivery import due, lease
-from outbox.delivery.equipment import Equipment, run_in
-from outbox.delivery.lane import Lane
+from outbox.delivery import lease
+from outbox.delivery.context import DeliveryContext, run_in
+from outbox.delivery.descriptors import connection_ceiling
+from outbox.delivery.job import Result
+from outbox.delivery.limits import due_destinations, paused_among
+from outbox.delivery.pool import Pool
 from outbox.delivery.recorder import Recorder
-from outbox.delivery.route import is_shut
-from outbox.delivery.unit import Result
-from outbox.models import Destination, State
-from outbox.models.clock import database_now
+from outbox.delivery.runner import DestinationRunner
+from outbox.models import State
 
 logger = logging.getLogger(__name__)
-_LOOK_EVERY = 0.05  # seconds between two looks whether all is done
-_LOOKUPS = 64  # names asked for side by side: DNS that hangs for some must not stop the others
+attempts_logger = logging.getLogger("outbox.attempts")
+_IDLE_CHECK_INTERVAL = 0.02  # seconds; the recorder is a thread and sets no event
+_TOKEN_THREADS = 8  # requests to token services at once: a silent one must not delay the others
+_DNS_THREADS = 64  # lookups at once: names whose DNS server is silent must not delay the others
 
 
 class Engine:
-    """Delivers what is due in one database until it is stopped."""
+    """Delivers what is due in one database."""
 
-    def __init__(self, *, until_empty: bool = False) -> None:
+    def __init__(self) -> None:
         self._conf = get_conf()
         self._using = self._conf.database
-        self._equipment: Equipment
-        self._until_empty = until_empty
-        self._lanes: dict[int, Lane] = {}
+        self._context: DeliveryContext
+        self._runners: dict[int, DestinationRunner] = {}
         self._background: set[asyncio.Task[Any]] = set()
         self._claimer = ThreadPoolExecutor(1, thread_name_prefix="outbox-claimer")
-        self._pulse = ThreadPoolExecutor(1, thread_name_prefix="outbox-heartbeat")
+        self._heartbeat = ThreadPoolExecutor(1, thread_name_prefix="outbox-heartbeat")
+        # Its threads start when an account has tokens to renew.
+        self._renewer = ThreadPoolExecutor(_TOKEN_THREADS, thread_name_prefix="outbox-tokens")
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._wake: asyncio.Event
+        self._awake: asyncio.Event
         self._stopping = threading.Event()
-        self._defect: Exception | None = None
-        self.outcomes: Counter[State] = Counter()  # recipients, by the state of each attempt
+        self._finish_by: float | None = None  # on the monotonic clock; None: deliver until stopped
+        self._connections = Pool(connection_ceiling())
+        self._error: Exception | None = None  # of the last background task that failed
+        self.outcomes: Counter[State] = Counter()  # recipients, by the state after each attempt
 
     @property
     def recorder(self) -> Recorder:
-        """What writes its outcomes, once it runs."""
-        return self._equipment.recorder
+        """The recorder of a running engine."""
+        return self._context.recorder
 
     @property
     def may_claim(self) -> bool:
-        """Tell whether it takes up mail at present."""
-        return self._equipment.may_claim
+        """Return whether the engine may claim at present."""
+        return self._context.may_claim
+
+    def run(self) -> None:
+        """Deliver until stopped. A step that fails is logged and repeated."""
+        asyncio.run(self._with_lease(self._run))
+
+    def drain(self) -> None:
+        """Deliver until nothing is due and no delivery is in progress. Raise what failed."""
+        self._finish_by = math.inf
+        asyncio.run(self._with_lease(self._drain))
+        if self._error is not None:
+            raise self._error
+
+    def wake(self) -> None:
+        """Look for due messages now. Callable from any thread."""
+        if self._loop is not None:
+            with suppress(RuntimeError):  # the loop has just ended
+                self._loop.call_soon_threadsafe(self._awake.set)
+
+    def finish(self, within: float) -> None:
+        """Deliver what is due at present, for `within` seconds at most, and end.
+
+        Callable from any thread.
+        """
+        self._finish_by = time.monotonic() + within
+        self.wake()
+
+    def stop(self) -> None:
+        """Begin no more SMTP transactions and end. Callable from any thread."""
+        self._stopping.set()
+        self.wake()
+
+    async def _run(self) -> None:
+        while self._is_active and self._finish_by is None:
+            self._awake.clear()
+            await self._feed_runners()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._conf.poll_interval):
+                    await self._awake.wait()
+        if self._is_active:
+            self._error = None
+            await self._drain()
+
+    async def _drain(self) -> None:
+        assert self._finish_by is not None
+        while self._is_active and self._error is None and time.monotonic() < self._finish_by:
+            self._awake.clear()
+            was_idle = self._is_idle
+            may_have_more = await self._feed_runners()
+            if was_idle and not may_have_more:
+                return
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._conf.poll_interval):
+                    await self._until_idle()
+
+    async def _until_idle(self) -> None:
+        """Return when no delivery is in progress, or when there may be something to do."""
+        await asyncio.sleep(_IDLE_CHECK_INTERVAL)
+        while not (self._is_idle or self._awake.is_set() or self._error):  # noqa: ASYNC110
+            await asyncio.sleep(_IDLE_CHECK_INTERVAL)
+
+    @property
+    def _is_active(self) -> bool:
+        return not (self._stopping.is_set() or self._context.lease.lost)
+
+    @property
+    def _is_idle(self) -> bool:
+        if self._background or any(runner.has_jobs for runner in self._runners.values()):
+            return False
+        return self.recorder.idle
+
+    async def _feed_runners(self) -> bool:
+        """Start or feed a runner for each due destination. Return whether there may be any."""
+        if self._context.lease.is_draining:
+            for runner in self._runners.values():
+                runner.return_claimed()
+            return False
+        if not self.may_claim:
+            return True
+        seen_at = asyncio.get_running_loop().time()
+        try:
+            destinations = await self._context.in_claimer(partial(due_destinations, self._using))
+            await self._return_paused()
+        except (DatabaseError, InterfaceError) as error:
+            logger.warning("The database is unavailable: %s", error)
+            return True
+        due = {destination.pk for destination in destinations}
+        for pk in [pk for pk, runner in self._runners.items() if not runner.is_busy]:
+            if pk not in due:
+                del self._runners[pk]
+        for destination in destinations:
+            if destination.pk not in self._runners:
+                runner = DestinationRunner(self._context, destination)
+                self._runners[destination.pk] = runner
+            self._spawn(self._runners[destination.pk].feed_due(destination, seen_at))
+        return bool(destinations)
+
+    async def _return_paused(self) -> None:
+        """Return what is claimed and not begun, and was paused since."""
+        claimed = [one for one in self._runners.values() if one.has_jobs]
+        if not claimed:
+            return
+        waiting = set[int]().union(*(one.claimed_messages for one in claimed))
+        work = partial(paused_among, [one.destination for one in claimed], waiting, self._using)
+        destinations, messages = await self._context.in_claimer(work)
+        for runner in claimed:
+            if runner.destination.pk in destinations:
+                runner.return_claimed()
+            elif messages:
+                runner.return_claimed(messages)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run beside the rest; what it raises is logged."""
-        task = asyncio.get_running_loop().create_task(self._survive(work))
+        """Run a coroutine in the background."""
+        task = asyncio.get_running_loop().create_task(self._guard(work))
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 
-    async def _survive(self, work: Coroutine[Any, Any, None]) -> None:
-        """A worker outlives a failed step and tries again; a run "until empty" ends on it."""
+    async def _guard(self, work: Coroutine[Any, Any, None]) -> None:
         try:
             await work
         except Exception as error:
             logger.exception("A step of the engine failed.")
-            if self._until_empty:
-                self._defect = error
-                self.stop()
+            self._error = error
 
-    def run(self) -> None:
-        """Deliver until stopped; with `until_empty`, until nothing is due or in hand."""
-        asyncio.run(self._main())
-        if self._defect is not None:
-            raise self._defect
-
-    def wake(self) -> None:
-        """Look for due mail now. Callable from any thread."""
-        if self._loop is not None:
-            with suppress(RuntimeError):  # the loop just ended
-                self._loop.call_soon_threadsafe(self._wake.set)
-
-    def stop(self) -> None:
-        """Begin no more conversations and end. Callable from any thread."""
-        self._stopping.set()
-        self.wake()
-
-    async def _main(self) -> None:
-        using = self._using
-        self._wake = asyncio.Event()
+    async def _with_lease(self, deliver: Callable[[], Awaitable[None]]) -> None:
+        """Deliver as a registered worker, and release the lease when everything is recorded."""
+        self._awake = asyncio.Event()
         self._loop = loop = asyncio.get_running_loop()
-        loop.set_default_executor(ThreadPoolExecutor(_LOOKUPS, thread_name_prefix="outbox-dns"))
+        loop.set_default_executor(ThreadPoolExecutor(_DNS_THREADS, thread_name_prefix="outbox-dns"))
         try:
-            held = await run_in(self._pulse, lambda: lease.register(__version__, using), using)
-            self._equipment = Equipment(
-                conf=self._conf,
-                lease=held,
-                recorder=Recorder(using, loop, on_recorded=self._recorded),
-                claimer=self._claimer,
-                stopping=self._stopping,
-                spawn=self._spawn,
-            )
-            try:
-                await self._work()
-            finally:  # not before: what an ended worker held is anybody's
-                await self._end(held)
+            async with self._lease() as held:
+                self._context = DeliveryContext(
+                    conf=self._conf,
+                    lease=held,
+                    recorder=Recorder(self._using, loop, on_recorded=self._report),
+                    claimer=self._claimer,
+                    renewer=self._renewer,
+                    stopping=self._stopping,
+                    connections=self._connections,
+                    spawn=self._spawn,
+                )
+                renewal = asyncio.create_task(self._renew_lease())
+                try:
+                    await deliver()
+                finally:
+                    await self._close()
+                    renewal.cancel()
         finally:
-            for executor in (self._claimer, self._pulse):
+            # New tokens that are on their way are stored. Renewals that did not begin are dropped.
+            await asyncio.to_thread(self._renewer.shutdown, cancel_futures=True)
+            for executor in (self._claimer, self._heartbeat):
                 executor.submit(connections.close_all).result()
                 executor.shutdown()
 
-    async def _end(self, held: lease.Lease) -> None:
-        """Say goodbye, twice where the connection broke since the last heartbeat."""
-        goodbye = partial(run_in, self._pulse, partial(lease.end, held, self._using), self._using)
+    @asynccontextmanager
+    async def _lease(self) -> AsyncIterator[lease.Lease]:
+        using = self._using
+        held = await self._in_heartbeat(partial(lease.register, __version__, using))
         try:
-            await goodbye()
-        except (DatabaseError, InterfaceError):
-            await goodbye()  # over a new connection
-
-    async def _work(self) -> None:
-        heartbeat = asyncio.create_task(self._beat())
-        try:
-            await self._deliver()
-        finally:
-            await self._close()
-            heartbeat.cancel()
-
-    async def _deliver(self) -> None:
-        while not self._stopping.is_set() and not self._equipment.lease.lost:
-            self._wake.clear()
-            idle = self._until_empty and self._is_idle()
+            yield held
+        finally:  # not earlier: other workers may take over what an ended worker had claimed
             try:
-                anything = await self._feed_lanes()
-            except (DatabaseError, InterfaceError) as error:
-                logger.warning("The database does not answer: %s", error)
-                anything = True
-            if idle and not anything:
-                return
-            await self._pause()
+                await self._in_heartbeat(partial(lease.end, held, using))
+            except (DatabaseError, InterfaceError):  # the connection broke since the last heartbeat
+                await self._in_heartbeat(partial(lease.end, held, using))
 
-    async def _pause(self) -> None:
-        """Wait for the bell or the next look; a run "until empty" looks as soon as it is idle."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._conf.poll_every):
-                if self._until_empty:
-                    await self._idleness()
-                else:
-                    await self._wake.wait()
+    async def _in_heartbeat(self, work: Callable[[], Any]) -> Any:
+        return await run_in(self._heartbeat, work, self._using)
 
-    async def _idleness(self) -> None:
-        """Return when nothing is in hand any more, or the bell rang."""
-        await asyncio.sleep(_LOOK_EVERY)
-        while not self._is_idle() and not self._wake.is_set():  # noqa: ASYNC110  # the recorder is a thread
-            await asyncio.sleep(_LOOK_EVERY)
-
-    async def _feed_lanes(self) -> bool:
-        """Hand every destination with due mail to its lane; tell whether there was any."""
-        if not self.may_claim:
-            return True
-        seen_at = asyncio.get_running_loop().time()
-        destinations = await self._equipment.in_claimer(self._due)
-        for destination in destinations:
-            lane = self._lanes.get(destination.pk)
-            if lane is None:
-                lane = self._lanes[destination.pk] = Lane(self._equipment, destination)
-            self._spawn(lane.feed_due(destination, seen_at))
-        for pk in [pk for pk, lane in self._lanes.items() if not lane.busy]:
-            if pk not in {destination.pk for destination in destinations}:
-                del self._lanes[pk]
-        return bool(destinations)
-
-    def _due(self) -> list[Destination]:
-        """Runs in the claimer's thread."""
-        earliest = due.waiting(self._using)
-        if not earliest:
-            return []
-        now = database_now(self._using)
-        ids = [pk for pk, moment in earliest.items() if moment <= now]
-        found = Destination.objects.using(self._using).filter(pk__in=ids).select_related("account")
-        return [row for row in found if not is_shut(row, now)]
-
-    def _is_idle(self) -> bool:
-        if self._background or any(lane.in_hand for lane in self._lanes.values()):
-            return False
-        return self.recorder.idle
-
-    async def _beat(self) -> None:
-        """Renew the lease, also while the last conversations end."""
-        held, using = self._equipment.lease, self._using
+    async def _renew_lease(self) -> None:
+        """Renew the lease, also while the last transactions end."""
+        held = self._context.lease
+        interval = min(self._conf.heartbeat_interval, self._conf.lease_duration / 3)
         while not held.lost:
-            await asyncio.sleep(min(self._conf.heartbeat_every, self._conf.lease_for / 3))
+            await asyncio.sleep(interval)
             try:
-                await run_in(self._pulse, lambda: lease.renew(held, using), using)
+                await self._in_heartbeat(partial(lease.renew, held, self._using))
             except (DatabaseError, InterfaceError) as error:
                 logger.warning("The lease could not be renewed: %s", error)
-        logger.error("The lease was lost; this engine ends and leaves its mail to others.")
+        logger.error("The lease was lost. This engine ends; other workers take over its claims.")
         self.wake()
 
     async def _close(self) -> None:
-        # With the lease lost no dot leaves any more, but a reply may still tell of one that did.
-        patience = self._conf.shutdown_for
-        await asyncio.gather(*(lane.close(patience) for lane in self._lanes.values()))
+        """End the sessions and record what is left.
+
+        After the lease was lost no final dot is sent, but a reply to an earlier one may arrive.
+        """
+        timeout = self._conf.shutdown_timeout
+        await asyncio.gather(*(runner.close(timeout) for runner in self._runners.values()))
         if self._background:
             await asyncio.wait(self._background, timeout=5)
         await asyncio.get_running_loop().run_in_executor(self._claimer, self.recorder.stop, 30)
 
-    def _recorded(self, results: Sequence[Result]) -> None:
-        """Runs in the recorder's thread, after the commit."""
+    def _report(self, results: Sequence[Result]) -> None:
+        """Count results and send the signals, in the recorder's thread, after the commit."""
+        _log_attempts(results, self._context.lease.worker_id)
         self.outcomes.update(verdict.state for result in results for verdict in result.verdicts)
-        signals.tell(
+        signals.send_signals(
             change
             for result in results
             for change in result.changes()
-            if signals.is_heard(change.state)
+            if signals.has_receivers(change.state)
         )
+
+
+def _log_attempts(results: Sequence[Result], worker_id: int) -> None:
+    """Log one line for each attempt, if the project wants them. No address is in it."""
+    if not attempts_logger.isEnabledFor(logging.INFO):
+        return
+    for result in results:
+        job = result.job
+        ids = {
+            "message_id": job.message_id,
+            "attempt_id": job.attempt_id,
+            "destination_id": job.destination_id,
+            "worker_id": worker_id,
+            "outcome": result.outcome,
+        }
+        text = "Attempt %d of message %d ended: %s."
+        attempts_logger.info(text, job.attempt_id, job.message_id, result.outcome, extra=ids)

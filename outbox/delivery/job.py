@@ -1,33 +1,224 @@
-"""Job: what one claim hands to one transaction."""
+"""Jobs, which a claim hands to a transaction, and the items that the recorder writes about them.
+
+Values only. `record` says how each item is written. `destination_id` is whose items it stays in
+order with, and `size` about how many bytes of text it has.
+"""
 
 import datetime as dt
-from dataclasses import dataclass, field
+import threading
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
+
+from outbox.delivery.verdict import Verdict
+from outbox.models import Outcome, SmtpSession
+from outbox.models.return_path import token_of, with_token
+from outbox.reasons import NO_REASON, Reason
+from outbox.signals import Change
 
 
 @dataclass(slots=True, kw_only=True)
 class JobRecipient:
-    """A claimed recipient, as it stood at the claim."""
+    """A claimed recipient, as it was at the claim."""
 
     id: int
     address: str
     attempts: int
     expires_at: dt.datetime | None
     attempts_at_retry: int = 0  # attempts before the last retry by a person
+    waited_ms: int = 0  # since its attempt was due, at the claim
 
 
 @dataclass(slots=True, kw_only=True)
 class Job:
-    """One message for some of its recipients, held under the fencing token `attempt_id`."""
+    """One message for some of its recipients, under the fencing token `attempt_id`."""
 
     attempt_id: int
     message_id: int
     destination_id: int
-    sender_key: int  # whose turn this is
+    worker_id: int = 0
+    account_id: int | None = None
+    since: dt.datetime | None = None  # when the message could be sent first
+    sender_key: int
     envelope_sender: str
+    # Of the account: where bounces are wanted, with a token; "" if the caller gave the sender.
+    return_path: str = ""
     sha256: str
-    is_whole: bool  # no other recipient of the message exists
-    source: bytes | None  # as it is stored; None: large, read when its turn comes
+    is_whole: bool  # the message has no other recipient
+    source: bytes | None  # as it is stored; None: too large to be read with the claim
+    size: int = 0  # of the source, in bytes
     resend_after: dt.timedelta | None  # None: an uncertain recipient waits for a person
-    wants_report: bool = False  # of delivery, from servers that give one (RFC 3461)
+    wants_report: bool = False  # of delivery, from servers that send one (RFC 3461)
+    is_sensitive: bool = False  # nothing of the content may be recorded
+    signature: str = ""  # DKIM-Signature fields that an earlier attempt has sent
+    # All of them were last retried by a person after as many attempts: they share the token.
     recipients: list[JobRecipient] = field(default_factory=list)
-    is_marked: bool = False  # "the dot is about to leave" was committed
+
+    @property
+    def token(self) -> str:
+        """The signed token of the delivery, which bounces repeat."""
+        return token_of(self.message_id, self.recipients[0].attempts_at_retry)
+
+    @property
+    def sender(self) -> str:
+        """The envelope sender of the attempt: the return path with a token, if there is one.
+
+        The null sender stays: a bounce of a notification must not come back (RFC 5321 4.5.5).
+        """
+        if not self.return_path or not self.envelope_sender:
+            return self.envelope_sender
+        return with_token(self.return_path, self.token)
+
+    def without_source(self) -> "Job":
+        """Return the job without the message's body, which a waiting result must not hold."""
+        return replace(self, source=None)
+
+
+class InHand:
+    """How many recipients of each destination this worker has claimed and not yet recorded.
+
+    Claims add to it in the event loop, and the recorder subtracts from it in its own thread.
+    """
+
+    def __init__(self) -> None:
+        self._counts: Counter[int] = Counter()
+        self._lock = threading.Lock()
+
+    def __getitem__(self, destination_id: int) -> int:
+        return self._counts[destination_id]
+
+    def add(self, jobs: Iterable[Job]) -> None:
+        """Count the recipients of claimed jobs."""
+        with self._lock:
+            for job in jobs:
+                self._counts[job.destination_id] += len(job.recipients)
+
+    def remove(self, jobs: Iterable[Job]) -> None:
+        """Subtract the recipients of recorded or returned jobs."""
+        with self._lock:
+            for job in jobs:
+                self._counts[job.destination_id] -= len(job.recipients)
+
+
+@dataclass(slots=True, kw_only=True)
+class Mark:
+    """A request to commit `dot_marked_at` for this attempt."""
+
+    attempt_id: int
+    destination_id: int = 0
+    granted: bool = False
+    size: ClassVar[int] = 0
+
+
+@dataclass(slots=True, kw_only=True)
+class SessionOpened:
+    """The row of a session that was opened, or that could not be opened."""
+
+    session: SmtpSession
+
+    @property
+    def destination_id(self) -> int:
+        return self.session.destination_id or 0
+
+    @property
+    def size(self) -> int:
+        return len(self.session.opening) + len(self.session.greeting)
+
+
+@dataclass(slots=True, kw_only=True)
+class SessionClosed:
+    """The end of a session, with the conversation that closed it."""
+
+    session: SmtpSession
+    closing: str
+
+    @property
+    def destination_id(self) -> int:
+        return self.session.destination_id or 0
+
+    @property
+    def size(self) -> int:
+        return len(self.closing)
+
+
+@dataclass(slots=True, kw_only=True)
+class Result:
+    """The result of one attempt."""
+
+    job: Job
+    verdicts: list[Verdict]  # one per recipient of the job, in order
+    outcome: Outcome
+    session: SmtpSession | None = None
+    number_in_session: int = 0
+    phase: str = ""
+    fault: str = ""
+    reason: Reason = NO_REASON
+    transfer: str = ""
+    phases_ms: str = ""
+    sent_sha256: str = ""
+    signature: str = ""  # DKIM-Signature fields that were sent
+    remote_queue_id: str = ""
+    traceback: str = ""
+    group_keys: list[int] = field(default_factory=list)  # set by `failure_groups`, as verdicts
+    fenced: bool = False  # set by `record`: another worker had taken over
+
+    @property
+    def destination_id(self) -> int:
+        return self.job.destination_id
+
+    @property
+    def size(self) -> int:
+        """About how many bytes of text it writes: a reply into the attempt and the recipient."""
+        replies = sum(len(verdict.reply.text) for verdict in self.verdicts if verdict.reply)
+        return len(self.transfer) + len(self.traceback) + 2 * replies
+
+    def changes(self) -> Iterable[Change]:
+        """Yield each recipient's change, as the signals report it."""
+        for recipient, verdict in zip(self.job.recipients, self.verdicts, strict=True):
+            yield Change(
+                message_id=self.job.message_id,
+                recipient_id=recipient.id,
+                address=recipient.address,
+                state=verdict.state,
+                reply_code=verdict.reply.code if verdict.reply else None,
+                reply_enhanced=verdict.reply.enhanced if verdict.reply else "",
+                reply_text=verdict.reply.text if verdict.reply else "",
+                reply_command=verdict.command if verdict.reply else "",
+                reason=str(verdict.reason),
+                reason_code=verdict.reason.code,
+            )
+
+
+@dataclass(slots=True, kw_only=True)
+class JobsReturned:
+    """Jobs that were claimed and not begun. Any worker may claim them again."""
+
+    jobs: Sequence[Job]
+    worker_id: int
+    size: ClassVar[int] = 0
+
+    @property
+    def destination_id(self) -> int:
+        return self.jobs[0].destination_id
+
+
+@dataclass(slots=True, kw_only=True)
+class SlotsReleased:
+    """Connection slots that are no longer needed."""
+
+    destination_id: int
+    worker_id: int
+    slots: Sequence[int]
+    size: ClassVar[int] = 0
+
+
+@dataclass(slots=True, kw_only=True)
+class Barrier:
+    """An item without content: once it is recorded, so are its destination's items before it."""
+
+    destination_id: int
+    size: ClassVar[int] = 0
+
+
+RecordItem = Mark | SessionOpened | SessionClosed | Result | JobsReturned | SlotsReleased | Barrier

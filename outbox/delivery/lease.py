@@ -1,5 +1,7 @@
-"""The lease of one worker process: registered, renewed, given up. Judged by the database's clock;
-a local copy on the monotonic clock lets the worker stop before the database says so."""
+"""The lease of one worker process. The database's clock decides when it ends.
+
+With a local copy on the monotonic clock, the worker stops no later than that.
+"""
 
 import datetime as dt
 import os
@@ -8,10 +10,11 @@ import time
 from dataclasses import dataclass
 
 from django.db import transaction
+from django.db.models import Count, Q
 
 from outbox.conf import get_conf
+from outbox.db.clock import database_now
 from outbox.models import Slot, Worker
-from outbox.models.clock import database_now
 
 
 @dataclass(slots=True)
@@ -23,57 +26,67 @@ class Lease:
     seen: dt.datetime  # the database's time …
     seen_at: float  # … no later than when `time.monotonic()` said this
     lost: bool = False
+    is_draining: bool = False  # claim nothing more, until a user ends that
     workers_alive: int = 1
 
     @property
     def held(self) -> bool:
-        """Tell whether a dot may still leave under it."""
+        """Return whether a final dot may still be sent under it."""
         return not self.lost and time.monotonic() < self.until
 
     @property
     def now(self) -> dt.datetime:
-        """The database's time, without asking it: this host's clock may be wrong or be set.
+        """The database's time, without a query. The clock of this host may be wrong or be set.
 
-        Late by an answer's way at most, never early: what is due at it is due for a claim as well.
+        It is never early, so what is due at this time is due for a claim as well.
         """
         return self.seen + dt.timedelta(seconds=time.monotonic() - self.seen_at)
 
 
 def register(version: str, using: str) -> Lease:
-    """Make this process known as a worker."""
+    """Register this process as a worker."""
     conf = get_conf()
     asked_at = time.monotonic()
     now, seen_at = database_now(using), time.monotonic()
     worker = Worker.objects.using(using).create(
-        host=socket.gethostname()[:255],
+        host=socket.gethostname()[: Worker.HOST_MAX],
         pid=os.getpid(),
         version=version,
         started_at=now,
         heartbeat_at=now,
-        lease_until=now + dt.timedelta(seconds=conf.lease_for),
+        lease_until=now + dt.timedelta(seconds=conf.lease_duration),
     )
-    lease = Lease(worker.pk, asked_at + conf.lease_for, seen=now, seen_at=seen_at)
+    lease = Lease(worker.pk, asked_at + conf.lease_duration, seen=now, seen_at=seen_at)
     count_workers(lease, using)
     return lease
 
 
 def count_workers(lease: Lease, using: str) -> None:
-    """See how many share the work: one that came since the last heartbeat wants its part."""
+    """Count the workers that share the work, including those started since the last heartbeat.
+
+    Also note whether this worker is being drained.
+    """
     alive = Worker.objects.using(using).filter(ended_at=None, lease_until__gt=lease.now)
-    lease.workers_alive = alive.count()
+    claiming = Q(drain_requested_at=None)
+    counts = alive.aggregate(
+        claiming=Count("pk", filter=claiming),
+        draining=Count("pk", filter=~claiming & Q(pk=lease.worker_id)),
+    )
+    lease.workers_alive = max(counts["claiming"], 1)
+    lease.is_draining = bool(counts["draining"])
 
 
 def renew(lease: Lease, using: str) -> None:
-    """Renew; once the database let it run out or swept it, it stays lost."""
+    """Renew the lease. Once it has ended or was swept, it stays lost."""
     conf = get_conf()
     asked_at = time.monotonic()
     now, seen_at = database_now(using), time.monotonic()
     alive = Worker.objects.using(using).filter(ended_at=None, lease_until__gt=now)
     renewed = alive.filter(pk=lease.worker_id).update(
-        heartbeat_at=now, lease_until=now + dt.timedelta(seconds=conf.lease_for)
+        heartbeat_at=now, lease_until=now + dt.timedelta(seconds=conf.lease_duration)
     )
     if renewed:
-        lease.until = asked_at + conf.lease_for
+        lease.until = asked_at + conf.lease_duration
         lease.seen, lease.seen_at = now, seen_at
         count_workers(lease, using)
     else:
@@ -81,7 +94,7 @@ def renew(lease: Lease, using: str) -> None:
 
 
 def end(lease: Lease, using: str) -> None:
-    """Say goodbye: the slots are free at once."""
+    """End the worker and release its slots."""
     with transaction.atomic(using=using):
         Slot.objects.using(using).filter(worker_id=lease.worker_id).delete()
         Worker.objects.using(using).filter(pk=lease.worker_id, ended_at=None).update(

@@ -1,124 +1,162 @@
-"""Record: what one group commit writes. Attempts, then recipients, then messages: always in that
-order and by id, so that two of them never wait for each other in a ring.
+"""Record: write the items of one group commit.
 
-Nothing here talks to a network or decides an outcome; it writes verdicts, guarded by the fencing
-token, and tells what the guard refused.
+Attempts come first, then recipients, counts, times and messages, each in the order of their keys,
+so that two commits never wait for each other. Nothing here uses the network or decides an outcome.
+Results are written under the guard of the fencing token, and those that it refused are marked as
+fenced.
 """
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from django.db import connections, transaction
-from django.db.models import F
 
-from outbox.delivery import route, statement
-from outbox.delivery.rows import ATTEMPT, RECIPIENT, attempt_row, recipient_rows, results_json
-from outbox.delivery.unit import Closed, Freed, GivenBack, Mark, Opened, Result, Unit, clean
-from outbox.delivery.verdict import Verdict
-from outbox.models import Attempt, Event, EventKind, Recipient, Session, State
-from outbox.models.bulk import Column, update_rows
-from outbox.models.clock import database_now
-from outbox.models.rollup import roll_up, roll_up_single
+from outbox.db.bulk import update_rows
+from outbox.db.clock import database_now
+from outbox.db.columns import columns_of
+from outbox.delivery import limits, record_postgresql
+from outbox.delivery.failure_groups import FailureGroups
+from outbox.delivery.job import (
+    JobsReturned,
+    Mark,
+    RecordItem,
+    Result,
+    SessionClosed,
+    SessionOpened,
+    SlotsReleased,
+)
+from outbox.delivery.record_queue import BYTES_MAX
+from outbox.delivery.record_rows import (
+    ATTEMPT_COLUMNS,
+    RECIPIENT_COLUMNS,
+    attempt_row,
+    count_key,
+    measured,
+    recipient_rows,
+    results_json,
+    stored_signature,
+)
+from outbox.models import Attempt, SmtpSession, State, delivery_count
+from outbox.models.delivery_count import UNCOUNTED
+from outbox.models.delivery_time import add_times
+from outbox.models.erasure import erase_ended
+from outbox.models.rollup import roll_up
+from outbox.models.transitions import (
+    RECORD,
+    RECORD_LATE,
+    Step,
+    Transition,
+    record_events,
+    return_untried,
+    state_after_late_reply,
+)
 from outbox.models.webhook import wanted_states
-from outbox.signals import note, tell_on_commit
+from outbox.reasons import Reason, ReasonCode
+from outbox.signals import announce_on_commit, record_webhook_calls
+from outbox.texts import storable
+
+Item = TypeVar("Item")
+_CLOSING_COLUMNS = columns_of(SmtpSession, ("ended_at", "closing"))
+_MARK_COLUMNS = columns_of(Attempt, ("dot_marked_at",))
 
 
-def write(units: Sequence[Unit], using: str) -> None:
-    """Write all units in one transaction. Raises what the database raises; then nothing is kept.
+def write(items: Sequence[RecordItem], using: str, groups: FailureGroups | None = None) -> None:
+    """Write all items in one transaction. Raises what the database raises; then nothing is kept.
 
-    What most units are takes one statement where the database can; what that leaves takes another
-    transaction.
+    `groups` remembers the reply groups that are stored already, from one commit to the next. Where
+    the database has a statement for the most frequent items, that statement goes first, and the
+    results that it refuses take another transaction.
     """
-    if statement.can_write(units, using):
-        units = statement.write(units, using)
-        if not units:
+    (groups or FailureGroups()).assign(_only(Result, items), using)
+    if record_postgresql.can_write(items, using):
+        items = record_postgresql.write(items, using)
+        if not items:
             return
     with transaction.atomic(using=using):
         now = database_now(using)
-        _write_sessions([unit.session for unit in units if isinstance(unit, Opened)], using)
-        _write_closings([unit for unit in units if isinstance(unit, Closed)], now, using)
-        _write_marks([unit for unit in units if isinstance(unit, Mark)], now, using)
-        _write_ends(
-            [unit for unit in units if isinstance(unit, Result)],
-            [unit for unit in units if isinstance(unit, GivenBack)],
-            now,
-            using,
-        )
-        for unit in units:
-            if isinstance(unit, Freed):
-                route.free_slots(unit.destination_id, unit.worker_id, unit.slots, using)
+        _write_sessions([item.session for item in _only(SessionOpened, items)], using)
+        _write_closings(_only(SessionClosed, items), now, using)
+        _write_marks(_only(Mark, items), now, using)
+        _write_results(_only(Result, items), _only(JobsReturned, items), now, using)
+        for item in _only(SlotsReleased, items):
+            limits.release_slots(item.destination_id, item.worker_id, item.slots, using)
 
 
-def _write_sessions(sessions: Sequence[Session], using: str) -> None:
+def _only(kind: type[Item], items: Sequence[RecordItem]) -> list[Item]:
+    return [item for item in items if isinstance(item, kind)]
+
+
+def _write_sessions(sessions: Sequence[SmtpSession], using: str) -> None:
     if connections[using].vendor == "sqlite":
         for session in sessions:
             session.pk = None  # a transaction that failed gave it an id that is free again
     again = [session for session in sessions if session.pk]
-    Session.objects.using(using).bulk_create(session for session in sessions if not session.pk)
-    # Where a commit was lost on the way back, the row may stand already, under this very id.
-    Session.objects.using(using).bulk_create(again, ignore_conflicts=True)
+    SmtpSession.objects.using(using).bulk_create(session for session in sessions if not session.pk)
+    # The commit may have been lost on its way back; then the row exists under this id.
+    SmtpSession.objects.using(using).bulk_create(again, ignore_conflicts=True)
 
 
-def _write_closings(closed: Sequence[Closed], now: dt.datetime, using: str) -> None:
-    update_rows(
-        using,
-        "outbox_session",
-        (Column("ended_at", "timestamptz"), Column("closing", "text")),
-        [(unit.session.pk, now, clean(unit.closing)) for unit in closed],
-    )
+def _write_closings(closed: Sequence[SessionClosed], now: dt.datetime, using: str) -> None:
+    rows = [(item.session.pk, now, storable(item.closing)) for item in closed]
+    update_rows(using, "outbox_smtpsession", _CLOSING_COLUMNS, rows)
 
 
 def _write_marks(marks: Sequence[Mark], now: dt.datetime, using: str) -> None:
-    """Refused when the attempt was cancelled or taken over: then the dot must not leave."""
-    granted = set(
-        update_rows(
-            using,
-            "outbox_attempt",
-            (Column("dot_marked_at", "timestamptz"),),
-            [(mark.attempt_id, now) for mark in sorted(marks, key=lambda mark: mark.attempt_id)],
-            guard="t.ended_at IS NULL AND t.cancel_requested_at IS NULL",
-        )
+    """Grant each mark unless its attempt was cancelled or taken over; then no dot may be sent."""
+    granted = update_rows(
+        using,
+        "outbox_attempt",
+        _MARK_COLUMNS,
+        [(mark.attempt_id, now) for mark in sorted(marks, key=lambda mark: mark.attempt_id)],
+        guard="t.ended_at IS NULL AND t.cancel_requested_at IS NULL",
     )
     for mark in marks:
         mark.granted = mark.attempt_id in granted
 
 
-def _write_ends(
-    results: Sequence[Result], returned: Sequence[GivenBack], now: dt.datetime, using: str
+def _write_results(
+    results: Sequence[Result], returned: Sequence[JobsReturned], now: dt.datetime, using: str
 ) -> None:
     results = sorted(results, key=lambda result: result.job.attempt_id)
-    kept = set(
-        update_rows(
-            using,
-            "outbox_attempt",
-            ATTEMPT,
-            [attempt_row(result, now) for result in results],
-            guard="t.ended_at IS NULL",
-        )
-    )
-    for result in results:
-        result.fenced = result.job.attempt_id not in kept and not _is_written(result, using)
-    undone = _drop_attempts(returned, using)
+    _end_attempts(results, now, using)
+    undone = _delete_attempts(returned, using)
     owned = [result for result in results if not result.fenced]
-    changed = _change_recipients(owned, State.SENDING, now, using)
+    changed = _change_recipients(owned, RECORD, now, using)
+    _count(owned, changed, now, using)
     if wanted_states(using):
-        told = [change for result in owned for change in result.changes()]
-        note([change for change in told if change.recipient_id in changed], using)
-    _put_back(undone, using)
+        changes = [change for result in owned for change in result.changes()]
+        record_webhook_calls(
+            [change for change in changes if change.recipient_id in changed], using
+        )
+    return_untried(undone, using)
     late = [result for result in results if result.fenced]
     if late:
         _write_late(late, now, using)
-    single = {
+    singles = {
         result.job.message_id: result.verdicts[0].state for result in owned if result.job.is_whole
     }
-    roll_up_single(single, using)
-    jobs = [result.job for result in results] + [job for unit in returned for job in unit.jobs]
-    roll_up({job.message_id for job in jobs} - single.keys(), now, using)
+    jobs = [result.job for result in results] + [job for item in returned for job in item.jobs]
+    counted = {job.message_id for job in jobs} - singles.keys()
+    roll_up(counted, now, using, singles=singles)
+    sensitive = {result.job.message_id for result in results if result.job.is_sensitive}
+    if sensitive:
+        erase_ended(sensitive, using)
+
+
+def _end_attempts(results: Sequence[Result], now: dt.datetime, using: str) -> None:
+    """End the attempts, and mark the results of those that had ended before as fenced."""
+    rows = [attempt_row(result, now) for result in results]
+    guard = "t.ended_at IS NULL"
+    ended = set(update_rows(using, "outbox_attempt", ATTEMPT_COLUMNS, rows, guard=guard))
+    for result in results:
+        result.fenced = result.job.attempt_id not in ended and not _is_written(result, using)
 
 
 def _is_written(result: Result, using: str) -> bool:
-    """Tell whether this very outcome stands there: its commit was lost on the way back."""
+    """Return whether this very result was written: its commit was lost on the way back."""
     attempt = Attempt.objects.using(using).filter(
         pk=result.job.attempt_id,
         outcome=result.outcome,
@@ -129,89 +167,97 @@ def _is_written(result: Result, using: str) -> bool:
     return attempt.exists()
 
 
-def _drop_attempts(returned: Sequence[GivenBack], using: str) -> list[int]:
-    """Delete the attempts that never began; return whose recipients are free again."""
+def _delete_attempts(returned: Sequence[JobsReturned], using: str) -> list[int]:
+    """Delete the attempts that were not begun; return their ids."""
     undone: list[int] = []
-    for unit in returned:
-        open_ones = Attempt.objects.using(using).filter(
-            pk__in=[job.attempt_id for job in unit.jobs],
-            worker_id=unit.worker_id,
+    for item in returned:
+        unbegun = Attempt.objects.using(using).filter(
+            pk__in=[job.attempt_id for job in item.jobs],
+            worker_id=item.worker_id,
             ended_at=None,
             dot_marked_at=None,
         )
-        locked = open_ones.order_by("pk").select_for_update(no_key=True)
+        locked = unbegun.order_by("pk").select_for_update(no_key=True)
         undone += locked.values_list("pk", flat=True)
     if undone:
-        # Nothing points to them but the recipients that _put_back lets go of.
+        # Only recipients point to them, and return_untried removes those pointers.
         Attempt.objects.using(using).filter(pk__in=undone)._raw_delete(using)
     return undone
 
 
-def _put_back(attempt_ids: Sequence[int], using: str) -> None:
-    """Let recipients wait as if they had not been claimed."""
-    if not attempt_ids:
-        return
-    held = Recipient.objects.using(using).filter(attempt_id__in=attempt_ids, state=State.SENDING)
-    untried = {"attempts": F("attempts_at_retry")}  # since the last retry by a person
-    held.filter(**untried).update(state=State.QUEUED, attempt=None)
-    held.exclude(**untried).update(state=State.DEFERRED, attempt=None)
-
-
 def _change_recipients(
-    results: Iterable[Result], expected: State, now: dt.datetime, using: str
+    results: Iterable[Result], transition: Transition, now: dt.datetime, using: str
 ) -> set[int]:
-    """Move recipients out of `expected`, where the fencing token still fits; return whose did."""
-    rows = [row for result in results for row in recipient_rows(result, now)]
-    changed = update_rows(
-        using,
-        "outbox_recipient",
-        RECIPIENT,
-        sorted(rows, key=lambda row: int(row[0])),
-        guard=f"t.state = '{expected}' AND t.attempt_id = v.attempt_id",
-    )
-    return set(changed)
+    """Change the recipients whose fencing token still holds; return their ids."""
+    results = list(results)
+    rows = [row for result in results for row in recipient_rows(result, transition, now)]
+    rows.sort(key=lambda row: row.id)
+    # PostgreSQL writes the rows of a large statement to disk, and reads them again for each row.
+    size = sum(result.size for result in results)
+    at_once = len(rows) if size <= BYTES_MAX else 1
+    guard = transition.fenced_guard
+    return {
+        pk
+        for start in range(0, len(rows), at_once or 1)
+        for pk in update_rows(
+            using,
+            "outbox_recipient",
+            RECIPIENT_COLUMNS,
+            rows[start : start + at_once],
+            guard=guard,
+        )
+    }
+
+
+def _count(
+    results: Sequence[Result], changed: Container[int], now: dt.datetime, using: str
+) -> None:
+    """Count the outcomes of the recipients that this commit changed, and of no others."""
+    minute = now.replace(second=0, microsecond=0)
+    counted = [
+        (result, number)
+        for result in results
+        for number, recipient in enumerate(result.job.recipients)
+        if recipient.id in changed and result.verdicts[number].state != UNCOUNTED
+    ]
+    delivery_count.add(Counter(count_key(*one, minute) for one in counted), using)
+    add_times((time for one in counted for time in measured(*one, now)), using)
 
 
 def _write_late(results: Sequence[Result], now: dt.datetime, using: str) -> None:
-    """Keep a reply that came after the lease was lost, and settle the uncertainty it caused."""
+    """Write a reply that came after the lease was lost, and resolve the uncertainty it caused."""
     for result in results:
         reply = next((verdict.reply for verdict in result.verdicts if verdict.reply), None)
-        text = f"{reply.code} {reply.text}" if reply else result.detail
+        text = f"{reply.code} {reply.text}" if reply else str(result.reason)
         Attempt.objects.using(using).filter(pk=result.job.attempt_id).update(
-            late_reply=clean(text), transfer=clean(result.transfer)
+            late_reply=storable(text),
+            transfer=storable(result.transfer),
+            signature=stored_signature(result),
         )
-    settling = [_as_late(result, now) for result in results]
-    changed = _change_recipients(settling, State.UNCERTAIN, now, using)
-    told = [change for result in settling for change in result.changes()]
-    tell_on_commit([change for change in told if change.recipient_id in changed], using)
-    Event.objects.using(using).bulk_create(
-        Event(
-            message_id=result.job.message_id,
-            recipient_id=recipient.id,
-            kind=EventKind.LATE_REPLY,
-            from_state=State.UNCERTAIN,
-            to_state=verdict.state,
-            why="The server's answer arrived after the worker had lost its lease.",
-            at=now,
-        )
-        for result in settling
-        for recipient, verdict in zip(result.job.recipients, result.verdicts, strict=True)
-        if recipient.id in changed
-    )
+    late = [_as_late(result, now) for result in results]
+    changed = _change_recipients(late, RECORD_LATE, now, using)
+    changes = [
+        change for result in late for change in result.changes() if change.recipient_id in changed
+    ]
+    announce_on_commit(changes, using)
+    steps = [
+        Step(change.message_id, change.recipient_id, State.UNCERTAIN, State(change.state))
+        for change in changes
+    ]
+    record_events(RECORD_LATE, steps, now, using, reason=Reason(ReasonCode.LATE_REPLY))
 
 
 def _as_late(result: Result, now: dt.datetime) -> Result:
-    """Leave what is certain now, in the states that an uncertain recipient may come to."""
-    pairs = [
-        (recipient, _settling(verdict, now))
-        for recipient, verdict in zip(result.job.recipients, result.verdicts, strict=True)
-        if verdict.state != State.UNCERTAIN
-    ]
-    job = replace(result.job, recipients=[recipient for recipient, _ in pairs])
-    return replace(result, job=job, verdicts=[verdict for _, verdict in pairs])
-
-
-def _settling(verdict: Verdict, now: dt.datetime) -> Verdict:
-    if verdict.state in {State.SENT, State.FAILED, State.DEFERRED}:
-        return verdict
-    return replace(verdict, state=State.DEFERRED, next_attempt_at=now)
+    """Return the part of a result that a late reply makes certain."""
+    recipients, verdicts, group_keys = [], [], []
+    rows = zip(result.job.recipients, result.verdicts, result.group_keys, strict=True)
+    for recipient, verdict, group_key in rows:
+        state = state_after_late_reply(verdict.state)
+        if state is None:
+            continue
+        is_same = state == verdict.state
+        recipients.append(recipient)
+        verdicts.append(verdict if is_same else replace(verdict, state=state, next_attempt_at=now))
+        group_keys.append(group_key)
+    job = replace(result.job, recipients=recipients)
+    return replace(result, job=job, verdicts=verdicts, group_keys=group_keys)

@@ -1,9 +1,10 @@
-"""Recorder: one thread, one database connection, group commits.
+"""The recorder writes items in group commits, from one thread over one database connection.
 
-While one commit runs, the next units gather; so the busier it is, the more share a commit. What
-nobody waits for lingers a moment, since the mark of the next mail mostly follows an outcome. It is
-first in, first out: a mark never overtakes the outcome before it. While the database is away units
-are kept and tried again; a unit that the database refuses is found by bisection and set aside.
+While one commit runs, the next items gather, so under load more items share a commit. An item that
+nothing waits for is delayed by two milliseconds, since the mark of the next message mostly follows
+a result. The items of one destination stay in order: a mark never overtakes the result before it.
+While the database is unavailable, items are kept and the commit is repeated. An item that the
+database rejects is found by bisection.
 """
 
 import asyncio
@@ -11,27 +12,28 @@ import logging
 import threading
 import time
 import traceback
-from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
 from django.db import DatabaseError, InterfaceError, connections
 
+from outbox.db.unavailable import DATABASE_UNAVAILABLE, is_about_a_row
 from outbox.delivery import record
-from outbox.delivery.away import DATABASE_AWAY, is_about_a_row
-from outbox.delivery.unit import Mark, Passed, Result, Unit
+from outbox.delivery.failure_groups import FailureGroups
+from outbox.delivery.job import Barrier, InHand, Job, JobsReturned, Mark, RecordItem, Result
+from outbox.delivery.record_queue import RecordQueue, Waiting
 from outbox.delivery.verdict import Verdict
+from outbox.reasons import NO_REASON, Reason, ReasonCode
 
 logger = logging.getLogger(__name__)
-_GROUP = 400  # units in one commit, at most
-_LINGER = 0.002  # seconds for which a unit that nobody waits for may be joined by others
+_DELAY = 0.002  # seconds in which other items may join one that nothing waits for
 _SQLITE_PAUSE = 0.004  # seconds between commits, so that Send finds the database unlocked
-_RETRY_LONGEST = 5.0
+_RETRY_MAX = 5.0  # seconds between two attempts to commit
 
 
 class Recorder:
-    """Takes units from the engine's loop, writes them from its own thread."""
+    """Accepts items in the engine's loop and writes them from its own thread."""
 
     def __init__(
         self,
@@ -43,61 +45,65 @@ class Recorder:
         self._using = using
         self._loop = loop
         self._on_recorded = on_recorded
-        self._units: deque[tuple[Unit, asyncio.Future[bool] | None]] = deque()
+        self._groups = FailureGroups()
+        self.in_hand = InHand()
+        self._items = RecordQueue()
         self._ready = threading.Condition()
-        self._is_due = False  # what is there is to be written now
-        self._lingering: asyncio.TimerHandle | None = None
+        self._is_due = False  # the items are to be written now
+        self._timer: asyncio.TimerHandle | None = None
         self._stopping = False
         self._writing = False
         self.healthy = True
         self._thread = threading.Thread(target=self._run, name="outbox-recorder", daemon=True)
         self._thread.start()
 
-    @property
-    def backlog(self) -> int:
-        """Units that wait for a commit."""
-        return len(self._units)
+    def has_room_for(self, destination_id: int) -> bool:
+        """Return whether a new transaction with the destination may begin."""
+        return self._items.has_room_for(destination_id)
 
     @property
     def idle(self) -> bool:
-        """Tell whether all is written."""
-        return not self._units and not self._writing
+        """Return whether everything is written."""
+        return not self._items and not self._writing
 
-    def put(self, unit: Unit) -> None:
-        """Have it written, a moment from now at the latest; order is kept. The loop's own."""
+    def put(self, item: RecordItem) -> None:
+        """Write the item soon, in order. Callable from the loop's thread."""
         with self._ready:
-            self._units.append((unit, None))
-        if self._lingering is None:
-            self._lingering = self._loop.call_later(_LINGER, self._linger_no_more)
+            self._items.append(item)
+        if self._timer is None:
+            self._timer = self._loop.call_later(_DELAY, self._end_delay)
 
-    def _linger_no_more(self) -> None:
-        self._lingering = None
+    def _end_delay(self) -> None:
+        self._timer = None
         with self._ready:
             self._is_due = True
             self._ready.notify()
 
-    async def mark(self, attempt_id: int) -> bool:
-        """Commit "the dot is about to leave"; False when it must not."""
+    async def mark(self, attempt_id: int, destination_id: int) -> bool:
+        """Commit that the final dot follows. Return False if it must not be sent."""
         future: asyncio.Future[bool] = self._loop.create_future()
-        self._put_now(Mark(attempt_id=attempt_id), future)
+        self._put_now(Mark(attempt_id=attempt_id, destination_id=destination_id), future)
         return await future
 
-    async def caught_up(self) -> None:
-        """Wait until all that was put before is written, however long the database is away."""
+    async def caught_up(self, destination_id: int) -> None:
+        """Wait until the destination's earlier items are written.
+
+        It waits for as long as the database is unavailable.
+        """
         if self.idle:
             return
         future: asyncio.Future[bool] = self._loop.create_future()
-        self._put_now(Passed(), future)
+        self._put_now(Barrier(destination_id=destination_id), future)
         await future
 
-    def _put_now(self, unit: Unit, future: asyncio.Future[bool]) -> None:
+    def _put_now(self, item: RecordItem, future: asyncio.Future[bool]) -> None:
         with self._ready:
-            self._units.append((unit, future))
+            self._items.append(item, future)
             self._is_due = True
             self._ready.notify()
 
     def stop(self, patience: float) -> None:
-        """Write what is left, then end; gives up after `patience` seconds."""
+        """Write the remaining items and end. Stop waiting after `patience` seconds."""
         with self._ready:
             self._stopping = True
             self._ready.notify()
@@ -106,64 +112,64 @@ class Recorder:
     def _run(self) -> None:
         try:
             while group := self._gather():
-                self._write([unit for unit, _ in group])
-                self._answer(group)
+                self._write([item for item, _ in group])
+                self._report(group)
                 if connections[self._using].vendor == "sqlite":
                     time.sleep(_SQLITE_PAUSE)  # its lock is not fair: others would starve
         finally:
             connections[self._using].close()
 
-    def _gather(self) -> list[tuple[Unit, asyncio.Future[bool] | None]]:
+    def _gather(self) -> list[Waiting]:
         with self._ready:
             self._writing = False
-            while not self._stopping and not (self._units and self._is_due):
+            while not self._stopping and not (self._items and self._is_due):
                 self._ready.wait()
-            count = min(len(self._units), _GROUP)
-            self._writing = count > 0
-            self._is_due = len(self._units) > count
-            return [self._units.popleft() for _ in range(count)]
+            group = self._items.take()
+            self._writing = bool(group)
+            self._is_due = len(self._items) > 0
+            return group
 
-    def _write(self, units: Sequence[Unit]) -> None:
-        """Write them all, halving a group the database refuses until the culprit stands alone."""
+    def _write(self, items: Sequence[RecordItem]) -> None:
+        """Write items. A group that the database rejects is halved to find the faulty item."""
         try:
-            self._write_patiently(units)
-        except Exception:  # noqa: BLE001  # whatever one unit is refused for, the others are not
-            if len(units) == 1:
-                self._set_aside(units[0])
+            self._write_patiently(items)
+        except Exception:  # noqa: BLE001  # the other items are not at fault
+            if len(items) == 1:
+                self._set_aside(items[0])
                 return
-            middle = len(units) // 2
-            self._write(units[:middle])
-            self._write(units[middle:])
+            middle = len(items) // 2
+            self._write(items[:middle])
+            self._write(items[middle:])
 
-    def _write_patiently(self, units: Sequence[Unit]) -> None:
+    def _write_patiently(self, items: Sequence[RecordItem]) -> None:
         delay = 0.05
         while True:
             try:
-                record.write(units, self._using)
-            except DATABASE_AWAY as error:
+                record.write(items, self._using, self._groups)
+            except DATABASE_UNAVAILABLE as error:
                 if is_about_a_row(error):
                     raise
                 self.healthy = False
-                logger.warning("The database does not answer; outcomes are kept: %s", error)
+                logger.warning("The database is unavailable; results are kept: %s", error)
                 with suppress(DatabaseError, InterfaceError):
                     connections[self._using].close()
-                time.sleep(delay)  # no event tells that the database is back
-                delay = min(delay * 2, _RETRY_LONGEST)
+                time.sleep(delay)  # no event reports that the database is back
+                delay = min(delay * 2, _RETRY_MAX)
             else:
                 self.healthy = True
                 return
 
-    def _set_aside(self, unit: Unit) -> None:
-        """Keep the state a refused result came to, less the texts it may have been refused for."""
-        logger.error("The database refused %s: %s", type(unit).__name__, traceback.format_exc())
-        if isinstance(unit, Mark):
-            unit.granted = False  # it was, until the commit failed
-        if not isinstance(unit, Result):
+    def _set_aside(self, item: RecordItem) -> None:
+        """Record the state of a rejected result without its texts, which may be the reason."""
+        logger.error("The database rejected %s: %s", type(item).__name__, traceback.format_exc())
+        if isinstance(item, Mark):
+            item.granted = False  # it was, until the commit failed
+        if not isinstance(item, Result):
             return
         plain = replace(
-            unit,
-            verdicts=[_without_texts(verdict) for verdict in unit.verdicts],
-            detail="The database refused the full record of this attempt.",
+            item,
+            verdicts=[_without_texts(verdict) for verdict in item.verdicts],
+            reason=Reason(ReasonCode.RECORD_REFUSED),
             phases_ms="",
             transfer="",
             session=None,
@@ -173,31 +179,41 @@ class Recorder:
         try:
             self._write_patiently([plain])
         except Exception:
-            logger.exception("Not even the bare outcome could be written.")
+            logger.exception("The state without texts could not be written either.")
 
-    def _answer(self, group: Sequence[tuple[Unit, asyncio.Future[bool] | None]]) -> None:
-        answers = [
-            (not isinstance(unit, Mark) or unit.granted, future)
-            for unit, future in group
+    def _report(self, group: Sequence[Waiting]) -> None:
+        self.in_hand.remove(job for item, _ in group for job in _ended_jobs(item))
+        grants = [
+            (not isinstance(item, Mark) or item.granted, future)
+            for item, future in group
             if future is not None
         ]
-        if answers:
-            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                self._loop.call_soon_threadsafe(_resolve, answers)
-        results = [unit for unit, _ in group if isinstance(unit, Result) and not unit.fenced]
+        if grants:
+            with suppress(RuntimeError):  # the loop is closed, and nothing waits
+                self._loop.call_soon_threadsafe(_resolve, grants)
+        results = [item for item, _ in group if isinstance(item, Result) and not item.fenced]
         if results:
             try:
                 self._on_recorded(results)
             except Exception:
-                logger.exception("What was recorded could not be told.")
+                logger.exception("The signals of recorded results failed.")
 
 
-def _resolve(answers: Sequence[tuple[bool, asyncio.Future[bool]]]) -> None:
-    for answer, future in answers:
+def _ended_jobs(item: RecordItem) -> Sequence[Job]:
+    match item:
+        case Result():
+            return [item.job]
+        case JobsReturned():
+            return item.jobs
+    return []
+
+
+def _resolve(grants: Sequence[tuple[bool, asyncio.Future[bool]]]) -> None:
+    for granted, future in grants:
         if not future.done():
-            future.set_result(answer)
+            future.set_result(granted)
 
 
 def _without_texts(verdict: Verdict) -> Verdict:
     reply = replace(verdict.reply, text="", enhanced="") if verdict.reply else None
-    return replace(verdict, reason="", reply=reply)
+    return replace(verdict, reason=NO_REASON, reply=reply)

@@ -1,113 +1,159 @@
-"""Sweep: find what nobody would otherwise find. Dead workers' mail, expired mail, uncertain mail
-whose policy is due, mail whose account is gone, webhooks' calls that were kept for long enough.
+"""Sweep: find due and orphaned work.
 
-Each step takes a bounded number of rows in a transaction of its own; one that fails is logged and
-does not stop the others. Whoever calls it, and how often, changes nothing: every change is guarded.
+That is the claims of dead workers, expired recipients, uncertain recipients to send to again,
+recipients whose account was deleted or whose address was suppressed, those that waited for a tag,
+messages without a search entry, old calls of webhooks, sensitive content whose lifetime ended, old
+counts of outcomes, and the snapshot of the queue.
+
+Each step changes a bounded number of rows in its own transaction. A step that fails is logged, and
+the others continue. Sweeps may run at any time and in parallel: every change is guarded.
 """
 
 import datetime as dt
 import logging
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from django.db import DatabaseError, transaction
 from django.db.models import F, Q
 
-from outbox.delivery.away import DATABASE_AWAY, is_about_a_row
-from outbox.delivery.schedule import moment_after
-from outbox.delivery.webhooks import forget_old
+from outbox.backoff import moment_after
+from outbox.db.clock import database_now
+from outbox.db.unavailable import DATABASE_UNAVAILABLE, is_about_a_row
+from outbox.delivery import old_counts, snapshot
+from outbox.delivery.paused_tags import return_postponed
+from outbox.delivery.suppressed import hold_waiting
+from outbox.inbound.applying import apply_pending
 from outbox.models import (
-    DUE,
     Attempt,
-    Event,
-    EventKind,
-    OnUncertain,
+    Circuit,
+    Destination,
     Outcome,
     Recipient,
     Slot,
+    Source,
     State,
     Worker,
+    transitions,
 )
-from outbox.models.clock import database_now
-from outbox.models.rollup import roll_up
-from outbox.models.search import put_in_new
-from outbox.models.states import ended_as
-from outbox.signals import Change, tell_on_commit
+from outbox.models.erasure import erase_ended
+from outbox.models.inbound_search import index_new_received
+from outbox.models.search import index_new
+from outbox.models.senders import hold_forbidden
+from outbox.models.transitions import Transition
+from outbox.reasons import Reason, ReasonCode
+from outbox.webhooks.calls import delete_old
 
 logger = logging.getLogger(__name__)
 _AT_ONCE = 500
-_SEARCHABLE_AT_ONCE = 400  # messages a sweep: reading them takes a worker's time, which mail needs
+_STEP_SECONDS = 10  # then the other steps run; the next sweep continues
+_LOOKED_AGAIN_AFTER = dt.timedelta(minutes=5)  # at sensitive content that is still needed
+_INDEXED_AT_ONCE = 400  # messages; reading them takes time that a worker needs for delivery
 
 
 @dataclass(slots=True)
 class Swept:
-    """How many recipients each step changed."""
+    """How many rows each step changed: recipients, unless stated otherwise."""
 
     lost: int = 0
     expired: int = 0
     resent: int = 0
     held: int = 0
-    searchable: int = field(default=0, compare=False)  # messages, whose recipients it leaves alone
-    forgotten: int = field(default=0, compare=False)  # calls of webhooks
+    forbidden: int = 0  # held, since their authors may not send with the account any more
+    suppressed: int = 0  # held, since their addresses were suppressed
+    reported: int = 0  # reports that waited for the outcome of an attempt
+    returned: int = 0  # due again, since delivery of their tag was resumed
+    indexed: int = field(default=0, compare=False)  # sent and received messages
+    deleted: int = field(default=0, compare=False)  # calls of webhooks
+    overdue: int = field(default=0, compare=False)  # sensitive messages
+    compacted: int = field(default=0, compare=False)  # counts of outcomes
+    uncounted: int = field(default=0, compare=False)  # counts of outcomes that were deleted
+    merged: int = field(default=0, compare=False)  # times of workers that have ended
+    snapshots: int = field(default=0, compare=False)  # of the queue
 
 
 def sweep(using: str) -> Swept:
-    """Do every step once; a step that found a full batch is repeated."""
+    """Run every step; repeat a step while it finds a full batch, for a limited time."""
     swept = Swept()
     steps: tuple[tuple[str, Callable[[str], int]], ...] = (
         ("lost", recover_lost),
         ("expired", expire),
         ("resent", resend_uncertain),
         ("held", hold_unroutable),
-        ("searchable", make_searchable),
-        ("forgotten", forget_old),
+        ("forbidden", hold_forbidden),
+        ("suppressed", hold_waiting),
+        ("reported", apply_pending),
+        ("returned", return_postponed),
+        ("indexed", index_new_messages),
+        ("indexed", lambda using: index_new_received(using, _INDEXED_AT_ONCE)),
+        ("deleted", delete_old),
+        ("overdue", end_overdue_sensitive),
+        ("compacted", old_counts.compact),
+        ("uncounted", old_counts.delete_old),
+        ("merged", old_counts.merge_times),
+        ("snapshots", snapshot.refresh),
     )
     for name, step in steps:
         try:
+            ends_at = time.monotonic() + _STEP_SECONDS
             while (count := step(using)) > 0:
                 setattr(swept, name, getattr(swept, name) + count)
-                if count < _AT_ONCE:
+                if count < _AT_ONCE or time.monotonic() > ends_at:
                     break
-        except DATABASE_AWAY as error:
-            logger.warning("The sweep's step “%s” has to wait for the database: %s", name, error)
+        except DATABASE_UNAVAILABLE as error:
+            logger.warning("The sweep's step “%s” waits for the database: %s", name, error)
         except Exception:
-            logger.exception("The sweep's step “%s” failed; the others go on.", name)
+            logger.exception("The sweep's step “%s” failed; the other steps continue.", name)
     return swept
 
 
 def recover_lost(using: str) -> int:
-    """Take back what workers with a lapsed lease held: unsent if unmarked, else uncertain."""
-    _end_lapsed(using)
-    # One that was ended while it hung may take a slot afterwards, before it learns of its end.
+    """Recover the claims of workers whose lease has expired: deferred, or uncertain if marked."""
+    _end_expired(using)
+    # A worker that was ended while it hung may take a slot before it notices its end.
     Slot.objects.using(using).filter(worker__ended_at__isnull=False).delete()
+    _release_lost_probes(using)
     ended = Worker.objects.using(using).filter(swept_at=None, ended_at__isnull=False)
     worker_ids = list(ended.values_list("pk", flat=True))
     if not worker_ids:
         return 0
-    attempt_ids = _held_by(worker_ids, using)
-    closed = [_close_or_leave(attempt_id, using) for attempt_id in attempt_ids]
+    attempt_ids = _open_attempts(worker_ids, using)
+    closed = [_try_to_close(attempt_id, using) for attempt_id in attempt_ids]
     if None not in closed:
         ended.filter(pk__in=worker_ids).update(swept_at=database_now(using))
     return sum(count or 0 for count in closed)
 
 
-def _end_lapsed(using: str) -> None:
-    """End workers whose lease is over; one that is committing a claim has its turn the next time.
+def _end_expired(using: str) -> None:
+    """End workers whose lease has expired, except while they commit a claim, which locks the row.
 
-    So no claim of an ended worker can be committed after what it held was looked for.
+    So no claim of an ended worker can be committed after its attempts were searched for.
     """
     with transaction.atomic(using=using):
         now = database_now(using)
-        lapsed = Worker.objects.using(using).filter(ended_at=None, lease_until__lte=now)
-        free = lapsed.select_for_update(skip_locked=True, no_key=True).values_list("pk", flat=True)
-        lapsed.filter(pk__in=list(free)).update(ended_at=now)
+        expired = Worker.objects.using(using).filter(ended_at=None, lease_until__lte=now)
+        unlocked = expired.select_for_update(skip_locked=True, no_key=True).values_list(
+            "pk", flat=True
+        )
+        expired.filter(pk__in=list(unlocked)).update(ended_at=now)
 
 
-def _held_by(worker_ids: Sequence[int], using: str) -> list[int]:
+def _release_lost_probes(using: str) -> None:
+    """Open each circuit whose probe was reserved by a worker that has ended, for the next probe.
+
+    Otherwise the destination would be blocked until the probe's lease expires.
+    """
+    Destination.objects.using(using).filter(
+        circuit=Circuit.HALF_OPEN, probe_worker__ended_at__isnull=False
+    ).update(circuit=Circuit.OPEN, circuit_until=database_now(using), probe_worker=None)
+
+
+def _open_attempts(worker_ids: Sequence[int], using: str) -> list[int]:
     """Return the open attempts of ended workers.
 
-    No index has what is being sent, since every claim would write an entry; all that waits is
-    looked through instead. A worker ends seldom, and only then is this asked.
+    No index contains what is being sent, since every claim would write an entry. All waiting
+    recipients are scanned instead, which happens only after a worker has ended.
     """
     held = Recipient.objects.using(using).filter(
         Q(attempt__worker=None) | Q(attempt__worker__in=worker_ids),
@@ -118,15 +164,15 @@ def _held_by(worker_ids: Sequence[int], using: str) -> list[int]:
     return sorted(set(held.order_by().values_list("attempt_id", flat=True)))
 
 
-def _close_or_leave(attempt_id: int, using: str) -> int | None:
-    """Close one orphan in a transaction of its own, so that one bad row keeps no other back.
+def _try_to_close(attempt_id: int, using: str) -> int | None:
+    """Close one attempt in its own transaction, so that a bad row does not affect the others.
 
-    None: it could not be closed.
+    Return the number of recipients, or None if the attempt could not be closed.
     """
     try:
         return _close_orphan(attempt_id, using)
     except DatabaseError as error:
-        if isinstance(error, DATABASE_AWAY) and not is_about_a_row(error):
+        if isinstance(error, DATABASE_UNAVAILABLE) and not is_about_a_row(error):
             raise
         logger.exception("Attempt %d of a dead worker could not be closed.", attempt_id)
         return None
@@ -142,115 +188,109 @@ def _close_orphan(attempt_id: int, using: str) -> int:
             .select_for_update(no_key=True, of=("self",))
             .first()
         )
-        if attempt is None:  # its reply came after all, or another sweep was quicker
+        if attempt is None:  # its result was written, or another sweep closed it
             return 0
-        state, why, due_at = _fate_of(attempt, now)
+        state, reason, moment = _fate_of(attempt, now)
         Attempt.objects.using(using).filter(pk=attempt_id).update(
             ended_at=now,
             outcome=Outcome.UNCERTAIN if state == State.UNCERTAIN else Outcome.ABANDONED,
-            detail="The worker that held it ended or fell silent.",
+            reason=Reason(ReasonCode.WORKER_LOST),
         )
-        held = Recipient.objects.using(using).filter(attempt=attempt, state=State.SENDING)
-        rows = list(held.order_by("pk").select_for_update(no_key=True))
-        held.filter(pk__in=[row.pk for row in rows]).update(
-            state=state,
-            next_attempt_at=due_at if state == State.DEFERRED else None,
-            resend_at=due_at if state == State.UNCERTAIN else None,
+        rows = transitions.apply(
+            transitions.LOSE_WORKER,
+            Recipient.objects.using(using).filter(attempt=attempt),
+            state,
+            now=now,
+            moment=moment,
+            reason=reason,
             attempts=F("attempts") + 1,
-            reason=why,
         )
-        _tell(rows, EventKind.LOST_WORKER, state, why, now, using)
-        roll_up([attempt.message_id], now, using)
         return len(rows)
 
 
-def _fate_of(attempt: Attempt, now: dt.datetime) -> tuple[State, str, dt.datetime | None]:
-    """Return the state an orphan's recipients come to, why, and when something happens next."""
+def _fate_of(attempt: Attempt, now: dt.datetime) -> tuple[State, Reason, dt.datetime | None]:
+    """Return the state of the recipients of an orphaned attempt, the reason, and when it is due."""
     if attempt.dot_marked_at is None:
-        why = "Its worker died before the mail was complete: certainly unsent."
-        return State.DEFERRED, why, now
-    why = "Its worker died after the whole mail may have been sent: nobody knows whether it was."
-    account = attempt.message.account
-    policy = attempt.message.on_uncertain or (account.on_uncertain if account else OnUncertain.HOLD)
-    if account is None or policy == OnUncertain.HOLD:
-        return State.UNCERTAIN, why, None
-    return State.UNCERTAIN, why, moment_after(now, account.resend_after)
+        return State.DEFERRED, Reason(ReasonCode.WORKER_LOST_UNSENT), now
+    reason = Reason(ReasonCode.WORKER_LOST_UNCERTAIN)
+    message, account = attempt.message, attempt.message.account
+    wait = transitions.resend_after(
+        message.on_uncertain,
+        account.on_uncertain if account else None,
+        account.resend_after if account else None,
+    )
+    return State.UNCERTAIN, reason, None if wait is None else moment_after(now, wait)
 
 
 def expire(using: str) -> int:
-    """Give up what waited longer than its queue lifetime; the last reply stays."""
-    return _change(
-        Q(state__in=DUE, expires_at__lte=database_now(using), next_attempt_at__isnull=False),
+    """Expire recipients whose lifetime has ended. They keep their last reply."""
+    return _apply(
+        transitions.EXPIRE,
+        Q(expires_at__lte=database_now(using), next_attempt_at__isnull=False),
         State.EXPIRED,
-        EventKind.EXPIRED,
-        "It waited longer than its queue lifetime.",
+        Reason(ReasonCode.LIFETIME_EXCEEDED),
         using,
     )
 
 
 def resend_uncertain(using: str) -> int:
-    """Put uncertain recipients back in the queue where the account's policy says so."""
-    return _change(
-        Q(state=State.UNCERTAIN, resend_at__lte=database_now(using)),
+    """Return uncertain recipients to the queue when their policy is due."""
+    return _apply(
+        transitions.RESEND,
+        Q(resend_at__lte=database_now(using)),
         State.DEFERRED,
-        EventKind.RESENT,
-        "Sent again by the account's policy; a second copy is possible.",
+        Reason(ReasonCode.RESENT_BY_POLICY),
         using,
     )
 
 
 def hold_unroutable(using: str) -> int:
-    """Hold mail whose account was deleted, so that it is neither lost nor claimed in vain."""
-    return _change(
-        Q(state__in=DUE, destination=None, next_attempt_at__isnull=False),
+    """Change recipients to held if their account was deleted, since no worker can send to them."""
+    return _apply(
+        transitions.HOLD,
+        Q(destination=None, next_attempt_at__isnull=False),
         State.HELD,
-        EventKind.HELD,
-        "Its account was deleted; choose another one or cancel it.",
+        Reason(ReasonCode.ACCOUNT_DELETED),
         using,
     )
 
 
-def make_searchable(using: str) -> int:
-    """Let what apps queued for people be found; the rest waits for the next sweep."""
-    return put_in_new(using, _SEARCHABLE_AT_ONCE)
+def end_overdue_sensitive(using: str) -> int:
+    """Erase sensitive messages whose lifetime ended. Their held recipients expire.
 
-
-def _change(condition: Q, to: State, kind: EventKind, why: str, using: str) -> int:
+    Recipients that are being sent, or that the uncertain policy sends to again, need the content
+    longer: the next look is later.
+    """
     with transaction.atomic(using=using):
         now = database_now(using)
-        found = Recipient.objects.using(using).filter(condition).order_by("pk")
-        rows = list(found.select_for_update(skip_locked=True)[:_AT_ONCE])
-        if not rows:
-            return 0
-        values = {
-            "state": to,
-            "reason": why,
-            "next_attempt_at": now if to in DUE else None,
-            "resend_at": None,
-            "settled_at": now if to == State.EXPIRED else None,
-            "ended_as": ended_as(to),
-        }
-        ids = [row.pk for row in rows]
-        Recipient.objects.using(using).filter(condition, pk__in=ids).update(**values)
-        _tell(rows, kind, to, why, now, using)
-        roll_up([row.message_id for row in rows], now, using)
+        overdue = Source.objects.using(using).filter(erase_at__lte=now).order_by("erase_at")
+        ids = list(overdue.values_list("pk", flat=True)[:_AT_ONCE])
+        held = Recipient.objects.using(using).filter(message__in=ids, expires_at__lte=now)
+        reason = Reason(ReasonCode.HELD_TOO_LONG)
+        transitions.apply(
+            transitions.EXPIRE_HELD, held, State.EXPIRED, now=now, reason=reason, skip_locked=True
+        )
+        erase_ended(ids, using)
+        Source.objects.using(using).filter(pk__in=ids).update(erase_at=now + _LOOKED_AGAIN_AFTER)
+        return len(ids)
+
+
+def _apply(transition: Transition, condition: Q, to: State, reason: Reason, using: str) -> int:
+    with transaction.atomic(using=using):
+        now = database_now(using)
+        rows = transitions.apply(
+            transition,
+            Recipient.objects.using(using).filter(condition),
+            to,
+            now=now,
+            moment=now,
+            reason=reason,
+            skip_locked=True,
+            limit=_AT_ONCE,
+        )
         return len(rows)
 
 
-def _tell(
-    rows: Sequence[Recipient], kind: EventKind, to: State, why: str, now: dt.datetime, using: str
-) -> None:
-    """Leave an event for each recipient, as it was before, and tell who listens on commit."""
-    Event.objects.using(using).bulk_create(
-        Event(
-            message_id=row.message_id,
-            recipient_id=row.pk,
-            kind=kind,
-            from_state=row.state,
-            to_state=to,
-            why=why,
-            at=now,
-        )
-        for row in rows
-    )
-    tell_on_commit([Change.of(row, to, why) for row in rows], using)
+def index_new_messages(using: str) -> int:
+    """Write the search entries of messages that apps queued for users, up to a limit."""
+    return index_new(using, _INDEXED_AT_ONCE)

@@ -1,42 +1,54 @@
-"""The only judge: what a reply or a fault means for a recipient and for the route.
+"""The only judge: what a reply or a fault means for a recipient and for its destination.
 
-Connection. What fails before the first MAIL (name, connect, greeting, EHLO, TLS, login) is the
-route's fault, never the mail's: the recipient waits for the route, no attempt is counted against
-it, and the route's circuit is told. A login that is refused, a certificate that does not fit or a
-STARTTLS that is missing will not mend itself: the circuit opens at once and a person is told.
+Connection. A failure before the envelope (name, connect, greeting, EHLO, TLS, login) is a fault
+of the destination, never of the message. The recipient waits for the destination, and no attempt
+is counted. The fault counts towards opening the circuit. A rejected login, an invalid certificate
+or a missing STARTTLS does not end by itself, so the circuit opens at once and the account is
+marked as needing attention.
 
-Session. A connection that breaks after MAIL and before the dot leaves every recipient certainly
-unsent. On a reused connection whose first command failed that is the old connection's fault: try
-again at once, uncounted. Otherwise it counts as an attempt, so that a mail that kills a server
-backs off. 421 is such a break. 530 or 535 to MAIL speaks of our login: the route's fault, so the
-recipient waits uncounted. What we withdrew ourselves before the dot goes back uncounted, too.
+Enhanced codes. `smtp.status` decides what a rejection is about, by the enhanced code before the
+basic code. A reply that the system accepts nothing now (x.3.2, x.4.5) says nothing about a login or
+a message. Whether a rejection is transient or permanent is a question of the basic code.
 
-Message. A refusal of MAIL, DATA or the dot speaks for every recipient it concerned: 5yz fails
-them, 4yz defers them. A mail that cannot be put to this server at all (too large, needs SMTPUTF8)
-fails with a reason of ours.
+Session. If the connection breaks after MAIL and before the final dot, the message was certainly
+not sent. On a reused connection whose first command failed, the connection had ended before, so
+the attempt is repeated at once and not counted. Otherwise the attempt counts, so that a message
+that crashes a server is retried ever more slowly. A 421 is such a break. A reply to MAIL that is
+about the login is a fault of the destination, and the recipient waits uncounted. A transaction
+that we withdrew before the final dot is not counted either.
 
-Recipient. A refusal of RCPT speaks for that recipient alone. 452 behind accepted ones means "too
-many at once", and so does a limit the server stated: they go in a further transaction, uncounted.
+Message. A rejection of MAIL, DATA or the final dot applies to every recipient of the transaction:
+5yz fails them, 4yz defers them. A message that this server cannot be given at all (too large,
+needs SMTPUTF8) fails with a reason of the client.
 
-The dot. A final reply decides. Without one the recipient is uncertain: nobody knows, and nothing is
-sent again but by the account's policy or a person.
+Recipient. A rejection of RCPT applies to that recipient alone. "Too many recipients" (x.5.3) after
+accepted ones, and a limit that the server announced, mean "too many at once": those recipients
+follow in a further transaction, uncounted. So does a transaction that ended because the server
+rejects an extension that it announced: the next one does without.
 
-Storage. A source that cannot be read at present says nothing of the route and goes unsaid by any
-server: its recipients wait as after a transient refusal, counted.
+Final dot. The reply decides. Without a reply the recipient is uncertain. It is sent to again only
+by the account's policy or by a user.
 
-Giving up. A deferral past the queue lifetime or the greatest number of attempts is expired, and
-keeps the last real reply. A retry by a person begins a new series: the limit and the back-off count
-the attempts since then, while the number that is displayed counts all of them.
+Host. Without a free file descriptor, memory, thread or port on this host no server was asked, or
+its session broke for our reason. The destination is not at fault, and no attempt is counted.
+
+Storage. A source that cannot be read at present says nothing about the destination, and no server
+was asked. Its recipients wait as after a temporary rejection, counted. So do the recipients of a
+message whose DKIM keys cannot be decrypted: without a signature it might be rejected for good.
+
+Expiry. A deferral beyond the queue lifetime or the maximum number of attempts expires the
+recipient, which keeps the last server reply. A retry by a user begins a new series: the limit and
+the back-off count the attempts since then, while the displayed number counts all of them.
 """
 
 import datetime as dt
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
-from outbox.delivery.schedule import Backoff, moment_after, next_try
+from outbox.backoff import Backoff, moment_after
+from outbox.models.destination import DestinationEffect
 from outbox.models.states import State
+from outbox.reasons import NO_REASON, Reason, ReasonCode
 from outbox.smtp import (
     Disposition,
     FaultKind,
@@ -46,8 +58,11 @@ from outbox.smtp import (
     SmtpFault,
     Transaction,
 )
+from outbox.smtp.remedies import remedy_of
+from outbox.smtp.reply import QUOTED
+from outbox.smtp.status import rejects_login
 
-_LOGIN_CODES = frozenset({432, 530, 534, 535, 538})
+EXHAUSTED_PAUSE = dt.timedelta(seconds=5)  # a resource is free again when other sessions end
 _NEEDS_PERSON = frozenset(
     {
         FaultKind.AUTH_REJECTED,
@@ -64,87 +79,96 @@ _NEEDS_PERSON = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """What the judge needs to know of settings, clock and chance."""
+    """Settings, clock and chance, as the verdicts need them."""
 
     backoff: Backoff
-    attempts_max: int
-    resend_after: dt.timedelta | None  # None: an uncertain recipient waits for a person
+    max_attempts: int
+    resend_after: dt.timedelta | None  # None: an uncertain recipient waits for a user
     now: dt.datetime
     chance: float  # uniform in [0, 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """What is known of a recipient before this attempt."""
+    """A recipient as it was before this attempt."""
 
     attempts: int
     expires_at: dt.datetime | None
     is_first_on_connection: bool = True
-    attempts_at_retry: int = 0  # attempts before the last retry by a person
+    attempts_at_retry: int = 0  # attempts before the last retry by a user
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """The state a recipient goes to, and why."""
+    """The new state of a recipient, and the reason."""
 
     state: State
-    reason: str = ""
+    reason: Reason = NO_REASON
     next_attempt_at: dt.datetime | None = None
-    counts: bool = True  # as an attempt against the recipient
+    counts: bool = True  # whether the attempt counts towards the limit
     reply: Reply | None = None
     command: str = ""
 
 
-class RouteEffect(StrEnum):
-    NONE = "none"
-    FAULT = "fault"  # one more in a row; enough of them open the circuit
-    OPEN = "open"  # opens the circuit at once
-    OPEN_FOR_PERSON = "open_for_person"  # the same, and the owner has to act
-
-
-def judge_route(fault: SmtpFault) -> RouteEffect:
-    """Tell what a fault in opening a connection means for its route."""
+def judge_opening(fault: SmtpFault) -> DestinationEffect:
+    """Return what a fault while opening a session means for the destination."""
+    if fault.kind == FaultKind.EXHAUSTED:
+        return DestinationEffect.NONE
+    if fault.kind == FaultKind.NO_STARTTLS and fault.reply and fault.reply.transient:
+        return DestinationEffect.FAULT  # 454: TLS is not available for now (RFC 3207 4)
     if fault.kind in _NEEDS_PERSON:
-        return RouteEffect.OPEN_FOR_PERSON
+        return DestinationEffect.OPEN_FOR_PERSON
     if fault.kind == FaultKind.REJECTED and fault.reply and fault.reply.permanent:
-        return RouteEffect.OPEN
-    return RouteEffect.FAULT
+        return DestinationEffect.OPEN
+    return DestinationEffect.FAULT
 
 
-def judge_transaction(transaction: Transaction) -> RouteEffect:
-    """Tell what a transaction means for its route: a login asked for at MAIL is no mail's fault."""
-    if any(_speaks_of_login(outcome, transaction.fault) for outcome in transaction.recipients):
-        return RouteEffect.OPEN_FOR_PERSON
-    return RouteEffect.NONE
+def judge_transaction(transaction: Transaction) -> DestinationEffect:
+    """Return what a transaction means for the destination: only a login can be its fault."""
+    if any(_is_about_login(outcome, transaction.fault) for outcome in transaction.recipients):
+        return DestinationEffect.OPEN_FOR_PERSON
+    return DestinationEffect.NONE
 
 
-def judge_unopened(fault: SmtpFault, route_retry_at: dt.datetime, case: Case) -> Verdict:
-    """Judge a recipient whose connection could not be opened: it waits for the route."""
+def judge_unopened(fault: SmtpFault, retry_at: dt.datetime, case: Case) -> Verdict:
+    """Return the verdict on a recipient for which no session could be opened."""
     return Verdict(
         state=State.DEFERRED,
-        reason=fault.detail,
-        next_attempt_at=_before_expiry(route_retry_at, case),
+        reason=fault.reason,
+        next_attempt_at=_before_expiry(retry_at, case),
         counts=False,
         reply=fault.reply,
         command=fault.phase.value.upper() if fault.reply else "",
     )
 
 
-def judge_unread(reason: str, case: Case, policy: Policy) -> Verdict:
-    """Judge a recipient whose mail cannot be read from storage at present."""
+def judge_unread(reason: Reason, case: Case, policy: Policy) -> Verdict:
+    """Return the verdict on a recipient whose message cannot be read at present."""
     return _later(RecipientOutcome(address=""), case, policy, reason)
+
+
+def judge_exhausted(reason: Reason, case: Case, policy: Policy) -> Verdict:
+    """Return the verdict on a recipient for which this host lacks a resource."""
+    return Verdict(
+        state=State.DEFERRED,
+        reason=reason,
+        next_attempt_at=_before_expiry(policy.now + EXHAUSTED_PAUSE, case),
+        counts=False,
+    )
 
 
 def judge_recipients(
     transaction: Transaction, cases: Sequence[Case], policy: Policy
 ) -> list[Verdict]:
-    """Judge each recipient of a transaction, in the envelope's order."""
+    """Return the verdict on each recipient of a transaction, in the envelope's order."""
     some_accepted = any(
         outcome.disposition in {Disposition.ACCEPTED, Disposition.UNCERTAIN}
         for outcome in transaction.recipients
     )
+    # Another transaction ends differently when some were accepted, or when it is done differently.
+    can_repeat = some_accepted or bool(transaction.learned)
     return [
-        _judge(outcome, transaction.fault, case, policy, some_accepted=some_accepted)
+        _judge(outcome, transaction.fault, case, policy, can_repeat=can_repeat)
         for outcome, case in zip(transaction.recipients, cases, strict=True)
     ]
 
@@ -155,9 +179,9 @@ def _judge(
     case: Case,
     policy: Policy,
     *,
-    some_accepted: bool,
+    can_repeat: bool,
 ) -> Verdict:
-    if _speaks_of_login(outcome, fault):
+    if _is_about_login(outcome, fault):
         return _not_logged_in(outcome, fault, case, policy)
     match outcome.disposition:
         case Disposition.ACCEPTED | Disposition.PERMANENT:
@@ -165,12 +189,12 @@ def _judge(
         case Disposition.UNCERTAIN:
             return _uncertain(outcome, fault, policy)
         case Disposition.NOT_TRIED:
-            return _untried(outcome, fault, case, policy)
-        case Disposition.OVERFLOW if some_accepted or outcome.reply is None:
-            reason = "The server takes fewer recipients at once; the rest follow."
-            return _again_at_once(policy, reason, outcome)
+            return _not_tried(outcome, fault, case, policy)
+        case Disposition.OVERFLOW if can_repeat or outcome.reply is None:
+            reason = outcome.reason or Reason(ReasonCode.RECIPIENTS_LIMITED)
+            return _repeat_at_once(policy, reason, outcome)
         case _:
-            return _later(outcome, case, policy, _reply_text(outcome))
+            return _later(outcome, case, policy, _reason_of(outcome))
 
 
 def _final(outcome: RecipientOutcome) -> Verdict:
@@ -181,10 +205,11 @@ def _final(outcome: RecipientOutcome) -> Verdict:
 def _not_logged_in(
     outcome: RecipientOutcome, fault: SmtpFault | None, case: Case, policy: Policy
 ) -> Verdict:
-    """The recipient is due again as soon as its route is; the circuit keeps it until then."""
+    """Return a verdict that is due again at once: the circuit delays it."""
+    remedy = remedy_of(outcome.reply) if outcome.reply else None
     return Verdict(
         state=State.DEFERRED,
-        reason=fault.detail if fault else _reply_text(outcome),
+        reason=fault.reason if fault else remedy or _reason_of(outcome),
         next_attempt_at=_before_expiry(policy.now, case),
         counts=False,
         reply=outcome.reply or (fault.reply if fault else None),
@@ -193,31 +218,34 @@ def _not_logged_in(
 
 
 def _uncertain(outcome: RecipientOutcome, fault: SmtpFault | None, policy: Policy) -> Verdict:
-    why = fault.detail if fault else "the connection ended"
+    why = fault.reason if fault else Reason(ReasonCode.CONNECTION_ENDED)
     resend_at = None
     if policy.resend_after is not None:
         resend_at = moment_after(policy.now, policy.resend_after)
     return Verdict(
         state=State.UNCERTAIN,
-        reason=f"The whole mail was sent, but its answer was lost: {why}",
+        reason=Reason(ReasonCode.REPLY_LOST, why=why),
         next_attempt_at=resend_at,
         command=outcome.command,
     )
 
 
-def _untried(
+def _not_tried(
     outcome: RecipientOutcome, fault: SmtpFault | None, case: Case, policy: Policy
 ) -> Verdict:
     if fault is None:  # e.g. another recipient's refusal ended the transaction early
-        return _again_at_once(policy, "", outcome)
+        return _repeat_at_once(policy, NO_REASON, outcome)
     if fault.kind == FaultKind.ABANDONED:
-        return _again_at_once(policy, fault.detail, outcome)
+        return _repeat_at_once(policy, fault.reason, outcome)
+    if fault.kind == FaultKind.EXHAUSTED:
+        return judge_exhausted(fault.reason, case, policy)
     if not case.is_first_on_connection and fault.phase in {Phase.IDLE, Phase.RSET, Phase.MAIL}:
-        return _again_at_once(policy, f"The reused connection had ended: {fault.detail}", outcome)
-    return _later(outcome, case, policy, fault.detail, fault.reply)
+        reason = Reason(ReasonCode.REUSED_SESSION_ENDED, why=fault.reason)
+        return _repeat_at_once(policy, reason, outcome)
+    return _later(outcome, case, policy, fault.reason, fault.reply)
 
 
-def _again_at_once(policy: Policy, reason: str, outcome: RecipientOutcome) -> Verdict:
+def _repeat_at_once(policy: Policy, reason: Reason, outcome: RecipientOutcome) -> Verdict:
     return Verdict(
         state=State.QUEUED,
         reason=reason,
@@ -232,29 +260,24 @@ def _later(
     outcome: RecipientOutcome,
     case: Case,
     policy: Policy,
-    reason: str,
+    reason: Reason,
     fault_reply: Reply | None = None,
 ) -> Verdict:
     attempts = case.attempts + 1
     reply = outcome.reply or fault_reply
     since_retry = attempts - case.attempts_at_retry
-    given_up = since_retry >= policy.attempts_max or (
+    is_expired = since_retry >= policy.max_attempts or (
         case.expires_at is not None and policy.now >= case.expires_at
     )
-    if given_up:
+    if is_expired:
         return Verdict(
             state=State.EXPIRED,
-            reason=f"Given up after {attempts} attempts; the last answer was: {reason}",
+            reason=Reason(ReasonCode.ATTEMPTS_FAILED, attempts=attempts, why=reason),
             reply=reply,
             command=outcome.command,
         )
-    moment = next_try(
-        policy.backoff,
-        attempts=since_retry,
-        now=policy.now,
-        chance=policy.chance,
-        reply_text=reply.text if reply else "",
-    )
+    reply_text = reply.text if reply else ""
+    moment = policy.backoff.next_attempt_at(policy.now, since_retry, policy.chance, reply_text)
     return Verdict(
         state=State.DEFERRED,
         reason=reason,
@@ -268,18 +291,15 @@ def _before_expiry(moment: dt.datetime, case: Case) -> dt.datetime:
     return moment if case.expires_at is None else min(moment, case.expires_at)
 
 
-def _speaks_of_login(outcome: RecipientOutcome, fault: SmtpFault | None) -> bool:
+def _is_about_login(outcome: RecipientOutcome, fault: SmtpFault | None) -> bool:
     if fault is not None and fault.kind == FaultKind.AUTH_UNAVAILABLE:
         return outcome.disposition == Disposition.NOT_TRIED
-    return (
-        outcome.command == "MAIL"
-        and outcome.reply is not None
-        and outcome.reply.code in _LOGIN_CODES
-    )
+    return outcome.command == "MAIL" and outcome.reply is not None and rejects_login(outcome.reply)
 
 
-def _reply_text(outcome: RecipientOutcome) -> str:
+def _reason_of(outcome: RecipientOutcome) -> Reason:
     if outcome.reply is None:
         return outcome.reason
-    first_line = re.split(r"[\r\n]", outcome.reply.text, maxsplit=1)[0]
-    return f"{outcome.reply.code} {first_line}"
+    first_line = outcome.reply.text.partition("\n")[0]
+    quoted = f"{outcome.reply.code} {first_line}"[:QUOTED]
+    return Reason(ReasonCode.SERVER_REPLY, reply=quoted)

@@ -1,0 +1,68 @@
+"""Renew the tokens of accounts that are not used, in a thread: a token service may be slow."""
+
+import datetime as dt
+import logging
+import threading
+
+from django.core.exceptions import ImproperlyConfigured
+from django.db import connections
+from django.db.models import Q, QuerySet
+
+from outbox.db.clock import database_now
+from outbox.delivery.tokens import RefreshWaits, access_for
+from outbox.models import OAuthToken
+from outbox.models.secrets import SecretUnreadableError
+from outbox.smtp import SmtpFault
+
+logger = logging.getLogger(__name__)
+IDLE = dt.timedelta(days=7)
+_last_tried: dict[str, int] = {}  # by database: a row that always fails must not delay the others
+_running = threading.Lock()  # locked by the thread of this process
+
+
+def renew_in_background(using: str) -> None:
+    """Renew idle tokens in a new thread, unless this process has one.
+
+    The process waits for the thread at its end: a rotated refresh token has to be stored.
+    """
+    if _idle(using).exists() and _running.acquire(blocking=False):
+        threading.Thread(target=_run, args=[using], name="outbox-idle-tokens").start()
+
+
+def _run(using: str) -> None:
+    try:
+        renew_idle(using)
+    except Exception:
+        logger.exception("Idle tokens could not be renewed; this is repeated.")
+    finally:
+        connections.close_all()
+        _running.release()
+
+
+def _idle(using: str) -> QuerySet[OAuthToken]:
+    now = database_now(using)
+    return OAuthToken.objects.using(using).filter(
+        Q(retry_at=None) | Q(retry_at__lte=now),
+        is_rejected=False,
+        refreshed_at__lte=now - IDLE,
+        expires_at__lte=now,  # a valid token would be returned without a request
+        account__is_active=True,
+    )
+
+
+def renew_idle(using: str) -> int:
+    """Renew the tokens of one account that was not used for days; return how many were renewed.
+
+    A refresh token that is not used expires, at Microsoft after 90 days. And an owner learns of a
+    revocation before the next message waits for it.
+    """
+    rows = _idle(using).select_related("account").order_by("pk")
+    row = rows.filter(pk__gt=_last_tried.get(using, 0)).first() or rows.first()
+    if row is None:
+        return 0
+    _last_tried[using] = row.pk
+    try:
+        access_for(row.account, using)
+    except (RefreshWaits, SmtpFault, SecretUnreadableError, ImproperlyConfigured):
+        return 0  # it is recorded, or another process renews it
+    return 1

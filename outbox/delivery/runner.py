@@ -1,0 +1,364 @@
+"""A runner does all that one worker does for one destination, with up to its share of sessions.
+
+It opens one session first, and more only once that one is open. So a dead server costs one attempt
+at a time. A runner never has more connections than it has slots.
+"""
+
+import asyncio
+import datetime as dt
+import logging
+import random
+from collections.abc import Collection
+from contextlib import suppress
+from functools import partial
+
+from outbox import smtp
+from outbox.db.unavailable import DATABASE_UNAVAILABLE
+from outbox.delivery import limits, transaction
+from outbox.delivery.claimed import ClaimedJobs
+from outbox.delivery.context import DeliveryContext
+from outbox.delivery.job import Job, SessionClosed, SessionOpened
+from outbox.delivery.server_memory import ServerMemory, remember
+from outbox.delivery.session import DeliverySession, session_row
+from outbox.delivery.slots import RunnerSlots
+from outbox.delivery.verdict import EXHAUSTED_PAUSE, judge_opening
+from outbox.log_lines import log_fields
+from outbox.models import Circuit, Destination
+from outbox.models.destination import DestinationEffect
+from outbox.reasons import Reason, ReasonCode
+from outbox.texts import cause_of
+
+logger = logging.getLogger(__name__)
+_ABORT_TIMEOUT = 2.0  # seconds until the outcome of an aborted transaction is recorded
+_OPENING_MAX = 20  # sessions of one runner that open at once: each takes time of the event loop
+_JOBS_PER_SESSION = 6  # claimed ahead for each session, so that no session waits for a claim
+
+
+class DestinationRunner:
+    """Delivers to one destination until nothing is due, and keeps idle sessions for a while."""
+
+    def __init__(self, context: DeliveryContext, destination: Destination) -> None:
+        self.destination = destination
+        self._context = context
+        self._claimed = ClaimedJobs(context)
+        self._sessions: set[asyncio.Task[None]] = set()
+        self._open_sessions: set[DeliverySession] = set()
+        self._opening = 0  # sessions that are being opened
+        self._sessions_allowed = 1  # doubles with each session that is opened
+        self._feeding = asyncio.Lock()
+        self._memory = ServerMemory(destination)
+        self._feeds_again = False
+        self._fault_at = 0.0  # when a fault was last reported, by the loop's clock
+        self._rests_until = 0.0  # by the loop's clock, after this host lacked a resource
+        self._slots = RunnerSlots(context, destination)
+
+    @property
+    def is_busy(self) -> bool:
+        """Return whether it has jobs or open sessions."""
+        return bool(self._claimed or self._sessions or self._feeding.locked())
+
+    @property
+    def has_jobs(self) -> bool:
+        """Return whether a job waits here or is being delivered."""
+        return bool(self._claimed) or len(self._sessions) > self._claimed.waiting
+
+    @property
+    def claimed_messages(self) -> set[int]:
+        """Return the messages of the jobs that no session has begun."""
+        return self._claimed.message_ids
+
+    def return_claimed(self, messages: Collection[int] | None = None) -> None:
+        """Return the jobs that no session has begun, all of them or those of some messages."""
+        if messages is None:
+            self._claimed.return_all()
+        else:
+            self._claimed.return_some(messages)
+
+    async def feed_due(self, destination: Destination, seen_at: float) -> None:
+        """Deliver what is due, as the database showed at `seen_at` of the loop's clock."""
+        if seen_at < self._fault_at:
+            return  # a fault was reported since, and the circuit may have opened
+        if seen_at < self._rests_until:
+            return
+        self.destination = destination
+        self._memory.update(destination)
+        self._claimed.is_exhausted = False
+        await self.feed()
+
+    async def feed(self) -> None:
+        """Claim as many jobs as there is room for and start sessions for them."""
+        if self._feeding.locked():
+            self._feeds_again = True  # a session was opened that makes room for others
+            return
+        if self._claimed.is_closed:
+            return
+        async with self._feeding:
+            self._feeds_again = False
+            began_at = asyncio.get_running_loop().time()
+            slots = [] if self._sessions else await self._take_slots(1)
+            try:
+                if self._sessions or slots:
+                    await self._claimed.fill(self.destination, self._jobs_wanted)
+                    self._feeds_again |= self._claimed.is_cut_short
+                    slots += await self._take_slots(self._sessions_wanted() - len(slots))
+                if self._fault_at >= began_at:
+                    self._claimed.return_all()  # they were claimed before the circuit opened
+                for slot in slots[: max(self._sessions_wanted(), 0)]:
+                    self._start(slot)
+                    slots.remove(slot)
+            finally:
+                self._slots.release(slots)
+                self._return_unserved()
+        if self._feeds_again:
+            self._context.spawn(self.feed())
+
+    @property
+    def _jobs_wanted(self) -> int:
+        return self._sessions_allowed * _JOBS_PER_SESSION
+
+    def _sessions_wanted(self) -> int:
+        """Return how many more sessions are allowed and would have a job to begin with."""
+        return min(
+            self._sessions_allowed - len(self._sessions),
+            _OPENING_MAX - self._opening,
+            len(self._claimed) - self._claimed.waiting,
+        )
+
+    async def _take_slots(self, wanted: int) -> list[int]:
+        if wanted <= 0 or self._claimed.is_closed:
+            return []
+        return await self._slots.take(wanted, self.destination)
+
+    def _start(self, slot: int) -> None:
+        task = asyncio.create_task(self._run_sessions(slot))
+        self._sessions.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._sessions.discard(task)
+        if not self._feeding.locked():
+            self._return_unserved()
+
+    def _return_unserved(self) -> None:
+        """Return claimed jobs that no session is going to take."""
+        if self._claimed and not self._sessions:
+            self._claimed.return_all()
+
+    async def _run_sessions(self, slot: int) -> None:
+        """Use one slot: open a session when a job waits, deliver over it, close it, repeat."""
+        try:
+            while job := await self._next_job():
+                session = await self._open_for(job)
+                if session is None:
+                    break
+                await self._deliver_over(session, job)
+        except Exception:
+            logger.exception("A session task for %s ended with an error.", self.destination)
+        finally:
+            self._slots.release([slot])
+
+    async def _next_job(self) -> Job | None:
+        """Wait for a job for as long as a session may be idle. Return None when there was none."""
+        if not self._claimed:
+            self._request_more()
+            if not await self._claimed.wait(self._context.conf.session_max_idle):
+                return None
+        job = self._claimed.take()
+        if job is not None and len(self._claimed) < self._jobs_wanted // 2:
+            self._request_more()
+        return job
+
+    def _request_more(self) -> None:
+        if not self._claimed.is_exhausted and not self._feeding.locked():
+            self._context.spawn(self.feed())
+
+    async def _open_for(self, job: Job) -> DeliverySession | None:
+        """Open a session for this job. If that fails, the job waits for the destination."""
+        try:
+            return await self._open()
+        except smtp.SmtpFault as fault:
+            await self._record_unopened(job, fault)
+        except asyncio.CancelledError:
+            self._claimed.return_all(job)
+            raise
+        except DATABASE_UNAVAILABLE:  # while the token was looked up; no server is at fault
+            self._claimed.return_all(job)
+        except Exception as error:  # noqa: BLE001  # logged there
+            await self._record_unopened(job, self._local_fault(error))
+        return None
+
+    def _local_fault(self, error: Exception) -> smtp.SmtpFault:
+        if smtp.is_exhausted(error):
+            return smtp.exhausted(smtp.Phase.CONNECT, error)
+        logger.error("A session for %s could not be opened.", self.destination, exc_info=error)
+        reason = Reason(ReasonCode.SESSION_DEFECT, cause=cause_of(error))
+        return smtp.SmtpFault(smtp.Phase.CONNECT, smtp.FaultKind.LOCAL, reason)
+
+    async def _open(self) -> DeliverySession:
+        self._opening += 1
+        try:
+            session = await DeliverySession.open(self.destination, self._memory, self._context)
+        finally:
+            self._opening -= 1
+        if not self._has_failed:
+            await self._note_success()
+        return session
+
+    async def _deliver_over(self, session: DeliverySession, job: Job | None) -> None:
+        """Deliver jobs over one session until it has to be closed."""
+        conf = self._context.conf
+        self._open_sessions.add(session)
+        try:
+            while job is not None:
+                effect = await self._run_transaction(job, session)
+                if effect == DestinationEffect.NONE and self._has_failed:
+                    await self._note_success()
+                if not session.connection.usable or session.is_used_up(
+                    conf, self.destination.account
+                ):
+                    return
+                job = await self._next_job()
+                if job is None:
+                    return
+                if not await session.is_reusable(conf, self.destination.account):
+                    self._claimed.put_back(job)
+                    return
+        finally:
+            self._open_sessions.discard(session)
+            await session.close(self._context.recorder)
+
+    async def _run_transaction(self, job: Job, session: DeliverySession) -> DestinationEffect:
+        with log_fields(
+            message_id=job.message_id,
+            attempt_id=job.attempt_id,
+            account_id=self.destination.account_id,
+            destination_id=job.destination_id,
+        ):
+            return await self._run(job, session)
+
+    async def _run(self, job: Job, session: DeliverySession) -> DestinationEffect:
+        try:
+            effect, why = await transaction.run(job, session, self._context)
+        except DATABASE_UNAVAILABLE:
+            self._claimed.return_all(job)
+            return DestinationEffect.NONE
+        if effect != DestinationEffect.NONE:
+            await self._report_fault(effect, why)
+        await self._remember(session.connection)
+        return effect
+
+    async def _remember(self, connection: smtp.Connection) -> None:
+        """Remember what the server announced and rejected, also for other workers."""
+        now = self._context.lease.now
+        if not self._memory.learn(connection.facts.extensions, connection.learned, now):
+            return
+        try:
+            await self._context.in_claimer(
+                partial(remember, self.destination.pk, self._memory, now, self._context.using)
+            )
+        except DATABASE_UNAVAILABLE as error:
+            logger.warning("Restrictions of %s were not recorded: %s", self.destination, error)
+
+    @property
+    def _has_failed(self) -> bool:
+        """Return whether the destination had a fault since its last successful transaction."""
+        return self.destination.circuit != Circuit.CLOSED or self.destination.circuit_faults > 0
+
+    async def _note_success(self) -> None:
+        """Close the circuit and allow more sessions."""
+        if self._has_failed:
+            try:
+                await self._context.in_claimer(
+                    partial(limits.report_success, self.destination.pk, self._context.using)
+                )
+            except DATABASE_UNAVAILABLE as error:
+                logger.warning("The circuit of %s could not be closed: %s", self.destination, error)
+                return
+            self.destination.circuit, self.destination.circuit_faults = Circuit.CLOSED, 0
+            self._claimed.is_exhausted = False
+        share = self._slots.share(self.destination)
+        if self._sessions_allowed < share:
+            self._sessions_allowed *= 2
+        self._sessions_allowed = min(self._sessions_allowed, share)
+        self._context.spawn(self.feed())
+
+    async def _record_unopened(self, job: Job, fault: smtp.SmtpFault) -> None:
+        self._sessions_allowed = 1
+        effect = judge_opening(fault)
+        if effect == DestinationEffect.NONE:
+            retry_at = await self._rest(fault)
+        else:
+            quoted = fault.reply.quoted if fault.reply else ""
+            retry_at = await self._report_fault(effect, fault.reason.with_reply(quoted))
+        lease, recorder = self._context.lease, self._context.recorder
+        row = session_row(self.destination, lease, fault.facts, fault.transcript)
+        recorder.put(SessionOpened(session=row))
+        recorder.put(SessionClosed(session=row, closing=""))
+        recorder.put(transaction.unopened(job, row, fault, retry_at))
+
+    async def _rest(self, fault: smtp.SmtpFault) -> dt.datetime:
+        """Begin nothing for a moment, since this host lacks a resource. Return when it continues.
+
+        The circuit says nothing about this: no server is at fault.
+        """
+        logger.warning("%s: %s", self.destination, fault.reason)
+        self._fault_at = asyncio.get_running_loop().time()
+        self._rests_until = self._fault_at + EXHAUSTED_PAUSE.total_seconds()
+        self._claimed.return_all()
+        if self.destination.circuit != Circuit.CLOSED:
+            with suppress(*DATABASE_UNAVAILABLE):  # the lease of the probe ends by itself
+                await self._context.in_claimer(
+                    partial(
+                        limits.return_probe,
+                        self.destination.pk,
+                        EXHAUSTED_PAUSE,
+                        self._context.using,
+                    )
+                )
+        return self._context.lease.now + EXHAUSTED_PAUSE
+
+    async def _report_fault(self, effect: DestinationEffect, reason: Reason) -> dt.datetime:
+        """Count a fault of the destination and return when it is tried again."""
+        self._claimed.return_all()
+        try:
+            change = await self._context.in_claimer(
+                partial(
+                    limits.report_fault,
+                    self.destination.pk,
+                    effect,
+                    reason,
+                    random.random(),  # noqa: S311  # jitter
+                    self._context.using,
+                )
+            )
+        except DATABASE_UNAVAILABLE as error:
+            logger.warning("A fault of %s could not be recorded: %s", self.destination, error)
+            pause = dt.timedelta(seconds=self._context.conf.circuit_pause_initial)
+            return self._context.lease.now + pause
+        self._fault_at = asyncio.get_running_loop().time()
+        if change.opened:
+            until = change.retry_at
+            logger.warning("%s: the circuit is open until %s: %s", self.destination, until, reason)
+        self.destination.circuit_faults += 1
+        return change.retry_at
+
+    async def close(self, patience: float) -> None:
+        """Begin no more jobs, wait for the running ones, and end those that take too long."""
+        await self._claimed.close()
+        if await self._wait_for_sessions(patience):
+            return
+        for session in self._open_sessions:
+            session.connection.abandon(Reason(ReasonCode.WORKER_STOPPED))
+        if await self._wait_for_sessions(_ABORT_TIMEOUT):
+            return
+        for task in self._sessions:
+            task.cancel()
+        await self._wait_for_sessions(_ABORT_TIMEOUT)
+
+    async def _wait_for_sessions(self, seconds: float) -> bool:
+        """Wait until every session has ended. Return False after some seconds."""
+        tasks = list(self._sessions)
+        if not tasks:
+            return True
+        _, unfinished = await asyncio.wait(tasks, timeout=seconds)
+        return not unfinished

@@ -1,0 +1,59 @@
+"""The SMTP server of an account, as the SMTP client needs it described."""
+
+import ipaddress
+from collections.abc import Callable
+
+from outbox import smtp
+from outbox.conf import Conf, get_conf
+from outbox.models import Account
+from outbox.net import is_public
+
+
+def server_for(account: Account, secret: str | None = None) -> smtp.Server:
+    """Return the account's server. `secret` replaces the stored one.
+
+    Raises SecretUnreadableError.
+    """
+    conf = get_conf()
+    return smtp.Server(
+        host=account.host,
+        port=account.port,
+        security=smtp.Security(account.security),
+        username=account.username,
+        secret=(account.secret if secret is None else secret) if account.username else "",
+        secret_is_token=account.secret_is_token,
+        ehlo_name=conf.ehlo_name,
+        allow_plaintext_auth=conf.allow_private_hosts and _is_loopback(account.host),
+        allow_address=address_rule(conf, trusted=account.is_trusted),
+        timeouts=smtp.Timeouts(
+            connect=conf.connect_timeout,
+            greeting=conf.greeting_timeout,
+            command=conf.command_timeout,
+            tls=conf.tls_timeout,
+            auth=conf.auth_timeout,
+            data=conf.data_timeout,
+            block=conf.block_timeout,
+            dot=conf.dot_timeout,
+            quit=conf.quit_timeout,
+        ),
+        ca_file=conf.ca_file or None,
+        pipelining=conf.pipelining,
+        chunking=conf.chunking,
+    )
+
+
+def address_rule(conf: Conf, *, trusted: bool) -> Callable[[str], bool]:
+    """Return the test that each resolved address must pass.
+
+    Only a trusted account may reach hosts of the private network.
+    """
+    if conf.allow_private_hosts or trusted:
+        return lambda address: True
+    return is_public
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,1 @@
+"""Webhooks: signed calls that report changes of state to other programs."""
