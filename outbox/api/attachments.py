@@ -1,6 +1,6 @@
-"""Attachments: whatever a caller has as a file becomes an `AttachmentPart`.
+"""Attachments: converts the types that callers use for files to `AttachmentPart`.
 
-An error names the attachment by its place in the caller's list, such as `attachments[1]`.
+An error names the attachment by its position in the caller's list, such as `attachments[1]`.
 """
 
 import email.message
@@ -17,11 +17,14 @@ from django.core.files.base import File
 from django.core.mail import EmailMessage
 from django.utils.functional import Promise
 
+from outbox.api.limits import check_attachments, check_size
+from outbox.api.sizes import Size
 from outbox.api.values import read_line, read_list, read_text, wrong_type
 from outbox.conf import get_conf
-from outbox.exceptions import InvalidMailError
+from outbox.exceptions import InvalidMessageError
 from outbox.mail.content_type import join_content_type, read_content_type
-from outbox.mail.mime import AttachmentPart, HeaderError, check_attachment
+from outbox.mail.mime_writer import AttachmentPart, HeaderError, check_attachment
+from outbox.texts import gettext_noop
 
 # A part; a tuple of name, content and perhaps a type, as Django's messages take it; a path; a
 # Django File, such as a FieldFile or an upload; a MIME part of Python's own.
@@ -36,13 +39,20 @@ _NAME_MAX = 255
 
 
 def read_attachments(given: object, field: str = "attachments") -> list[AttachmentPart]:
-    """Return the parts of the files that were given; None has none."""
-    items = read_list(field, given, of="files")
-    return [_read(f"{field}[{place}]", item) for place, item in enumerate(items)]
+    """Return the parts of the given files; None means no files."""
+    items = read_list(field, given, of="files", most=get_conf().max_attachments)
+    check_attachments(len(items))
+    parts: list[AttachmentPart] = []
+    size = 0
+    for place, item in enumerate(items):
+        parts.append(_read(f"{field}[{place}]", item))
+        size += len(parts[-1].data)
+        check_size(size)  # before the next file is read
+    return parts
 
 
 def guess_type(name: str) -> str:
-    """Return the content type that the file name's extension stands for."""
+    """Return the content type of a file name's extension."""
     guessed, compression = mimetypes.guess_type(name)
     if compression:
         return _COMPRESSED.get(compression, PLAIN_BYTES)
@@ -54,7 +64,7 @@ def _read(field: str, item: object) -> AttachmentPart:
     try:
         check_attachment(part)
     except HeaderError as error:
-        raise InvalidMailError(field, f"{field}: {error}") from error
+        raise InvalidMessageError(field, f"{field}: {error}") from error
     return part
 
 
@@ -89,7 +99,9 @@ def _checked_part(field: str, part: AttachmentPart) -> AttachmentPart:
 def _from_tuple(field: str, item: tuple[Any, ...]) -> AttachmentPart:
     """Read Django's `(name, content)` or `(name, content, content type)`."""
     if len(item) not in {_PAIR, _TRIPLE}:
-        raise InvalidMailError(field, f"{field} must be (name, content) or (name, content, type).")
+        raise InvalidMessageError(
+            field, f"{field} must be (name, content) or (name, content, type)."
+        )
     name = _name(field, item[0])
     content_type = read_line(field, item[2]) if len(item) == _TRIPLE else ""
     content = item[1]
@@ -111,13 +123,15 @@ def _from_path(field: str, item: str | os.PathLike[Any]) -> AttachmentPart:
     try:
         path = Path(os.fsdecode(item))
         if not path.is_file():
-            raise InvalidMailError(field, f"{field}: there is no file {os.fspath(path)[:200]!r}.")
+            raise InvalidMessageError(
+                field, f"{field}: there is no file {os.fspath(path)[:200]!r}."
+            )
         _check_size(field, path.stat().st_size)
         data = path.read_bytes()
     except (OSError, ValueError, TypeError) as error:
-        if isinstance(error, InvalidMailError):
+        if isinstance(error, InvalidMessageError):
             raise
-        raise InvalidMailError(field, f"{field} cannot be read: {error}") from error
+        raise InvalidMessageError(field, f"{field} cannot be read: {error}") from error
     name = _name(field, path.name)
     return AttachmentPart(name=name, content_type=guess_type(name), data=data)
 
@@ -127,7 +141,7 @@ def _from_file(field: str, file: "File[Any]", name: str = "") -> AttachmentPart:
     data = _attempted(field, lambda: _read_all(field, file))
     name = name or Path(_name(field, _text_or_none(file.name))).name
     if not name:
-        raise InvalidMailError(field, f"{field} has no name: give (name, content).")
+        raise InvalidMessageError(field, f"{field} has no name: give (name, content).")
     return AttachmentPart(
         name=name, content_type=_claimed_type(file) or guess_type(name), data=_bytes(field, data)
     )
@@ -148,7 +162,7 @@ def _name(field: str, value: object) -> str:
 
 
 def _text_or_none(name: object) -> object:
-    """Return a name; an open file descriptor has a number for one, which is no name."""
+    """Return the name of a file. A file opened by its descriptor has a number instead."""
     return None if isinstance(name, int) else name
 
 
@@ -175,7 +189,7 @@ def _from_mime(field: str, item: email.message.Message) -> AttachmentPart:
         enclosed: Any = item.get_payload()
         content = enclosed[0].as_bytes() if isinstance(enclosed, list) else enclosed
     elif item.is_multipart():
-        raise InvalidMailError(field, f"{field} is a multipart; attach each of its parts.")
+        raise InvalidMessageError(field, f"{field} is a multipart; attach each of its parts.")
     else:
         content = item.get_payload(decode=True)
     return AttachmentPart(
@@ -219,15 +233,14 @@ def _check_size(field: str, size: int) -> None:
     """Refuse what is too large before it is read."""
     limit = get_conf().max_message_bytes
     if size > limit:
-        raise InvalidMailError(
-            field, f"{field} has {size / 1e6:.1f} MB; a message has at most {limit / 1e6:.0f} MB."
-        )
+        template = gettext_noop("%(field)s is %(size)s. The limit is %(limit)s.")
+        raise InvalidMessageError(field, template, field=field, size=Size(size), limit=Size(limit))
 
 
 def _attempted(field: str, read: Callable[[], Read]) -> Read:
     try:
         return read()
-    except InvalidMailError:
+    except InvalidMessageError:
         raise
     except Exception as error:  # a storage raises errors of its own kinds
-        raise InvalidMailError(field, f"{field} cannot be read: {error}") from error
+        raise InvalidMessageError(field, f"{field} cannot be read: {error}") from error

@@ -1,24 +1,34 @@
-"""What a Django message asks for: its attribute `outbox`, and the attributes that Anymail reads.
+"""The options of a Django message: its attribute `outbox`, and the attributes of Anymail.
 
-`message.outbox` is a dict with the options of `send`, and `account`. It goes over Anymail's.
+`message.outbox` is a dict with the options of `send`, and `account`. It overrides Anymail's.
 """
 
 import copy
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 from django.core.mail import EmailMessage
 from django.utils import timezone
 
-from outbox.api.options import Wishes, read_options
-from outbox.api.routes import account_named
+from outbox.api.accounts import account_named
+from outbox.api.limits import (
+    check_address_field,
+    check_attachments,
+    check_headers_count,
+    check_length,
+    check_recipients,
+    check_size,
+)
+from outbox.api.options import SendOptions, read_options
 from outbox.api.values import read_mapping, shown, wrong_type
-from outbox.exceptions import InvalidMailError
+from outbox.conf import get_conf
+from outbox.exceptions import InvalidMessageError
 from outbox.mail.addresses import AddressError, parse_address
+from outbox.mail.mime_writer import X_PRIORITY
 
-# Anymail's attributes that make a mail for each recipient, or fill in a provider's template.
+# Anymail's attributes that send one message per recipient, or fill in a provider's template.
 MERGES = ("merge_data", "merge_global_data", "merge_headers", "merge_metadata", "template_id")
 KEPT = ("tags", "metadata")
 
@@ -31,7 +41,7 @@ def has_options(message: EmailMessage) -> bool:
 def read_message_options(message: EmailMessage) -> dict[str, Any]:
     """Return the options of a message, checked; `account` is the row.
 
-    Raises InvalidMailError naming the option, and NoAccountError.
+    Raise InvalidMessageError naming the option, and NoAccountError.
     """
     _refuse_merges(message)
     given = {name: value for name in KEPT if (value := _attribute(message, name)) is not None}
@@ -54,8 +64,9 @@ def anymail_sender(message: EmailMessage) -> object:
 def with_header_options(message: EmailMessage, options: dict[str, Any]) -> EmailMessage:
     """Move the options that are header fields from `options` into a copy of the message."""
     headers: dict[str, str] = {}
-    if "priority" in options:
-        headers["X-Priority"] = str(options.pop("priority"))
+    if "importance" in options:
+        headers["Importance"] = options["importance"]
+        headers["X-Priority"] = X_PRIORITY[options["importance"]]
     if "in_reply_to" in options:
         headers["In-Reply-To"] = headers["References"] = options["in_reply_to"]
     if references := options.pop("references", None):
@@ -78,19 +89,19 @@ def _attribute(message: EmailMessage, name: str) -> Any:
 
 
 def _refuse_merges(message: EmailMessage) -> None:
-    """Refuse what one mail for all cannot be: unfilled, and with every address for all to see."""
+    """Reject what one message cannot do: it would be unfilled, and show every address to all."""
     for name in MERGES:
         if _attribute(message, name) is not None:
-            raise InvalidMailError(
+            raise InvalidMessageError(
                 name, f"A message with {name} cannot be queued as it is: use outbox.api.send_many."
             )
 
 
 def _check_known(own: Mapping[str, Any]) -> None:
     for name in own:
-        if name not in Wishes.__annotations__:
-            known = ", ".join(["account", *Wishes.__annotations__])
-            raise InvalidMailError("outbox", f"There is no option {name!r}; there are {known}.")
+        if name not in SendOptions.__annotations__:
+            known = ", ".join(["account", *SendOptions.__annotations__])
+            raise InvalidMessageError("outbox", f"There is no option {name!r}; there are {known}.")
 
 
 def _moment(given: object) -> dt.datetime:
@@ -104,9 +115,9 @@ def _moment(given: object) -> dt.datetime:
             raise wrong_type("send_at", "a time", given)
         return timezone.make_aware(given) if timezone.is_naive(given) else given
     except (OverflowError, OSError, ValueError) as error:
-        if isinstance(error, InvalidMailError):
+        if isinstance(error, InvalidMessageError):
             raise
-        raise InvalidMailError("send_at", f"send_at is out of range: {shown(given)}.") from error
+        raise InvalidMessageError("send_at", f"send_at is out of range: {shown(given)}.") from error
 
 
 def _renamed(message: EmailMessage, name: str) -> str:
@@ -115,4 +126,29 @@ def _renamed(message: EmailMessage, name: str) -> str:
     try:
         return str(replace(parse_address(written), name=name))
     except AddressError as error:
-        raise InvalidMailError("from", f"Invalid address {written[:100]!r}: {error}.") from error
+        raise InvalidMessageError("from", f"Invalid address {written[:100]!r}: {error}.") from error
+
+
+def check_message_limits(message: EmailMessage) -> None:
+    """Raise InvalidMessageError for a message that is too large to be rendered."""
+    for field in ("to", "cc", "bcc", "reply_to"):
+        check_address_field(field, sum(len(str(one)) for one in getattr(message, field)))
+    check_recipients(len(message.recipients()))
+    check_attachments(len(message.attachments))
+    check_headers_count(len(message.extra_headers))
+    check_length("subject", len(str(message.subject)), get_conf().max_subject)
+    check_size(len(str(message.body)) + sum(map(_size_of, _parts(message))))
+
+
+def _parts(message: EmailMessage) -> Iterator[Any]:
+    yield from getattr(message, "alternatives", None) or ()
+    yield from message.attachments
+
+
+def _size_of(part: Any) -> int:
+    """Return the length of an alternative or a file; a MIME object is measured when rendered."""
+    return (
+        sum(len(one) for one in part if isinstance(one, str | bytes))
+        if isinstance(part, tuple)
+        else 0
+    )

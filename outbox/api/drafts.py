@@ -1,32 +1,33 @@
-"""Drafts: typed text in, a queued mail out.
+"""Drafts: saving what a user types, and sending it.
 
-A draft keeps whatever was typed, right or wrong. Only sending judges it, and then all at once:
-either everything is queued or nothing changed.
+A draft keeps what was typed, valid or not. Sending checks everything at once: either the message is
+queued or nothing has changed.
 """
 
 import dataclasses
 import datetime as dt
-import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import IntegrityError, transaction
-from django.utils import timezone
+from django.db.models.functions import Now
 
-from outbox import bell
-from outbox.api.composing import check_size, finish, read_addresses
-from outbox.api.outgoing import Outgoing, check
-from outbox.api.queueing import tell_queued
-from outbox.api.routes import route_of
-from outbox.api.rows import fill, store_parts
+from outbox.api.limits import check_address_field, check_attachments, check_length, check_size
+from outbox.api.outgoing import check
+from outbox.api.queueing import queue_checked
+from outbox.api.quotas import check_drafts, check_messages, check_storage, limit_of
+from outbox.api.rendering import Content, read_addresses, render_outgoing
+from outbox.api.thread_ids import current_references
 from outbox.conf import get_conf
-from outbox.exceptions import DraftConflictError, InvalidMailError, NotADraftError
+from outbox.db import clock
+from outbox.exceptions import DraftConflictError, InvalidMessageError, NotADraftError
 from outbox.mail.content_type import MAX_CONTENT_TYPE, read_content_type
+from outbox.mail.filenames import safe_filename
 from outbox.mail.html import html_to_text, without_picture
-from outbox.mail.mime import AttachmentPart, HeaderError
-from outbox.mail.names import safe_filename
-from outbox.mail.text import snippet
+from outbox.mail.mime_writer import AttachmentPart, HeaderError
+from outbox.mail.plain_text import snippet
 from outbox.models import (
     Account,
     Attachment,
@@ -34,17 +35,23 @@ from outbox.models import (
     Draft,
     Event,
     EventKind,
+    Importance,
     Message,
     Origin,
+    Preferences,
 )
-from outbox.models.search import put_in as put_in_search
+from outbox.models.discarded_file import discard_files
+from outbox.models.search import index_messages
+from outbox.models.senders import why_not
+from outbox.texts import gettext_noop, storable
 
-_UNSTORABLE = re.compile("[\0\ud800-\udfff]")  # NUL, and half of a surrogate pair
+_PLAIN_BYTES = "application/octet-stream"
+_STEP = 64_000  # characters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DraftFields:
-    """What a person typed, as typed."""
+    """The fields of a draft, as they were typed."""
 
     account: Account | None = None
     to: str = ""
@@ -52,7 +59,7 @@ class DraftFields:
     bcc: str = ""
     reply_to: str = ""
     subject: str = ""
-    priority: int = 3
+    importance: str = Importance.NORMAL
     text: str = ""
     html: str = ""
     send_at: dt.datetime | None = None
@@ -67,31 +74,63 @@ def save_draft(
     version: int | None = None,
     page: str = "",
 ) -> Message:
-    """Save what was typed. Raises DraftConflictError when `version` is not the saved one.
+    """Save a draft. Raise DraftConflictError if `version` is not the saved one.
 
-    `page` marks the page it was typed in: however often that page begins a draft, it is the same
-    one, and no page is in conflict with its own last save, whose answer it may never have heard.
+    `page` identifies the page that the text was typed in. A page creates at most one draft, and is
+    never in conflict with its own last save, whose response it may not have received. Raise
+    InvalidMessageError for a text that exceeds its limit, and QuotaExceededError.
     """
+    _check_lengths(fields)
     using = get_conf().database
     with transaction.atomic(using=using):
+        known = draft or begun_on(owner, page)
+        _check_quotas(owner, fields, known)
         if draft is None:
-            draft = begun_on(owner, page) or _begin(owner, page)
-            version = 0  # the draft itself, unless another page went on with it
-        message, content = _locked(draft)
+            draft = known or _begin(owner, page)
+            version = 0  # of the draft, unless another page has changed it
+        message, content, now = _locked(draft)
         its_own = bool(page) and content.saved_from == page
         if version is not None and version != content.version and not its_own:
             raise DraftConflictError("This draft was changed in another window.")
         _put(message, content, fields)
+        message.listed_at = now
         content.saved_from = page
         message.save(using=using)
         content.save(using=using)
-        put_in_search([message.pk], using)
+        index_messages([message.pk], using)
     message.draft = content
     return message
 
 
+def _check_quotas(owner: AbstractBaseUser, fields: DraftFields, draft: Message | None) -> None:
+    """Raise QuotaExceededError for one draft too many, or too much text.
+
+    A draft is saved after each pause, so its text is compared with the quota in steps.
+    """
+    if draft is None:
+        check_drafts(owner.pk)
+    size = draft.size if draft else 0
+    more = _size_of(fields) - size
+    if draft is None or (size + more) // _STEP > size // _STEP:
+        check_storage(owner.pk, more)
+
+
+def _size_of(fields: DraftFields) -> int:
+    texts = (fields.to, fields.cc, fields.bcc, fields.subject, fields.text, fields.html)
+    return sum(map(len, texts))
+
+
+def _check_lengths(fields: DraftFields) -> None:
+    for name in ("to", "cc", "bcc", "reply_to"):
+        check_address_field(name, len(getattr(fields, name)))
+    conf = get_conf()
+    check_length("subject", len(fields.subject), conf.max_subject)
+    check_length("text", len(fields.text), conf.max_text)
+    check_length("html", len(fields.html), conf.max_text)
+
+
 def begun_on(owner: AbstractBaseUser, page: str) -> Message | None:
-    """Return the mail that was begun on this page, which may have been sent meanwhile."""
+    """Return the message that was created on this page. It may already be sent."""
     if not page:
         return None
     messages = Message.objects.using(get_conf().database)
@@ -103,13 +142,16 @@ def _page_key(owner: AbstractBaseUser, page: str) -> str:
 
 
 def _begin(owner: AbstractBaseUser, page: str) -> Message:
-    """Make the rows of a draft; of two requests of one page, the second finds the first one's."""
+    """Create the rows of a draft. A second request of the same page finds the first one's rows."""
     using = get_conf().database
     key = _page_key(owner, page) if page else None
     try:
         with transaction.atomic(using=using):
             message = Message.objects.using(using).create(
-                owner_id=owner.pk, origin=Origin.COMPOSE, idempotency_key=key
+                owner_id=owner.pk,
+                origin=Origin.COMPOSE,
+                idempotency_key=key,
+                listed_at=clock.now(),
             )
             Draft.objects.using(using).create(message=message, version=0)
     except IntegrityError:
@@ -117,22 +159,24 @@ def _begin(owner: AbstractBaseUser, page: str) -> Message:
     return message
 
 
-def _locked(draft: Message) -> tuple[Message, Draft]:
-    """Lock the draft's rows. Raises NotADraftError when it was sent or discarded meanwhile."""
+def _locked(draft: Message) -> tuple[Message, Draft, dt.datetime]:
+    """Lock the draft's rows and return them, and the database's time.
+
+    Raise NotADraftError if it was already sent or discarded.
+    """
     using = get_conf().database
-    message = (
-        Message.objects.using(using).select_for_update(no_key=True).filter(pk=draft.pk).first()
-    )
+    messages = Message.objects.using(using).annotate(read_at=Now())
+    message = messages.select_for_update(no_key=True).filter(pk=draft.pk).first()
     if message is None or not message.is_draft:
-        raise NotADraftError("It was sent or discarded meanwhile.")
+        raise NotADraftError("It has already been sent or discarded.")
     content, _ = Draft.objects.using(using).get_or_create(message=message)
-    return message, content
+    return message, content, message.read_at  # type: ignore[attr-defined]  # annotated above
 
 
 def _storable(fields: DraftFields) -> DraftFields:
-    """Put SUBSTITUTE where a text holds what no database keeps: it is as wrong in an address."""
+    """Return the fields as a database can store them."""
     texts: dict[str, Any] = {
-        field.name: _UNSTORABLE.sub("\x1a", value)
+        field.name: storable(value)
         for field in dataclasses.fields(fields)
         if isinstance(value := getattr(fields, field.name), str)
     }
@@ -143,8 +187,8 @@ def _put(message: Message, content: Draft, fields: DraftFields) -> None:
     fields = _storable(fields)
     message.account = fields.account
     message.subject = fields.subject
-    message.priority = fields.priority
-    message.listed_at = timezone.now()
+    message.size = _size_of(fields)
+    message.importance = fields.importance
     message.send_at = fields.send_at
     message.wants_report = fields.wants_report
     message.to_summary = summarize_recipients(fields.to)
@@ -160,25 +204,41 @@ def summarize_recipients(typed: str) -> str:
     return ", ".join(line for line in typed.splitlines() if line.strip())[:200]
 
 
-def attach_file(
+def attach(
     draft: Message, name: str, content_type: str, data: bytes, *, content_id: str = ""
 ) -> Attachment:
-    """Add a file to a draft.
+    """Add a file to a draft. Raise InvalidMessageError as `attach_files` does."""
+    part = AttachmentPart(name=name, content_type=content_type, data=data, content_id=content_id)
+    (row,) = attach_files(draft, [part])
+    return row
 
-    Raises InvalidMailError for a content type that cannot be read, and when the message would grow
-    over the limit.
+
+def attach_files(draft: Message, parts: Sequence[AttachmentPart]) -> list[Attachment]:
+    """Add files to a draft, all or none.
+
+    Raise InvalidMessageError for a content type that cannot be read, and for a message that would
+    have too many attachments or bytes. Raise QuotaExceededError.
     """
-    content_type = content_type or "application/octet-stream"
-    _check_content_type(content_type)
+    for part in parts:
+        _check_content_type(part.content_type or _PLAIN_BYTES)
     using = get_conf().database
     with transaction.atomic(using=using):
-        message, _ = _locked(draft)
-        size = len(data) + sum(message.attachments.values_list("size", flat=True))
-        check_size(size)
-        row = Attachment.of(message, safe_filename(name), content_type, data)
-        row.content_id = content_id
-        row.save(using=using)
+        message, _, _ = _locked(draft)
+        sizes = list(message.attachments.values_list("size", flat=True))
+        more = sum(len(part.data) for part in parts)
+        check_attachments(len(sizes) + len(parts))
+        check_size(more + sum(sizes))
+        check_storage(message.owner_id, more)
+        rows = [_stored(message, part) for part in parts]
         _count_attachments(message)
+    return rows
+
+
+def _stored(message: Message, part: AttachmentPart) -> Attachment:
+    content_type = part.content_type or _PLAIN_BYTES
+    row = Attachment.of(message, safe_filename(part.name), content_type, part.data)
+    row.content_id = part.content_id
+    row.save(using=get_conf().database)
     return row
 
 
@@ -186,24 +246,23 @@ def _check_content_type(content_type: str) -> None:
     try:
         read_content_type(content_type)
     except HeaderError as error:
-        raise InvalidMailError(error.field, str(error)) from error
+        raise InvalidMessageError(error.field, error) from error
     if len(content_type) > MAX_CONTENT_TYPE:
-        problem = f"content_type has more than {MAX_CONTENT_TYPE} characters"
-        raise InvalidMailError("content_type", problem)
+        template = gettext_noop("content_type has more than %(count)s characters")
+        raise InvalidMessageError("content_type", template, count=MAX_CONTENT_TYPE)
 
 
-def detach_file(draft: Message, attachment_id: int) -> None:
-    """Take a file off a draft, and out of its text; one that is not there is no error."""
+def detach(draft: Message, attachment_id: int) -> None:
+    """Remove a file from a draft and from its text. A missing file is not an error."""
     using = get_conf().database
     with transaction.atomic(using=using):
-        message, content = _locked(draft)
+        message, content, _ = _locked(draft)
         for row in message.attachments.filter(pk=attachment_id):
-            stored = row.file
             if row.content_id:
                 content.html = without_picture(content.html, row.content_id)
                 content.save(using=using, update_fields=["html"])
+            discard_files([row.file.name], using)
             row.delete()
-            transaction.on_commit(lambda stored=stored: stored.delete(save=False), using=using)  # type: ignore[misc]  # a default argument binds the loop's value
         _count_attachments(message)
 
 
@@ -213,70 +272,67 @@ def _count_attachments(message: Message) -> None:
 
 
 def discard_draft(draft: Message) -> None:
-    """Delete a draft and its files. Raises NotADraftError when it was sent meanwhile."""
+    """Delete a draft and its files. Raise NotADraftError if it was already sent."""
     using = get_conf().database
     with transaction.atomic(using=using):
-        message, _ = _locked(draft)
-        files = [row.file for row in message.attachments.all()]
+        message, _, _ = _locked(draft)
+        discard_files([row.file.name for row in message.attachments.all()], using)
         message.delete()
-        for stored in files:
-            transaction.on_commit(lambda stored=stored: stored.delete(save=False), using=using)  # type: ignore[misc]  # as above
 
 
-def send_draft(draft: Message, *, actor: AbstractBaseUser, undo_for: float = 0) -> Message:
-    """Queue a draft: check all of it, render it once, change its state, ring after the commit.
+def send_draft(draft: Message, *, actor: AbstractBaseUser, undo_period: float = 0) -> Message:
+    """Queue a draft as every message is queued. Its row becomes that of the queued message.
 
-    It leaves after `undo_for` seconds at the earliest. Raises InvalidMailError naming the field to
-    mend, with nothing changed, and NotADraftError.
+    Delivery starts after `undo_period` seconds at the earliest. Raise InvalidMessageError naming
+    the field to correct, with nothing changed, QuotaExceededError, and NotADraftError.
     """
     using = get_conf().database
     with transaction.atomic(using=using):
-        message, content = _locked(draft)
-        item = _finish(message, content, undo_for)
-        finished, route = check(item), route_of(item.account)
-        fill(message, finished, route)
-        message.save(using=using)
-        store_parts([(message.pk, finished, route)], timezone.now(), using)
-        tell_queued([message.pk], using)
-        Event.objects.using(using).create(
-            message=message, kind=EventKind.QUEUED, actor_id=actor.pk, at=timezone.now()
+        message, typed, now = _locked(draft)
+        check_messages(message.owner)
+        content = _read_content(message, typed)
+        if reason := why_not(message, using):
+            raise InvalidMessageError("account", str(reason))
+        references = current_references(message.made_from, typed.made_as, typed.references.split())
+        item = render_outgoing(
+            content,
+            origin=Origin.COMPOSE,
+            owner=message.owner,
+            importance=message.importance,
+            send_at=_delayed(message.send_at, now, undo_period),
+            in_reply_to=references[-1] if references else message.in_reply_to,
+            references=references,
+            wants_report=message.wants_report,
         )
-        _remember_contacts(message, content)
-        put_in_search([message.pk], using)
-        bell.ring(using)
+        queue_checked([check(item, draft=message)])
+        Event.objects.using(using).create(
+            message=message, kind=EventKind.QUEUED, actor_id=actor.pk, at=now
+        )
+        if message.owner_id is not None:
+            _remember_account(message.owner_id, message.account_id, using)
+            addresses = [*content.to, *content.cc, *content.bcc]
+            contacts = Contact.objects.using(using)
+            most = limit_of(message.owner_id, "max_contacts")
+            contacts.remember(message.owner_id, addresses, now, most=most)
+        index_messages([message.pk], using)
+        message.refresh_from_db(using=using)
     return message
 
 
-def _remember_contacts(message: Message, content: Draft) -> None:
-    """Have those written to offered when their address is typed again."""
-    if message.owner_id is None:
-        return
-    typed = {"to": content.to, "cc": content.cc, "bcc": content.bcc}
-    addresses = [one for field, text in typed.items() for one in read_addresses(field, text)]
-    contacts = Contact.objects.using(get_conf().database)
-    contacts.remember(message.owner_id, addresses, timezone.now())
-
-
-def _finish(message: Message, content: Draft, undo_for: float) -> Outgoing:
+def _read_content(message: Message, typed: Draft) -> Content:
     if message.account is None:
-        raise InvalidMailError("account", "Choose the account to send with.")
-    return finish(
+        raise InvalidMessageError("account", gettext_noop("Choose the account to send with."))
+    check_attachments(message.attachments.count())  # before the files are read
+    return Content(
         account=message.account,
-        owner=message.owner,
-        to=read_addresses("to", content.to),
-        cc=read_addresses("cc", content.cc),
-        bcc=read_addresses("bcc", content.bcc),
-        reply_to=read_addresses("reply_to", content.reply_to or message.account.reply_to),
+        to=read_addresses("to", typed.to),
+        cc=read_addresses("cc", typed.cc),
+        bcc=read_addresses("bcc", typed.bcc),
+        reply_to=read_addresses("reply_to", typed.reply_to or message.account.reply_to),
         subject=message.subject,
-        priority=message.priority,
-        text=content.text,
-        html=content.html,
+        text=typed.text,
+        html=typed.html,
         files=[_part(row) for row in message.attachments.all()],
-        send_at=_leave_at(message.send_at, undo_for),
-        in_reply_to=message.in_reply_to,
-        references=content.references.split(),
-        origin=Origin.COMPOSE,
-        wants_report=message.wants_report,
     )
 
 
@@ -284,16 +340,27 @@ def _part(row: Attachment) -> AttachmentPart:
     try:
         data = row.read()
     except OSError as error:
-        problem = f"“{row.name}” cannot be read at present: try again later, or remove it."
-        raise InvalidMailError("attachments", problem) from error
+        template = gettext_noop(
+            "“%(file)s” cannot be read at present: try again later, or remove it."
+        )
+        raise InvalidMessageError("attachments", template, file=row.name) from error
     return AttachmentPart(
         name=row.name, content_type=row.content_type, data=data, content_id=row.content_id
     )
 
 
-def _leave_at(send_at: dt.datetime | None, undo_for: float) -> dt.datetime | None:
-    """A composed mail waits for the undo window at least."""
-    if not undo_for:
+def _remember_account(user_id: Any, account_id: int | None, using: str) -> None:
+    """Note the account that the user sent with last, if it is another one than before."""
+    preferences = Preferences.objects.using(using)
+    if not preferences.filter(pk=user_id, last_account=account_id).exists():
+        preferences.update_or_create(user_id=user_id, defaults={"last_account_id": account_id})
+
+
+def _delayed(
+    send_at: dt.datetime | None, now: dt.datetime, undo_period: float
+) -> dt.datetime | None:
+    """Return the time to send at, which leaves the user the undo period."""
+    if not undo_period:
         return send_at
-    earliest = timezone.now() + dt.timedelta(seconds=undo_for)
+    earliest = now + dt.timedelta(seconds=undo_period)
     return max(send_at, earliest) if send_at else earliest

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AbstractBaseUser
 from django.db.models import Q, QuerySet
-from django.urls import NoReverseMatch, reverse
 from django.utils import timezone, translation
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import ngettext, pgettext
 
-from outbox.api.composing import finish
-from outbox.api.outgoing import Outgoing
 from outbox.api.reasons import reason_of
+from outbox.api.system_email import email_of, link_to, queue_system_email
 from outbox.api.times import format_minute, format_offset
 from outbox.conf import get_conf
-from outbox.delivery.route import is_paused
+from outbox.db.clock import database_now
 from outbox.mail.addresses import Address, AddressError, parse_address
 from outbox.models import (
     FAILURES,
@@ -33,7 +32,7 @@ from outbox.models import (
     Preferences,
     Recipient,
 )
-from outbox.models.clock import database_now
+from outbox.models.access import can_view_site
 from outbox.models.message import MessageQuerySet
 
 SITE = 0  # the addressee of messages that have no owner
@@ -54,18 +53,18 @@ class Addressee:
     time_zone: str
 
 
-def addressee_of(key: int, using: str) -> Addressee | None:
-    """Return the recipients of a digest of these failures; None without any."""
-    if key == SITE:
+def addressee_of(owner_id: Any, using: str) -> Addressee | None:
+    """Return the recipients of a digest for a user, or for the site if None; None without any."""
+    if owner_id is None:
         addresses = _site_addresses(using)
         if not addresses:
             return None
         return Addressee(None, addresses, settings.LANGUAGE_CODE, settings.TIME_ZONE)
-    owner = get_user_model()._default_manager.using(using).filter(pk=key, is_active=True).first()
-    chosen = Preferences.objects.using(using).filter(pk=key).first() or Preferences(user_id=key)
-    if owner is None or chosen.failure_digest == FailureDigestChoice.NEVER:
+    owner = get_user_model()._default_manager.using(using).filter(pk=owner_id).first()
+    chosen = Preferences.objects.using(using).filter(pk=owner_id).first() or Preferences()
+    if owner is None or not owner.is_active or chosen.failure_digest == FailureDigestChoice.NEVER:
         return None
-    addresses = _valid([_email_of(owner), *_own_addresses(owner, using)])[:1]
+    addresses = _valid([email_of(owner), *_own_addresses(owner, using)])[:1]
     if not addresses:
         return None
     language = chosen.language or settings.LANGUAGE_CODE
@@ -73,23 +72,21 @@ def addressee_of(key: int, using: str) -> Addressee | None:
 
 
 def _site_addresses(using: str) -> list[Address]:
-    """Return the addresses of the setting, else those of the staff who may read messages."""
+    """Return the addresses of the setting, else those of the staff who may view all messages."""
     if named := get_conf().failure_addresses:
         return _valid(named)
     users: Any = get_user_model()
     if not any(field.name == "is_staff" for field in users._meta.get_fields()):
         return []
-    staff = users._default_manager.using(using).filter(is_staff=True, is_active=True)
-    told = [one for one in staff.order_by("pk")[:_STAFF_MAX] if one.has_perm("outbox.view_message")]
-    silent = Preferences.objects.using(using).filter(
-        pk__in=[one.pk for one in told], failure_digest=FailureDigestChoice.NEVER
+    staff = users._default_manager.using(using).filter(is_staff=True).order_by("pk").iterator()
+    # A user model of the project need not store `is_active`.
+    active = islice((one for one in staff if one.is_active), _STAFF_MAX)
+    allowed = [one for one in active if can_view_site(one)]
+    opted_out = Preferences.objects.using(using).filter(
+        pk__in=[one.pk for one in allowed], failure_digest=FailureDigestChoice.NEVER
     )
-    unwilling = set(silent.values_list("pk", flat=True))
-    return _valid([_email_of(one) for one in told if one.pk not in unwilling])
-
-
-def _email_of(user: AbstractBaseUser) -> str:
-    return str(getattr(user, user.get_email_field_name(), "") or "")
+    without_email = set(opted_out.values_list("pk", flat=True))
+    return _valid([email_of(one) for one in allowed if one.pk not in without_email])
 
 
 def _own_addresses(owner: AbstractBaseUser, using: str) -> list[str]:
@@ -108,60 +105,64 @@ def _valid(texts: Sequence[str]) -> list[Address]:
     return list(found.values())
 
 
-def compose(addressee: Addressee, failed: MessageQuerySet, using: str) -> Outgoing | None:
-    """Return the digest of these messages; None where every account is one that fails."""
-    account = _working_account(addressee, failed, using)
+def queue_digest(addressee: Addressee, failed: MessageQuerySet, using: str) -> bool:
+    """Queue the digest of these messages. Return False where every account is one that fails."""
+    failing = set(failed.order_by().values_list("account", flat=True).distinct())
+    account = working_account(addressee.owner, failing, using)
     if account is None:
-        return None
+        return False
     count = failed.count()
     named = list(failed.order_by("-pk")[:_MESSAGES_NAMED])
     with translation.override(addressee.language), timezone.override(addressee.time_zone):
-        return finish(
-            account=account,
+        queue_system_email(
             to=addressee.to,
             subject=_subject(named, count),
             text="\n".join(_lines(named, count, using)),
-            headers={"Auto-Submitted": "auto-generated"},  # RFC 3834: no automatic reply
+            account=account,
             origin=Origin.REPORT,
             owner=addressee.owner,
         )
+    return True
 
 
-def _working_account(addressee: Addressee, failed: MessageQuerySet, using: str) -> Account | None:
-    """Return an account through which none of the messages failed, and which can send now."""
-    accounts = Account.objects.using(using)
+def working_account(
+    owner: AbstractBaseUser | None, excluded: Collection[int | None], using: str
+) -> Account | None:
+    """Return an account other than these that can send now to this user, or to the site."""
+    accounts = Account.objects.using(using).filter(is_active=True)
     site_accounts = Q(is_app_default=True) | Q(owner=None)
     usable: QuerySet[Account] = accounts.filter(site_accounts)
-    if addressee.owner is not None:
-        own = accounts.usable_by(addressee.owner).values("pk")
+    if owner is not None:
+        own = accounts.usable_by(owner).values("pk")
         usable = accounts.filter(Q(is_app_default=True) | Q(pk__in=own))
-    failing = set(failed.order_by().values_list("account", flat=True).distinct())
     now = database_now(using)
     for account in usable.order_by("-is_app_default", "pk"):
-        routes = Destination.objects.using(using).filter(account=account).select_related("account")
-        stands = any(
-            one.circuit != Circuit.CLOSED or one.circuit_needs_person or is_paused(one, now)
-            for one in routes
+        destinations = (
+            Destination.objects.using(using).filter(account=account).select_related("account")
         )
-        if account.pk not in failing and not stands:
+        is_blocked = any(
+            one.circuit != Circuit.CLOSED or one.circuit_needs_person or one.is_paused(now)
+            for one in destinations
+        )
+        if account.pk not in excluded and not is_blocked:
             return account
     return None
 
 
 def _subject(named: Sequence[Message], count: int) -> str:
     if count == 1:
-        subject = " ".join(named[0].subject.split())[:_SUBJECT_MAX] or _("(no subject)")
-        return _("Not delivered: %(subject)s") % {"subject": subject}
+        subject = " ".join(str(named[0]).split())[:_SUBJECT_MAX]
+        return _("Delivery failed: %(subject)s") % {"subject": subject}
     text = ngettext(
-        "%(count)d message was not delivered", "%(count)d messages were not delivered", count
+        "Delivery of %(count)d message failed", "Delivery of %(count)d messages failed", count
     )
     return text % {"count": count}
 
 
 def _lines(named: Sequence[Message], count: int, using: str) -> Iterator[str]:
     yield ngettext(
-        "This message was not delivered to every recipient:",
-        "These messages were not delivered to every recipient:",
+        "Delivery of this message failed for at least one recipient:",
+        "Delivery of these messages failed for at least one recipient:",
         count,
     )
     for message in named:
@@ -171,28 +172,21 @@ def _lines(named: Sequence[Message], count: int, using: str) -> Iterator[str]:
         yield ""
         yield text % {"count": count - len(named)}
     yield ""
-    yield _("You can choose in the preferences how often you get this email.")
+    yield _("In the preferences, you can choose how often you receive this email.")
 
 
 def _about(message: Message, using: str) -> Iterator[str]:
     yield ""
-    yield " ".join(message.subject.split()) or _("(no subject)")
+    yield " ".join(str(message).split())
     sent_at = timezone.localtime(message.queued_at or message.created_at)
     moment = f"{format_minute(sent_at)} {format_offset(sent_at)}"
-    yield "  " + _("Sent: %(moment)s") % {"moment": moment}
+    yield "  " + _("Queued: %(moment)s") % {"moment": moment}
     recipients = Recipient.objects.using(using).filter(message=message, state__in=FAILURES)
     for recipient in recipients.order_by("pk")[:_RECIPIENTS_NAMED]:
-        yield f"  {recipient.address}: {reason_of(recipient)[:_REASON_MAX]}"
+        colon = pgettext("before a value", ": ")
+        yield f"  {recipient.address}{colon}{reason_of(recipient)[:_REASON_MAX]}"
     if (more := message.failed_count - _RECIPIENTS_NAMED) > 0:
         text = ngettext("… and %(count)d more recipient", "… and %(count)d more recipients", more)
         yield "  " + text % {"count": more}
-    if address := _page_of(message):
+    if address := link_to("outbox:message", message.pk):
         yield f"  {address}"
-
-
-def _page_of(message: Message) -> str:
-    site = get_conf().site_url.rstrip("/")
-    try:
-        return site + reverse("outbox:message", args=[message.pk]) if site else ""
-    except NoReverseMatch:  # a project that delivers only, without the pages
-        return ""

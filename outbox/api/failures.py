@@ -1,4 +1,4 @@
-"""Failures that nobody may miss: which ones a person has seen, and when an email reports them.
+"""Failures of delivery: which of them a user has seen, and when an email reports them.
 
 A failed message is unseen until its owner opens it or *Failed*. What is unseen when a digest is due
 is in it. Messages are collected per addressee first, so that a sweep never walks through failures
@@ -9,18 +9,19 @@ same transaction that empties it: two workers never queue two.
 import datetime as dt
 import logging
 from collections import defaultdict
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.db import transaction
 
-from outbox.api.failure_email import SITE, Addressee, addressee_of, compose
-from outbox.api.queueing import queue_ids
+from outbox.api.failure_email import SITE, Addressee, addressee_of, queue_digest
 from outbox.conf import get_conf
-from outbox.delivery.away import DATABASE_AWAY
+from outbox.db.clock import database_now
+from outbox.db.unavailable import DATABASE_UNAVAILABLE
 from outbox.models import FailureDigest, FailureDigestChoice, Message, Origin, Preferences
-from outbox.models.clock import database_now
 from outbox.models.message import MessageQuerySet
+from outbox.models.owner_key import owner_key
 
 logger = logging.getLogger(__name__)
 _COLLECTED_AT_ONCE = 500  # messages
@@ -47,7 +48,7 @@ def report_failures(using: str) -> int:
             if done is None:
                 break
             queued += done
-    except DATABASE_AWAY as error:
+    except DATABASE_UNAVAILABLE as error:
         logger.warning("Failure digests have to wait for the database: %s", error)
     except Exception:
         logger.exception("Failures could not be reported; the next sweep tries again.")
@@ -65,13 +66,17 @@ def _collect(using: str) -> int:
         if not found:
             return 0
         by_addressee: dict[int, list[int]] = defaultdict(list)
+        owners: dict[int, Any] = {SITE: None}
         for message in found:
             # The failure of a digest is on the pages, but no email reports it: that would not end.
             if message.origin != Origin.REPORT:
-                by_addressee[message.owner_id or SITE].append(message.pk)
-        preferences = Preferences.objects.using(using).in_bulk(list(by_addressee))
+                key = owner_key(message.owner_id)
+                by_addressee[key].append(message.pk)
+                owners[key] = message.owner_id
+        preferences = Preferences.objects.using(using).filter(pk__in=owners.values())
+        chosen_by = {owner_key(row.pk): row for row in preferences}
         for key in sorted(by_addressee):
-            chosen = preferences.get(key) or Preferences(user_id=key)
+            chosen = chosen_by.get(key) or Preferences()
             if chosen.failure_digest != FailureDigestChoice.NEVER:
                 _add(key, by_addressee[key], chosen, now, using)
         messages.filter(pk__in=[one.pk for one in found]).update(failure_unreported=False)
@@ -94,10 +99,10 @@ def _due_at(chosen: Preferences, sent_at: dt.datetime | None, now: dt.datetime) 
         local = now.astimezone(ZoneInfo(chosen.time_zone or settings.TIME_ZONE))
         morning = local.replace(hour=_DAILY_AT, minute=0, second=0, microsecond=0)
         return morning if morning > local else morning + dt.timedelta(days=1)
-    collected = now + dt.timedelta(seconds=conf.failure_digest_wait)
+    collected = now + dt.timedelta(seconds=conf.failure_digest_delay)
     if sent_at is None:
         return collected
-    return max(collected, sent_at + dt.timedelta(seconds=conf.failure_digest_every))
+    return max(collected, sent_at + dt.timedelta(seconds=conf.failure_digest_interval))
 
 
 def reschedule_digest(chosen: Preferences) -> None:
@@ -105,7 +110,7 @@ def reschedule_digest(chosen: Preferences) -> None:
     using = get_conf().database
     with transaction.atomic(using=using):
         waiting = FailureDigest.objects.using(using).filter(due_at__isnull=False)
-        digest = waiting.select_for_update(no_key=True).filter(pk=chosen.user_id).first()
+        digest = waiting.select_for_update(no_key=True).filter(pk=owner_key(chosen.user_id)).first()
         if digest is not None:
             digest.due_at = _due_at(chosen, digest.sent_at, database_now(using))
             digest.save(update_fields=["due_at"])
@@ -123,7 +128,7 @@ def _queue_next(using: str) -> int | None:
                 return None
             due_key = digest.pk
             return _queue(digest, now, using)
-    except DATABASE_AWAY:
+    except DATABASE_UNAVAILABLE:
         raise
     except Exception:
         if due_key is None:
@@ -135,7 +140,13 @@ def _queue_next(using: str) -> int | None:
 
 
 def _queue(digest: FailureDigest, now: dt.datetime, using: str) -> int:
-    addressee = addressee_of(digest.pk, using)
+    owner_id = None
+    if digest.pk != SITE:
+        owner_id = digest.messages.exclude(owner=None).values_list("owner", flat=True).first()
+        if owner_id is None:  # the user was deleted
+            _empty(digest, sent_at=digest.sent_at)
+            return 0
+    addressee = addressee_of(owner_id, using)
     failed = digest.messages.filter(has_failure=True)
     if digest.pk != SITE:
         failed = failed.filter(failure_unseen=True)
@@ -152,12 +163,12 @@ def _queue_for(
     now: dt.datetime,
     using: str,
 ) -> int:
-    item = compose(addressee, failed, using)
-    if item is None:  # every account that could send it is one that fails
+    if not queue_digest(
+        addressee, failed, using
+    ):  # every account that could send it is one that fails
         digest.due_at = now + _LATER
         digest.save(update_fields=["due_at"])
         return 0
-    queue_ids([item])
     _empty(digest, sent_at=now)
     return 1
 

@@ -1,12 +1,12 @@
-"""Handle: what an app holds of a mail it queued, and what the mail says when it is asked.
+"""`Handle`: a reference to a queued message, and its present state.
 
-It is an id and nothing else: it costs no query, can be kept anywhere and made again from the id.
+A handle is only an id. It costs no query, and can be stored anywhere and created from the id.
 """
 
 import datetime as dt
 from dataclasses import dataclass, field
 
-from outbox.api.twins import twin
+from outbox.api.async_variants import as_async
 from outbox.conf import get_conf
 from outbox.exceptions import MessageNotFoundError
 from outbox.models import Message, Recipient, State, Status
@@ -17,32 +17,35 @@ from outbox.models.states import shown_status
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecipientStatus:
-    """What is known of one recipient."""
+    """The state of one recipient."""
 
     address: str
     role: str
     state: State
-    status: str  # the same in Anymail's words: queued, sent, rejected, failed or unknown
-    event_type: str  # likewise, as Anymail's tracking says it: deferred and bounced are told apart
-    message_id: str  # the header, as Anymail's status has it
+    status: str  # the state in Anymail's terms: queued, sent, rejected, failed or unknown
+    event_type: str  # Anymail's tracking event: here deferred and bounced differ
+    message_id: str  # the header, as in Anymail's status
     attempts: int
     next_attempt_at: dt.datetime | None  # uncertain: when the policy sends it again
     reply_code: int | None  # of the last reply; None before any
     reply_enhanced: str
     reply_text: str
-    reason: str  # why it is in this state, in one sentence
+    reason: str  # why it is in this state, in English
+    reason_code: str  # the same, as a `ReasonCode`
 
 
 @dataclass(frozen=True, slots=True)
 class Handle:
-    """A queued message, by its id. Each question is one query about the present.
+    """A queued message, by its id. Each method is one query for the present state.
 
     `created` is False where an idempotency key returned the message that was queued first, and
-    None in a handle that was made from an id. It does not count when handles are compared.
+    None in a handle that was made from an id. `suppressed` has the recipients of `send` whose
+    delivery will be held. Both do not count when handles are compared.
     """
 
     pk: int
     created: bool | None = field(default=None, kw_only=True, compare=False)
+    suppressed: tuple[str, ...] = field(default=(), kw_only=True, compare=False)
 
     def message(self) -> Message:
         """Return the row. Raise MessageNotFoundError when it was deleted."""
@@ -61,7 +64,7 @@ class Handle:
         return shown_status(status, {State.SENDING} if is_sending else ())
 
     def recipients(self) -> dict[str, RecipientStatus]:
-        """Return what is known of each recipient, by address. Raise MessageNotFoundError."""
+        """Return the state of each recipient by address. Raise MessageNotFoundError."""
         rows = Recipient.objects.using(get_conf().database).filter(message=self.pk)
         found = {row.address: _status_of(row) for row in rows.select_related("message")}
         if not found:
@@ -71,9 +74,9 @@ class Handle:
     def _not_found(self) -> MessageNotFoundError:
         return MessageNotFoundError(f"The message {self.pk} does not exist: it was deleted.")
 
-    amessage = twin(message)
-    astatus = twin(status)
-    arecipients = twin(recipients)
+    amessage = as_async(message)
+    astatus = as_async(status)
+    arecipients = as_async(recipients)
 
 
 def _status_of(row: Recipient) -> RecipientStatus:
@@ -90,5 +93,6 @@ def _status_of(row: Recipient) -> RecipientStatus:
         reply_code=row.reply_code,
         reply_enhanced=row.reply_enhanced,
         reply_text=row.reply_text,
-        reason=row.reason,
+        reason=str(row.reason),
+        reason_code=row.reason.code,
     )

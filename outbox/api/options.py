@@ -1,8 +1,7 @@
-"""Options: what a caller may ask of a message beside its recipients and content.
+"""Options: what a caller may choose besides the recipients and the content.
 
 `send` and `send_many` take them as keyword arguments, a Django message as its attribute `outbox`,
-and `Outgoing` has most of them as fields. They are read here, and only here, whichever way they
-came.
+and `Outgoing` has most of them as fields. All three are read here.
 """
 
 import datetime as dt
@@ -14,13 +13,12 @@ from typing import Any, TypedDict, cast
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AbstractBaseUser
 from django.db.models import Model
-from django.utils import timezone
 
+from outbox.api.limits import check_length
 from outbox.api.values import (
     read_choice,
     read_duration,
     read_flag,
-    read_integer,
     read_json,
     read_line,
     read_list,
@@ -28,10 +26,12 @@ from outbox.api.values import (
     read_text,
     wrong_type,
 )
-from outbox.exceptions import InvalidMailError
+from outbox.conf import get_conf
+from outbox.db import clock
+from outbox.exceptions import InvalidMessageError
 from outbox.mail.addresses import AddressError, parse_address
-from outbox.mail.headers import is_message_id
-from outbox.models import OnUncertain
+from outbox.mail.header_writer import is_message_id
+from outbox.models import Importance, OnUncertain
 
 KEY_MAX = 255
 _NAME_MAX = 200
@@ -40,49 +40,50 @@ _IDS_MAX = 1_000  # references of one message
 _BLANKS = re.compile(r"\s+")
 
 
-class Lane(StrEnum):
-    """What a mail may overtake in the queue; its reader sees nothing of it."""
+class Priority(StrEnum):
+    """Which messages of the queue are delivered first. Recipients do not see it."""
 
-    URGENT = "urgent"  # before all other mail: somebody waits for it
+    URGENT = "urgent"  # before all other messages, such as a password reset
     NORMAL = "normal"
-    BULK = "bulk"  # behind all other mail
+    BULK = "bulk"  # after all other messages, such as a newsletter
 
 
-class Wishes(TypedDict, total=False):
-    """What may be asked for a mail beside its words; each is optional."""
+class SendOptions(TypedDict, total=False):
+    """The options of a message; each is optional."""
 
     from_name: str | None  # the sender's name that recipients see; None: the account's
     envelope_sender: str | None  # the address for bounces, "" for none; None: the account's
-    owner: AbstractBaseUser | None  # the user who sees it among their mail; None: nobody's
-    priority: int  # what its reader is told: 1 highest … 5 lowest, 3 if not said
-    lane: str  # what it may overtake, a `Lane`; "": as its priority says
-    send_at: dt.datetime | None  # not before; aware
-    expires_after: dt.timedelta | None  # how long it may wait, once it may leave
-    expires_at: dt.datetime | None  # instead: when it is of no use any more; aware
+    owner: AbstractBaseUser | None  # the user who sees the message in their folders; None: no user
+    importance: str  # what the recipient's program displays: high, normal or low
+    priority: str  # what it may overtake in the queue, a `Priority`; "": follows importance
+    send_at: dt.datetime | None  # earliest time of delivery; aware
+    expires_after: dt.timedelta | None  # how long it may wait from then on
+    expires_at: dt.datetime | None  # instead: when delivery is no longer useful; aware
     idempotency_key: str | None  # a repeated key returns the message that was queued first
-    tags: Sequence[str]  # kept with it, for your own use
-    metadata: Mapping[str, Any]  # likewise; anything that JSON can hold
-    related: Model | None  # the object it is about, of any model
+    tags: Sequence[str]  # stored with the message for your own use
+    metadata: Mapping[str, Any]  # any JSON, stored with the message for your own use
+    related: Model | None  # the object that the message is about, of any model
     on_uncertain: str  # an `OnUncertain`; "": the account's policy
-    in_reply_to: str | None  # the Message-ID of the message that it answers
+    in_reply_to: str | None  # the Message-ID of the message to reply to
     references: Sequence[str] | str | None  # the Message-IDs of its thread, oldest first
     wants_report: bool  # request a delivery report (DSN) from servers that send one
+    sensitive: bool  # no page shows the content, and it is erased when delivery ends
 
 
-def read_options(given: Mapping[str, Any]) -> Wishes:
+def read_options(given: Mapping[str, Any]) -> SendOptions:
     """Return the options that were given, checked; None means not given.
 
-    Raises InvalidMailError, for an unknown name too.
+    Raises InvalidMessageError, for an unknown name too.
     """
     options: dict[str, Any] = {}
     for name, value in given.items():
         reader = _READERS.get(name)
         if reader is None:
-            raise InvalidMailError("options", f"There is no option {str(name)[:60]!r}.")
+            raise InvalidMessageError("options", f"There is no option {str(name)[:60]!r}.")
         if value is not None:
             options[name] = reader(name, value)
     _check_times(options)
-    return cast("Wishes", options)
+    return cast("SendOptions", options)
 
 
 def check_names(function: str, given: Mapping[str, Any]) -> None:
@@ -97,9 +98,9 @@ def _check_times(options: Mapping[str, Any]) -> None:
     if expires_at is None:
         return
     if "expires_after" in options:
-        raise InvalidMailError("expires_after", "Give expires_at or expires_after, not both.")
-    if expires_at <= (options.get("send_at") or timezone.now()):
-        raise InvalidMailError("expires_at", "It would expire before it may leave.")
+        raise InvalidMessageError("expires_after", "Give expires_at or expires_after, not both.")
+    if expires_at <= (options.get("send_at") or clock.now()):
+        raise InvalidMessageError("expires_at", "It would expire before it may leave.")
 
 
 def _from_name(field: str, value: object) -> str:
@@ -111,7 +112,7 @@ def _envelope_sender(field: str, value: object) -> str:
     try:
         return parse_address(text).spec if text else ""
     except AddressError as error:
-        raise InvalidMailError(field, f"{field}: {error}") from error
+        raise InvalidMessageError(field, f"{field}: {error}") from error
 
 
 def _owner(field: str, value: object) -> AbstractBaseUser:
@@ -120,12 +121,15 @@ def _owner(field: str, value: object) -> AbstractBaseUser:
     return value
 
 
-def _priority(field: str, value: object) -> int:
-    return read_integer(field, value, 1, 5)
+def _importance(field: str, value: object) -> str:
+    return read_choice(field, value, Importance.values) or Importance.NORMAL.value
 
 
-def _lane(field: str, value: object) -> str:
-    return read_choice(field, value, Lane)
+def _priority(field: str, value: object) -> str:
+    if isinstance(value, int):
+        problem = f"{field} must be urgent, normal or bulk; for the header X-Priority, use "
+        raise InvalidMessageError(field, f"{problem}importance (high, normal or low).")
+    return read_choice(field, value, Priority)
 
 
 def _on_uncertain(field: str, value: object) -> str:
@@ -135,12 +139,14 @@ def _on_uncertain(field: str, value: object) -> str:
 def _idempotency_key(field: str, value: object) -> str:
     key = read_text(field, value)
     if not 0 < len(key) <= KEY_MAX:
-        raise InvalidMailError(field, f"An idempotency key has 1 to {KEY_MAX} characters.")
+        raise InvalidMessageError(field, f"An idempotency key has 1 to {KEY_MAX} characters.")
     return key
 
 
 def _tags(field: str, value: object) -> list[str]:
-    tags = [_tag(field, tag) for tag in read_list(field, value, of="strings")]
+    most = get_conf().max_metadata
+    tags = [_tag(field, tag) for tag in read_list(field, value, of="strings", most=most)]
+    check_length(field, sum(map(len, tags)) + len(tags), most)
     return tags if isinstance(value, list | tuple) else sorted(tags)  # a set has no order
 
 
@@ -154,7 +160,7 @@ def _related(field: str, value: object) -> Model:
     if not isinstance(value, Model):
         raise wrong_type(field, "a model instance", value)
     if value.pk is None:
-        raise InvalidMailError(field, f"{field} must be saved first.")
+        raise InvalidMessageError(field, f"{field} must be saved first.")
     read_text(field, str(value.pk), longest=_ID_MAX)
     return value
 
@@ -162,7 +168,7 @@ def _related(field: str, value: object) -> Model:
 def _in_reply_to(field: str, value: object) -> str:
     ids = _message_ids(field, value)
     if len(ids) > 1:
-        raise InvalidMailError(field, f"{field} must be one Message-ID.")
+        raise InvalidMessageError(field, f"{field} must be one Message-ID.")
     return ids[0] if ids else ""
 
 
@@ -173,7 +179,7 @@ def _message_ids(field: str, value: object) -> list[str]:
         texts = _BLANKS.split(read_line(field, value).strip())
     ids = [_message_id(field, text.strip()) for text in texts if text.strip()]
     if len(ids) > _IDS_MAX:
-        raise InvalidMailError(field, f"{field} has more than {_IDS_MAX:,} Message-IDs.")
+        raise InvalidMessageError(field, f"{field} has more than {_IDS_MAX:,} Message-IDs.")
     return ids
 
 
@@ -181,7 +187,7 @@ def _message_id(field: str, text: str) -> str:
     """Return it in angle brackets, which `Message.message_id` is stored without."""
     bracketed = text if text.startswith("<") else f"<{text}>"
     if not is_message_id(bracketed):
-        raise InvalidMailError(field, f"{text[:60]!r} is not a Message-ID.")
+        raise InvalidMessageError(field, f"{text[:60]!r} is not a Message-ID.")
     return bracketed
 
 
@@ -189,8 +195,8 @@ _READERS: dict[str, Callable[[str, object], Any]] = {
     "from_name": _from_name,
     "envelope_sender": _envelope_sender,
     "owner": _owner,
+    "importance": _importance,
     "priority": _priority,
-    "lane": _lane,
     "send_at": read_moment,
     "expires_after": read_duration,
     "expires_at": read_moment,
@@ -202,4 +208,5 @@ _READERS: dict[str, Callable[[str, object], Any]] = {
     "in_reply_to": _in_reply_to,
     "references": _message_ids,
     "wants_report": read_flag,
+    "sensitive": read_flag,
 }

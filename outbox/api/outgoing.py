@@ -1,11 +1,9 @@
-"""Outgoing: a finished mail and what its sender wishes, and the check that it can be sent at all.
+"""`Outgoing`: a rendered message with its options, and the check that it can be sent.
 
-Everything that can be wrong with a mail is found here, in the caller's stack, before any row is
-written.
+Every mistake is found here, in the caller's stack, before a row is written.
 """
 
 import datetime as dt
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
@@ -13,20 +11,36 @@ from typing import Any
 from django.contrib.auth.models import AbstractBaseUser
 from django.db.models import Model
 
-from outbox.api.options import Lane, Wishes, read_options
-from outbox.api.values import read_choice, read_integer, read_line, read_list, read_text, wrong_type
-from outbox.exceptions import InvalidMailError
-from outbox.mail.addresses import AddressError, parse_address
+from outbox.api.account_rules import check_account_allows, check_sender_domains
+from outbox.api.limits import check_recipients, check_source
+from outbox.api.options import Priority, SendOptions, read_options
+from outbox.api.values import (
+    read_choice,
+    read_flag,
+    read_integer,
+    read_line,
+    read_list,
+    read_text,
+    wrong_type,
+)
+from outbox.conf import get_conf
+from outbox.exceptions import InvalidMessageError
+from outbox.mail.addresses import AddressError, is_usual, mailbox_key, parse_address
 from outbox.mail.source import SourceError, SourceFacts, validate_source
-from outbox.models import Account, Origin, Role
-from outbox.smtp.envelope import UnsendableError, folded, path
+from outbox.models import Account, Importance, Message, Origin, Role
+from outbox.smtp.envelope import UnsendableError, path
+from outbox.texts import gettext_noop
 
-_URGENCY = {Lane.URGENT.value: 1, Lane.NORMAL.value: 3, Lane.BULK.value: 5}
+# The place in the queue, smallest first, of each priority and of each importance without one.
+_PLACES = {
+    Priority.URGENT.value: 1,
+    Priority.NORMAL.value: 3,
+    Priority.BULK.value: 5,
+    Importance.HIGH.value: 1,
+    Importance.LOW.value: 5,
+}
 _ROLES = tuple(Role.values)  # `values` makes a list at each call
 _INTEGER_MAX = 2**31 - 1  # of a database column
-_USUAL_MAX = 200
-# What nearly every address looks like; all others are parsed.
-_USUAL_ADDRESS = re.compile(r"[A-Za-z0-9_.+-]{1,64}@(?:[A-Za-z0-9]{1,63}\.){1,3}[A-Za-z]{2,}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,22 +54,24 @@ class OutgoingRecipient:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outgoing:
-    """A finished mail: its bytes (CRLF line ends) and its envelope."""
+    """A rendered message: its bytes, with CRLF line ends, and its envelope."""
 
     source: bytes
     envelope_sender: str  # "" is the null sender
+    is_sender_given: bool = False  # the account's return path does not replace it
     recipients: Sequence[OutgoingRecipient]
     account: Account | None = None  # None: the default account for apps
     owner: AbstractBaseUser | None = None
     origin: str = Origin.API
-    priority: int = 3  # X-Priority: 1 highest … 5 lowest
-    lane: str = ""  # a `Lane`; "": as its priority says
+    importance: str = Importance.NORMAL
+    priority: str = ""  # a `Priority`; "": follows importance
     send_at: dt.datetime | None = None
     expires_after: dt.timedelta | None = None  # neither: OUTBOX["QUEUE_LIFETIME"]
     expires_at: dt.datetime | None = None
     idempotency_key: str | None = None
     on_uncertain: str = ""  # an `OnUncertain`; "": the account's policy
     wants_report: bool = False  # of delivery, where servers give one
+    sensitive: bool = False  # no page shows the content, and it is erased when delivery ends
     subject: str = ""
     from_header: str = ""
     message_id: str = ""
@@ -64,54 +80,65 @@ class Outgoing:
     attachment_count: int = 0
     tags: Sequence[str] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
-    related: Model | None = None  # what it is about
+    related: Model | None = None  # the object that the message is about
 
     @property
-    def urgency(self) -> int:
-        """Its place in the queue: 1 first … 5 last."""
-        return _URGENCY[self.lane] if self.lane else self.priority
+    def place(self) -> int:
+        """The place in the queue: 1 first … 5 last."""
+        return _PLACES[self.priority or self.importance]
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A mail that was found sendable."""
+    """A message that was found sendable. `draft` is the message whose row it takes over, if any."""
 
     item: Outgoing
     facts: SourceFacts
+    draft: Message | None = None
 
 
-def check(item: Outgoing) -> Checked:
-    """Return a caller's message with its facts. Raise InvalidMailError for what cannot be sent."""
+def check(item: Outgoing, *, draft: Message | None = None) -> Checked:
+    """Return a caller's message with its facts. Raise InvalidMessageError if it cannot be sent.
+
+    It is queued as a new message, or takes over the row of a draft.
+    """
     if not isinstance(item, Outgoing):
         raise wrong_type("items", "a list of Outgoing", item)
     changes = _read_columns(item) | _read_given_options(item)
     recipients = _read_recipients(item.recipients)
     if not _are_same(recipients, item.recipients):
         changes["recipients"] = recipients
-    return check_finished(replace(item, **changes) if changes else item)
+    checked = check_finished(replace(item, **changes) if changes else item)
+    return replace(checked, draft=draft) if draft else checked
 
 
 def check_finished(item: Outgoing) -> Checked:
     """Do what `check` does for a message whose options were read before it was rendered."""
     if not item.recipients:
-        raise InvalidMailError("to", "The mail has no recipient.")
+        raise InvalidMessageError("to", "The message has no recipient.")
+    check_source(len(item.source))
     if item.envelope_sender != "":
         _check_address("from", item.envelope_sender)
     for recipient in item.recipients:
         _check_address("to", recipient.address)
+    if item.account is not None:
+        check_account_allows(item.account, item.owner)
     try:
-        return Checked(item, validate_source(item.source))
+        facts = validate_source(item.source)
     except SourceError as error:
-        raise InvalidMailError("source", f"The message cannot be sent: {error}.") from error
+        template = gettext_noop("The message cannot be sent: %(why)s.")
+        raise InvalidMessageError("source", template, why=error) from error
+    check_sender_domains(item.account, item.envelope_sender, item.source)
+    return Checked(item, facts)
 
 
-# --- values of a stranger -------------------------------------------------------------------------
+# --- values of callers ----------------------------------------------------------------------------
 
 _TEXTS = ("subject", "from_header", "message_id", "in_reply_to", "text")
 _DEFAULTS: dict[str, Any] = {
     one.name: {} if one.name == "metadata" else one.default
     for one in fields(Outgoing)
-    if one.name in Wishes.__annotations__.keys() - {"envelope_sender", "in_reply_to"}
+    if one.name in SendOptions.__annotations__.keys() - {"envelope_sender", "in_reply_to"}
 }
 
 
@@ -140,6 +167,8 @@ def _read_columns(item: Outgoing) -> dict[str, Any]:
         check_account(item.account)
     if item.origin != Origin.BACKEND:
         read_choice("origin", item.origin or "-", Origin.values)
+    check_source(len(item.source))
+    read_flag("is_sender_given", item.is_sender_given)
     if item.attachment_count != 0:
         read_integer("attachment_count", item.attachment_count, 0, _INTEGER_MAX)
     changes: dict[str, Any] = {}
@@ -153,18 +182,21 @@ def _read_columns(item: Outgoing) -> dict[str, Any]:
 
 
 def check_account(account: object) -> Account:
-    """Return the account. Raise InvalidMailError for what is none, or was never saved."""
+    """Return the account. Raise InvalidMessageError for another type, or if it was never saved."""
     if not isinstance(account, Account):
         raise wrong_type("account", "an account, its name or its id", account)
     if account.pk is None:
-        raise InvalidMailError("account", "The account must be saved first.")
+        raise InvalidMessageError("account", "The account must be saved first.")
     return account
 
 
 def _read_recipients(given: object) -> list[OutgoingRecipient]:
     """Return the recipients, the first of each mailbox."""
     first: dict[str, OutgoingRecipient] = {}
-    for recipient in read_list("recipients", given, of="OutgoingRecipient"):
+    most = get_conf().max_recipients
+    recipients = read_list("recipients", given, of="OutgoingRecipient", most=most)
+    check_recipients(len(recipients))
+    for recipient in recipients:
         if not isinstance(recipient, OutgoingRecipient):
             raise wrong_type("recipients", "a list of OutgoingRecipient", recipient)
         if not isinstance(recipient.role, str) or recipient.role not in _ROLES:
@@ -174,7 +206,7 @@ def _read_recipients(given: object) -> list[OutgoingRecipient]:
         if recipient.name != "":
             name = read_line("recipients", recipient.name)
             recipient = replace(recipient, name=name)  # noqa: PLW2901  # the same, as plain text
-        first.setdefault(folded(recipient.address), recipient)
+        first.setdefault(mailbox_key(recipient.address), recipient)
     return list(first.values())
 
 
@@ -186,17 +218,17 @@ def _are_same(ours: list[OutgoingRecipient], given: object) -> bool:
 
 
 def _check_address(field: str, address: str) -> None:
-    """Ask the grammar that a session goes by, so that no worker refuses what was queued.
+    """Check with the grammar of SMTP sessions, so that no worker rejects what was queued.
 
-    A local part alone passes: a host's server knows its users by it.
+    A local part alone is valid: the server of a host knows its users by it.
     """
     if not isinstance(address, str):
         raise wrong_type(field, "a string", address)
-    if len(address) <= _USUAL_MAX and _USUAL_ADDRESS.fullmatch(address):
+    if is_usual(address):
         return
     try:
         path(address, as_is=False)
         if "@" in address:
             parse_address(address)
     except (UnsendableError, AddressError, UnicodeError) as error:
-        raise InvalidMailError(field, f"Not an address: {address[:60]!r}.") from error
+        raise InvalidMessageError(field, f"Not an address: {address[:60]!r}.") from error

@@ -1,15 +1,23 @@
-"""Why a recipient is in its state, short enough for a row of a list: code and first words."""
+"""Reasons in the reader's language."""
 
-from outbox.api.phrases import translate
-from outbox.models import FAILURES, Recipient
+from django.utils.translation import gettext
+
+from outbox.models import FAILURES, Recipient, State
+from outbox.texts import Translatable
+
+
+def in_words(text: Translatable) -> str:
+    """Return a reason, or the text of an error, in the reader's language."""
+    return text.in_words(gettext)
 
 
 def reason_of(recipient: Recipient) -> str:
-    """Return the server's reply, or the reason of ours where no server replied."""
+    """Return why a recipient is in its state, in one line: the reply of the server, or a reason."""
     # A deferred recipient may keep an older reply; its reason is always the latest.
-    if recipient.reply_code and (recipient.state in FAILURES or not recipient.reason):
+    has_reply = recipient.state in FAILURES and recipient.state != State.BOUNCED
+    if recipient.reply_code and (has_reply or not recipient.reason):
         return f"{recipient.reply_code} {_first_line(recipient.reply_text)}".strip()
-    return translate(_first_line(recipient.reason))
+    return _first_line(in_words(recipient.reason))
 
 
 def _first_line(text: str) -> str:

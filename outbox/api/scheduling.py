@@ -1,25 +1,24 @@
 """Scheduled messages: send one now, change its time, or return it to the drafts.
 
-A worker may claim the message at the same moment. Its recipients are locked first, in the order in
-which a claim and the other actions lock them, and what was claimed is left alone: exactly one of
+A worker may claim the message at the same time. Its recipients are locked first, in the order in
+which a claim and the other actions lock them, and a claimed message is not changed: exactly one of
 the two wins.
 """
 
 import datetime as dt
-from contextlib import suppress
-from functools import partial
+from collections.abc import Sequence
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
-from django.db.models.fields.files import FieldFile
 
-from outbox import bell
+from outbox import wakeup
+from outbox.api.async_variants import as_async
 from outbox.api.drafts import summarize_recipients
 from outbox.api.handle import Handle
-from outbox.api.twins import twin
 from outbox.api.values import read_moment
 from outbox.conf import get_conf
-from outbox.exceptions import InvalidMailError, NotScheduledError
+from outbox.db.clock import database_now
+from outbox.exceptions import InvalidMessageError, NotScheduledError, StorageWriteError
 from outbox.mail.source import SourceError, replace_date, validate_source
 from outbox.models import (
     FOLDER_OF,
@@ -31,10 +30,11 @@ from outbox.models import (
     State,
     Status,
 )
-from outbox.models.clock import database_now
+from outbox.models.discarded_file import discard_files
 from outbox.models.rollup import roll_up
-from outbox.models.search import put_in as put_in_search
-from outbox.signals import Change, tell_on_commit
+from outbox.models.search import index_messages
+from outbox.models.senders import check_may_send
+from outbox.models.transitions import withdraw
 
 
 def reschedule(
@@ -44,19 +44,21 @@ def reschedule(
     actor: AbstractBaseUser | None = None,
     why: str = "",
 ) -> None:
-    """Change the time of a scheduled message; its lifetime moves along.
+    """Change the time of a scheduled message, and the end of its lifetime with it.
 
-    Raises InvalidMailError for a time that is past or has no time zone, and NotScheduledError when
-    the message is not scheduled any more; then nothing changed.
+    Raise InvalidMessageError for a time that is past or has no time zone, and NotScheduledError
+    when the message is not scheduled any more; then nothing changed. Raise AccountNotUsableError
+    if the author may no longer send with the account.
     """
     using = get_conf().database
     read_moment("send_at", send_at)
     with transaction.atomic(using=using):
-        row, waiting = _locked(message, using)
+        row, recipients = _locked(message, using)
+        check_may_send(row, using)
         now = database_now(using)
         if send_at <= now:
-            raise InvalidMailError("send_at", "That time has passed.")
-        _move(row, waiting, send_at, now, using)
+            raise InvalidMessageError("send_at", "That time has passed.")
+        _move(row, recipients, send_at, now, using)
         _record(row, EventKind.RESCHEDULED, actor, why, now, using)
 
 
@@ -65,54 +67,60 @@ def send_now(
     *,
     actor: AbstractBaseUser | None = None,
     why: str = "",
-    undo_for: float = 0,
+    undo_period: float = 0,
 ) -> None:
-    """Send a scheduled message at once, or after `undo_for` seconds.
+    """Send a scheduled message at once, or after `undo_period` seconds.
 
-    Raises NotScheduledError when it is not scheduled any more; then nothing changed.
+    Raises NotScheduledError if it is no longer scheduled, and AccountNotUsableError if the author
+    may no longer send with the account; then nothing changed.
     """
     using = get_conf().database
     with transaction.atomic(using=using):
-        row, waiting = _locked(message, using)
+        row, recipients = _locked(message, using)
+        check_may_send(row, using)
         now = database_now(using)
-        row.queued_at = now  # the time to undo is counted from here
-        _move(row, waiting, now + dt.timedelta(seconds=undo_for), now, using)
+        row.queued_at = now  # the undo period starts here
+        _move(row, recipients, now + dt.timedelta(seconds=undo_period), now, using)
         _record(row, EventKind.RESCHEDULED, actor, why, now, using)
-        bell.ring(using)
+        wakeup.notify(using)
 
 
 def return_to_drafts(
     message: Message | Handle, *, actor: AbstractBaseUser | None = None, why: str = ""
 ) -> Message:
-    """Make a scheduled message a draft again; it keeps its time. Return the draft.
+    """Change a scheduled message back to a draft, which keeps its time. Return the draft.
 
-    Raises NotScheduledError when it is not scheduled any more, or was not composed here and has no
+    Raises NotScheduledError if it is no longer scheduled, or was not composed here and has no
     draft; then nothing changed.
     """
     using = get_conf().database
     with transaction.atomic(using=using):
-        row, waiting = _locked(message, using)
+        row, recipients = _locked(message, using)
         if not hasattr(row, "draft"):
             raise NotScheduledError("This message was not composed here, so it has no draft.")
-        now = database_now(using)
-        changes = [Change.of(one, State.CANCELLED, why) for one in waiting]
-        make_draft(row, using, send_at=row.send_at)
-        _record(row, EventKind.REOPENED, actor, why, now, using)
-        put_in_search([row.pk], using)
-        tell_on_commit(changes, using)
+        make_draft(row, recipients, using, send_at=row.send_at, why=why)
+        _record(row, EventKind.REOPENED, actor, why, database_now(using), using)
+        index_messages([row.pk], using)
     return row
 
 
-areschedule = twin(reschedule)
-asend_now = twin(send_now)
-areturn_to_drafts = twin(return_to_drafts)
+areschedule = as_async(reschedule)
+asend_now = as_async(send_now)
+areturn_to_drafts = as_async(return_to_drafts)
 
 
-def make_draft(message: Message, using: str, *, send_at: dt.datetime | None) -> None:
-    """Delete what queueing made of a draft. The caller has locked the message's recipients."""
-    Recipient.objects.using(using).filter(message=message).delete()  # and the events that name them
+def make_draft(
+    message: Message,
+    recipients: Sequence[Recipient],
+    using: str,
+    *,
+    send_at: dt.datetime | None,
+    why: str = "",
+) -> None:
+    """Delete the rows that queueing added. The caller has locked the message's recipients."""
+    withdraw(recipients, why, using)
     for source in Source.objects.using(using).filter(message=message):
-        _delete_on_commit(source.file, using)
+        discard_files([source.file.name], using)
         source.delete()
     message.status = Status.DRAFT
     message.folder = FOLDER_OF[Status.DRAFT]
@@ -131,20 +139,20 @@ def make_draft(message: Message, using: str, *, send_at: dt.datetime | None) -> 
 
 
 def _locked(message: Message | Handle, using: str) -> tuple[Message, list[Recipient]]:
-    """Lock a scheduled message and return it with its waiting recipients."""
+    """Lock a scheduled message and return it with its recipients."""
     recipients = Recipient.objects.using(using).filter(message=message.pk)
     rows = list(recipients.order_by("pk").select_for_update(no_key=True))
     found = Message.objects.using(using).filter(pk=message.pk).select_for_update(no_key=True)
     row = found.first()
-    waiting = [one for one in rows if one.state == State.QUEUED]
+    is_waiting = any(one.state == State.QUEUED for one in rows)
     untried = all(one.state in {State.QUEUED, State.CANCELLED} and not one.attempts for one in rows)
-    if row is None or row.status != Status.SCHEDULED or not waiting or not untried:
+    if row is None or row.status != Status.SCHEDULED or not is_waiting or not untried:
         raise NotScheduledError("This message is not scheduled any more.")
-    return row, waiting
+    return row, rows
 
 
 def _move(
-    row: Message, waiting: list[Recipient], send_at: dt.datetime, now: dt.datetime, using: str
+    row: Message, recipients: list[Recipient], send_at: dt.datetime, now: dt.datetime, using: str
 ) -> None:
     before = row.send_at or now
     if row.expires_at is not None:
@@ -152,36 +160,31 @@ def _move(
     row.send_at = send_at
     _move_date(row, before, using)
     row.save(using=using, update_fields=["queued_at", "send_at", "expires_at", "size"])
-    recipients = Recipient.objects.using(using).filter(pk__in=[one.pk for one in waiting])
-    recipients.update(next_attempt_at=send_at, expires_at=row.expires_at)
+    waiting = [one.pk for one in recipients if one.state == State.QUEUED]
+    Recipient.objects.using(using).filter(pk__in=waiting).update(
+        next_attempt_at=send_at, expires_at=row.expires_at
+    )
     roll_up([row.pk], now, using)
 
 
 def _move_date(row: Message, before: dt.datetime, using: str) -> None:
-    """Write the new time into the Date header, where that named the old one."""
+    """Write the new time into the Date header, if that had the old one."""
     source = Source.objects.using(using).get(message=row)
     assert row.send_at is not None
     try:
         content = replace_date(source.read(), before, row.send_at)
         facts = validate_source(content)
     except (OSError, SourceError):
-        return  # the delivery reports what cannot be read or sent
+        return  # the delivery reports a source that cannot be read or sent
     if facts.sha256 == source.sha256:
         return
-    if source.file:
-        _delete_on_commit(source.file, using)
-    Source.of(row.pk, content, facts.sha256).save(using=using)
+    try:
+        new = Source.of(row.pk, content, facts.sha256, erase_at=source.erase_at)
+    except StorageWriteError:
+        return  # the message can be sent with its former date
+    discard_files([source.file.name], using)
+    new.save(using=using)
     row.size = facts.size
-
-
-def _delete_on_commit(file: FieldFile, using: str) -> None:
-    if file:
-        transaction.on_commit(partial(_delete_file, file), using=using)
-
-
-def _delete_file(file: FieldFile) -> None:
-    with suppress(OSError):  # an orphaned file is not worth a failed request
-        file.delete(save=False)
 
 
 def _record(

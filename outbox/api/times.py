@@ -10,17 +10,19 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext, pgettext
 
+from outbox.db import clock
+
 _HALF_MINUTE = 29.5
 _TO_DAYS = 2 * 86_400 - 30 * 60  # shorter times are more useful in hours
 
 
 def format_clock(moment: dt.datetime, *, seconds: bool = False) -> str:
     """Return the time of today, as in 14:20, or the date with it: Mon 30 Nov, 09:00."""
-    local, now = timezone.localtime(moment), timezone.localtime()
-    clock = f"{local:%H:%M:%S}" if seconds else f"{local:%H:%M}"
+    local, now = timezone.localtime(moment), timezone.localtime(clock.now())
+    time = f"{local:%H:%M:%S}" if seconds else f"{local:%H:%M}"
     if local.date() == now.date():
-        return clock
-    return _joined(format_date(moment, year=local.year != now.year), clock)
+        return time
+    return _joined(format_date(moment, year=local.year != now.year), time)
 
 
 def format_date(moment: dt.datetime, *, year: bool) -> str:
@@ -55,7 +57,7 @@ def format_offset(moment: dt.datetime) -> str:
 
 def format_relative(moment: dt.datetime) -> str:
     """Return a moment relative to now, rounded, in the words of Intl.RelativeTimeFormat."""
-    seconds = (moment - timezone.now()).total_seconds()
+    seconds = (moment - clock.now()).total_seconds()
     length = abs(seconds)
     if length < 1:
         return _("now")

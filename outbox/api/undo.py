@@ -1,19 +1,19 @@
-"""Undo: a composed mail that has not been tried becomes a draft again."""
+"""Undo: a composed message without an attempt becomes a draft again."""
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 
-from outbox.api.acts import CancelResult, cancel
+from outbox.api.actions import CancelResult, cancel
 from outbox.api.scheduling import make_draft
 from outbox.conf import get_conf
+from outbox.db.clock import database_now
 from outbox.models import Attempt, Event, EventKind, Message, Recipient, State
-from outbox.models.clock import database_now
 
 
 def take_back(message: Message, *, actor: AbstractBaseUser) -> CancelResult:
-    """Cancel a mail; if that stopped all of it untried, make it a draft again.
+    """Cancel a message, and make it a draft again if nothing was attempted.
 
-    The answer is that of `cancel`: what it says was stopped was stopped, draft or not.
+    Return the result of `cancel`, which holds whether or not the message became a draft.
     """
     result = cancel(message, actor=actor)
     if result.stopped and not result.too_late:
@@ -22,7 +22,7 @@ def take_back(message: Message, *, actor: AbstractBaseUser) -> CancelResult:
 
 
 def _reopen(message: Message, actor: AbstractBaseUser) -> None:
-    """Throw away what queueing had made. A person who retries at the same time comes first."""
+    """Change the message back to a draft, unless a retry at the same time came first."""
     using = get_conf().database
     with transaction.atomic(using=using):
         recipients = Recipient.objects.using(using).filter(message=message)
@@ -34,4 +34,4 @@ def _reopen(message: Message, actor: AbstractBaseUser) -> None:
         Event.objects.using(using).create(
             message=message, kind=EventKind.CANCELLED, actor_id=actor.pk, at=database_now(using)
         )
-        make_draft(message, using, send_at=None)
+        make_draft(message, locked, using, send_at=None)

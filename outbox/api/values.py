@@ -1,28 +1,29 @@
 """Values as callers pass them: types checked, lazy translations resolved, the argument named.
 
-Each function raises InvalidMailError that names the argument, so that a wrong value never surfaces
-as a TypeError of our own code or as an error of the database.
+Each function raises an InvalidMessageError that names the argument, so that a wrong value never
+surfaces as a TypeError of our own code or as an error of the database.
 """
 
 import datetime as dt
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 from typing import Any
 
 from django.db import DatabaseError
 from django.utils.functional import Promise
 
-from outbox.exceptions import InvalidMailError
-from outbox.mail.headers import HeaderError, check_name
+from outbox.api.limits import check_headers_count, check_length
+from outbox.conf import get_conf
+from outbox.exceptions import InvalidMessageError
+from outbox.mail.header_writer import HeaderError, check_name
+from outbox.texts import UNSTORABLE
 
 # The calendar ends at 9999: beyond these years a time zone or a lifetime could overflow it.
 EARLIEST = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 LATEST = dt.datetime(2999, 12, 31, tzinfo=dt.UTC)
 LONGEST = dt.timedelta(days=365_000)
-SUBJECT_MAX = 10_000  # characters
-HEADER_MAX = 100_000  # characters; Postfix truncates longer headers (header_size_limit)
-_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 _BYTES = (bytes, bytearray, memoryview)
 _DEPTH_MAX = 500  # levels of JSON; SQLite reads 1,000
 
@@ -37,11 +38,9 @@ def read_text(field: str, value: object, *, longest: int | None = None) -> str:
         raise wrong_type(field, "a string", value)
     # A subclass, such as SafeString or an enumeration's member, becomes a plain string.
     text = value if type(value) is str else str.__str__(value)
+    if longest is not None and len(text) > longest:  # a call per text would cost too much
+        check_length(field, len(text), longest)
     check_characters(field, text)
-    if longest is not None and len(text) > longest:
-        raise InvalidMailError(
-            field, f"{field} has {len(text):,} characters; the limit is {longest:,}."
-        )
     return text
 
 
@@ -49,30 +48,33 @@ def read_line(field: str, value: object, *, longest: int | None = None) -> str:
     """Return a text without line breaks."""
     text = read_text(field, value, longest=longest)
     if "\n" in text or "\r" in text:
-        raise InvalidMailError(field, f"{field} has a line break in it.")
+        raise InvalidMessageError(field, f"{field} has a line break in it.")
     return text
 
 
 def check_characters(field: str, text: str) -> None:
     """Refuse characters that no database stores and no message can contain."""
-    found = _UNSTORABLE.search(text) if "\0" in text or not text.isascii() else None
+    found = UNSTORABLE.search(text) if "\0" in text or not text.isascii() else None
     if found:
         what = "a NUL character" if found.group() == "\0" else "half of a surrogate pair"
-        raise InvalidMailError(field, f"{field} has {what} in it.")
+        raise InvalidMessageError(field, f"{field} has {what} in it.")
 
 
-def read_list(field: str, value: object, *, of: str) -> list[Any]:
-    """Return the items of any iterable but a text, bytes or a mapping; None has no items."""
+def read_list(field: str, value: object, *, of: str, most: int | None = None) -> list[Any]:
+    """Return the items of any iterable but a text, bytes or a mapping; None has no items.
+
+    With `most`, at most one item more is read, because an iterable may be endless.
+    """
     if value is None:
         return []
     if isinstance(value, (str, Promise, Mapping, *_BYTES)) or not isinstance(value, Iterable):
         raise wrong_type(field, f"a list of {of}", value)
     try:
-        return list(value)
+        return list(value if most is None else islice(value, most + 1))
     except DatabaseError:  # it may have ended the transaction
         raise
     except Exception as error:  # a generator runs the caller's code
-        raise InvalidMailError(field, f"{field} cannot be read: {error}") from error
+        raise InvalidMessageError(field, f"{field} cannot be read: {error}") from error
 
 
 def read_mapping(field: str, value: object) -> Mapping[str, Any]:
@@ -83,18 +85,20 @@ def read_mapping(field: str, value: object) -> Mapping[str, Any]:
         raise wrong_type(field, "a mapping", value)
     for key in value:
         if not isinstance(key, str):
-            raise InvalidMailError(field, f"{field} has the key {shown(key)}, not a string.")
+            raise InvalidMessageError(field, f"{field} has the key {shown(key)}, not a string.")
     return value
 
 
 def read_headers(field: str, value: object) -> dict[str, str]:
     """Return header fields by name; numbers are written as Django's messages write them."""
     headers = {}
-    for name, given in read_mapping(field, value).items():
+    mapping = read_mapping(field, value)
+    check_headers_count(len(mapping))
+    for name, given in mapping.items():
         try:
             check_name(name)
         except HeaderError as error:
-            raise InvalidMailError(field, f"{field}: {error}.") from error
+            raise InvalidMessageError(field, f"{field}: {error}.") from error
         headers[str(name)] = _header_value(name, given)
     return headers
 
@@ -104,7 +108,7 @@ def _header_value(field: str, value: object) -> str:
         raise wrong_type(field, "a string", value)
     if isinstance(value, int | float) and not isinstance(value, bool):
         return _resolved(field, value)
-    return read_text(field, value, longest=HEADER_MAX)
+    return read_text(field, value, longest=get_conf().max_header)
 
 
 def read_moment(field: str, value: object) -> dt.datetime:
@@ -112,9 +116,9 @@ def read_moment(field: str, value: object) -> dt.datetime:
     if not isinstance(value, dt.datetime):
         raise wrong_type(field, "a datetime", value)
     if value.utcoffset() is None:
-        raise InvalidMailError(field, f"{field} needs a time zone.")
+        raise InvalidMessageError(field, f"{field} needs a time zone.")
     if not EARLIEST <= value <= LATEST:
-        raise InvalidMailError(field, f"{field} must be between the years 1970 and 2999.")
+        raise InvalidMessageError(field, f"{field} must be between the years 1970 and 2999.")
     return value
 
 
@@ -123,7 +127,7 @@ def read_duration(field: str, value: object) -> dt.timedelta:
     if not isinstance(value, dt.timedelta):
         raise wrong_type(field, "a timedelta", value)
     if not dt.timedelta() < value <= LONGEST:
-        raise InvalidMailError(field, f"{field} must be positive and at most 1,000 years.")
+        raise InvalidMessageError(field, f"{field} must be positive and at most 1,000 years.")
     return value
 
 
@@ -132,7 +136,7 @@ def read_integer(field: str, value: object, least: int, most: int) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise wrong_type(field, "a whole number", value)
     if not least <= value <= most:
-        raise InvalidMailError(field, f"{field} must be from {least} to {most}.")
+        raise InvalidMessageError(field, f"{field} must be from {least} to {most}.")
     return int(value)
 
 
@@ -147,7 +151,7 @@ def read_choice(field: str, value: object, choices: Iterable[str]) -> str:
     """Return one of these texts; None and "" are none of them, which is allowed."""
     text = read_text(field, value)
     if text and text not in (known := list(choices)):
-        raise InvalidMailError(field, f"{text[:60]!r} is none of {', '.join(known)}.")
+        raise InvalidMessageError(field, f"{text[:60]!r} is none of {', '.join(known)}.")
     return text
 
 
@@ -176,7 +180,8 @@ def read_json(field: str, value: object) -> dict[str, Any]:
         written = json.dumps(dict(given), allow_nan=False, ensure_ascii=False, default=resolve)
         _check_depth(written)
     except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidMailError(field, f"{field} cannot be written as JSON: {error}.") from error
+        raise InvalidMessageError(field, f"{field} cannot be written as JSON: {error}.") from error
+    check_length(field, len(written), get_conf().max_metadata)
     check_characters(field, written)
     if "\\u0000" in written:  # unless the backslash is one of the text itself
         _check_each(field, json.loads(written))
@@ -194,9 +199,9 @@ def _check_each(field: str, value: Any) -> None:
             _check_each(field, item)
 
 
-def wrong_type(field: str, expected: str, value: object) -> InvalidMailError:
+def wrong_type(field: str, expected: str, value: object) -> InvalidMessageError:
     """Return the error for a value of another type than the argument takes."""
-    return InvalidMailError(field, f"{field} must be {expected}, not {_kind(value)}.")
+    return InvalidMessageError(field, f"{field} must be {expected}, not {_kind(value)}.")
 
 
 def shown(value: object) -> str:
@@ -216,4 +221,4 @@ def _resolved(field: str, lazy: object) -> str:
     try:
         return resolve(lazy)
     except Exception as error:  # what it calls is the caller's, for example a URL to reverse
-        raise InvalidMailError(field, f"{field} cannot be resolved: {error}") from error
+        raise InvalidMessageError(field, f"{field} cannot be resolved: {error}") from error

@@ -1,0 +1,112 @@
+"""The account that a message is sent with, and its destination."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils.functional import Promise
+
+from outbox import wakeup
+from outbox.api.outgoing import check_account
+from outbox.api.values import read_text, shown
+from outbox.conf import get_conf
+from outbox.db.bulk import fetch
+from outbox.delivery import limits
+from outbox.exceptions import NoAccountError
+from outbox.models import SMARTHOST_KEY, Account, Circuit, Destination
+
+_OF_DEFAULT = """
+SELECT d.id, d.account_id FROM outbox_destination d
+JOIN outbox_account a ON a.id = d.account_id
+WHERE a.is_app_default AND a.is_active AND d.key = %s"""
+_OF_ACCOUNT = "SELECT id, account_id FROM outbox_destination WHERE account_id = %s AND key = %s"
+
+
+@dataclass(frozen=True, slots=True)
+class DestinationIds:
+    """The ids of the destination of a message and of its account."""
+
+    destination_id: int
+    account_id: int
+
+
+def default_account() -> Account:
+    """Return the account for messages that name none: the marked one, otherwise the only one.
+
+    The accounts of users do not count: apps send what only they may read. Raise NoAccountError.
+    """
+    using = get_conf().database
+    accounts = Account.objects.using(using).for_apps()
+    marked = accounts.filter(is_app_default=True).first()
+    if marked is not None:
+        return marked
+    some = list(accounts.all()[:2])
+    if len(some) != 1:
+        problem = "No account is the default" if some else "There is no account to send with"
+        raise NoAccountError(
+            f"{problem}. Make one with `manage.py outbox_account --from-settings`, or mark one as "
+            "“used for mail from apps” in the admin."
+        )
+    return some[0]
+
+
+def account_named(given: Account | str | int | None) -> Account:
+    """Return the account given as itself, its name or its id; None means the default account.
+
+    Raise NoAccountError, and InvalidMessageError for any other value.
+    """
+    if given is None:
+        return default_account()
+    if isinstance(given, int) and not isinstance(given, bool):
+        by: dict[str, Any] = {"pk": given}
+    elif isinstance(given, str | Promise):
+        by = {"name": read_text("account", given)}
+    else:
+        return check_account(given)
+    found = list(Account.objects.using(get_conf().database).filter(**by)[:2])
+    if len(found) != 1:
+        problem = "no account" if not found else "more than one account"
+        raise NoAccountError(f"There is {problem} {shown(given)} to send with.")
+    if not found[0].is_active:
+        raise NoAccountError(f"The account {shown(given)} is disabled.")
+    return found[0]
+
+
+def destination_of(account: Account | None) -> DestinationIds:
+    """Return the account's destination, created on first use; None means the default account.
+
+    Raise NoAccountError.
+    """
+    using = get_conf().database
+    if account is None:
+        found = fetch(using, _OF_DEFAULT, [SMARTHOST_KEY])
+        if found:
+            return DestinationIds(*found[0])
+        account = default_account()
+    found = fetch(using, _OF_ACCOUNT, [account.pk, SMARTHOST_KEY])
+    if found:
+        return DestinationIds(*found[0])
+    if not Account.objects.using(using).filter(pk=account.pk).exists():
+        raise NoAccountError(f"The account {account.name!r} was deleted.")
+    made, _ = Destination.objects.using(using).get_or_create(account=account, key=SMARTHOST_KEY)
+    return DestinationIds(made.pk, account.pk)
+
+
+def destinations_of(accounts: Iterable[Account | None]) -> dict[int | None, DestinationIds]:
+    """Return the destinations of these accounts by account id, created on first use.
+
+    Raise NoAccountError.
+    """
+    named = {account.pk if account else None: account for account in accounts}
+    return {pk: destination_of(account) for pk, account in named.items()}
+
+
+def close_circuit(destination: Destination) -> bool:
+    """Close the circuit of a destination. Return False if it was closed already."""
+    using = get_conf().database
+    held = Destination.objects.using(using).exclude(circuit=Circuit.CLOSED)
+    if not held.filter(pk=destination.pk).update(circuit_needs_person=False):
+        return False
+    limits.report_success(destination.pk, using)
+    wakeup.notify(using)
+    return True

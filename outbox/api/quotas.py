@@ -1,0 +1,165 @@
+"""Quotas: how much one user may store, and queue in an hour.
+
+Usage is counted from committed rows, and no lock is held. Requests at the same time may all be
+allowed, so a quota can be exceeded by what they add (decision 0022). Messages without an owner
+have no quota.
+"""
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypeVar
+
+from django.db.models import Exists, Model, OuterRef, Q, QuerySet, Sum
+
+from outbox.api.sizes import Size
+from outbox.conf import get_conf
+from outbox.db import clock
+from outbox.exceptions import QuotaExceededError
+from outbox.models import Account, Attachment, Contact, Folder, Message, Quota, Source, Template
+from outbox.texts import Value, gettext_noop
+
+Item = TypeVar("Item")
+_HOUR = dt.timedelta(hours=1)
+_QUEUED = [folder.value for folder in Folder if folder != Folder.DRAFTS]
+# The size of all messages is summed for the first messages of an hour, then once in so many: the
+# sum reads each message of the user, and a loop of an app would take quadratic time.
+_STORAGE_EVERY = 100
+
+_MESSAGES = gettext_noop(
+    "Messages queued in the last hour: %(count)s. The limit is %(limit)s. Try again later."
+)
+_STORED = gettext_noop(
+    "Your messages and attachments would take up %(size)s. The limit is %(limit)s."
+)
+_COUNTS: Mapping[str, str] = {
+    "max_drafts": gettext_noop("You have reached your limit for drafts: %(count)s of %(limit)s."),
+    "max_accounts": gettext_noop(
+        "You have reached your limit for accounts: %(count)s of %(limit)s."
+    ),
+    "max_templates": gettext_noop(
+        "You have reached your limit for templates: %(count)s of %(limit)s."
+    ),
+    "max_contacts": gettext_noop(
+        "You have reached your limit for contacts: %(count)s of %(limit)s."
+    ),
+}
+
+
+def limit_of(owner_id: Any, name: str) -> int:
+    """Return a limit of a user: the one that staff set, else that of the settings."""
+    quotas = Quota.objects.using(get_conf().database)
+    own = quotas.filter(pk=owner_id).values_list(name, flat=True).first()
+    limit: int = getattr(get_conf(), name) if own is None else own
+    return limit
+
+
+def queued_in_last_hour(owner_id: Any) -> tuple[int, int]:
+    """Return the number of messages that the user queued in the last hour, and the limit."""
+    messages = Message.objects.using(get_conf().database)
+    recent = messages.filter(
+        owner=owner_id, folder__in=_QUEUED, listed_at__gt=clock.now() - _HOUR
+    )  # the index of the lists
+    return recent.order_by().count(), limit_of(owner_id, "max_messages_per_hour")
+
+
+def check_messages(owner: Model | None, count: int = 1) -> None:
+    """Raise QuotaExceededError if the user may not queue so many messages at present."""
+    if owner is None:
+        return
+    used, limit = queued_in_last_hour(owner.pk)
+    if used + count > limit:
+        raise QuotaExceededError("owner", _MESSAGES, count=used, limit=limit)
+    if used < _STORAGE_EVERY or (used + count) // _STORAGE_EVERY > used // _STORAGE_EVERY:
+        check_storage(owner.pk)
+
+
+class MessageAllowance:
+    """How many messages of a batch the owner may queue. The rows are counted once per batch."""
+
+    def __init__(self, owner: Model | None, most: int) -> None:
+        self._used, self._limit = (0, most) if owner is None else queued_in_last_hour(owner.pk)
+        self._is_bounded = owner is not None
+        if owner is not None and self._used < self._limit:
+            check_storage(owner.pk)
+
+    def use(self) -> None:
+        """Raise QuotaExceededError if no further message is allowed."""
+        if self._is_bounded and self._used >= self._limit:
+            raise QuotaExceededError("owner", _MESSAGES, count=self._used, limit=self._limit)
+        self._used += 1
+
+
+class Owners:
+    """The owners of rendered messages that are queued together."""
+
+    def __init__(self) -> None:
+        self._seen: dict[Any, Model] = {}
+
+    def check(self, items: Iterable[object]) -> None:
+        """Raise QuotaExceededError if an owner may not queue all of these messages."""
+        counts: Counter[Any] = Counter()
+        for item in self.noted(items):
+            owner = getattr(item, "owner", None)
+            if isinstance(owner, Model):
+                counts[owner.pk] += 1
+        for key, count in counts.items():
+            check_messages(self._seen[key], count)
+
+    def noted(self, items: Iterable[Item]) -> Iterator[Item]:
+        """Yield the items and note their owners."""
+        for item in items:
+            owner = getattr(item, "owner", None)
+            if isinstance(owner, Model):
+                self._seen[owner.pk] = owner
+            yield item
+
+    def check_afterwards(self) -> None:
+        """Raise QuotaExceededError if an owner exceeds the quota with what was just written."""
+        for owner in self._seen.values():
+            check_messages(owner, 0)
+
+
+def check_storage(owner_id: Any, more: int = 0) -> None:
+    """Raise QuotaExceededError if the user's messages and files and so many bytes are too many."""
+    if owner_id is None:
+        return
+    limit = limit_of(owner_id, "max_stored_bytes")
+    using = get_conf().database
+    stored = Source.objects.using(using).filter(pk=OuterRef("pk"))
+    kept = Q(folder=Folder.DRAFTS) | Exists(stored)  # not those whose content was removed
+    of_messages = Message.objects.using(using).filter(kept, owner=owner_id)
+    of_files = Attachment.objects.using(using).filter(message__owner=owner_id)
+    used = sum(
+        rows.order_by().aggregate(sum=Sum("size"))["sum"] or 0 for rows in (of_messages, of_files)
+    )
+    if used + more > limit:
+        raise QuotaExceededError("attachments", _STORED, size=Size(used + more), limit=Size(limit))
+
+
+def check_drafts(owner_id: Any) -> None:
+    """Raise QuotaExceededError if the user may not begin another draft."""
+    drafts = Message.objects.using(get_conf().database).filter(folder=Folder.DRAFTS)
+    _check_count(owner_id, "max_drafts", drafts)
+
+
+def check_accounts(owner_id: Any) -> None:
+    """Raise QuotaExceededError if the user may not add another account."""
+    _check_count(owner_id, "max_accounts", Account.objects.using(get_conf().database))
+
+
+def check_templates(owner_id: Any) -> None:
+    """Raise QuotaExceededError if the user may not add another template."""
+    _check_count(owner_id, "max_templates", Template.objects.using(get_conf().database))
+
+
+def check_contacts(owner_id: Any) -> None:
+    """Raise QuotaExceededError if the user may not add another contact."""
+    _check_count(owner_id, "max_contacts", Contact.objects.using(get_conf().database))
+
+
+def _check_count(owner_id: Any, name: str, rows: QuerySet[Any]) -> None:
+    count, limit = rows.filter(owner=owner_id).order_by().count(), limit_of(owner_id, name)
+    if count >= limit:
+        values: dict[str, Value] = {"count": count, "limit": limit}
+        raise QuotaExceededError("owner", _COUNTS[name], **values)
