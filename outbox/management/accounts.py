@@ -1,4 +1,4 @@
-"""An account from Django's own settings: EMAIL_HOST and its relatives, or an entry of MAILERS."""
+"""An account from Django's settings: EMAIL_HOST and the related ones, or an entry of MAILERS."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from outbox.conf import is_set
 from outbox.mail.addresses import AddressError, parse_address
 from outbox.models.account import Security
 
-_OPTIONS = {  # of an entry of MAILERS, by the setting that says the same before Django 6.1
+_OPTIONS = {  # of an entry of MAILERS, by the equivalent setting before Django 6.1
     "EMAIL_HOST": "host",
     "EMAIL_PORT": "port",
     "EMAIL_HOST_USER": "username",
@@ -22,11 +22,11 @@ _OPTIONS = {  # of an entry of MAILERS, by the setting that says the same before
     "EMAIL_SSL_CERTFILE": "ssl_certfile",
     "EMAIL_SSL_KEYFILE": "ssl_keyfile",
 }
-_PORT = 25  # Django's default, whatever the security
+_PORT = 25  # Django's default, regardless of the security
 
 
 class SettingsError(Exception):
-    """The settings describe no account; the message says what is missing."""
+    """The settings do not describe an account; the error says what is missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +35,13 @@ class Described:
 
     fields: Mapping[str, Any]  # of the row
     password: str
-    ignored: tuple[str, ...]  # settings that an account has no place for
+    ignored: tuple[str, ...]  # settings without a counterpart in an account
 
 
 def account_of_settings(mailer: str | None = None) -> Described:
-    """Read the account from MAILERS where there are any, else from EMAIL_HOST and its relatives.
+    """Return the account from MAILERS if it is set, else from EMAIL_HOST and the related settings.
 
-    Raises SettingsError.
+    Raise SettingsError if they do not describe one.
     """
     mailers = getattr(settings, "MAILERS", None)  # new in Django 6.1
     if mailers is None:
@@ -59,15 +59,15 @@ def account_of_settings(mailer: str | None = None) -> Described:
 
 
 def _of_old_settings() -> dict[str, Any]:
-    """Return the settings under the names of options; those that are not set are left out."""
+    """Return the settings that are set, by the names of the options."""
     if not is_set("EMAIL_HOST"):
-        raise SettingsError("EMAIL_HOST is not set, so there is no server to take over.")
+        raise SettingsError("EMAIL_HOST is not set, so there is no server to use.")
     given = {setting for setting in _OPTIONS if is_set(setting)}
     return {_OPTIONS[setting]: getattr(settings, setting) for setting in given}
 
 
 def _of_mailers(mailers: Mapping[str, Any], alias: str | None) -> tuple[str, dict[str, Any]]:
-    """Return the entry that was asked for, else the first with a server, "default" before all."""
+    """Return the requested entry, else the first one with a server; "default" comes first."""
     if alias is not None and alias not in mailers:
         raise SettingsError(f"MAILERS has no {alias!r}.")
     named = sorted(mailers, key=lambda name: name != "default") if alias is None else [alias]
@@ -77,7 +77,7 @@ def _of_mailers(mailers: Mapping[str, Any], alias: str | None) -> tuple[str, dic
             return name, options
     raise SettingsError(
         "No entry of MAILERS names a server (OPTIONS, host). Keep the old entry under another "
-        "alias beside the outbox's, and name that alias with --mailer."
+        "alias, and name that alias with --mailer."
     )
 
 

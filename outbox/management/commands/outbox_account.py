@@ -1,4 +1,4 @@
-"""List the accounts, or make one; a password never stands in the command line or the output."""
+"""List, create or change accounts. Passwords are neither command-line arguments nor printed."""
 
 import getpass
 import os
@@ -9,6 +9,7 @@ from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.core.management.base import CommandError, CommandParser
 from django.db import transaction
 
+from outbox.api.mailboxes import fetch_with_new_login
 from outbox.conf import get_conf
 from outbox.mail.addresses import AddressError, parse_address
 from outbox.management.accounts import SettingsError, account_of_settings
@@ -24,31 +25,31 @@ _FIELDS = ("from_address", "from_name", "host", "port", "security", "username")
 
 class Command(OutboxCommand):
     help = (
-        "List the accounts; with a name, make that account or change what the options say; with "
-        "--from-settings, take over EMAIL_HOST and its relatives, or a server of MAILERS. A "
-        f"password is read from {PASSWORD_VARIABLE}, from the standard input, or asked for."
+        "List the accounts. With a name, create or change that account. With --from-settings, use "
+        "EMAIL_HOST and the related settings, or an entry of MAILERS. A password is read from "
+        f"{PASSWORD_VARIABLE}, from standard input, or at a prompt."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("name", nargs="?", help="of the account to make or to change")
+        parser.add_argument("name", nargs="?", help="of the account to create or change")
         parser.add_argument(
             "--from-settings",
             action="store_true",
-            help=f"make the account (named '{NAME_OF_SETTINGS}' if not said otherwise) from "
-            "EMAIL_HOST and its relatives, or from MAILERS",
+            help=f"create the account ('{NAME_OF_SETTINGS}' if no name is given) from EMAIL_HOST "
+            "and the related settings, or from MAILERS",
         )
         parser.add_argument("--mailer", help="with --from-settings: which entry of MAILERS")
         parser.add_argument("--from-address", help="the sender's address")
         parser.add_argument("--from-name", help="the sender's name")
-        parser.add_argument("--host", help="the server that takes the messages")
-        parser.add_argument("--port", type=int, help="587 where none is named")
+        parser.add_argument("--host", help="the SMTP server")
+        parser.add_argument("--port", type=int, help="default: 587")
         parser.add_argument("--security", choices=Security.values)
-        parser.add_argument("--username", help="to log in with; asks for the password")
+        parser.add_argument("--username", help="for the login; prompts for the password")
         parser.add_argument(
             "--password-stdin", action="store_true", help="read the password from standard input"
         )
         parser.add_argument(
-            "--default", action="store_true", help="use it for messages that name no account"
+            "--default", action="store_true", help="use it for messages without an account"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -61,7 +62,7 @@ class Command(OutboxCommand):
             password = _password(options, has_user=bool(given.get("username")))
             self._save(options["name"], given, password, default=options["default"])
         elif given or options["default"] or options["mailer"]:
-            raise CommandError("Name the account that the options are for.")
+            raise CommandError("Add the name of the account.")
         else:
             self._list()
 
@@ -75,7 +76,7 @@ class Command(OutboxCommand):
             self.stdout.write(shown(f"{account}  {server}{user}  owner: {owner}{mark}"))
         if not accounts:
             self.stdout.write(
-                "There is no account. Make one with: outbox_account NAME --from-address ADDRESS "
+                "There is no account. Create one with: outbox_account NAME --from-address ADDRESS "
                 "--host SERVER, or with outbox_account --from-settings."
             )
 
@@ -98,14 +99,18 @@ class Command(OutboxCommand):
     def _save(
         self, name: str, fields: dict[str, Any], password: str | None, *, default: bool
     ) -> None:
-        """Make or change the account of the site with that name, and say which of it happened."""
+        """Create or change the site's account with a name, and print which of the two happened."""
         using = get_conf().database
         with transaction.atomic(using=using):
             found = Account.objects.using(using).select_for_update().filter(name=name)
             if len(found) > 1 or any(one.owner_id is not None for one in found):
-                raise CommandError(f"The account {shown(name)!r} is not one of the site alone.")
+                raise CommandError(
+                    f"The account {shown(name)!r} belongs to a user, or is not unique."
+                )
             account = found[0] if found else Account(name=name)
-            changed = _change(account, fields, password)
+            # A person with access to the commands may name any server.
+            trusted = {"is_trusted": True, "is_active": True}
+            changed = _change(account, fields | trusted, password)
             if default and not account.is_app_default:
                 Account.objects.using(using).filter(is_app_default=True).update(
                     is_app_default=False
@@ -115,13 +120,14 @@ class Command(OutboxCommand):
             _check(account)
             if changed or not found:
                 account.save(using=using)
-        done = ("changed" if changed else "unchanged") if found else "made"
+                fetch_with_new_login(account)
+        done = ("changed" if changed else "unchanged") if found else "created"
         mark = ", default for apps" if account.is_app_default else ""
         self.stdout.write(shown(f"Account {account} {done}: {account.host}:{account.port}{mark}."))
 
 
 def _password(options: dict[str, Any], *, has_user: bool) -> str | None:
-    """Return the password from wherever it may come; None where there is none to set."""
+    """Return the password from one of its sources, or None if there is none."""
     if options["password_stdin"]:
         return sys.stdin.readline().rstrip("\r\n")
     if (given := os.environ.get(PASSWORD_VARIABLE)) is not None:
@@ -137,6 +143,11 @@ def _change(account: Account, fields: dict[str, Any], password: str | None) -> b
         if getattr(account, name) != value:
             setattr(account, name, value)
             changed = True
+    if password is None and account.username and account.is_secret_void:
+        raise CommandError(
+            "The stored password belongs to another server or username: enter it again, with "
+            f"--password-stdin or in {PASSWORD_VARIABLE}."
+        )
     try:
         if password is not None and _stored(account) != password:
             account.secret = password
@@ -156,7 +167,7 @@ def _stored(account: Account) -> str | None:
 
 
 def _check(account: Account) -> None:
-    """Raise CommandError naming each field that cannot be."""
+    """Raise CommandError, naming each invalid field."""
     try:
         account.full_clean(validate_unique=False, validate_constraints=False)
         parse_address(account.from_address)

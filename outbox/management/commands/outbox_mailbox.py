@@ -1,4 +1,4 @@
-"""Look into the mailboxes of the local mail server."""
+"""List the mailboxes of the local mail server, or print a message."""
 
 from pathlib import Path
 from typing import Any
@@ -12,19 +12,19 @@ from outbox.testing.mailserver import DIRECTORY
 
 
 class Command(OutboxCommand):
-    """List the mailboxes, the mails of one, or show one mail."""
+    """List the mailboxes, list the messages of one, or print a message."""
 
-    help = "List the mailboxes of the local mail server, the mails of one, or show one mail."
+    help = "List the mailboxes of the local mail server, the messages of one, or print a message."
     requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("address", nargs="?", help="the mailbox to list")
-        parser.add_argument("number", nargs="?", type=int, help="the mail to show, 1 is the oldest")
+        parser.add_argument("number", nargs="?", type=int, help="the message; 1 is the oldest one")
         parser.add_argument(
             "--directory",
             type=Path,
             default=DIRECTORY,
-            help=f"where the mail server keeps the messages ({DIRECTORY})",
+            help=f"directory of the mail server ({DIRECTORY})",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -33,7 +33,7 @@ class Command(OutboxCommand):
         if address is None:
             self._list_mailboxes(mailboxes)
         elif number is None:
-            self._list_mails(mailboxes.messages(address), address)
+            self._list_messages(mailboxes.messages(address), address)
         else:
             self._show(mailboxes.messages(address), address, number)
 
@@ -44,9 +44,9 @@ class Command(OutboxCommand):
         for address in addresses:
             self.stdout.write(f"{len(mailboxes.messages(address)):6}  {shown(address)}")
 
-    def _list_mails(self, messages: list[StoredMessage], address: str) -> None:
+    def _list_messages(self, messages: list[StoredMessage], address: str) -> None:
         if not messages:
-            raise CommandError(f"There is no mail for {shown(address)}.")
+            raise CommandError(f"There are no messages for {shown(address)}.")
         for message in messages:
             parsed = message.parsed()
             line = (
@@ -58,7 +58,7 @@ class Command(OutboxCommand):
     def _show(self, messages: list[StoredMessage], address: str, number: int) -> None:
         if not 1 <= number <= len(messages):
             raise CommandError(
-                f"There is no mail {number} for {shown(address)}, only {len(messages)}."
+                f"There is no message {number} for {shown(address)}, only {len(messages)}."
             )
         text = messages[number - 1].source.decode("utf-8", "replace").replace("\r\n", "\n")
         self.stdout.write("\n".join(map(shown, text.split("\n"))))

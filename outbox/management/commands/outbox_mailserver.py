@@ -11,17 +11,17 @@ from django.core.management.base import CommandError, CommandParser
 
 from outbox.management.output import OutboxCommand
 from outbox.testing import mailserver, serving
-from outbox.testing.offer import EXTENSIONS, Offer
+from outbox.testing.capabilities import EXTENSIONS, Capabilities
 
 
 class Command(OutboxCommand):
-    """Take mail for any address on a loopback port and keep it in Maildir folders."""
+    """Accept messages for any address on a loopback port and store them in Maildir folders."""
 
     help = f"Run the local mail server of development and tests.\n\n{mailserver.HELP}"
     requires_system_checks = ()
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        """Keep the lines of the help as they are."""
+        """Return a parser that does not wrap the lines of the help."""
         kwargs["formatter_class"] = argparse.RawDescriptionHelpFormatter
         return super().create_parser(prog_name, subcommand, **kwargs)
 
@@ -30,30 +30,26 @@ class Command(OutboxCommand):
             "--directory",
             type=Path,
             default=mailserver.DIRECTORY,
-            help=f"where the messages are kept ({mailserver.DIRECTORY})",
+            help=f"directory of the messages ({mailserver.DIRECTORY})",
         )
         parser.add_argument("--host", default="127.0.0.1")
         parser.add_argument(
             "--port",
             type=int,
             default=mailserver.PORT,
-            help=f"{mailserver.PORT} where none is named; 0 takes a free one",
+            help=f"default: {mailserver.PORT}; 0: a free one",
         )
-        parser.add_argument(
-            "--ready-file", type=Path, help="file that gets the port when it is open"
-        )
-        parser.add_argument("--user", help="ask every client to log in as this user ...")
+        parser.add_argument("--ready-file", type=Path, help="file for the number of the open port")
+        parser.add_argument("--user", help="require a login as this user ...")
         parser.add_argument("--password", help="... with this password (PLAIN, LOGIN, CRAM-MD5)")
-        parser.add_argument(
-            "--certificate", type=Path, help="PEM certificate chain: offers STARTTLS"
-        )
-        parser.add_argument(
-            "--key", type=Path, help="PEM private key, where it is not in that file"
-        )
+        parser.add_argument("--certificate", type=Path, help="PEM certificate chain, for STARTTLS")
+        parser.add_argument("--key", type=Path, help="PEM private key, if it is not in that file")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        offer = _offer(options["user"], options["password"], options["certificate"], options["key"])
-        server = mailserver.MailServer(options["directory"], offer=offer)
+        capabilities = _capabilities(
+            options["user"], options["password"], options["certificate"], options["key"]
+        )
+        server = mailserver.MailServer(options["directory"], capabilities=capabilities)
 
         def ready(port: int) -> None:
             if options["ready_file"]:
@@ -78,18 +74,18 @@ class Command(OutboxCommand):
 
 
 def _usage(host: str, port: int, directory: Path) -> Iterator[str]:
-    """Say how to send through the server, and how to read what it got."""
+    """Yield the lines that explain how to send through the server, and how to read messages."""
     yield (
         "  Send through it: python manage.py outbox_account local --from-address me@example.com "
         f"--host {host} --port {port} --security none --default"
     )
     where = "" if directory == mailserver.DIRECTORY else f" --directory {directory}"
-    yield f"  See what it got: python manage.py outbox_mailbox{where}"
+    yield f"  Read the messages: python manage.py outbox_mailbox{where}"
 
 
-def _offer(
+def _capabilities(
     user: str | None, password: str | None, certificate: Path | None, key: Path | None
-) -> Offer:
+) -> Capabilities:
     if (user is None) != (password is None):
         raise CommandError("--user and --password go together")
     extensions, tls = EXTENSIONS, None
@@ -98,6 +94,6 @@ def _offer(
         tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         tls.load_cert_chain(certificate, key)
     if user is None or password is None:
-        return Offer(extensions=extensions, tls=tls)
+        return Capabilities(extensions=extensions, tls=tls)
     extensions = (*extensions, "AUTH PLAIN LOGIN CRAM-MD5")
-    return Offer(extensions=extensions, tls=tls, login=(user, password), login_required=True)
+    return Capabilities(extensions=extensions, tls=tls, login=(user, password), login_required=True)

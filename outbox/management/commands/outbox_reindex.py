@@ -1,19 +1,21 @@
-"""Write anew what mail is found by."""
+"""Rebuild the search index."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from django.core.management.base import CommandParser
 
 from outbox.conf import get_conf
 from outbox.management.output import OutboxCommand
-from outbox.models.search import put_in_anew
+from outbox.models.inbound_search import reindex_received
+from outbox.models.search import reindex
 
 
 class Command(OutboxCommand):
     help = (
-        "Write anew what every person's mail is found by: after rows were restored or changed by "
-        "hand, or after a release whose notes ask for it. Mail goes on meanwhile; stopped, it can "
-        "begin again."
+        "Rebuild the search index: after rows were restored or changed by hand, or if release "
+        "notes require it. Deliveries continue at the same time. The command can be stopped and "
+        "repeated."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -22,8 +24,16 @@ class Command(OutboxCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
+        using, at_once = get_conf().database, max(options["at_once"], 1)
+        found = self._follow(reindex(using, at_once), options["verbosity"])
+        self.stdout.write(f"Messages that can be found: {found:,}.")
+        if received := self._follow(reindex_received(using, at_once), options["verbosity"]):
+            self.stdout.write(f"Received messages that can be found: {received:,}.")
+
+    def _follow(self, batches: Iterator[int], verbosity: int) -> int:
+        """Return the number of messages after the last batch."""
         looked_at = 0
-        for looked_at in put_in_anew(get_conf().database, max(options["at_once"], 1)):
-            if options["verbosity"] > 1:
+        for looked_at in batches:
+            if verbosity > 1:
                 self.stdout.write(f"{looked_at:,} messages so far")
-        self.stdout.write(f"Messages that can be found: {looked_at:,}.")
+        return looked_at

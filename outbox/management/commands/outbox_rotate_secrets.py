@@ -1,4 +1,4 @@
-"""Encrypt every stored secret anew with the first of OUTBOX["SECRET_KEYS"]."""
+"""Encrypt every stored secret again, with the first of OUTBOX["SECRET_KEYS"]."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,44 +7,68 @@ from django.core.management.base import CommandError
 
 from outbox.conf import get_conf
 from outbox.management.output import OutboxCommand
-from outbox.models import Account, Webhook
+from outbox.models import Account, Mailbox, OAuthProvider, OAuthToken, SigningKey, Webhook
 from outbox.models.secrets import SecretUnreadableError, rotate
 
 
 class Command(OutboxCommand):
     help = (
-        "Encrypt every stored password, and every webhook's secret, anew with the first of the "
-        "secret keys. Afterwards the older keys may be taken out of the setting."
+        "Encrypt every password, every token, every webhook's secret and every DKIM key again, "
+        "with the first of the secret keys. Then the other keys can be removed from the setting."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
         rotated, unreadable = 0, []
-        for holder in _holders(get_conf().database):
-            if _rotate(holder):
+        for holder, column in _secrets(get_conf().database):
+            if _rotate(holder, column):
                 rotated += 1
-            else:
+            elif not isinstance(holder, OAuthToken):  # void after its account was changed
                 unreadable.append(str(holder))
-        self.stdout.write(f"Encrypted anew: {rotated}.")
+        self.stdout.write(f"Encrypted again: {rotated}.")
         if unreadable:
             names = ", ".join(unreadable)
-            raise CommandError(f"No key opens the secret of: {names}. Enter it again.")
+            raise CommandError(f"No key decrypts the secret of: {names}. Enter it again.")
 
 
-def _holders(using: str) -> Iterator[Account | Webhook]:
-    yield from Account.objects.using(using).exclude(secret_encrypted="").iterator()
-    yield from Webhook.objects.using(using).exclude(secret_encrypted="").iterator()
+Holder = Account | Mailbox | Webhook | SigningKey | OAuthProvider | OAuthToken
+_COLUMNS: tuple[tuple[type[Holder], str], ...] = (
+    (Account, "secret_encrypted"),
+    (Mailbox, "secret_encrypted"),
+    (Webhook, "secret_encrypted"),
+    (Webhook, "former_secret_encrypted"),
+    (SigningKey, "private_encrypted"),
+    (OAuthProvider, "secret_encrypted"),
+    (OAuthProvider, "key_encrypted"),
+    (OAuthToken, "refresh_encrypted"),
+    (OAuthToken, "access_encrypted"),
+)
 
 
-def _rotate(holder: Account | Webhook) -> bool:
-    """Guarded by the old text, so that a secret saved meanwhile is not overwritten."""
+def _secrets(using: str) -> Iterator[tuple[Holder, str]]:
+    """Yield each row with a secret, and the column of the secret."""
+    for model, column in _COLUMNS:
+        rows: Any = model._default_manager.using(using).exclude(**{column: ""})
+        if model is OAuthToken:
+            rows = rows.select_related("account", "provider")
+        if model is Mailbox:
+            rows = rows.select_related("account")  # its name
+        for row in rows.iterator():
+            yield row, column
+
+
+def _rotate(holder: Holder, column: str) -> bool:
+    """Encrypt a secret again, unless it was changed after it was read; return whether it could."""
+    stored = getattr(holder, column)
     try:
-        renewed = rotate(holder.secret_encrypted)
+        renewed = rotate(stored, _purpose_of(holder, column))
     except SecretUnreadableError:
         return False
-    same = (
-        type(holder)
-        ._default_manager.using(holder._state.db)
-        .filter(pk=holder.pk, secret_encrypted=holder.secret_encrypted)
-    )
-    same.update(secret_encrypted=renewed)
+    same = type(holder)._default_manager.using(holder._state.db)
+    same.filter(**{"pk": holder.pk, column: stored}).update(**{column: renewed})
     return True
+
+
+def _purpose_of(holder: Holder, column: str) -> str:
+    if isinstance(holder, OAuthProvider | OAuthToken):
+        return holder.purpose_of(column)
+    return holder.encrypted_for

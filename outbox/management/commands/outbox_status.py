@@ -1,4 +1,4 @@
-"""Print what waits, who works on it and what stands in the way."""
+"""Print the number of waiting recipients, the workers, and the blocked destinations."""
 
 import dataclasses
 import json
@@ -12,21 +12,23 @@ from django.utils import timezone
 from django.utils.timesince import timesince
 
 from outbox import api
+from outbox.db import clock
 from outbox.management.output import OutboxCommand
 from outbox.models import State
 
 
 class Command(OutboxCommand):
     help = (
-        "Print how many recipients are not delivered yet, by state, how many of them are overdue, "
-        "the workers, whether the broker answers, and every blocked destination."
+        "Print the open recipients by state, the overdue ones, the workers, whether the broker is "
+        "available, the pauses, every blocked destination, and the progress of holding many "
+        "recipients."
     )
-    requires_system_checks = ()  # it must answer most of all where something is wrong
+    requires_system_checks = ()  # it is needed most if something is wrong
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--json", action="store_true", help="print one JSON object instead")
         parser.add_argument(
-            "--totals", action="store_true", help="count final states too; reads the whole table"
+            "--totals", action="store_true", help="count final states, too; reads the whole table"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -35,7 +37,7 @@ class Command(OutboxCommand):
             described = dataclasses.asdict(report)
             self.stdout.write(json.dumps(described, cls=DjangoJSONEncoder, indent=2))
         else:
-            for line in _lines(report, timezone.now()):
+            for line in _lines(report, clock.now()):
                 self.stdout.write(line)
 
 
@@ -44,16 +46,20 @@ def _lines(report: api.StatusReport, now: datetime) -> Iterator[str]:
     for state, count in report.counts.items():
         yield _line(str(State(state).label), f"{count:,}")
     yield ""
-    yield "Waiting recipients"
+    yield "Queue"
     yield _line("overdue", _overdue(report, now))
     yield _line("next due", _when(report.next_due_at, now) or "none is due later")
     yield ""
     yield "Delivery"
-    broker = "seen" if report.broker_seen else "not seen; the sweep finds due messages"
+    broker = "available" if report.broker_seen else "unavailable; the sweep finds due messages"
     yield _line("broker", broker)
     yield from _rows("workers", [_worker(worker, now) for worker in report.workers])
+    if pauses := [_pause(one, now) for one in report.pauses]:
+        yield from _rows("paused", pauses)
     blocked = [_blocked(one, now) for one in report.blocked_destinations]
     yield from _rows("blocked destinations", blocked)
+    if holds := [_hold(one, now) for one in report.pending_holds]:
+        yield from _rows("being held", holds)
 
 
 def _overdue(report: api.StatusReport, now: datetime) -> str:
@@ -89,6 +95,16 @@ def _worker(worker: api.WorkerSeen, now: datetime) -> str:
     return f"{worker.host}/{worker.pid} {health}, heartbeat {_when(worker.heartbeat_at, now)}"
 
 
+def _pause(one: api.PauseInForce, now: datetime) -> str:
+    until = f" until {_when(one.until, now)}" if one.until else ""
+    return f"{one.target}, since {_when(one.since, now)}{until}: {one.reason}"
+
+
 def _blocked(one: api.BlockedDestination, now: datetime) -> str:
     until = f" until {_when(one.until, now)}" if one.until else ""
     return f"{one.destination} ({one.account}) blocked by its {one.rule}{until}: {one.reason}"
+
+
+def _hold(one: api.HoldInProgress, now: datetime) -> str:
+    since = _when(one.since, now)
+    return f"{one.held:,} recipients so far ({one.account}), since {since}: {one.reason}"

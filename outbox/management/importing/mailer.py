@@ -1,7 +1,7 @@
-"""django-mailer: pickled messages, which leave their table when they are sent, and a log.
+"""django-mailer: pickled messages, which are deleted when they are sent, and a log.
 
-A row of the log is tied to its mail by the moment it was queued: the log of a failure has no
-Message-ID yet, and the message in it is not pickled as it is in the log of a success.
+A row of the log refers to its message by the time when it was queued: the log of a failure has no
+Message-ID, and its message is pickled differently from that in the log of a success.
 """
 
 import contextlib
@@ -17,30 +17,37 @@ from django.db import router
 from django.db.models import Exists, OuterRef
 
 from outbox import api
-from outbox.management.importing.mark import mark
-from outbox.management.importing.neighbour import (
+from outbox.management.importing.import_lock import import_lock
+from outbox.management.importing.source import (
     TAKEN_OVER,
-    Neighbour,
-    NeighbourError,
-    Past,
-    Try,
-    Waiting,
+    FinishedEmail,
+    ImportSource,
+    ImportSourceError,
+    PastAttempt,
+    QueuedEmail,
 )
 from outbox.models import State
+from outbox.reasons import Reason, ReasonCode
 
 _SUCCESS, _DONT_SEND, _FAILURE = "1", "2", "3"
 _DEFERRED = 4
-_LANES = {1: api.Lane.URGENT, 2: api.Lane.NORMAL, 3: api.Lane.BULK, _DEFERRED: api.Lane.NORMAL}
+_PRIORITIES = {
+    1: api.Priority.URGENT,
+    2: api.Priority.NORMAL,
+    3: api.Priority.BULK,
+    _DEFERRED: api.Priority.NORMAL,
+}
+_NAME = "django-mailer"
 _STATES = {
-    _SUCCESS: (State.SENT, "django-mailer sent it."),
-    _DONT_SEND: (State.CANCELLED, "It was on django-mailer's list of whom not to send to."),
+    _SUCCESS: (State.SENT, Reason(ReasonCode.IMPORTED_SENT, app=_NAME)),
+    _DONT_SEND: (State.CANCELLED, Reason(ReasonCode.IMPORTED_EXCLUDED, app=_NAME)),
 }
 
 
-class Mailer(Neighbour):
-    """A row that was taken over is logged as "don't send", and leaves as rows always do here."""
+class Mailer(ImportSource):
+    """An imported row is logged as "don't send" and deleted, as django-mailer does."""
 
-    name = "django-mailer"
+    name = _NAME
     label = "mailer"
 
     def __init__(self) -> None:
@@ -49,22 +56,22 @@ class Mailer(Neighbour):
         self.using = router.db_for_write(self._messages)
 
     @contextlib.contextmanager
-    def at_rest(self) -> Iterator[None]:
-        """Hold the lock of `send_mail`, which a setting may have switched off."""
+    def paused(self) -> Iterator[None]:
+        """Hold the lock of `send_mail`, unless a setting has disabled it."""
         import lockfile  # type: ignore[import-untyped]
         from mailer import engine
 
         if not getattr(settings, "MAILER_USE_FILE_LOCK", True):
             yield
             return
-        lock = lockfile.FileLock(engine.LOCK_PATH or "send_mail")  # as its own sender makes it
+        lock = lockfile.FileLock(engine.LOCK_PATH or "send_mail")  # like django-mailer itself
         lock_file = Path(lock.lock_file)
-        with mark(lock_file) as held:
-            _break(lock_file, held.left)
+        with import_lock(lock_file) as held:
+            _remove_leftover(lock_file, held.leftover)
             held.write(lock.unique_name)
             acquired, lock = engine.acquire_lock()
             if not acquired:
-                raise NeighbourError(
+                raise ImportSourceError(
                     f"{self.name} is sending at present; try again. If it was killed while it "
                     f"sent, delete {lock_file}."
                 )
@@ -73,22 +80,22 @@ class Mailer(Neighbour):
             finally:
                 engine.release_lock(lock)
 
-    def waiting(self) -> list[int]:
+    def queued_ids(self) -> list[int]:
         return list(self._queued().order_by("priority", "pk").values_list("pk", flat=True))
 
-    def locked(self, pk: int) -> Any | None:
+    def lock_row(self, pk: int) -> Any | None:
         return self._queued().select_for_update().filter(pk=pk).first()
 
-    def read_waiting(self, row: Any) -> Waiting:
-        return Waiting(
+    def read_queued(self, row: Any) -> QueuedEmail:
+        return QueuedEmail(
             key=f"{self.name}:{row.pk}",
             mail=_unpickled(row),
-            lane=_LANES.get(row.priority, api.Lane.NORMAL),
-            tries=self._failures(row),
-            given_up=_given_up(row),
+            priority=_PRIORITIES.get(row.priority, api.Priority.NORMAL),
+            attempts=self._failures(row),
+            hold_reason=_hold_reason(row),
         )
 
-    def let_go(self, row: Any, message_id: int) -> None:
+    def mark_as_imported(self, row: Any, message_id: int) -> None:
         self._logs.objects.using(self.using).create(
             message_data=row.message_data,
             when_added=row.when_added,
@@ -98,8 +105,8 @@ class Mailer(Neighbour):
         )
         row.delete(using=self.using)
 
-    def past(self) -> Iterator[Any]:
-        """Give the last row of each mail's log: a success, or a failure of what waits no more."""
+    def history(self) -> Iterator[Any]:
+        """Yield the last log row of each message: a success, or a failure that is not queued."""
         logs = self._logs.objects.using(self.using)
         same = {"when_added": OuterRef("when_added")}
         waits = Exists(self._queued().filter(**same))
@@ -109,40 +116,42 @@ class Mailer(Neighbour):
         yield from ended.order_by("pk").iterator(chunk_size=200)
         yield from failed.order_by("pk").iterator(chunk_size=200)
 
-    def past_key(self, row: Any) -> str:
+    def history_key(self, row: Any) -> str:
         return f"{self.name}:log:{row.pk}"
 
-    def read_past(self, row: Any) -> Past:
-        state, why = _STATES.get(row.result, (State.FAILED, row.log_message))
+    def read_finished(self, row: Any) -> FinishedEmail:
+        failed = Reason(ReasonCode.IMPORTED_FAILED, text=row.log_message)
+        state, reason = _STATES.get(row.result, (State.FAILED, failed))
         mail = _unpickled(row)
         mail.extra_headers.setdefault("Date", format_datetime(row.when_attempted))
         succeeded = row.result == _SUCCESS
-        own = Try(at=row.when_attempted, succeeded=succeeded, text=row.log_message)
-        return Past(
-            key=self.past_key(row),
+        own = PastAttempt(at=row.when_attempted, succeeded=succeeded, text=row.log_message)
+        return FinishedEmail(
+            key=self.history_key(row),
             mail=mail,
             state=state,
-            why=why,
+            reason=reason,
             queued_at=row.when_added,
             ended_at=row.when_attempted,
-            lane=_LANES.get(row.priority, api.Lane.NORMAL),
-            tries=(*self._failures(row), own) if succeeded else self._failures(row),
+            priority=_PRIORITIES.get(row.priority, api.Priority.NORMAL),
+            attempts=(*self._failures(row), own) if succeeded else self._failures(row),
         )
 
     def _queued(self) -> Any:
         return self._messages.objects.using(self.using)
 
-    def _failures(self, row: Any) -> tuple[Try, ...]:
+    def _failures(self, row: Any) -> tuple[PastAttempt, ...]:
         logs = self._logs.objects.using(self.using)
         found = logs.filter(when_added=row.when_added, result=_FAILURE).order_by("pk")
         return tuple(
-            Try(at=log.when_attempted, succeeded=False, text=log.log_message) for log in found
+            PastAttempt(at=log.when_attempted, succeeded=False, text=log.log_message)
+            for log in found
         )
 
 
-def _break(lock_file: Path, left: str) -> None:
-    """Remove the lock that a killed import left: a link of the file that only it had."""
-    if not left or not (own := Path(left)).exists():
+def _remove_leftover(lock_file: Path, leftover: str) -> None:
+    """Remove the lock of a killed import: a hard link to a file that only this import had."""
+    if not leftover or not (own := Path(leftover)).exists():
         return
     if lock_file.exists() and lock_file.samefile(own):
         lock_file.unlink()
@@ -156,9 +165,9 @@ def _unpickled(row: Any) -> EmailMessage:
     return mail
 
 
-def _given_up(row: Any) -> str:
-    """Say why a deferred mail would have been deferred for ever."""
+def _hold_reason(row: Any) -> str:
+    """Return why django-mailer would not retry a deferred message, or an empty string."""
     most = getattr(settings, "MAILER_EMAIL_MAX_RETRIES", None)
     if row.priority != _DEFERRED or most is None or row.retry_count < most:
         return ""
-    return f"django-mailer gave it up after {row.retry_count} retries; release it to have it sent."
+    return f"django-mailer stopped. Retries: {row.retry_count}. Release it to send it."

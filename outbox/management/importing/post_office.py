@@ -14,23 +14,30 @@ from django.db import router
 from django.utils import timezone
 
 from outbox import api
-from outbox.management.importing.mark import mark
-from outbox.management.importing.neighbour import (
+from outbox.db import clock
+from outbox.management.importing.import_lock import import_lock
+from outbox.management.importing.source import (
     TAKEN_OVER,
-    Neighbour,
-    NeighbourError,
-    Past,
-    Try,
-    Waiting,
+    FinishedEmail,
+    ImportSource,
+    ImportSourceError,
+    PastAttempt,
+    QueuedEmail,
 )
 from outbox.models import State
+from outbox.reasons import Reason, ReasonCode
 
 _SENT, _FAILED, _QUEUED, _REQUEUED = range(4)
-_LANES = (api.Lane.BULK, api.Lane.NORMAL, api.Lane.URGENT, api.Lane.URGENT)  # low … now
+_PRIORITIES = (
+    api.Priority.BULK,
+    api.Priority.NORMAL,
+    api.Priority.URGENT,
+    api.Priority.URGENT,
+)  # low … now
 
 
-class PostOffice(Neighbour):
-    """A queued row is marked as failed when it was taken over, which this app never tries again."""
+class PostOffice(ImportSource):
+    """An imported row is marked as failed, which django-post_office never retries."""
 
     name = "django-post_office"
     label = "post_office"
@@ -40,22 +47,22 @@ class PostOffice(Neighbour):
         self.using = router.db_for_write(self._emails)
 
     @contextlib.contextmanager
-    def at_rest(self) -> Iterator[None]:
+    def paused(self) -> Iterator[None]:
         """Hold the lock of `send_queued_mail`."""
         from post_office.lockfile import FileLock, FileLocked, default_lockfile
 
         lock = FileLock(default_lockfile)
         lock_file = Path(lock.lock_filename)
-        with mark(lock_file) as held:
-            # The number may be that of another process by now, in a container even of this one.
-            if held.left and _content(lock_file) == held.left:
+        with import_lock(lock_file) as held:
+            # The number may belong to another process now; in a container even to this one.
+            if held.leftover and _content(lock_file) == held.leftover:
                 lock_file.unlink()
-                lock_file.with_name(f"{held.left}.lock").unlink(missing_ok=True)
+                lock_file.with_name(f"{held.leftover}.lock").unlink(missing_ok=True)
             held.write(str(os.getpid()))
             try:
                 lock.__enter__()
             except FileLocked:
-                raise NeighbourError(
+                raise ImportSourceError(
                     f"{self.name} is sending at present; try again. If it was killed while it "
                     f"sent, delete {lock_file}."
                 ) from None
@@ -64,42 +71,44 @@ class PostOffice(Neighbour):
             finally:
                 lock.release()
 
-    def waiting(self) -> list[int]:
+    def queued_ids(self) -> list[int]:
         return list(self._queued().order_by("pk").values_list("pk", flat=True))
 
-    def locked(self, pk: int) -> Any | None:
+    def lock_row(self, pk: int) -> Any | None:
         return self._queued().select_for_update().filter(pk=pk).first()
 
-    def read_waiting(self, row: Any) -> Waiting | Past:
-        if row.expires_at and row.expires_at <= timezone.now():
-            return self._as_past(row, State.EXPIRED, "It was not sent before it expired.")
-        return Waiting(
+    def read_queued(self, row: Any) -> QueuedEmail | FinishedEmail:
+        if row.expires_at and row.expires_at <= clock.now():
+            return self._as_past(row, State.EXPIRED, Reason(ReasonCode.LIFETIME_EXCEEDED))
+        return QueuedEmail(
             key=self._key(row),
             mail=row.email_message(),
-            lane=_lane(row),
+            priority=_priority(row),
             send_at=row.scheduled_time,
             expires_at=row.expires_at,
-            tries=_tries(row),
+            attempts=_attempts(row),
         )
 
-    def let_go(self, row: Any, message_id: int) -> None:
+    def mark_as_imported(self, row: Any, message_id: int) -> None:
         self._queued().filter(pk=row.pk).update(status=_FAILED, last_updated=timezone.now())
         row.logs.create(status=_FAILED, message=f"{TAKEN_OVER} {message_id}.")
 
-    def past(self) -> Iterator[Any]:
+    def history(self) -> Iterator[Any]:
         done = self._emails.objects.using(self.using).filter(status__in=(_SENT, _FAILED))
         ours = {"logs__message__startswith": TAKEN_OVER}
         return iter(done.exclude(**ours).order_by("pk").iterator(chunk_size=200))
 
-    def past_key(self, row: Any) -> str:
+    def history_key(self, row: Any) -> str:
         return self._key(row)
 
-    def read_past(self, row: Any) -> Past:
+    def read_finished(self, row: Any) -> FinishedEmail:
         if row.status == _SENT:
-            return self._as_past(row, State.SENT, f"{self.name} sent it.")
+            return self._as_past(row, State.SENT, Reason(ReasonCode.IMPORTED_SENT, app=self.name))
         last = row.logs.filter(status=_FAILED).order_by("pk").last()
-        told = _text(last) if last else f"{self.name} gave it up, and did not note why."
-        return self._as_past(row, State.FAILED, told)
+        reason = Reason(ReasonCode.IMPORTED_UNEXPLAINED, app=self.name)
+        if last:
+            reason = Reason(ReasonCode.IMPORTED_FAILED, text=_text(last))
+        return self._as_past(row, State.FAILED, reason)
 
     def _queued(self) -> Any:
         emails = self._emails.objects.using(self.using)
@@ -108,16 +117,16 @@ class PostOffice(Neighbour):
     def _key(self, row: Any) -> str:
         return f"{self.name}:{row.pk}"
 
-    def _as_past(self, row: Any, state: State, why: str) -> Past:
-        return Past(
+    def _as_past(self, row: Any, state: State, reason: Reason) -> FinishedEmail:
+        return FinishedEmail(
             key=self._key(row),
             mail=_dated(row.email_message(), row.last_updated),
             state=state,
-            why=why,
+            reason=reason,
             queued_at=row.created,
             ended_at=row.last_updated,
-            lane=_lane(row),
-            tries=_tries(row),
+            priority=_priority(row),
+            attempts=_attempts(row),
         )
 
 
@@ -129,20 +138,20 @@ def _content(file: Path) -> str:
 
 
 def _dated(mail: EmailMessage, moment: dt.datetime) -> EmailMessage:
-    """Give it the day it had, or it would look as if it were of today."""
+    """Return a message with its original date."""
     mail.extra_headers.setdefault("Date", format_datetime(moment))
     return mail
 
 
-def _lane(row: Any) -> str:
-    return _LANES[row.priority] if row.priority is not None else api.Lane.NORMAL
+def _priority(row: Any) -> str:
+    return _PRIORITIES[row.priority] if row.priority is not None else api.Priority.NORMAL
 
 
-def _tries(row: Any) -> tuple[Try, ...]:
-    """Return what was logged of sending; the log also has what providers report later."""
+def _attempts(row: Any) -> tuple[PastAttempt, ...]:
+    """Return the logged attempts, without later reports of providers, which are in the same log."""
     logs = row.logs.filter(status__in=(_SENT, _FAILED)).order_by("pk")
     return tuple(
-        Try(at=log.date, succeeded=log.status == _SENT, text=_text(log))
+        PastAttempt(at=log.date, succeeded=log.status == _SENT, text=_text(log))
         for log in logs
         if not log.message.startswith(TAKEN_OVER)
     )
