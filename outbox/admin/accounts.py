@@ -1,18 +1,24 @@
-"""Accounts, which staff may edit. A password goes in and never comes out."""
+"""Accounts, which staff may edit. A stored password is never shown."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
+from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from outbox.admin.readonly import ModelAdmin
-from outbox.api.phrases import translate
+from outbox.admin.protected import ProtectedAdmin
+from outbox.api import audit, oauth, sharing
+from outbox.api.mailboxes import fetch_with_new_login
+from outbox.api.reasons import in_words
 from outbox.conf import get_conf
 from outbox.mail.addresses import AddressError, parse_address
-from outbox.models import Account
+from outbox.models import Account, AuditAction, OAuthAccess, OAuthProvider
+from outbox.models.access import sees_all_accounts
+from outbox.models.account import SERVER_FIELDS, TRUST_ACCOUNT
 from outbox.web.accounts.hosts import clean_host
+from outbox.web.accounts.passwords import PASSWORD_IS_VOID, changed_server_fields
 
 if TYPE_CHECKING:
     AccountModelForm = forms.ModelForm[Account]
@@ -21,7 +27,7 @@ else:
 
 
 class AccountForm(AccountModelForm):
-    """An empty password field keeps what is stored."""
+    """The form of an account. An empty password field keeps the stored password."""
 
     new_password = forms.CharField(
         label=_("Password"),
@@ -31,20 +37,68 @@ class AccountForm(AccountModelForm):
         help_text=_("Stored encrypted and never shown. Leave it empty to keep the stored one."),
     )
     forget_password = forms.BooleanField(label=_("Forget the stored password"), required=False)
+    app_provider = forms.ModelChoiceField(
+        label=_("app-only access"),
+        required=False,
+        queryset=OAuthProvider.objects.filter(access=OAuthAccess.APP),
+        help_text=_(
+            "The provider whose administrator allowed this site to send from the mailbox that the "
+            "username names. Then no password is needed."
+        ),
+    )
 
     class Meta:
         model = Account
-        exclude = ("secret_encrypted",)  # whatever else an account gets is editable
+        exclude = ("secret_encrypted",)  # every other field is editable
+        help_texts: ClassVar = {
+            "staff_groups": _(
+                "Staff in these groups see the account and its messages, as far as their"
+                " permissions allow. The permission to see every account does not depend on groups."
+            ),
+        }
 
-    def clean_host(self) -> str:
-        allow_private = get_conf().allow_private_hosts
-        return clean_host(self.cleaned_data["host"], allow_private=allow_private)
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.stored_provider = oauth.app_provider_of(self.instance)
+        if self.stored_provider is not None:
+            self.initial["app_provider"] = self.stored_provider.pk
 
     def clean_from_address(self) -> str:
         return _address(self.cleaned_data["from_address"])
 
     def clean_reply_to(self) -> str:
         return _address(self.cleaned_data["reply_to"])
+
+    def clean(self) -> dict[str, Any] | None:
+        cleaned = self.cleaned_data
+        changed = changed_server_fields(self.instance, cleaned)
+        if changed and "is_trusted" not in self.fields:
+            self.instance.is_trusted = False  # it was trusted with its former server
+        is_trusted = cleaned.get("is_trusted", self.instance.is_trusted)
+        if "host" in cleaned:
+            self._clean_host(cleaned["host"], is_trusted=is_trusted)
+        self._clean_app_provider(cleaned)
+        replacing = ("new_password", "forget_password", "app_provider")
+        keeps_secret = not any(cleaned.get(name) for name in replacing)
+        if changed and keeps_secret and self.instance.has_secret and cleaned.get("username"):
+            self.add_error("new_password", PASSWORD_IS_VOID)
+        return super().clean()
+
+    def _clean_app_provider(self, cleaned: dict[str, Any]) -> None:
+        provider = cleaned.get("app_provider", self.stored_provider)
+        host = cleaned.get("host", self.instance.host)
+        if provider is None or "host" in self.errors or provider.has_server(host):
+            return
+        name = "app_provider" if "app_provider" in self.fields else None
+        text = _("“%(host)s” is not a server of %(name)s. Access tokens are sent to its own only.")
+        self.add_error(name, ValidationError(text, params={"host": host, "name": provider.name}))
+
+    def _clean_host(self, typed: str, *, is_trusted: bool) -> None:
+        allow_private = is_trusted or get_conf().allow_private_hosts
+        try:
+            self.cleaned_data["host"] = clean_host(typed, allow_private=allow_private)
+        except ValidationError as error:
+            self.add_error("host", error)
 
     def save(self, commit: bool = True) -> Account:  # noqa: FBT001, FBT002  # Django's signature
         if self.cleaned_data["forget_password"]:
@@ -59,26 +113,42 @@ def _address(text: str) -> str:
         try:
             parse_address(text)
         except AddressError as error:
-            raise ValidationError(translate(str(error))) from error
+            raise ValidationError(in_words(error)) from error
     return text
 
 
 @admin.register(Account)
-class AccountAdmin(ModelAdmin):
-    """Who sends by which server."""
+class AccountAdmin(ProtectedAdmin):
+    """Sending accounts and their servers."""
 
+    account_path = ""
     form = AccountForm
-    list_display = ("name", "from_address", "host", "security", "owner", "is_app_default")
-    list_filter = ("route", "security", "is_app_default")
+    list_display = (
+        "name",
+        "from_address",
+        "host",
+        "security",
+        "owner",
+        "is_app_default",
+        "is_active",
+        "is_trusted",
+    )
+    list_filter = ("security", "is_app_default", "is_active", "is_trusted")
     list_select_related = ("owner",)
     search_fields = ("name", "from_address", "host")
-    raw_id_fields = ("owner",)
-    autocomplete_fields = ("users", "groups")
     readonly_fields = ("password_state", "created_at")
     fieldsets = (
-        (None, {"fields": ("name", "owner", "users", "groups", "is_app_default")}),
-        (_("Identity"), {"fields": ("from_name", "from_address", "reply_to", "signature")}),
-        (_("Server"), {"fields": ("route", "host", "port", "security")}),
+        (None, {"fields": ("name", "owner", "users", "groups", "is_app_default", "is_active")}),
+        (_("Staff"), {"fields": ("staff_groups",)}),
+        (
+            _("Identity"),
+            {"fields": ("from_name", "from_address", "sender_domains", "reply_to", "signature")},
+        ),
+        (
+            _("Bounces"),
+            {"fields": ("return_path", "suppress_bounces")},
+        ),
+        (_("Server"), {"fields": ("host", "port", "security", "is_trusted")}),
         (
             _("Login"),
             {
@@ -88,14 +158,101 @@ class AccountAdmin(ModelAdmin):
                     "new_password",
                     "forget_password",
                     "secret_is_token",
+                    "app_provider",
                 )
             },
         ),
         (_("Limits"), {"fields": ("max_connections", "per_minute", "per_day")}),
-        (_("When an answer is lost"), {"fields": ("on_uncertain", "resend_after")}),
+        (
+            _("Retention"),
+            {
+                "fields": ("content_days", "transcript_days", "message_days"),
+                "description": _(
+                    "Days after the end of a message's delivery. Empty: the number in the"
+                    " settings. 0: kept forever."
+                ),
+            },
+        ),
+        (_("If delivery is uncertain"), {"fields": ("on_uncertain", "resend_after")}),
         (None, {"fields": ("created_at",)}),
     )
 
+    # A project may have users or groups that are not in its admin, which then cannot search them.
+    # Its own admin modules may be imported later than this one.
+    @property
+    def autocomplete_fields(self) -> tuple[str, ...]:  # type: ignore[override]
+        names = ("users", "groups", "staff_groups")
+        return tuple(name for name in names if self._can_search(name))
+
+    @property
+    def raw_id_fields(self) -> tuple[str, ...]:  # type: ignore[override]
+        return ("owner",) if self._can_search("users") else ("owner", "users")
+
+    def _can_search(self, name: str) -> bool:
+        related = Account._meta.get_field(name).related_model
+        assert isinstance(related, type)
+        registered = self.admin_site._registry.get(related)
+        return registered is not None and bool(registered.search_fields)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Account | None = None) -> Any:
+        """Return what the user may not change: trust and the default need permissions."""
+        fields = [*super().get_readonly_fields(request, obj)]
+        if not request.user.has_perm(f"outbox.{TRUST_ACCOUNT}"):
+            fields.append("is_trusted")
+        if not request.user.has_perm("outbox.change_account"):  # an account can also be added
+            fields.append("is_app_default")
+        if not request.user.has_perm("outbox.change_oauthprovider"):
+            # They decide which mailbox the site's own access opens, and which server gets it.
+            fields.append("app_provider")
+            if oauth.app_provider_of(obj) is not None:
+                fields += SERVER_FIELDS
+        if not sharing.may_share(request.user):
+            fields += ["users", "groups"]
+        if not sees_all_accounts(request.user):
+            fields += ["staff_groups", "is_app_default"]
+        return fields
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Return whether the user may add accounts, which are of no group at first."""
+        return sees_all_accounts(request.user) and super().has_add_permission(request)
+
+    def save_model(self, request: HttpRequest, obj: Account, form: Any, change: Any) -> None:
+        super().save_model(request, obj, form, change)
+        action = AuditAction.ACCOUNT_CHANGED if change else AuditAction.ACCOUNT_ADDED
+        audit.record(action, request=request, target=obj, fields=form.changed_data)
+        if {"new_password", *SERVER_FIELDS}.intersection(form.changed_data):
+            fetch_with_new_login(obj)
+        provider = form.cleaned_data.get("app_provider", form.stored_provider)
+        if provider is None:
+            if form.stored_provider is not None:
+                oauth.disconnect(obj)
+        elif {"app_provider", *SERVER_FIELDS}.intersection(form.changed_data):
+            oauth.connect_app(obj, provider)  # the stored token is for another mailbox or server
+
+    def delete_model(self, request: HttpRequest, obj: Account) -> None:
+        audit.record(AuditAction.ACCOUNT_REMOVED, request=request, target=obj)
+        super().delete_model(request, obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: Any) -> None:
+        for account in queryset:
+            audit.record(AuditAction.ACCOUNT_REMOVED, request=request, target=account)
+        super().delete_queryset(request, queryset)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: Any) -> None:
+        """Save, and invite the users that were added."""
+        account = form.instance
+        before = set(account.users.all())
+        super().save_related(request, form, formsets, change)
+        added = set(account.users.all()) - before
+        assert request.user.is_authenticated  # as the admin requires
+        sharing.invite(account, added, actor=request.user)
+
+    @admin.display(description=_("app-only access"))
+    def app_provider(self, account: Account) -> str:
+        """Return the provider of the account, for users who may not choose it."""
+        provider = oauth.app_provider_of(account)
+        return str(provider) if provider is not None else "-"
+
     @admin.display(description=_("stored password"))
     def password_state(self, account: Account) -> str:
-        return str(_("there is one") if account.has_secret else _("none"))
+        return str(_("set") if account.has_secret else _("not set"))

@@ -1,4 +1,6 @@
-"""One attempt: its masked dialogue in three phases, and what it came to."""
+"""Attempts with their masked conversations and outcomes."""
+
+from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
@@ -6,30 +8,52 @@ from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from outbox.admin import wording
+from outbox.admin import formatting
 from outbox.admin.readonly import ReadOnlyAdmin
+from outbox.admin.reasons import ReasonDisplay, ReasonFilter
 from outbox.models import Attempt
+from outbox.smtp import FaultKind
+
+
+class FaultFilter(admin.SimpleListFilter):
+    """Attempts with a kind of fault. The kinds are known, so the table is not read for them."""
+
+    title = _("fault")
+    parameter_name = "fault"
+    template = "outbox/admin/closed_filter.html"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        """Return every kind under its own name, in alphabetical order."""
+        return [(kind, kind) for kind in sorted(FaultKind)]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Limit to attempts with the kind."""
+        kind = self.value()
+        return queryset if kind is None else queryset.filter(fault=kind)
 
 
 @admin.register(Attempt)
-class AttemptAdmin(ReadOnlyAdmin):
-    """Reached from its message, or by outcome and fault from here."""
+class AttemptAdmin(ReasonDisplay, ReadOnlyAdmin):
+    """Attempts, newest first, by outcome and fault."""
 
-    list_display = ("pk", "message", "started_at", "server", "outcome", "phase", "detail")
-    list_filter = ("outcome", "fault")
+    account_path = "message__account"
+    list_display = ("pk", "message", "started_at", "server", "outcome", "phase", "reason_text")
+    list_filter = ("outcome", FaultFilter, ReasonFilter)
     list_select_related = ("message", "session")
     ordering = ("-pk",)
     fieldsets = (
-        (None, {"fields": ("message", "outcome", "detail", "last_reply")}),
+        (None, {"fields": ("message", "outcome", "reason_text", "last_reply")}),
         (_("Times"), {"fields": ("started_at", "dot_marked_at", "ended_at", "phases")}),
         (
             _("Server"),
             {"fields": ("server", "address", "local_address", "tls", "extensions", "worker")},
         ),
-        (_("Dialogue"), {"fields": ("connection_lines", "transfer_lines", "closing_lines")}),
-        (_("Trouble"), {"fields": ("phase", "fault", "late_reply", "traceback_text")}),
+        (_("DKIM signature"), {"fields": ("signature",)}),
+        (_("Conversation"), {"fields": ("connection_lines", "transfer_lines", "closing_lines")}),
+        (_("Failure"), {"fields": ("phase", "fault", "late_reply", "traceback_text")}),
     )
     readonly_fields = (
+        "reason_text",
         "last_reply",
         "phases",
         "server",
@@ -44,31 +68,31 @@ class AttemptAdmin(ReadOnlyAdmin):
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Attempt]:
-        unread = ("transfer", "results", "traceback", "session__opening", "session__closing")
+        unused = ("transfer", "results", "traceback", "session__opening", "session__closing")
         attempts = super().get_queryset(request).select_related("message", "session", "worker")
-        return attempts.defer(*unread)
+        return attempts.defer(*unused)
 
     @admin.display(description=_("server"))
     def server(self, attempt: Attempt) -> str:
-        return str(attempt.session or wording.EMPTY)
+        return str(attempt.session or formatting.EMPTY)
 
     @admin.display(description=_("reply"))
     def last_reply(self, attempt: Attempt) -> str:
-        return wording.reply(attempt)
+        return formatting.reply(attempt)
 
     @admin.display(description=_("time spent"))
     def phases(self, attempt: Attempt) -> str:
         times = {**(attempt.session.phases_ms if attempt.session else {}), **attempt.phase_times}
         spent = [f"{phase} {ms:,.0f} ms" for phase, ms in times.items()]
-        return ", ".join(spent) or wording.EMPTY
+        return ", ".join(spent) or formatting.EMPTY
 
     @admin.display(description=_("address"))
     def address(self, attempt: Attempt) -> str:
-        return (attempt.session.address if attempt.session else "") or wording.EMPTY
+        return (attempt.session.address if attempt.session else "") or formatting.EMPTY
 
-    @admin.display(description=_("our address"))
+    @admin.display(description=_("local address"))
     def local_address(self, attempt: Attempt) -> str:
-        return (attempt.session.local_address if attempt.session else "") or wording.EMPTY
+        return (attempt.session.local_address if attempt.session else "") or formatting.EMPTY
 
     @admin.display(description=_("TLS"))
     def tls(self, attempt: Attempt) -> str:
@@ -77,22 +101,22 @@ class AttemptAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("extensions"))
     def extensions(self, attempt: Attempt) -> str:
-        offered = attempt.session.extensions if attempt.session else {}
-        names = [f"{name} {given}".strip() for name, given in offered.items()]
-        return ", ".join(names) or wording.EMPTY
+        extensions = attempt.session.extensions if attempt.session else {}
+        names = [f"{name} {value}".strip() for name, value in extensions.items()]
+        return ", ".join(names) or formatting.EMPTY
 
     @admin.display(description=_("connection"))
     def connection_lines(self, attempt: Attempt) -> str | SafeString:
-        return wording.dialogue(attempt.session.opening_lines if attempt.session else ())
+        return formatting.transcript(attempt.session.opening_lines if attempt.session else ())
 
     @admin.display(description=_("transfer"))
     def transfer_lines(self, attempt: Attempt) -> str | SafeString:
-        return wording.dialogue(attempt.transfer_lines)
+        return formatting.transcript(attempt.transfer_lines)
 
     @admin.display(description=_("closing"))
     def closing_lines(self, attempt: Attempt) -> str | SafeString:
-        return wording.dialogue(attempt.session.closing_lines if attempt.session else ())
+        return formatting.transcript(attempt.session.closing_lines if attempt.session else ())
 
     @admin.display(description=_("traceback"))
     def traceback_text(self, attempt: Attempt) -> str | SafeString:
-        return wording.preformatted(attempt.traceback) if attempt.traceback else wording.EMPTY
+        return formatting.preformatted(attempt.traceback) if attempt.traceback else formatting.EMPTY

@@ -1,57 +1,15 @@
-"""What every page of this admin shares: nothing is added, edited or deleted, nothing is counted."""
+"""Read-only admin pages, whose lists do not count their tables."""
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar
 
 from django.contrib import admin
-from django.core.paginator import Paginator
-from django.db.models import Model, QuerySet
-from django.forms import BaseInlineFormSet
+from django.db.models import Model
 from django.http import HttpRequest
-from django.utils.formats import number_format
-from django.utils.functional import cached_property
-from django.utils.translation import gettext as _
 
-if TYPE_CHECKING:
-    ModelAdmin = admin.ModelAdmin[Any]
-    TabularInline = admin.TabularInline[Any, Any]
-    AnyPaginator = Paginator[Any]
-    AnyInlineFormSet = BaseInlineFormSet[Any, Any, Any]
-else:
-    ModelAdmin = admin.ModelAdmin
-    TabularInline = admin.TabularInline
-    AnyPaginator = Paginator
-    AnyInlineFormSet = BaseInlineFormSet
-
-ROWS_COUNTED = 2_000
-ROWS_INLINE = 100
-
-
-class CappedCount(int):
-    """The number of rows on the pages of a list that has more."""
-
-    def __str__(self) -> str:
-        count = number_format(int(self), force_grouping=True)
-        return _("more than %(count)s") % {"count": count}
-
-
-class CappedPaginator(AnyPaginator):
-    """Counts no further than a person pages, so that a list costs the same at any size."""
-
-    @cached_property
-    def count(self) -> int:
-        rows: Any = self.object_list
-        if isinstance(rows, QuerySet):
-            rows = rows.order_by().values_list("pk")[: ROWS_COUNTED + 1]
-        return CappedCount(ROWS_COUNTED) if len(rows) > ROWS_COUNTED else len(rows)
-
-
-class CappedFormSet(AnyInlineFormSet):
-    """Shows the first rows only: one mail may have ten thousand recipients."""
-
-    def get_queryset(self) -> QuerySet[Any]:
-        if not hasattr(self, "_capped"):
-            self._capped = super().get_queryset()[:ROWS_INLINE]
-        return self._capped
+from outbox.admin.base import TabularInline
+from outbox.admin.change_list import KeysetChangeList
+from outbox.admin.filters import ShownFieldsAdmin
 
 
 class _Unchangeable:
@@ -65,22 +23,40 @@ class _Unchangeable:
         return False
 
 
-class ReadOnlyAdmin(_Unchangeable, ModelAdmin):
-    """A list and a page to read. Its actions ask for "operate": Django's change permission."""
+class ReadOnlyAdmin(_Unchangeable, ShownFieldsAdmin):
+    """A read-only list and page. Actions require "operate", which is Django's change permission.
 
-    paginator = CappedPaginator
+    The list is paged by primary key, newest first.
+    """
+
+    change_list_template = "outbox/admin/change_list.html"
+    ordering: ClassVar[Any] = ("-pk",)
+    sortable_by = ()
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
     list_per_page = 50
     list_max_show_all = 0
 
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[KeysetChangeList]:
+        """Return the class of the list."""
+        return KeysetChangeList
+
     def has_operate_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm(f"{self.opts.app_label}.change_{self.opts.model_name}")
+        name = f"{self.opts.app_label}.change_{self.opts.model_name}"
+        return self.is_open(request) and request.user.has_perm(name)
+
+    def change_each(
+        self, request: HttpRequest, rows: Iterable[Any], change: Callable[[Any], bool], note: str
+    ) -> int:
+        """Change each row, note it in the log of the admin, and return how many have changed."""
+        changed = [row for row in rows if change(row)]
+        for row in changed:
+            self.log_change(request, row, note)
+        return len(changed)
 
 
 class ReadOnlyInline(_Unchangeable, TabularInline):
-    """The first rows of what belongs to the page's object."""
+    """The related rows of the page's object, of which there are few."""
 
-    formset = CappedFormSet
     extra = 0
     can_delete = False

@@ -1,23 +1,24 @@
-"""Recipients over all messages: who got what, and every one of a mail that has very many."""
+"""Recipients of all messages."""
 
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from outbox.admin import wording
+from outbox.admin import formatting
 from outbox.admin.readonly import ReadOnlyAdmin
 from outbox.models import Recipient
 
 
 @admin.register(Recipient)
 class RecipientAdmin(ReadOnlyAdmin):
-    """Searched by the beginning of an address, which its index answers."""
+    """Recipients, searched by the beginning of an address, for which there is an index."""
 
+    account_path = "message__account"
     list_display = ("address", "message", "state", "last_reply", "attempts", "next_attempt_at")
     list_filter = ("state", "role")
     list_select_related = ("message",)
-    search_fields = ("address",)  # what the box stands for; see below
+    search_fields = ("address",)  # see get_search_results
     search_help_text = _("The beginning of an address")
     ordering = ("-pk",)
     readonly_fields = ("last_reply",)
@@ -27,10 +28,10 @@ class RecipientAdmin(ReadOnlyAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Recipient], search_term: str
     ) -> tuple[QuerySet[Recipient], bool]:
-        """Look the beginning of an address up by its index, in any case."""
+        """Search the beginning of an address by its index, in any case."""
         begins = Recipient.objects.with_address_beginning(search_term.strip())
         return (queryset & begins if search_term.strip() else queryset), False
 
     @admin.display(description=_("last reply"))
     def last_reply(self, recipient: Recipient) -> str:
-        return wording.reply(recipient)
+        return formatting.reply(recipient)

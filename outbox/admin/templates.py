@@ -1,16 +1,19 @@
-"""Templates, which staff may edit: the site's, which apps name, and those of people."""
+"""Templates, which staff may edit: those of the site, used by apps, and those of users."""
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
 from django.contrib import admin
+from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from outbox.admin.readonly import ModelAdmin
-from outbox.api.phrases import translate
+from outbox.admin.filters import ConditionFilter
+from outbox.admin.protected import ProtectedAdmin
+from outbox.api.reasons import in_words
 from outbox.mail.html import HtmlTooLongError, clean_html
 from outbox.models import Template
-from outbox.web.message_templates.forms import PARTS, mistakes
+from outbox.web.message_templates.forms import template_errors
+from outbox.web.message_templates.preview import PARTS
 
 if TYPE_CHECKING:
     TemplateModelForm = forms.ModelForm[Template]
@@ -19,46 +22,46 @@ else:
 
 
 class TemplateForm(TemplateModelForm):
-    """A mistake of its words is told at the part it stands in, and not by mail that fails."""
+    """The form of a template, which reports errors at the part that contains them."""
 
     class Meta:
         model = Template
         fields = ("name", "owner", *PARTS)
         widgets: ClassVar = {"subject": forms.TextInput(attrs={"class": "vLargeTextField"})}
 
+    def is_multipart(self) -> bool:
+        """Return True: the site accepts long texts in a multipart form only."""
+        return True
+
     def clean_html(self) -> str:
         html: str = self.cleaned_data["html"]
         if self.cleaned_data.get("owner") is None:
-            return html  # an app's own: its tags may stand where HTML has no place for them
+            return html  # a template of the site may have tags where HTML allows none
         try:
             return clean_html(html)
         except HtmlTooLongError as error:
-            raise forms.ValidationError(translate(str(error))) from error
+            raise forms.ValidationError(in_words(error)) from error
 
     def clean(self) -> dict[str, Any] | None:
-        for part, why in mistakes(self.cleaned_data, owner=self.cleaned_data.get("owner")):
+        for part, why in template_errors(self.cleaned_data, owner=self.cleaned_data.get("owner")):
             self.add_error(part, why)
         return super().clean()
 
 
-class OwnerFilter(admin.SimpleListFilter):
-    """Whose: the site's or a person's."""
+class OwnerFilter(ConditionFilter):
+    """Templates of the site or of users."""
 
     title = _("owner")
     parameter_name = "of"
-
-    def lookups(self, request: Any, model_admin: Any) -> list[tuple[str, Any]]:
-        return [("site", _("the site")), ("people", _("people"))]
-
-    def queryset(self, request: Any, queryset: Any) -> Any:
-        if self.value() is None:
-            return queryset
-        return queryset.filter(owner__isnull=self.value() == "site")
+    conditions: ClassVar = {
+        "site": (_("the site"), Q(owner=None)),
+        "people": (_("users"), Q(owner__isnull=False)),
+    }
 
 
 @admin.register(Template)
-class TemplateAdmin(ModelAdmin):
-    """Wording kept for many mails."""
+class TemplateAdmin(ProtectedAdmin):
+    """Templates by name."""
 
     form = TemplateForm
     list_display = ("name", "of", "subject", "updated_at")

@@ -1,6 +1,5 @@
-"""Webhooks, which staff may edit, and their calls. A secret goes in and never comes out."""
+"""Webhooks, which staff may edit, and their calls. A stored secret is never shown."""
 
-import base64
 import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -9,46 +8,50 @@ from urllib.parse import urlsplit
 from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from outbox import api
-from outbox.admin import wording
-from outbox.admin.readonly import ModelAdmin, ReadOnlyAdmin
-from outbox.api.phrases import translate
-from outbox.models import State, Webhook, WebhookCall
-from outbox.models.webhook import BASE64_MARK
+from outbox.admin import formatting
+from outbox.admin.filters import ConditionFilter
+from outbox.admin.protected import ProtectedAdmin
+from outbox.admin.readonly import ReadOnlyAdmin
+from outbox.api import audit
+from outbox.api.reasons import in_words
+from outbox.models import AuditAction, State, Webhook, WebhookCall
+from outbox.models.webhook import key_of
 from outbox.signals import SIGNAL_OF
+from outbox.webhooks.request import is_scheme_allowed
 
 if TYPE_CHECKING:
     WebhookModelForm = forms.ModelForm[Webhook]
 else:
     WebhookModelForm = forms.ModelForm
 
-SECRET_MIN = 16  # characters; a shorter one could be guessed from a few calls
+SECRET_MIN, SECRET_MAX = 24, 64  # bytes of the key (Standard Webhooks)
 
 
 class WebhookForm(WebhookModelForm):
-    """An empty secret field keeps what is stored; a new webhook needs one."""
+    """The form of a webhook. An empty secret field keeps the stored secret."""
 
     states = forms.MultipleChoiceField(
         label=_("States"),
         required=False,
         choices=[(state, label) for state, label in State.choices if state in SIGNAL_OF],
         widget=forms.CheckboxSelectMultiple,
-        help_text=_("Those it is told of; empty: all."),
+        help_text=_("States that trigger this webhook. Empty means all."),
     )
     new_secret = forms.CharField(
         label=_("Secret"),
         required=False,
-        min_length=SECRET_MIN,
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}, render_value=False),
         help_text=_(
-            "Signs every call, so that the receiver can tell yours from others. Stored encrypted "
-            "and never shown. Leave it empty to keep the stored one."
+            "Signs every call, so that the receiver can verify it. Stored encrypted and never "
+            "shown. Leave it empty to keep the stored one. After a change, calls are signed with "
+            "both for a day."
         ),
     )
 
@@ -60,32 +63,39 @@ class WebhookForm(WebhookModelForm):
     def clean_url(self) -> str:
         url: str = self.cleaned_data["url"]
         if "@" in urlsplit(url).netloc:
-            raise ValidationError(_("Leave name and password out: a call is known by its secret."))
+            raise ValidationError(_("Enter a URL without a username and password."))
+        is_changed = url != self.initial.get("url")
+        if is_changed and urlsplit(url).scheme == "http" and not is_scheme_allowed(url):
+            raise ValidationError(_("Enter a URL that begins with “https://”."))
         return url
 
     def clean_new_secret(self) -> str:
         secret: str = self.cleaned_data["new_secret"]
         if not (secret or self.instance.secret_encrypted):
-            raise ValidationError(_("Without a secret, anybody could tell the receiver anything."))
-        if secret.startswith(BASE64_MARK):
-            try:
-                base64.b64decode(secret.removeprefix(BASE64_MARK), validate=True)
-            except ValueError as error:
-                raise ValidationError(_("What follows “whsec_” is not Base64.")) from error
+            raise ValidationError(_("Enter a secret. The receiver needs it to verify calls."))
+        try:
+            length = len(key_of(secret))
+        except ValueError as error:
+            raise ValidationError(_("Enter Base64 after “whsec_”.")) from error
+        if secret and not SECRET_MIN <= length <= SECRET_MAX:
+            raise ValidationError(
+                _("Enter a secret of %(least)d to %(most)d bytes. This one has %(count)d.")
+                % {"least": SECRET_MIN, "most": SECRET_MAX, "count": length}
+            )
         return secret
 
     def save(self, commit: bool = True) -> Webhook:  # noqa: FBT001, FBT002  # Django's signature
         if self.cleaned_data["new_secret"]:
-            self.instance.secret = self.cleaned_data["new_secret"]
+            self.instance.replace_secret(self.cleaned_data["new_secret"])
         return super().save(commit)
 
 
 @admin.register(Webhook)
-class WebhookAdmin(ModelAdmin):
-    """Who is told what becomes of mail."""
+class WebhookAdmin(ProtectedAdmin):
+    """Webhooks that report state changes of recipients."""
 
     form = WebhookForm
-    list_display = ("name", "host", "states_told", "is_active", "is_waiting")
+    list_display = ("name", "host", "state_names", "is_active", "is_waiting")
     list_filter = ("is_active",)
     search_fields = ("name", "url")
     readonly_fields = ("secret_state", "created_at")
@@ -96,97 +106,102 @@ class WebhookAdmin(ModelAdmin):
         annotated: QuerySet[Any] = super().get_queryset(request).annotate(waiting=Exists(waiting))
         return annotated
 
+    def save_model(self, request: HttpRequest, obj: Webhook, form: Any, change: Any) -> None:
+        super().save_model(request, obj, form, change)
+        fields = [name for name in form.changed_data if name != "new_secret"]
+        if "new_secret" in form.changed_data:
+            fields.append("secret")
+        audit.record(AuditAction.WEBHOOK_CHANGED, request=request, target=obj, fields=fields)
+
     def get_deleted_objects(
         self, objs: Sequence[Any] | QuerySet[Any], request: HttpRequest
     ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
-        """Say nothing of the calls, which go along: there may be a million."""
+        """Return the webhooks only: their calls are deleted too, and there may be a million."""
         names = [str(each) for each in objs]
         return names, {str(self.opts.verbose_name_plural): len(names)}, set(), []
 
     @admin.display(description=_("server"), ordering="url")
     def host(self, webhook: Webhook) -> str:
-        """Leave the path out of lists: some receivers have a key in it."""
+        """Return the host only: the path of some receivers contains a key."""
         return urlsplit(webhook.url).netloc
 
     @admin.display(description=_("states"))
-    def states_told(self, webhook: Webhook) -> str:
-        told = [str(State(state).label) for state in webhook.states if state in State.values]
-        return ", ".join(told) or str(_("all"))
+    def state_names(self, webhook: Webhook) -> str:
+        names = [str(State(state).label) for state in webhook.states if state in State.values]
+        return ", ".join(names) or str(_("all"))
 
-    @admin.display(description=_("calls wait"), boolean=True)
+    @admin.display(description=_("calls waiting"), boolean=True)
     def is_waiting(self, webhook: Any) -> bool:
         return bool(webhook.waiting)
 
     @admin.display(description=_("stored secret"))
     def secret_state(self, webhook: Webhook) -> str:
-        return str(_("there is one") if webhook.secret_encrypted else _("none"))
+        return str(_("set") if webhook.secret_encrypted else _("not set"))
 
 
-class CallStateFilter(admin.SimpleListFilter):
-    """What became of a call so far."""
+class CallStateFilter(ConditionFilter):
+    """Calls by their state."""
 
     title = _("state")
     parameter_name = "state"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        return [("waiting", _("waits")), ("given-up", _("given up")), ("taken", _("taken"))]
-
-    def queryset(
-        self, request: HttpRequest, queryset: QuerySet[WebhookCall]
-    ) -> QuerySet[WebhookCall]:
-        match self.value():
-            case "waiting":
-                return queryset.filter(next_attempt_at__isnull=False)
-            case "given-up":
-                return queryset.filter(next_attempt_at=None, taken_at=None)
-            case "taken":
-                return queryset.filter(taken_at__isnull=False)
-        return queryset
+    conditions: ClassVar = {
+        "waiting": (_("waiting"), Q(next_attempt_at__isnull=False)),
+        "failed": (_("failed"), Q(next_attempt_at=None, taken_at=None)),
+        "accepted": (_("accepted"), Q(taken_at__isnull=False)),
+    }
 
 
 @admin.register(WebhookCall)
 class WebhookCallAdmin(ReadOnlyAdmin):
-    """Every call with its attempts and the last answer; those not taken can be made again."""
+    """Calls with their attempts and the last response; failed calls can be repeated."""
 
-    list_display = ("pk", "webhook", "what", "state", "attempts", "last_answer", "next_attempt_at")
+    list_display = (
+        "pk",
+        "webhook",
+        "event",
+        "state",
+        "attempts",
+        "last_response",
+        "next_attempt_at",
+    )
     list_filter = (CallStateFilter, "webhook")
     list_select_related = ("webhook",)
     ordering = ("-pk",)
     actions = ("call_again",)
     fieldsets = (
-        (None, {"fields": ("webhook", "state", "attempts", "last_answer")}),
+        (None, {"fields": ("webhook", "state", "attempts", "last_response")}),
         (None, {"fields": ("created_at", "next_attempt_at", "taken_at")}),
         (None, {"fields": ("body_text",)}),
     )
-    readonly_fields = ("state", "last_answer", "body_text")
+    readonly_fields = ("state", "last_response", "body_text")
 
-    @admin.display(description=_("what"))
-    def what(self, call: WebhookCall) -> str:
-        told = json.loads(call.body)
-        return f"{told['data']['address']}: {told['type']}"
+    @admin.display(description=_("event"))
+    def event(self, call: WebhookCall) -> str:
+        body = json.loads(call.body)
+        return f"{body['data']['address']}: {body['type']}"
 
     @admin.display(description=_("state"))
     def state(self, call: WebhookCall) -> str:
         if call.taken_at:
-            return str(_("taken"))
-        return str(_("waits") if call.next_attempt_at else _("given up"))
+            return str(_("accepted"))
+        return str(_("waiting") if call.next_attempt_at else _("failed"))
 
-    @admin.display(description=_("last answer"))
-    def last_answer(self, call: WebhookCall) -> str:
-        return translate(call.detail) or wording.EMPTY
+    @admin.display(description=_("last response"))
+    def last_response(self, call: WebhookCall) -> str:
+        return in_words(call.result) or formatting.EMPTY
 
     @admin.display(description=_("content"))
     def body_text(self, call: WebhookCall) -> SafeString:
-        return wording.preformatted(json.dumps(json.loads(call.body), indent=2, ensure_ascii=False))
-
-    @admin.action(description=_("Try again now"), permissions=["operate"])
-    def call_again(self, request: HttpRequest, queryset: QuerySet[WebhookCall]) -> None:
-        again = [call for call in queryset if api.call_again(call)]
-        for call in again:
-            self.log_change(request, call, "Made due again.")
-        text = ngettext(
-            "%(number)d call is made again within seconds.",
-            "%(number)d calls are made again within seconds.",
-            len(again),
+        return formatting.preformatted(
+            json.dumps(json.loads(call.body), indent=2, ensure_ascii=False)
         )
-        self.message_user(request, text % {"number": len(again)})
+
+    @admin.action(description=_("Retry calls"), permissions=["operate"])
+    def call_again(self, request: HttpRequest, queryset: QuerySet[WebhookCall]) -> None:
+        count = self.change_each(request, queryset, api.call_again, "Retried.")
+        text = ngettext(
+            "%(number)d call is retried within seconds.",
+            "%(number)d calls are retried within seconds.",
+            count,
+        )
+        self.message_user(request, text % {"number": count})

@@ -1,0 +1,80 @@
+"""Destinations with their circuits, and the workers that deliver."""
+
+import datetime as dt
+from typing import ClassVar
+
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
+
+from outbox import api
+from outbox.admin import formatting
+from outbox.admin.filters import ConditionFilter
+from outbox.admin.readonly import ReadOnlyAdmin
+from outbox.api.reasons import in_words
+from outbox.models import Circuit, Destination, Worker
+
+
+class CircuitFilter(ConditionFilter):
+    """Destinations by the state of their circuit, and those that wait for a user."""
+
+    title = _("circuit")
+    parameter_name = "circuit"
+    conditions: ClassVar = {
+        **{circuit.value: (circuit.label, Q(circuit=circuit)) for circuit in Circuit},
+        "attention": (_("needs attention"), Q(circuit_needs_person=True)),
+    }
+
+
+@admin.register(Destination)
+class DestinationAdmin(ReadOnlyAdmin):
+    """Destinations with their circuits and limits."""
+
+    account_path = "account"
+    list_display = ("server", "circuit", "why", "until", "account")
+    list_filter = (CircuitFilter,)
+    list_select_related = ("account",)
+    search_fields = ("key", "account__name", "account__host")
+    actions = ("close_circuit",)
+
+    @admin.display(description=_("server"), ordering="key")
+    def server(self, destination: Destination) -> str:
+        return str(destination)
+
+    @admin.display(description=_("reason"))
+    def why(self, destination: Destination) -> str:
+        reason = destination.circuit_reason or destination.paused_reason
+        return in_words(reason) or formatting.EMPTY
+
+    @admin.display(description=_("until"), empty_value=formatting.EMPTY)
+    def until(self, destination: Destination) -> dt.datetime | None:
+        return destination.circuit_until or destination.paused_until
+
+    @admin.action(description=_("Retry connection"), permissions=["operate"])
+    def close_circuit(self, request: HttpRequest, queryset: QuerySet[Destination]) -> None:
+        count = self.change_each(request, queryset, api.close_circuit, "Circuit closed.")
+        text = ngettext(
+            "%(number)d circuit was closed. The connection is retried now.",
+            "%(number)d circuits were closed. The connections are retried now.",
+            count,
+        )
+        self.message_user(request, text % {"number": count})
+
+
+@admin.register(Worker)
+class WorkerAdmin(ReadOnlyAdmin):
+    """The worker processes, newest first."""
+
+    list_display = (
+        "host",
+        "pid",
+        "version",
+        "started_at",
+        "heartbeat_at",
+        "lease_until",
+        "ended_at",
+    )
+    list_filter = ("host",)
+    ordering = ("-pk",)

@@ -1,0 +1,1 @@
+"""The operations dashboard: the whole outbox on one page."""

@@ -1,0 +1,48 @@
+"""Admin pages that change what other users depend on, and therefore ask for the password again."""
+
+from typing import Any
+
+from django.db import IntegrityError
+from django.http import HttpRequest, HttpResponse
+from django.utils.decorators import method_decorator
+from django.views.decorators.debug import sensitive_post_parameters
+
+from outbox.admin.filters import ShownFieldsAdmin
+from outbox.web.reauthentication import recently_authenticated_posts
+
+Context = dict[str, Any] | None
+protected = method_decorator(recently_authenticated_posts)
+_hidden_in_reports = method_decorator(sensitive_post_parameters())
+
+
+class ProtectedAdmin(ShownFieldsAdmin):
+    """Asks for the password before it adds, changes or deletes a row, or performs an action."""
+
+    @_hidden_in_reports  # some forms have passwords and keys
+    @protected
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: Context = None,
+    ) -> Any:
+        """Show and save the form.
+
+        Two requests may add a row with the same unique values at once. The second one fails in the
+        database. It is repeated, and its form then finds the row of the first one.
+        """
+        try:
+            return super().changeform_view(request, object_id, form_url, extra_context)
+        except IntegrityError:
+            return super().changeform_view(request, object_id, form_url, extra_context)
+
+    @protected
+    def changelist_view(self, request: HttpRequest, extra_context: Context = None) -> HttpResponse:
+        return super().changelist_view(request, extra_context)
+
+    @protected
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: Context = None
+    ) -> HttpResponse:
+        return super().delete_view(request, object_id, extra_context)
