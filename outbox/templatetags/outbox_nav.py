@@ -1,4 +1,4 @@
-"""The navigation: the folders, and how many of the user's mails wait in those that ask for care."""
+"""The navigation: the folders with the number of messages in some of them."""
 
 from dataclasses import dataclass
 
@@ -8,10 +8,11 @@ from django.urls import reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext, gettext_lazy, pgettext_lazy
 
-from outbox.models import Folder, Message
+from outbox.models import Folder, InboundFolder
 from outbox.models.access import can_view_others
-from outbox.web.messages.failures import COUNT_MAX, unseen_failures
-from outbox.web.messages.folders import APPS
+from outbox.web.folders.counts import COUNTED, count_in_words, read_counts
+from outbox.web.folders.message_list import APPS
+from outbox.web.folders.unseen_failures import unseen_failures
 
 register = template.Library()
 
@@ -24,12 +25,11 @@ ICONS = {
     Folder.CANCELLED: "ban",
 }
 APPS_LABEL = pgettext_lazy("folder", "Apps")
-COUNTED = (Folder.OUTBOX, Folder.SCHEDULED, Folder.DRAFTS, Folder.FAILED)
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line of the navigation."""
+    """One entry of the navigation."""
 
     folder: str
     url: str
@@ -40,32 +40,44 @@ class Entry:
 
     @property
     def is_alert(self) -> bool:
-        """Return whether the count is of something that went wrong."""
+        """Return whether the count is of failures."""
         return self.folder == Folder.FAILED
+
+    @property
+    def is_inbox(self) -> bool:
+        """Return whether the count is of unread messages."""
+        return self.folder == InboundFolder.INBOX
 
 
 def _count(request: HttpRequest, folder: Folder) -> str:
     if folder == Folder.FAILED:
-        count = len(unseen_failures(request))
-    else:
-        waiting = Message.objects.visible_to(request.user).filter(folder=folder)
-        count = waiting.order_by()[: COUNT_MAX + 1].count()
-    if count > COUNT_MAX:
-        return f"{COUNT_MAX}+"
-    return str(count) if count else ""
+        return count_in_words(len(unseen_failures(request)))
+    return count_in_words(read_counts(request).folders[folder]) if folder in COUNTED else ""
+
+
+def _inbox(request: HttpRequest, *, current: bool) -> Entry:
+    return Entry(
+        folder=InboundFolder.INBOX.value,
+        url=reverse("outbox:inbox"),
+        icon="inbox",
+        label=InboundFolder.INBOX.label,
+        count=count_in_words(read_counts(request).unread),
+        current=current,
+    )
 
 
 @register.simple_tag(takes_context=True)
 def folder_entries(context: template.Context) -> list[Entry]:
-    """Return the folders; the one of the present page is marked."""
+    """Return the folders; `current` marks that of the present page."""
     request: HttpRequest = context["request"]
-    entries = [
+    entries = [_inbox(request, current=context.get("folder") == InboundFolder.INBOX)]
+    entries += [
         Entry(
             folder=folder.value,
             url=folder_url(folder),
             icon=sign,
             label=folder.label,
-            count=_count(request, folder) if folder in COUNTED else "",
+            count=_count(request, folder),
             current=folder == context.get("folder"),
         )
         for folder, sign in ICONS.items()
@@ -86,10 +98,12 @@ PAGES: dict[str, str | Promise] = {
 
 @register.simple_tag(takes_context=True)
 def place_label(context: template.Context) -> str | Promise:
-    """Return the name of the present folder or page, which a narrow screen shows as a button."""
+    """Return the name of the present folder or page, the label of the menu on narrow screens."""
     folder, page = context.get("folder"), context.get("page")
     if folder in Folder.values:
         return Folder(folder).label
+    if folder == InboundFolder.INBOX:
+        return InboundFolder.INBOX.label
     if folder == APPS:
         return APPS_LABEL
     if context.get("is_search"):

@@ -16,11 +16,11 @@ from django.utils.translation import get_supported_language_variant
 def check_login_url(
     app_configs: Sequence[AppConfig] | None, **_: Any
 ) -> Iterator[checks.CheckMessage]:
-    """Warn where the pages are served and LOGIN_URL leads to no page of the site."""
-    if _serves_pages() and not _leads_somewhere():
+    """Warn if the pages are served and LOGIN_URL is not a page of the site."""
+    if _serves_pages() and not _login_page_exists():
         yield checks.Warning(
-            f"LOGIN_URL is {settings.LOGIN_URL!r}, which leads to no page of this site, so nobody "
-            "can sign in to the pages of the outbox.",
+            f"LOGIN_URL is {settings.LOGIN_URL!r}, which leads to no page of this site, so users "
+            "cannot sign in to the pages of the outbox.",
             hint='Set LOGIN_URL to your sign-in page, for example to "admin:login", or include '
             '"django.contrib.auth.urls" in your URLs.',
             id="outbox.W016",
@@ -29,7 +29,7 @@ def check_login_url(
 
 def _serves_pages() -> bool:
     if not getattr(settings, "ROOT_URLCONF", None):
-        return False  # a project of workers alone
+        return False  # a project with workers only
     try:
         reverse("outbox:list")
     except NoReverseMatch:
@@ -37,19 +37,19 @@ def _serves_pages() -> bool:
     return True
 
 
-def _leads_somewhere() -> bool:
+def _login_page_exists() -> bool:
     try:
         url = urlsplit(resolve_url(settings.LOGIN_URL))
     except NoReverseMatch:
         return False
     if url.netloc:
-        return True  # another host signs in
+        return True  # users sign in on another host
     path = "/" + url.path.removeprefix(get_script_prefix()).lstrip("/")
     return any(_is_page(path) for path in _redirected(path))
 
 
 def _redirected(path: str) -> Iterator[str]:
-    """Give the path and those that Django's own middleware redirects it to."""
+    """Yield the path and those to which Django's middleware redirects it."""
     paths = [path] if path.endswith("/") or not settings.APPEND_SLASH else [path, f"{path}/"]
     yield from paths
     if "django.middleware.locale.LocaleMiddleware" in settings.MIDDLEWARE:

@@ -2,18 +2,18 @@
 
 const { lang, dataset } = document.documentElement;
 const words = new Intl.RelativeTimeFormat(lang);
-// Seconds per unit, and up to which length the unit is used.
-const UNITS = [["second", 1, 59.5], ["minute", 60, 3570.5], ["hour", 3600, 171000], ["day", 86400, Infinity]];
+// Seconds per step, and up to which length the step is used.
+const STEPS = [["second", 1, 59.5], ["minute", 60, 3570.5], ["hour", 3600, 171000], ["day", 86400, Infinity]];
 
 // "in 4 minutes"; null within a second, which the server writes as "now".
 export function formatRelative(moment) {
   const seconds = (moment - Date.now()) / 1000;
   const length = Math.abs(seconds);
   if (length < 1) return null;
-  const [unit, size] = UNITS.find(([, , limit]) => length < limit);
+  const [name, size] = STEPS.find(([, , limit]) => length < limit);
   const count = Math.max(1, Math.floor(length / size + 0.5));
   // Chinese sets a space between digits and words.
-  return words.format(seconds < 0 ? -count : count, unit).replace(/(\d)(?=\p{Script=Han})/u, "$1 ");
+  return words.format(seconds < 0 ? -count : count, name).replace(/(\d)(?=\p{Script=Han})/u, "$1 ");
 }
 
 const clock = new Intl.DateTimeFormat("en-GB", {

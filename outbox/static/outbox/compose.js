@@ -1,23 +1,22 @@
-// The composer. Everything it adds to the plain form stands in a module of its own; here is what
-// concerns the whole: it saves while one writes, sends on Ctrl+Enter, never sends twice, and does
-// not let unsaved text go without a question.
+// The composer: saves while the user types, sends on Ctrl+Enter, never sends twice, and asks before
+// unsaved text is lost. Each addition to the plain form has its own module in `compose/`.
 
-import { AddressField } from "./compose/chips.js";
-import { focusFirst, tellBadTime } from "./compose/focus.js";
-import * as files from "./compose/files.js";
-import "./compose/inserting.js";
-import * as saving from "./compose/saving.js";
-import "./compose/restoring.js";
-import { signWith } from "./compose/signature.js";
+import { AddressField } from "./compose/address_field.js";
+import { focusFirst, showBadTime } from "./compose/focus.js";
+import * as uploads from "./compose/uploads.js";
+import "./compose/insert_template.js";
+import * as autosave from "./compose/autosave.js";
+import "./compose/restore.js";
+import { setSignature } from "./compose/signature.js";
 
 const form = document.getElementById("compose");
 const send = document.getElementById("send");
-let leaving = false;
+let isSubmitting = false;
 
-// After bad input the page stands at the address it was sent to; from now on it is the draft's. A
-// reload must not post what was sent then: it would replace what was typed since.
-const isThere = new URL(form.action).pathname === location.pathname;
-history.replaceState(null, "", isThere ? location.href : form.action);
+// After invalid input the page has the URL that the form was sent to. A reload must not post that
+// form again, since it would replace what was typed in between.
+const hasOwnUrl = new URL(form.action).pathname === location.pathname;
+history.replaceState(null, "", hasOwnUrl ? location.href : form.action);
 
 const fields = Object.fromEntries(["to", "cc", "bcc", "reply_to"].map((name) => [name, new AddressField(form.elements[name], {
   suggest: form.dataset.suggest,
@@ -25,38 +24,38 @@ const fields = Object.fromEntries(["to", "cc", "bcc", "reply_to"].map((name) => 
 })]));
 
 function changed() {
-  saving.changed();
-  // That To is empty is no mistake any more.
-  if (!fields.to.wrong.length && (fields.cc.field.value || fields.bcc.field.value)) fields.to.tell("");
+  autosave.changed();
+  // An empty To is not an error once Cc or Bcc has an address.
+  if (!fields.to.invalid.length && (fields.cc.field.value || fields.bcc.field.value)) fields.to.showError("");
 }
 
-saving.onWrong((wrong) => { for (const [name, field] of Object.entries(fields)) field.hear(wrong[name]); });
+autosave.onInvalid((invalid) => { for (const [name, field] of Object.entries(fields)) field.showServerErrors(invalid[name]); });
 
 focusFirst(form, Object.values(fields));
 
-const typed = (field) => field.name && ["text", "textarea"].includes(field.type) && field.value !== field.defaultValue;
-if (Array.from(form.elements).some(typed)) saving.changed(); // while this script was on its way
-form.addEventListener("input", (event) => { if (event.target.name && event.target.type !== "file") saving.changed(); });
+const isChanged = (field) => field.name && ["text", "textarea"].includes(field.type) && field.value !== field.defaultValue;
+if (Array.from(form.elements).some(isChanged)) autosave.changed(); // typed while this script was loading
+form.addEventListener("input", (event) => { if (event.target.name && event.target.type !== "file") autosave.changed(); });
 
-// What is under way may still change where the form goes, and which version it is of.
+// A save or upload that is running may still change the form's URL and version.
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
-  if (leaving) return;
-  const isSent = ["send", "later"].includes(event.submitter?.name);
-  const wrong = isSent ? Object.values(fields).filter((field) => !field.isSendable()) : [];
-  if (wrong.length) return wrong[0].focus();
-  // A date that is half typed has no value, and the message would leave at once.
-  if (isSent && form.elements.send_at.validity.badInput) return tellBadTime(form.elements.send_at);
-  leaving = true;
+  if (isSubmitting) return;
+  const isSent = ["send", "preset"].includes(event.submitter?.name);
+  const invalid = isSent ? Object.values(fields).filter((field) => !field.isSendable()) : [];
+  if (invalid.length) return invalid[0].focus();
+  // An incomplete date has no value, and the message would be sent at once.
+  if (isSent && form.elements.send_at.validity.badInput) return showBadTime(form.elements.send_at);
+  isSubmitting = true;
   event.submitter?.setAttribute("aria-busy", "true");
-  await files.settled();
-  await saving.settled();
+  await uploads.finished();
+  await autosave.finished();
   if (await mustSignIn()) {
-    leaving = false;
+    isSubmitting = false;
     event.submitter?.removeAttribute("aria-busy");
     return;
   }
-  saving.token();
+  autosave.token();
   if (event.submitter?.name) {
     const pressed = Object.assign(document.createElement("input"), { type: "hidden", name: event.submitter.name, value: event.submitter.value });
     form.append(pressed);
@@ -64,22 +63,22 @@ form.addEventListener("submit", async (event) => {
   form.submit();
 });
 
-// A form that is sent without a session leads to the sign-in page, and its words are gone.
+// A form that is posted without a session leads to the sign-in page, and its text is lost.
 async function mustSignIn() {
-  if (saving.isUnsaved() || saving.isFailing()) await saving.save();
-  return saving.isSignedOut();
+  if (autosave.isUnsaved() || autosave.isFailing()) await autosave.save();
+  return autosave.isSignedOut();
 }
 
-document.getElementById("sign-in").addEventListener("click", () => { leaving = true; });
+document.getElementById("sign-in").addEventListener("click", () => { isSubmitting = true; });
 
 addEventListener("beforeunload", (event) => {
-  if (leaving || !saving.isUnsaved()) return;
-  if (saving.isFailing() || saving.size() > 60_000) event.preventDefault();
-  saving.flush();
+  if (isSubmitting || !autosave.isUnsaved()) return;
+  if (autosave.isFailing() || autosave.size() > 60_000) event.preventDefault();
+  autosave.flush();
 });
-document.addEventListener("visibilitychange", () => { if (document.hidden && !leaving) saving.flush(); });
+document.addEventListener("visibilitychange", () => { if (document.hidden && !isSubmitting) autosave.flush(); });
 
-// Back to a page that was left by sending: it must work again.
+// After Back from a sent message the page must work again.
 addEventListener("pageshow", (event) => {
   if (event.persisted) location.reload();
 });
@@ -91,18 +90,18 @@ form.addEventListener("keydown", (event) => {
   }
 });
 
-// Enter in a form's field presses its first button, which saves the draft; at a time it schedules.
+// Enter in a form's field presses its first button, which saves the draft. In the time field it schedules.
 form.elements.send_at.addEventListener("keydown", (event) => {
   if (event.key !== "Enter" || event.ctrlKey || event.metaKey) return;
   event.preventDefault();
   form.requestSubmit(form.querySelector("#later [value=at]"));
 });
 
-// Which button a date belongs to must not be guessed.
+// The label of the main button says whether the message is scheduled.
 form.elements.send_at.addEventListener("input", (event) => {
   send.lastElementChild.textContent = event.target.value ? send.dataset.later : send.dataset.now;
 });
 
-form.elements.account.addEventListener("change", (event) => signWith(event.target.value));
+form.elements.account.addEventListener("change", (event) => setSignature(event.target.value));
 
 if (form.dataset.editor) import("./compose/editor.js");

@@ -1,34 +1,34 @@
-// Copies what stands beside a button, as it is shown, and says so to eyes and ears.
+// Copies the text beside a button, and shows and announces the result.
 
-const voice = document.getElementById("announce");
+const status = document.getElementById("announce");
 const SHOWN_FOR = 1500; // milliseconds
 
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("[data-copy]");
   if (!button) return;
-  const copied = await put(button.dataset.copy);
-  voice.textContent = ""; // the same words again would not be read
-  setTimeout(() => { voice.textContent = copied ? voice.dataset.copied : voice.dataset.notCopied; }, 50);
-  button.classList.add(copied ? "copied" : "not-copied");
+  const isCopied = await copy(button.dataset.copy);
+  status.textContent = ""; // a repeated text would not be announced
+  setTimeout(() => { status.textContent = isCopied ? status.dataset.copied : status.dataset.notCopied; }, 50);
+  button.classList.add(isCopied ? "copied" : "not-copied");
   setTimeout(() => button.classList.remove("copied", "not-copied"), SHOWN_FOR);
 });
 
-async function put(text) {
+async function copy(text) {
   try {
     await navigator.clipboard.writeText(text);
     return true;
-  } catch { // over plain http there is no clipboard
-    return putBySelection(text);
+  } catch { // over plain HTTP there is no clipboard API
+    return copyBySelection(text);
   }
 }
 
-function putBySelection(text) {
+function copyBySelection(text) {
   const focused = document.activeElement;
-  const place = Object.assign(document.createElement("textarea"), { value: text, className: "unseen" });
-  document.body.append(place);
-  place.select();
+  const field = Object.assign(document.createElement("textarea"), { value: text, className: "unseen" });
+  document.body.append(field);
+  field.select();
   const copied = document.execCommand("copy");
-  place.remove();
+  field.remove();
   focused?.focus();
   return copied;
 }

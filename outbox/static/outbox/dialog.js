@@ -1,5 +1,5 @@
-// Asks questions in a dialog instead of on a page of their own: links with hx-target="#dialog" bring
-// the question, and only the wish to close it is handled here.
+// Shows a page's content in a dialog: links with hx-target="#dialog" load it, and this script opens
+// and closes the dialog.
 
 const dialog = document.getElementById("dialog");
 
@@ -8,14 +8,14 @@ document.addEventListener("htmx:afterSwap", (event) => {
 });
 
 dialog?.addEventListener("click", (event) => {
-  const outside = event.target === dialog && !inside(event);
-  if (outside || event.target.closest("[data-close]")) {
+  const isOutside = event.target === dialog && !isInside(event);
+  if (isOutside || event.target.closest("[data-close]")) {
     event.preventDefault();
     dialog.close();
   }
 });
 
-function inside(event) {
+function isInside(event) {
   const box = dialog.getBoundingClientRect();
   return event.clientX >= box.left && event.clientX <= box.right && event.clientY >= box.top && event.clientY <= box.bottom;
 }

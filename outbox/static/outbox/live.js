@@ -1,11 +1,10 @@
-// Keeps a page calm while htmx refreshes parts of it: what is open stays open, a selection is not
-// torn away, a hidden tab does not ask, screen readers hear what changed in one sentence, and a site
-// that does not answer is told.
+// Keeps a page stable while htmx refreshes parts of it: open details and selections stay, a hidden tab
+// does not poll, the changed status is announced, and a warning says when the site does not respond.
 
 const POLLED = "#live, #rows";
-const REPLACED = "#live, #rows, #attempts, #timeline"; // with one answer
+const REPLACED = "#live, #rows, #attempts, #timeline"; // by one response
 
-let opened = new Map();
+let openDetails = new Map();
 
 document.addEventListener("htmx:beforeRequest", (event) => {
   if (event.target.matches(POLLED) && document.hidden) event.preventDefault();
@@ -14,22 +13,21 @@ document.addEventListener("htmx:beforeRequest", (event) => {
 document.addEventListener("htmx:beforeSwap", (event) => {
   if (!event.target.matches(POLLED)) return;
   const selection = document.getSelection();
-  // The next look asks for the same again, so nothing is missed by leaving this one out.
-  const isTorn = (part) => selection.containsNode(part, true);
-  if (!selection.isCollapsed && Array.from(document.querySelectorAll(REPLACED)).some(isTorn)) event.detail.shouldSwap = false;
-  opened = new Map(Array.from(document.querySelectorAll("details[id]"), (one) => [one.id, one.open]));
+  // A swap would clear the selection. The next poll brings the same content.
+  const isSelected = (part) => selection.containsNode(part, true);
+  if (!selection.isCollapsed && Array.from(document.querySelectorAll(REPLACED)).some(isSelected)) event.detail.shouldSwap = false;
+  openDetails = new Map(Array.from(document.querySelectorAll("details[id]"), (one) => [one.id, one.open]));
 });
 
 document.addEventListener("htmx:afterSwap", () => {
-  for (const [id, open] of opened) {
+  for (const [id, open] of openDetails) {
     const details = document.getElementById(id);
     if (details) details.open = open;
   }
-  showCurrent();
   announce();
 });
 
-// What stands still because nothing answers must not look like news.
+// Content that is not refreshed must not look current.
 const offline = document.getElementById("offline");
 for (const failure of ["htmx:sendError", "htmx:responseError", "htmx:timeout"]) {
   document.addEventListener(failure, (event) => { offline.hidden = !event.target.matches(POLLED); });
@@ -38,29 +36,19 @@ document.addEventListener("htmx:beforeOnLoad", (event) => {
   if (event.detail.xhr.status < 400) offline.hidden = true;
 });
 
-let said = document.getElementById("now")?.textContent;
+let announced = document.getElementById("now")?.textContent;
 
 function announce() {
   const sentence = document.getElementById("now")?.textContent;
-  const voice = document.getElementById("announce");
-  if (voice && sentence && sentence !== said) voice.textContent = said = sentence;
+  const status = document.getElementById("announce");
+  if (status && sentence && sentence !== announced) status.textContent = announced = sentence;
 }
 
-// The tab in sight: on a narrow screen the strip scrolls.
-function showCurrent() {
-  for (const strip of document.querySelectorAll(".tabs")) {
-    const current = strip.querySelector("[aria-current]");
-    if (current) strip.scrollLeft = current.offsetLeft - (strip.clientWidth - current.offsetWidth) / 2;
-  }
-}
-showCurrent();
-
-// Right after sending, Undo is what one may want, and soon: it is one key away. A key that is still
-// held down from sending is not meant for it.
-const undo = document.getElementById("act-undo");
+// Right after sending, Undo has the focus. A key that is still held down from sending does not press it.
+const undo = document.getElementById("action-undo");
 if (undo && document.activeElement === document.body) undo.focus();
 document.addEventListener("keydown", (event) => {
-  if (event.repeat && event.target.id === "act-undo") event.preventDefault();
+  if (event.repeat && event.target.id === "action-undo") event.preventDefault();
 });
 
 // A link to an attempt opens it.

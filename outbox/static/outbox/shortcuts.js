@@ -1,20 +1,20 @@
-// Keyboard shortcuts of one key. The markup names most of them: an element with aria-keyshortcuts
-// is clicked, or focused where it is a field. A person can switch them off (WCAG 2.1.4): then neither
-// this script nor those attributes are on the page.
+// Single-key shortcuts. Most are declared in the markup: an element with aria-keyshortcuts is clicked,
+// or focused if it is a field. The user can turn them off (WCAG 2.1.4): then the page has neither this
+// script nor those attributes.
 
 const MOVES = { j: 1, k: -1 };
-const ACTS = { o: open, x: pick, u: goToList };
+const ACTIONS = { o: open, x: select, u: goToList };
 
 document.addEventListener("keydown", (event) => {
   if (event.defaultPrevented || event.isComposing || event.ctrlKey || event.altKey || event.metaKey) return;
   if (isTyping(event.target) || document.querySelector("dialog[open], [popover]:popover-open")) return;
-  const isDone = event.key in MOVES ? move(MOVES[event.key])
+  const isDone = event.key in MOVES && move(MOVES[event.key]) ? true
     : event.repeat ? false
-      : Object.hasOwn(ACTS, event.key) ? ACTS[event.key]() : press(event.key);
+      : Object.hasOwn(ACTIONS, event.key) ? ACTIONS[event.key]() : press(event.key);
   if (isDone) event.preventDefault();
 });
 
-// A letter typed into a field, or one that a select or the editor understands, is no shortcut.
+// Keys typed into a field, a select or the editor are not shortcuts.
 function isTyping(element) {
   return element.isContentEditable || element.matches("textarea, select, iframe, input:not([type=checkbox], [type=radio])");
 }
@@ -55,7 +55,7 @@ function open() {
   return Boolean(link);
 }
 
-function pick() {
+function select() {
   const box = current()?.closest(".row")?.querySelector(".row-pick");
   box?.click();
   return Boolean(box);

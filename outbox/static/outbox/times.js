@@ -1,8 +1,8 @@
-// Keeps relative times true: "3 minutes ago" would otherwise stand still while the page is open.
+// Updates relative times, such as "3 minutes ago", while the page is open.
 
 import { formatRelative } from "./clock.js";
 
-// Pages speak of times in the reader's zone, which only the browser knows, see `person.browser_zone`.
+// Pages show times in the user's zone, which only the browser knows, see `person.browser_zone`.
 const browserZone = Intl.DateTimeFormat().resolvedOptions().timeZone;
 if (browserZone) document.cookie = `outbox_time_zone=${browserZone}; path=/; max-age=31536000; SameSite=Lax`;
 

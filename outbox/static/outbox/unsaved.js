@@ -1,10 +1,10 @@
-// What the composer could not save is kept in this browser: for its user alone, and for a day.
+// Keeps in this browser what the composer could not save, under a mark of its user, for a day.
 
 const PREFIX = "outbox:unsaved:";
 const KEPT_FOR = 24 * 60 * 60 * 1000;
 const SAVED = /(?:^|; )outbox_saved=([\w-]+)/;
 
-// Returns whether it is kept; a browser may have no room, or allow no storage.
+// Returns whether it was stored; the browser may be out of space, or allow no storage.
 export function keep(user, entry) {
   try {
     localStorage.setItem(keyOf(user, entry.mark), JSON.stringify({ ...entry, at: Date.now() }));
@@ -18,7 +18,7 @@ export function drop(user, mark) {
   try { localStorage.removeItem(keyOf(user, mark)); } catch { /* nothing is stored there */ }
 }
 
-// The user's entries, the latest first.
+// Returns the user's entries, the latest first.
 export function entriesOf(user) {
   return all().filter(([key]) => key.startsWith(keyOf(user, ""))).map(([, entry]) => entry).sort((a, b) => b.at - a.at);
 }
@@ -44,7 +44,7 @@ function dropWhere(condition) {
 
 dropWhere((_key, entry) => !(entry.at > Date.now() - KEPT_FOR));
 
-// The server has saved a form that this browser kept.
+// The server saved a form that this browser kept.
 const saved = SAVED.exec(document.cookie)?.[1];
 if (saved) {
   dropWhere((key) => key.endsWith(`:${saved}`));

@@ -1,7 +1,8 @@
-"""What a domain publishes about its mail server over HTTPS, in Thunderbird's “autoconfig” format.
+"""Server settings that a domain publishes over HTTPS, in Thunderbird's “autoconfig” format.
 
-The file is a stranger's: it comes over verified TLS, from public addresses only, within a time and
-a size, without redirects, and a document type makes it void. The person's address is not told.
+The file is untrusted. It is fetched over verified TLS, from public addresses only, within limits of
+time and size and without redirects. A file with a document type is ignored. The request does not
+contain the user's address.
 """
 
 from __future__ import annotations
@@ -13,28 +14,28 @@ from http import HTTPStatus
 from http.client import HTTPException
 from xml.etree import ElementTree as ET
 
-from django.core.exceptions import ValidationError
-
 from outbox.conf import get_conf
 from outbox.mail.addresses import Address
 from outbox.models import Security
 from outbox.net import is_public, request
 from outbox.smtp.tls import tls_context
-from outbox.web.accounts.hosts import clean_host
+from outbox.web.accounts.hosts import suggested_host
+from outbox.web.parameters import integer
 
 _PATHS = (
     ("autoconfig.{}", "/mail/config-v1.1.xml"),
     ("{}", "/.well-known/autoconfig/mail/config-v1.1.xml"),
 )
 _MAX = 64_000  # bytes of the file that are read
+_USERNAME_MAX = 255  # characters, as in the column
 _SECURITY = {"SSL": Security.TLS, "STARTTLS": Security.STARTTLS}
 
 AddressesOf = Callable[[str], Iterable[str]]
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
-    """One server a domain offers for sending."""
+class ServerSettings:
+    """A server for sending that a domain publishes."""
 
     host: str
     port: int
@@ -42,12 +43,12 @@ class Offer:
     username: str
 
 
-def published(
+def fetch(
     address: Address, domain: str, addresses_of: AddressesOf, *, seconds: float, port: int
-) -> Offer | None:
-    """Fetch and read what the domain publishes; None when that is nothing usable.
+) -> ServerSettings | None:
+    """Return the settings that the domain publishes; None without usable ones.
 
-    `addresses_of` gives a host's IP addresses; what it raises, this raises.
+    `addresses_of` returns a host's IP addresses. Its exceptions are passed on.
     """
     ends_at = time.monotonic() + seconds
     for pattern, path in _PATHS:
@@ -64,8 +65,8 @@ def published(
             )
         except (OSError, HTTPException):
             continue  # no server, no valid certificate, not HTTP, or too slow
-        if response.status == HTTPStatus.OK and (offer := _read(response.body, address)):
-            return offer
+        if response.status == HTTPStatus.OK and (found := _parse(response.body, address)):
+            return found
     return None
 
 
@@ -73,37 +74,37 @@ def _is_allowed(address: str) -> bool:
     return get_conf().allow_private_hosts or is_public(address)
 
 
-def _read(source: bytes, address: Address) -> Offer | None:
+def _parse(source: bytes, address: Address) -> ServerSettings | None:
     try:
         text = source.decode()
         if "<!DOCTYPE" in text.upper():
-            return None  # it may hold entities without end
+            return None  # its entities may expand without limit
         root = ET.fromstring(text)  # noqa: S314  # no document type, see above
     except (UnicodeDecodeError, ET.ParseError):
         return None
-    offers = (_offer(server, address) for server in root.iter("outgoingServer"))
-    return next((offer for offer in offers if offer is not None), None)
+    servers = (_settings(server, address) for server in root.iter("outgoingServer"))
+    return next((one for one in servers if one is not None), None)
 
 
-def _offer(server: ET.Element, address: Address) -> Offer | None:
-    said = {child.tag: (child.text or "").strip() for child in server}
-    security = _SECURITY.get(said.get("socketType", ""))
-    port = said.get("port", "")
-    if server.get("type") != "smtp" or security is None or not port.isascii() or not port.isdigit():
+def _settings(server: ET.Element, address: Address) -> ServerSettings | None:
+    values = {child.tag: (child.text or "").strip() for child in server}
+    security = _SECURITY.get(values.get("socketType", ""))
+    port = integer(values.get("port", ""))
+    if server.get("type") != "smtp" or security is None or port is None:
         return None
-    try:
-        host = clean_host(said.get("hostname", ""), allow_private=get_conf().allow_private_hosts)
-    except ValidationError:
+    host = suggested_host(values.get("hostname", ""), port)
+    username = _username(values.get("username", ""), address)
+    if host is None or len(username) > _USERNAME_MAX:
         return None
-    return Offer(host, int(port), security, _username(said.get("username", ""), address))
+    return ServerSettings(host, port, security, username)
 
 
 def _username(pattern: str, address: Address) -> str:
-    places = {
+    variables = {
         "%EMAILADDRESS%": address.wire,
         "%EMAILLOCALPART%": address.local,
         "%EMAILDOMAIN%": address.domain,
     }
-    for place, value in places.items():
-        pattern = pattern.replace(place, value)
+    for variable, value in variables.items():
+        pattern = pattern.replace(variable, value)
     return pattern or address.wire

@@ -1,6 +1,6 @@
-"""What a person typed into a draft. Lenient: everything can be saved, whatever it says.
+"""The form of a draft. It is lenient: everything that was typed can be saved, mistakes included.
 
-Whether it can be sent is decided by `api.send_draft`, which names the field it objects to.
+`api.send_draft` decides whether it can be sent, and names the field with an error.
 """
 
 from __future__ import annotations
@@ -9,28 +9,38 @@ import dataclasses
 import re
 from collections import Counter
 from collections.abc import Iterable
+from functools import cached_property
 from typing import Any
 
 from django import forms
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import UploadedFile
 from django.db.models import QuerySet
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from outbox import api
-from outbox.api.phrases import translate
+from outbox.api.limits import check_recipients, check_typed_recipients
+from outbox.api.reasons import in_words
+from outbox.api.sizes import format_size
 from outbox.conf import get_conf
+from outbox.db import clock
+from outbox.exceptions import InvalidMessageError, TranslatableError
 from outbox.mail.addresses import AddressError, parse_entry, split_entries
 from outbox.mail.data_pictures import DataPicture, clean_with_pictures
 from outbox.mail.html import HtmlTooLongError, html_to_text
-from outbox.models import Account, Message
-from outbox.web.compose.later import SendAtField
-from outbox.web.compose.pictures import shown_from, shown_from_original, to_content_ids
-from outbox.web.wording import NORMAL, PRIORITIES, size
+from outbox.models import Account, Importance, Message, Preferences
+from outbox.web.accounts.sharing import shared_by
+from outbox.web.compose.pictures import (
+    content_ids_to_urls,
+    html_with_original_urls,
+    pictures_of_original,
+    urls_to_content_ids,
+)
+from outbox.web.compose.send_at import SendAtField
 
 _CONTENT_TYPE = re.compile(r"[A-Za-z0-9][\w.+-]{0,59}/[A-Za-z0-9][\w.+-]{0,63}", re.ASCII)
+TOO_LONG = "too_long"  # the code of an error: saving would lose a text
 
 
 class ManyFilesInput(forms.ClearableFileInput):
@@ -38,32 +48,54 @@ class ManyFilesInput(forms.ClearableFileInput):
 
 
 class ManyFilesField(forms.FileField):
-    """Any number of files, none of them larger than a whole mail may be."""
+    """Any number of files, each within the limit for a whole message."""
 
     widget = ManyFilesInput
 
     def clean(self, data: Any, initial: Any = None) -> list[UploadedFile[Any]]:
         uploads = [super(ManyFilesField, self).clean(upload, initial) for upload in data or ()]
-        return [self._bounded(upload) for upload in uploads]
+        return [self._within_limit(upload) for upload in uploads]
 
-    def _bounded(self, upload: UploadedFile[Any]) -> UploadedFile[Any]:
+    def _within_limit(self, upload: UploadedFile[Any]) -> UploadedFile[Any]:
         limit = get_conf().max_message_bytes
         if (upload.size or 0) > limit:
             raise forms.ValidationError(
-                _("“%(name)s” is %(size)s; a whole mail may be %(limit)s at most.")
-                % {"name": upload.name, "size": size(upload.size or 0), "limit": size(limit)}
+                _("“%(name)s” is too large (%(size)s). A message can have at most %(limit)s.")
+                % {
+                    "name": upload.name,
+                    "size": format_size(upload.size or 0),
+                    "limit": format_size(limit),
+                }
             )
         return upload
 
 
 def content_type_of(upload: UploadedFile[Any]) -> str:
-    """Return the type the browser named, as far as it is one (RFC 6838 4.2)."""
+    """Return the type that the browser named, if it is a valid one (RFC 6838 4.2)."""
     named = upload.content_type or ""
     return named.lower() if _CONTENT_TYPE.fullmatch(named) else "application/octet-stream"
 
 
-def _recipients(label: Any) -> forms.CharField:
-    """Build an address field: it grows with its text, and keeps line breaks as separators."""
+class LimitedField(forms.CharField):
+    """A text with at most as many characters as a setting says, kept as typed."""
+
+    def __init__(self, setting: str, **kwargs: Any) -> None:
+        self._setting = setting
+        super().__init__(required=False, **kwargs)
+
+    def clean(self, value: Any) -> Any:
+        limit = getattr(get_conf(), self._setting)
+        if (count := len(value or "")) > limit:
+            raise forms.ValidationError(
+                _("%(field)s has %(count)s characters. The limit is %(limit)s.")
+                % {"field": self.label, "count": f"{count:,}", "limit": f"{limit:,}"},
+                code=TOO_LONG,
+            )
+        return super().clean(value)
+
+
+def _address_field(label: Any) -> LimitedField:
+    """Return an address field: it grows with its text, and keeps line breaks as separators."""
     attrs = {
         "rows": 1,
         "autocomplete": "off",
@@ -72,67 +104,72 @@ def _recipients(label: Any) -> forms.CharField:
         "inputmode": "email",
         "class": "grows",
     }
-    return forms.CharField(label=label, required=False, widget=forms.Textarea(attrs=attrs))
+    return LimitedField("max_address_field", label=label, widget=forms.Textarea(attrs=attrs))
 
 
 class SenderField(forms.ModelChoiceField):  # type: ignore[type-arg]
-    """Accounts, each by the sender that recipients see; two that are alike also by their names."""
+    """Accounts, shown as the sender that recipients see, with the name if senders are equal."""
 
-    def offer(self, accounts: QuerySet[Account]) -> None:
-        """Offer these accounts."""
+    def set_accounts(self, accounts: QuerySet[Account], user: User) -> None:
+        """Set the accounts to choose from."""
         self.queryset = accounts
+        self._user = user
         self._counts = Counter(account.sender for account in accounts)
 
     def label_from_instance(self, account: Any) -> str:
-        is_double = self._counts[account.sender] > 1
-        return f"{account.sender} ({account.name})" if is_double else account.sender
+        if shared := shared_by(account, self._user):
+            return f"{account.sender} ({account.name}, {shared})"
+        is_ambiguous = self._counts[account.sender] > 1
+        return f"{account.sender} ({account.name})" if is_ambiguous else account.sender
 
 
 class DraftForm(forms.Form):
-    """The fields of a draft, kept as typed; spaces and line ends belong to what was typed."""
+    """The fields of a draft, kept as typed, spaces and line ends included."""
 
     account = SenderField(
         label=gettext_lazy("From"),
         queryset=Account.objects.none(),
         required=False,
         empty_label=gettext_lazy("Choose an account"),
-        error_messages={
-            "invalid_choice": gettext_lazy("You have no such account; choose another.")
-        },
+        error_messages={"invalid_choice": gettext_lazy("Choose one of your accounts.")},
     )
-    to = _recipients(gettext_lazy("To"))
-    cc = _recipients(gettext_lazy("Cc"))
-    bcc = _recipients(gettext_lazy("Bcc"))
-    reply_to = _recipients(gettext_lazy("Reply to"))
-    subject = forms.CharField(
+    to = _address_field(gettext_lazy("To"))
+    cc = _address_field(gettext_lazy("Cc"))
+    bcc = _address_field(gettext_lazy("Bcc"))
+    reply_to = _address_field(gettext_lazy("Reply to"))
+    subject = LimitedField(
+        "max_subject",
         label=gettext_lazy("Subject"),
-        required=False,
         strip=False,
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
     )
-    priority = forms.TypedChoiceField(
-        label=gettext_lazy("Priority"),
-        choices=list(PRIORITIES.items()),
-        coerce=int,
-        initial=NORMAL,
+    importance = forms.ChoiceField(
+        label=gettext_lazy("Importance"),
+        choices=Importance,
+        initial=Importance.NORMAL,
         required=False,
     )
-    text = forms.CharField(
+    text = LimitedField(
+        "max_text",
         label=gettext_lazy("Text"),
-        required=False,
         strip=False,
         widget=forms.Textarea(attrs={"rows": 14}),
     )
     html = forms.CharField(
-        label=gettext_lazy("Formatted text"),
+        label=gettext_lazy("Rich text"),
         required=False,
         strip=False,
-        # Only a script that can edit it sends it back: without one, the plain text counts.
+        # The editor enables it. Without JavaScript the plain text is sent back and used.
         widget=forms.Textarea(attrs={"hidden": True, "disabled": True}),
     )
     send_at = SendAtField(label=gettext_lazy("Send at"), required=False)
     wants_report = forms.BooleanField(
-        label=gettext_lazy("Request a delivery report"), required=False
+        label=gettext_lazy("Request delivery reports"),
+        help_text=gettext_lazy(
+            "You receive an email when the message is delivered, if the recipient's server supports"
+            " such reports."
+        ),
+        required=False,
     )
     attachments = ManyFilesField(
         label=gettext_lazy("Attachments"), required=False, allow_empty_file=True
@@ -140,43 +177,43 @@ class DraftForm(forms.Form):
 
     def __init__(
         self,
-        person: User,
+        user: User,
         *args: Any,
         draft: Message | None = None,
-        answer: api.PreparedAnswer | None = None,
+        prepared: api.PreparedReply | None = None,
         **kwargs: Any,
     ):
         super().__init__(*args, **kwargs)
         self.draft = draft
-        self.answer = answer  # that is not stored yet
-        self.pictures: list[DataPicture] = []  # that the formatted text held itself
-        accounts = Account.objects.usable_by(person)
-        self.fields["account"].offer(accounts)  # type: ignore[attr-defined]  # SenderField's
+        self.prepared = prepared  # a reply, forward or copy that is not stored yet
+        self.pictures: list[DataPicture] = []  # `data:` pictures of the formatted text
+        accounts = Preferences.of(user.pk).usable_accounts(user)
+        self.fields["account"].set_accounts(accounts, user)  # type: ignore[attr-defined]  # SenderField's
         self.accounts = list(accounts)
         first = self.accounts[0] if self.accounts else None
         if draft:
-            self.initial = _typed(draft)
-        elif answer:
-            self.initial = {**_prepared(answer), **self.initial}
+            self.initial = _initial_of_draft(draft)
+        elif prepared:
+            self.initial = {**_initial_of_prepared(prepared), **self.initial}
         else:
             self.initial = {"account": first, **self.initial}
 
     @property
     def uploads(self) -> Iterable[UploadedFile[Any]]:
-        """The files that came with it."""
+        """Return the uploaded files."""
         return self.cleaned_data.get("attachments") or ()
 
     def clean_html(self) -> str:
-        original = self.answer.original.pk if self.answer else None
-        if self.draft:
-            original = self.draft.made_from_id
-        typed = to_content_ids(self.cleaned_data["html"], self.draft, original)
+        original = pictures_of_original(self.draft or self.prepared)
+        typed = urls_to_content_ids(self.cleaned_data["html"], self.draft, original)
         if not typed.strip():
             return ""
         try:
             cleaned = clean_with_pictures(typed)
         except HtmlTooLongError as error:
-            raise forms.ValidationError(_("This text is too long to be formatted.")) from error
+            raise forms.ValidationError(
+                _("This text is too long for formatting. Shorten it, or switch to plain text.")
+            ) from error
         self.pictures = cleaned.pictures
         if cleaned.refused_types:
             raise forms.ValidationError(
@@ -193,14 +230,14 @@ class DraftForm(forms.Form):
         return cleaned.html
 
     def as_fields(self) -> api.DraftFields:
-        """Hand over what was typed; what is no valid choice is left out."""
+        """Return what was typed, without invalid choices."""
         data = self.cleaned_data
         texts = {name: data.get(name, "") for name in _TEXTS}
         if html := data.get("html", ""):
             texts["text"] = html_to_text(html)
         return api.DraftFields(
             account=data.get("account"),
-            priority=data.get("priority") or NORMAL,
+            importance=data.get("importance") or Importance.NORMAL,
             html=html,
             send_at=data.get("send_at"),
             wants_report=data.get("wants_report", False),
@@ -208,15 +245,46 @@ class DraftForm(forms.Form):
         )
 
     @property
-    def wrong_recipients(self) -> dict[str, dict[str, str]]:
-        """What is not an email address: by field, each entry and what is wrong with it."""
-        found = {name: _problems(self.cleaned_data.get(name, "")) for name in ADDRESS_FIELDS}
+    def is_too_long(self) -> bool:
+        """Return whether a text exceeds its limit, so that nothing is saved."""
+        errors = self.errors.as_data().values()
+        return any(error.code == TOO_LONG for of_field in errors for error in of_field)
+
+    @cached_property
+    def _entries(self) -> dict[str, list[str]]:
+        """The entries by field. Raise InvalidMessageError for too many of them."""
+        typed = {name: self.cleaned_data.get(name, "") for name in ADDRESS_FIELDS}
+        for name, text in typed.items():
+            check_typed_recipients(name, text)
+        return {name: split_entries(text) for name, text in typed.items()}
+
+    @cached_property
+    def too_many_recipients(self) -> str:
+        """Return the error about the number of recipients, else an empty text."""
+        try:
+            check_recipients(sum(len(self._entries[name]) for name in _RECIPIENTS))
+            check_recipients(len(self._entries["reply_to"]))
+        except InvalidMessageError as error:
+            return in_words(error)
+        return ""
+
+    @cached_property
+    def invalid_recipients(self) -> dict[str, dict[str, str]]:
+        """Return, by field, each entry that is not a valid email address, with its error.
+
+        No entry is parsed if there are too many of them.
+        """
+        if self.too_many_recipients:
+            return {}
+        found = {name: _address_errors(entries) for name, entries in self._entries.items()}
         return {name: problems for name, problems in found.items() if problems}
 
     def check_sendable(self) -> None:
-        """Add an error to every field that keeps the message from being sent."""
-        for name, problems in self.wrong_recipients.items():
-            self.add_error(name, list(problems.values())[:PROBLEMS_SHOWN])
+        """Add an error to every field that prevents sending."""
+        if self.too_many_recipients:
+            self.add_error("to", self.too_many_recipients)
+        for name, problems in self.invalid_recipients.items():
+            self.add_error(name, list(problems.values())[:ERRORS_SHOWN])
         if not any(self.data.get(name, "").strip() for name in _RECIPIENTS):
             self.add_error("to", _("Enter at least one recipient."))
         if self.cleaned_data.get("account") is None and "account" not in self.errors:
@@ -224,69 +292,67 @@ class DraftForm(forms.Form):
         send_at = self.cleaned_data.get("send_at")
         if self.data.get("send") == AT_A_TIME and not (send_at or "send_at" in self.errors):
             self.add_error("send_at", _("Enter a valid date and time."))
-        if send_at and send_at < timezone.now():
-            text = _("That time has passed. Pick a later one, or clear it to send now.")
+        if send_at and send_at < clock.now():
+            text = _("That time has passed. Enter a later time, or clear the field to send now.")
             self.add_error("send_at", text)
 
-    def begin_at(self, field: str) -> None:
-        """Give this field the focus when the page opens."""
+    def focus(self, field: str) -> None:
+        """Focus this field when the page opens."""
         self.fields[field].widget.attrs["autofocus"] = True
 
-    def object(self, field: str, text: str) -> None:
-        """Put what `api` objects to at its field."""
-        self.add_error(field if field in self.fields else None, translate(text))
+    def add_api_error(self, field: str, error: TranslatableError) -> None:
+        """Add an error that `api` raised to its field."""
+        self.add_error(field if field in self.fields else None, in_words(error))
 
     @property
     def has_more(self) -> bool:
-        """Tell whether the seldom used fields say something, so that they are not folded away."""
+        """Return whether a field of the collapsed part is filled in, so that it opens expanded."""
         typed = any(self[name].value() or self[name].errors for name in ADDRESS_FIELDS[1:])
-        is_plain = str(self["priority"].value() or NORMAL) == str(NORMAL)
+        is_plain = (self["importance"].value() or Importance.NORMAL) == Importance.NORMAL
         return typed or not is_plain or bool(self["wants_report"].value())
 
     @property
     def is_scheduled(self) -> bool:
-        """Return whether a time to send at is set."""
+        """Return whether the message is going to be sent later."""
         return bool(self["send_at"].value())
 
 
 _RECIPIENTS = ("to", "cc", "bcc")
 ADDRESS_FIELDS = (*_RECIPIENTS, "reply_to")
-AT_A_TIME = "at"  # value of the button below the field of the time: it never sends at once
-PROBLEMS_SHOWN = 5  # of one field
+AT_A_TIME = "at"  # value of the button below the time field, which never sends at once
+ERRORS_SHOWN = 5  # of one field
 _TEXTS = (*ADDRESS_FIELDS, "subject", "text")
 
 
-def _problems(typed: str) -> dict[str, str]:
+def _address_errors(entries: Iterable[str]) -> dict[str, str]:
     problems = {}
-    for entry in split_entries(typed):
+    for entry in entries:
         try:
             parse_entry(entry)
         except AddressError as error:
-            problems[entry] = translate(str(error))
+            problems[entry] = in_words(error)
     return problems
 
 
-def _typed(draft: Message) -> dict[str, Any]:
-    """Return the initial values: the draft as it was left."""
-    kept = draft.draft
+def _initial_of_draft(draft: Message) -> dict[str, Any]:
+    content = draft.draft
     return {
         "account": draft.account_id,
-        "to": kept.to,
-        "cc": kept.cc,
-        "bcc": kept.bcc,
-        "reply_to": kept.reply_to,
+        "to": content.to,
+        "cc": content.cc,
+        "bcc": content.bcc,
+        "reply_to": content.reply_to,
         "subject": draft.subject,
-        "priority": draft.priority,
-        "text": kept.text,
-        "html": shown_from(kept.html, draft),
+        "importance": draft.importance,
+        "text": content.text,
+        "html": content_ids_to_urls(content.html, draft),
         "send_at": draft.send_at,
         "wants_report": draft.wants_report,
     }
 
 
-def _prepared(answer: api.PreparedAnswer) -> dict[str, Any]:
-    """Return the initial values of an answer that is not stored yet."""
-    fields = answer.fields
+def _initial_of_prepared(prepared: api.PreparedReply) -> dict[str, Any]:
+    fields = prepared.fields
     names = [field.name for field in dataclasses.fields(fields)]
     values = {name: getattr(fields, name) for name in names}
-    return values | {"html": shown_from_original(answer)}
+    return values | {"html": html_with_original_urls(prepared)}

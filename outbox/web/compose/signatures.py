@@ -1,4 +1,4 @@
-"""The signature below a new mail: the account's own, else the person's."""
+"""The signature below a new message: the account's own, else the user's."""
 
 from __future__ import annotations
 
@@ -6,24 +6,16 @@ from collections.abc import Sequence
 
 from outbox.models import Account, Preferences
 
-MARK = "-- "  # alone on a line: what follows is a signature (RFC 3676 4.3)
+DELIMITER = "-- "  # alone on a line: what follows is a signature (RFC 3676 4.3)
 
 
-def put_below(text: str, account: Account | None, preferences: Preferences) -> str:
-    """Put the signature under what is going to be written."""
-    return text + below(_signature(account, preferences))
-
-
-def below(signature: str) -> str:
-    """Write a signature as it stands below a text."""
-    return f"\n\n{MARK}\n{signature}" if signature else ""
-
-
-def by_account(accounts: Sequence[Account], preferences: Preferences) -> dict[str, str]:
-    """Return what stands below a text written with each account, by the account's key."""
-    return {str(one.pk): below(_signature(one, preferences)) for one in accounts}
-
-
-def _signature(account: Account | None, preferences: Preferences) -> str:
+def signature_block(account: Account | None, preferences: Preferences) -> str:
+    """Return the signature as it is appended to a text, with its delimiter; empty without one."""
     own = account.signature if account else ""
-    return (own.strip() or preferences.signature.strip()).replace("\r\n", "\n")
+    signature = (own.strip() or preferences.signature.strip()).replace("\r\n", "\n")
+    return f"\n\n{DELIMITER}\n{signature}" if signature else ""
+
+
+def blocks_by_account(accounts: Sequence[Account], preferences: Preferences) -> dict[str, str]:
+    """Return the signature block of each account, by the account's key."""
+    return {str(one.pk): signature_block(one, preferences) for one in accounts}

@@ -1,4 +1,4 @@
-"""A contact as a person types it."""
+"""The form of a contact."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from django import forms
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from outbox.api.phrases import translate
+from outbox.api.quotas import check_contacts
+from outbox.api.reasons import in_words
+from outbox.exceptions import QuotaExceededError
 from outbox.mail.addresses import AddressError, parse_address
 from outbox.models import Contact
 
@@ -20,7 +22,7 @@ else:
 
 
 class ContactForm(ContactModelForm):
-    """Name and address; an address typed with a name brings that along."""
+    """Name and address; an address may be typed with its name."""
 
     class Meta:
         model = Contact
@@ -29,10 +31,14 @@ class ContactForm(ContactModelForm):
             "address": forms.TextInput(attrs={"inputmode": "email", "spellcheck": "false"}),
             "name": forms.TextInput(attrs={"autocomplete": "off"}),
         }
-        help_texts: ClassVar = {"name": gettext_lazy("Shown to everybody who gets your mail.")}
+        help_texts: ClassVar = {
+            "name": gettext_lazy("All recipients of your message see this name.")
+        }
 
     def clean(self) -> None:
-        """Read the address, and see that the book has it once."""
+        """Check the address, and that no other contact has it."""
+        if self.instance._state.adding:
+            self._check_quota()
         typed = self.cleaned_data.get("address")
         if typed is None:
             return
@@ -41,25 +47,31 @@ class ContactForm(ContactModelForm):
             name = self.cleaned_data.get("name", "") or address.name
             self.instance.put(dataclasses.replace(address, name=name))
         except AddressError as error:
-            self.add_error("address", translate(str(error)))
+            self.add_error("address", in_words(error))
             return
         self.cleaned_data["address"] = self.instance.address
         self.cleaned_data["name"] = self.instance.name
         same = Contact.objects.filter(owner=self.instance.owner_id, key=self.instance.key)
         others = same.exclude(pk=self.instance.pk)
         if others.filter(is_kept=True).exists():
-            self.add_error("address", _("This address is in your contacts already."))
+            self.add_error("address", _("You already have a contact with this address."))
 
-    def keep(self) -> Contact:
-        """Save it as kept by hand; what was only remembered of this address gives way."""
+    def _check_quota(self) -> None:
+        try:
+            check_contacts(self.instance.owner_id)
+        except QuotaExceededError as error:
+            self.add_error(None, in_words(error))
+
+    def save_kept(self) -> Contact:
+        """Save the contact as kept, instead of one added automatically with the same address."""
         contact = self.instance
-        remembered = Contact.objects.filter(
+        automatic = Contact.objects.filter(
             owner=contact.owner_id, key=contact.key, is_kept=False
         ).exclude(pk=contact.pk)
-        known = remembered.first()
+        known = automatic.first()
         if known is not None:
             contact.used_at = known.used_at
-            remembered.delete()
+            automatic.delete()
         contact.is_kept = True
         contact.save()
         return contact

@@ -1,4 +1,4 @@
-"""Where the address book is."""
+"""URLs of the address book."""
 
 from django.urls import path
 
@@ -9,5 +9,5 @@ urlpatterns = [
     path("suggest/", views.suggest, name="suggest"),
     path("add/", views.add, name="contact-add"),
     path("<int:pk>/", views.contact, name="contact"),
-    path("<int:pk>/forget/", views.forget, name="contact-forget"),
+    path("<int:pk>/delete/", views.delete, name="contact-delete"),
 ]

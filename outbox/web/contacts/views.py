@@ -1,6 +1,6 @@
-"""The address book: whom one keeps, whom one wrote to, and what is offered while one types.
+"""The address book, and the suggestions while an address is typed.
 
-Remembered addresses come from mail that was composed here; they can be kept or forgotten.
+Recipients of messages written here are added automatically. A contact that the user saves is kept.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 from http import HTTPStatus
 
 from django.contrib import messages
-from django.db import transaction
 from django.db.models import F, Q
 from django.http import HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -16,11 +15,12 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from outbox.models import Contact
-from outbox.web.contacts.delivery import LastDelivery, last_deliveries
+from outbox.web.auth import UserRequest, signed_in
 from outbox.web.contacts.forms import ContactForm
-from outbox.web.numbers import number
-from outbox.web.person import PersonRequest, signed_in
-from outbox.web.wording import inert
+from outbox.web.contacts.last_delivery import LastDelivery, last_deliveries
+from outbox.web.display import inert
+from outbox.web.parameters import integer
+from outbox.web.saving import save_unique
 
 PAGE_SIZE = 100
 SUGGESTED = 8
@@ -30,15 +30,15 @@ REASON_MAX = 200  # characters
 
 @signed_in
 @require_safe
-def contacts(request: PersonRequest) -> HttpResponse:
-    """List the book by name, a page at a time."""
-    words = _words(request)
-    book = Contact.objects.visible_to(request.user)
-    listed = book.matching(words) if words else book
-    last = book.filter(pk=number(request.GET.get("after")) or 0).first()
+def contacts(request: UserRequest) -> HttpResponse:
+    """List the contacts by name, one page at a time."""
+    words = _query(request)
+    visible = Contact.objects.visible_to(request.user)
+    listed = visible.matching(words) if words else visible
+    last = visible.filter(pk=integer(request.GET.get("after")) or 0).first()
     if last is not None:
-        behind = Q(sort_key__gt=last.sort_key) | Q(sort_key=last.sort_key, pk__gt=last.pk)
-        listed = listed.filter(behind)
+        following = Q(sort_key__gt=last.sort_key) | Q(sort_key=last.sort_key, pk__gt=last.pk)
+        listed = listed.filter(following)
     found = list(listed.order_by("sort_key", "pk")[: PAGE_SIZE + 1])
     shown = found[:PAGE_SIZE]
     deliveries = last_deliveries(shown)
@@ -54,14 +54,14 @@ def contacts(request: PersonRequest) -> HttpResponse:
 
 @signed_in
 @require_safe
-def suggest(request: PersonRequest) -> HttpResponse:
-    """Offer contacts for what is being typed: whom one wrote to last comes first."""
-    words = _words(request)
-    book = Contact.objects.visible_to(request.user)
-    latest = book.matching(words).order_by(F("used_at").desc(nulls_last=True), "sort_key")
+def suggest(request: UserRequest) -> HttpResponse:
+    """Return contacts that match what is typed; those written to last come first."""
+    words = _query(request)
+    visible = Contact.objects.visible_to(request.user)
+    latest = visible.matching(words).order_by(F("used_at").desc(nulls_last=True), "sort_key")
     found = list(latest[:SUGGESTED]) if words else []
     deliveries = last_deliveries(found)
-    offered = [
+    suggested = [
         {
             "name": one.name,
             "address": one.address,
@@ -70,50 +70,48 @@ def suggest(request: PersonRequest) -> HttpResponse:
         }
         for one in found
     ]
-    return JsonResponse({"contacts": offered})
+    return JsonResponse({"contacts": suggested})
 
 
 def _warning(last: LastDelivery | None) -> str:
-    """Return what to say of an address that did not get the last message."""
+    """Return the warning about an address whose latest message failed."""
     if last is None or not last.is_failed:
         return ""
-    text = _("Last message not delivered: %(reason)s")
+    text = _("The latest message failed: %(reason)s")
     return inert(text % {"reason": last.reason})[:REASON_MAX]
 
 
-def _words(request: PersonRequest) -> str:
-    """Read what is looked for; no database takes a NUL."""
+def _query(request: UserRequest) -> str:
+    """Return the searched text, without NUL, which PostgreSQL cannot store."""
     return request.GET.get("q", "").replace("\0", "").strip()[:QUERY_MAX]
 
 
 @signed_in
 @require_http_methods(["GET", "POST"])
-def add(request: PersonRequest) -> HttpResponse:
-    """Keep a new contact."""
+def add(request: UserRequest) -> HttpResponse:
+    """Add a contact."""
     return _edit(request, Contact(owner=request.user))
 
 
 @signed_in
 @require_http_methods(["GET", "POST"])
-def contact(request: PersonRequest, pk: int) -> HttpResponse:
-    """Change a contact; a remembered one is kept from then on."""
+def contact(request: UserRequest, pk: int) -> HttpResponse:
+    """Edit a contact; one that was added automatically is kept from then on."""
     return _edit(request, get_object_or_404(Contact.objects.visible_to(request.user), pk=pk))
 
 
 @signed_in
 @require_POST
-def forget(request: PersonRequest, pk: int) -> HttpResponse:
-    """Take a contact out of the book. Writing to it again brings it back as remembered."""
+def delete(request: UserRequest, pk: int) -> HttpResponse:
+    """Delete a contact. Writing to the address again adds it automatically."""
     get_object_or_404(Contact.objects.visible_to(request.user), pk=pk).delete()
-    messages.success(request, _("Contact removed."))
+    messages.success(request, _("Contact deleted."))
     return redirect("outbox:contacts")
 
 
-def _edit(request: PersonRequest, contact: Contact) -> HttpResponse:
+def _edit(request: UserRequest, contact: Contact) -> HttpResponse:
     form = ContactForm(request.POST or None, instance=contact)
-    if request.method == "POST" and form.is_valid():
-        with transaction.atomic():
-            form.keep()
+    if request.method == "POST" and form.is_valid() and save_unique(form, form.save_kept):
         messages.success(request, _("Contact saved."))
         return redirect("outbox:contacts")
     context = {"form": form, "contact": contact, "page": "contacts"}

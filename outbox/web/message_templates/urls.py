@@ -1,4 +1,4 @@
-"""Where templates of mails are kept."""
+"""URLs of the message templates."""
 
 from django.urls import path
 
@@ -7,7 +7,7 @@ from outbox.web.message_templates import views
 urlpatterns = [
     path("", views.templates, name="templates"),
     path("add/", views.add, name="template-add"),
-    path("try/", views.trial, name="template-try"),
+    path("preview/", views.preview, name="template-preview"),
     path("<int:pk>/", views.template, name="template"),
-    path("<int:pk>/remove/", views.remove, name="template-remove"),
+    path("<int:pk>/delete/", views.delete, name="template-delete"),
 ]

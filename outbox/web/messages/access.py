@@ -1,4 +1,4 @@
-"""Look up a message for a page: not found where it cannot be seen, forbidden where it only can."""
+"""Look up a message: 404 if the user may not view it, 403 if the user may only view it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from django.core.exceptions import PermissionDenied
 from django.shortcuts import get_object_or_404
 
+from outbox.api.message_actions import MessageAction
+from outbox.api.reading import record_reading
 from outbox.models import Message, Status
 from outbox.models.access import can_change, can_read, can_view_others, is_owner
 from outbox.models.message import MessageQuerySet
-from outbox.web.person import PersonRequest
+from outbox.web.auth import UserRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +25,8 @@ class Access:
     can_open_admin: bool
 
     @classmethod
-    def of(cls, request: PersonRequest, message: Message) -> Access:
-        """Return the access of the user who asks."""
+    def of(cls, request: UserRequest, message: Message) -> Access:
+        """Return the access of the signed-in user."""
         user = request.user
         return cls(
             is_owner=is_owner(user, message),
@@ -34,30 +36,30 @@ class Access:
         )
 
 
-def get_viewable(
-    request: PersonRequest, pk: int, messages: MessageQuerySet | None = None
-) -> Message:
-    """Return the message, which may be a draft of the user's own. Raises Http404."""
-    found = Message.objects.all() if messages is None else messages
-    return get_object_or_404(found.viewable_by(request.user), pk=pk)
+def get_viewable(request: UserRequest, pk: int, messages: MessageQuerySet | None = None) -> Message:
+    """Return the message, or a draft of the user. Raises Http404."""
+    messages = Message.objects.all() if messages is None else messages
+    return get_object_or_404(messages.viewable_by(request.user), pk=pk)
 
 
-def get_readable(
-    request: PersonRequest, pk: int, messages: MessageQuerySet | None = None
-) -> Message:
-    """Return a message whose content the user may read. Raises Http404 and PermissionDenied."""
+def get_readable(request: UserRequest, pk: int, messages: MessageQuerySet | None = None) -> Message:
+    """Return a message whose content the user may read, and record the reading.
+
+    Raises Http404 and PermissionDenied.
+    """
     message = get_viewable(request, pk, messages)
     if not can_read(request.user, message):
         raise PermissionDenied
+    record_reading(request, message)
     return message
 
 
-def get_changeable(request: PersonRequest, pk: int) -> Message:
-    """Return a queued message that the user may decide about.
+def get_actionable(request: UserRequest, pk: int, action: MessageAction) -> Message:
+    """Return a queued message on which the user may perform the action.
 
     Raises Http404 and PermissionDenied.
     """
     message = get_viewable(request, pk, Message.objects.exclude(status=Status.DRAFT))
-    if not can_change(request.user, message):
+    if not action.permission.allows(request.user, message):
         raise PermissionDenied
     return message

@@ -1,6 +1,6 @@
-"""An attempt as the page tells it: what it came to, how long each phase took, what both sides said.
+"""An attempt as the message page shows it: outcome, time spent in each phase, and transcript.
 
-Reads what delivery recorded; an attempt still under way simply has less to tell.
+An attempt that is still running has fewer facts.
 """
 
 from __future__ import annotations
@@ -13,41 +13,43 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, pgettext_lazy
 
-from outbox.models import Attempt, Session
-from outbox.web.wording import PHASES
+from outbox.api.reasons import in_words
+from outbox.models import Attempt, SmtpSession
+from outbox.models.removal import REMOVED
+from outbox.reasons import Reason
+from outbox.smtp.faults import OPENING_PHASES, TRANSACTION_PHASES
+from outbox.web.display import PHASES
 
-OPENING = ("resolve", "connect", "greeting", "ehlo", "starttls", "tls", "auth")
-TRANSFER = ("rset", "mail", "rcpt", "data", "body", "dot")
 SPEAKERS = {"C": "client", "S": "server", "-": "note"}
-MIN_SHARE = 0.8  # percent: what took no time can still be seen in the bar
+MIN_SHARE = 0.8  # percent, so that very short phases are visible in the bar
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What one side said, milliseconds after the session began."""
+    """One line of a transcript, with its time in milliseconds since the session began."""
 
     ms: float
-    who: str  # client, server, note
+    speaker: str  # client, server, note
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
-    """One of the three phases of a dialogue."""
+class Section:
+    """One of the three sections of a transcript: connection, transfer and close."""
 
     title: str | Promise
     lines: list[Line]
-    remark: str = ""  # stands where nothing was said
+    remark: str = ""  # shown if there are no lines
 
     @property
     def began_ms(self) -> float:
-        """When it began, counted from the connection's beginning."""
+        """Return when the section began, in milliseconds since the session began."""
         return self.lines[0].ms if self.lines else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What one attempt meant for one of its recipients."""
+    """The outcome of an attempt for one recipient."""
 
     address: str
     state: str
@@ -59,7 +61,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """One phase in the bar; start and share are percent of the whole."""
+    """One phase in the bar of times. `start` and `share` are percentages of the bar."""
 
     phase: str
     label: str | Promise
@@ -70,42 +72,43 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """One attempt, ready to be shown."""
+    """One attempt with its session."""
 
     attempt: Attempt
-    session: Session | None
-    number: int  # counted from the first attempt at this message
-    stretches: list[Stretch]
+    session: SmtpSession | None
+    number: int  # of the attempts at this message, counted from one
+    sections: list[Section]
     segments: list[Segment]
     results: list[Result]
+    shows_network: bool = True  # the worker, and the addresses of the private network
 
     @property
     def took_ms(self) -> float | None:
-        """From the claim to the recorded outcome."""
+        """Return the time from the claim to the recorded outcome."""
         if self.attempt.ended_at is None:
             return None
         return (self.attempt.ended_at - self.attempt.started_at).total_seconds() * 1000
 
     @property
-    def reused(self) -> bool:
-        """Tell whether the connection had carried other mail before."""
+    def is_reused(self) -> bool:
+        """Return whether the connection had sent another message before."""
         return self.attempt.number_in_session > 1
 
     @property
-    def place(self) -> str:
-        """Name the server as far as it is known."""
+    def server(self) -> str:
+        """Return the name of the server, or an empty text if none was reached."""
         return str(self.session) if self.session else ""
 
 
 def read_conversation(attempt: Attempt, number: int) -> Conversation:
-    """Set out one attempt; its session has to be loaded with it."""
+    """Return the conversation of an attempt whose session is loaded."""
     session = attempt.session
     return Conversation(
         attempt=attempt,
         session=session,
         number=number,
-        stretches=_stretches(attempt, session),
-        segments=segments(_times(attempt, session)),
+        sections=_sections(attempt, session),
+        segments=segments(_phase_times(attempt, session)),
         results=[_result(row) for row in attempt.result_rows],
     )
 
@@ -122,18 +125,22 @@ def _result(row: Mapping[str, Any]) -> Result:
 
 
 def read_lines(stored: Iterable[Sequence[Any]]) -> list[Line]:
-    """Type the lines of a transcript; a reply of several lines stays one."""
-    return [Line(float(ms), SPEAKERS.get(who, "note"), str(text)) for ms, who, text in stored]
+    """Return the lines of a stored transcript. A reply of several lines is one line here."""
+    return [_line(float(ms), SPEAKERS.get(sign, "note"), str(text)) for ms, sign, text in stored]
 
 
-def _stretches(attempt: Attempt, session: Session | None) -> list[Stretch]:
+def _line(ms: float, speaker: str, text: str) -> Line:
+    return Line(ms, speaker, in_words(Reason.load(text)) if speaker == "note" else text)
+
+
+def _sections(attempt: Attempt, session: SmtpSession | None) -> list[Section]:
     opening = read_lines(session.opening_lines) if session else []
     transfer = read_lines(attempt.transfer_lines)
     closing = read_lines(session.closing_lines) if session else []
     return [
-        Stretch(gettext_lazy("Connection"), opening, _opening_remark(attempt)),
-        Stretch(gettext_lazy("Transfer"), transfer, _transfer_remark(attempt)),
-        Stretch(
+        Section(gettext_lazy("Connection"), opening, _opening_remark(attempt)),
+        Section(gettext_lazy("Transfer"), transfer, _transfer_remark(attempt)),
+        Section(
             pgettext_lazy("of a conversation", "Close"), closing, _closing_remark(attempt, session)
         ),
     ]
@@ -142,30 +149,38 @@ def _stretches(attempt: Attempt, session: Session | None) -> list[Stretch]:
 def _opening_remark(attempt: Attempt) -> str:
     if attempt.ended_at is None:
         return _("No conversation recorded yet.")
+    if attempt.session and attempt.session.opening == REMOVED:
+        return _("The conversation was removed.")
     return _("No conversation took place.")
 
 
 def _transfer_remark(attempt: Attempt) -> str:
     if attempt.ended_at is None:
         return _("Recorded when the attempt ends.")
+    if attempt.transfer == REMOVED:
+        return _("The conversation was removed.")
     return _("No message was transferred.")
 
 
-def _closing_remark(attempt: Attempt, session: Session | None) -> str:
+def _closing_remark(attempt: Attempt, session: SmtpSession | None) -> str:
     if session and session.ended_at is None and attempt.ended_at:
         return _("The connection is kept open for further messages.")
+    if session and session.opening == REMOVED:
+        return _("The conversation was removed.")
     return _("The connection ended without QUIT.") if attempt.ended_at else ""
 
 
-def _times(attempt: Attempt, session: Session | None) -> dict[str, float]:
-    """Join the phases; a reused connection's opening was paid for by an earlier mail."""
-    opened = session.phases_ms if session and attempt.number_in_session <= 1 else {}
-    return {**opened, **attempt.phase_times}
+def _phase_times(attempt: Attempt, session: SmtpSession | None) -> dict[str, float]:
+    """Return the times of all phases; a reused connection was opened by an earlier attempt."""
+    opening = session.phases_ms if session and attempt.number_in_session <= 1 else {}
+    return {**opening, **attempt.phase_times}
 
 
 def segments(times: Mapping[str, float]) -> list[Segment]:
-    """Lay the phases end to end, in the order they happen."""
-    known = [(phase, times[phase]) for phase in OPENING + TRANSFER if phase in times]
+    """Return the segments of the bar, in the order of the phases."""
+    known = [
+        (phase, times[phase]) for phase in OPENING_PHASES + TRANSACTION_PHASES if phase in times
+    ]
     total = sum(ms for _phase, ms in known)
     if total <= 0:
         return []

@@ -1,51 +1,62 @@
-"""The message page: everything the system knows of one mail, and what a person may do about it.
+"""The message page: everything that is known about one message.
 
-The part that follows the delivery has a fingerprint of small columns; transcripts are loaded only
-when it changed.
+The live part has a fingerprint of small columns. Transcripts are loaded only after it has changed.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import hashlib
-from collections import Counter
-from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 
-from django.db.models import Prefetch, Q, prefetch_related_objects
-from django.utils import timezone
+from django.db.models import (
+    Case,
+    Prefetch,
+    Q,
+    When,
+    prefetch_related_objects,
+)
 from django.utils.http import urlencode
 
 from outbox import api
+from outbox.api.recipient_summary import RecipientSummary, summarize
+from outbox.mail.wire_ids import queue_id_of
 from outbox.models import (
-    CANCELLABLE,
     DUE,
     FINAL,
     OPEN,
     RETRYABLE,
     Attempt,
     Event,
+    InboundMessage,
     Message,
     Recipient,
     State,
     Status,
 )
+from outbox.models.inbound import InboundMessageQuerySet
+from outbox.models.message import MessageQuerySet
 from outbox.models.states import shown_status
 from outbox.web.messages.conversation import Conversation, read_conversation
+from outbox.web.messages.expiry import expiry_of
+from outbox.web.messages.marks import Marks
+from outbox.web.messages.network import without_network
+from outbox.web.messages.reports import ReplyRow, ReportRow, reply_rows, report_rows
 
 FEW_RECIPIENTS = 5
-FIRST_RECIPIENTS = 3  # shown without unfolding, where there are more than a few
+FIRST_RECIPIENTS = 3  # shown at once if there are more than a few
 RECIPIENTS_SHOWN = 200
-ATTEMPTS_SHOWN = 10  # the latest; older ones are asked for
-MADE_SHOWN = 10
-FAST, SLOW = 1, 5  # seconds between looks: while something happens, while all waits
-SOON = dt.timedelta(seconds=20)
-CLOSING_FOR = dt.timedelta(minutes=2)  # how long a settled mail's open connection is watched
+EVENTS_SHOWN = 200  # the latest; all of one recipient are shown on request
+ATTEMPTS_SHOWN = 10  # the latest; older ones are shown on request
+MADE_FROM_SHOWN = 10
+FAST, SLOW = 1, 5  # seconds between refreshes, during an attempt and between attempts
+_CALM_LAST = Case(When(state__in=(State.SENT, State.QUEUED), then=1), default=0)
+SAME_TIME = dt.timedelta(minutes=1)  # two attempts that are closer are shown as one
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class TimelineEntry:
     """One entry of the timeline: an event, or an attempt."""
 
     at: dt.datetime
@@ -53,8 +64,17 @@ class Moment:
     conversation: Conversation | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class RecipientRow:
+    """One row of the table of recipients."""
+
+    recipient: Recipient
+    state: str  # shown
+    next_at: dt.datetime | None  # of the next attempt, unless it is shown above the table
+
+
 class MessagePage:
-    """Reads lazily: a look that finds nothing new costs three small queries."""
+    """What the page shows. A refresh that finds no change costs three small queries."""
 
     def __init__(
         self,
@@ -62,246 +82,278 @@ class MessagePage:
         *,
         every_attempt: bool = False,
         recipient: int | None = None,
-        shows_drafts: bool = True,  # to their writer alone
+        visible: MessageQuerySet,  # the messages that the viewer may open
+        received: InboundMessageQuerySet,  # the received messages that the viewer may open
+        viewer: int | None = None,  # primary key of the user
+        shows_network: bool = False,  # only staff see workers and private addresses
     ) -> None:
         self.message = message
-        self.shows_drafts = shows_drafts
+        self._visible = visible
+        self._received = received
+        self._viewer = viewer
+        self.shows_network = shows_network
         self.every_attempt = every_attempt
         self._asked = recipient
 
     @cached_property
     def explanation(self) -> api.Explanation:
-        """One sentence on what is happening and what comes next."""
+        """Return what is happening and what comes next."""
         return api.explain(self.message)
 
     @cached_property
-    def recipients(self) -> list[Recipient]:
-        """All of them, in the order they were named; an attempt may ask for them again."""
-        prefetch_related_objects([self.message], "recipients")
-        return list(self.message.recipients.all())
+    def recipients(self) -> RecipientSummary:
+        """Return all recipients, or the counts and some of many."""
+        return summarize(self.message)
 
     @property
     def status(self) -> Status:
-        """What the message is doing; while it is being sent, only its recipients say so."""
-        return shown_status(self.message.status, {row.state for row in self.recipients})
+        """Return the status to show; "sending" is stored for recipients only."""
+        return shown_status(self.message.status, self.recipients.states)
 
     @cached_property
-    def answered(self) -> Message | None:
-        """The mail it answers, where that is one of its writer's own."""
+    def expiry(self) -> list[str]:
+        """Return when parts of the message expire, and what was removed, in sentences."""
+        return expiry_of(self.message)
+
+    @cached_property
+    def replied_to(self) -> Message | None:
+        """Return the message that this one replies to, if it has the same owner."""
         if not self.message.in_reply_to:
             return None
-        known = Message.objects.filter(
-            owner=self.message.owner_id, message_id=self.message.in_reply_to
-        )
-        return known.order_by("-pk").first()
+        known = self._of_owner.filter(message_id=self.message.in_reply_to)
+        return known.order_by("-pk").first() or self._replied_to_on_wire
+
+    @property
+    def _replied_to_on_wire(self) -> Message | None:
+        """Return the message to which a server gave the id that this one replies to."""
+        queue_id = queue_id_of(self.message.in_reply_to)
+        if not queue_id:
+            return None
+        # SQLite uses the partial index only if the query has its condition.
+        named = Recipient.objects.filter(remote_queue_id=queue_id).exclude(remote_queue_id="")
+        return self._of_owner.filter(pk__in=named.values("message_id")).order_by("-pk").first()
 
     @cached_property
-    def made_into(self) -> list[Message]:
-        """What its writer made from it: replies, forwards, copies."""
-        made = self.message.made_into.filter(owner=self.message.owner_id).select_related("draft")
-        if not self.shows_drafts:
-            made = made.exclude(status=Status.DRAFT)
-        return list(made.order_by("-pk")[:MADE_SHOWN])
+    def original(self) -> Message | None:
+        """Return the message from which the owner made this one, unless it is `replied_to`."""
+        if not self.message.made_from_id or self.replied_to is not None:
+            return None
+        return self._of_owner.filter(pk=self.message.made_from_id).first()
+
+    @cached_property
+    def received_original(self) -> InboundMessage | None:
+        """Return the received message from which the owner made this one."""
+        if self.message.made_from_received_id is None:
+            return None
+        of_owner = InboundMessage.objects.filter(owner=self.message.owner_id)
+        return of_owner.filter(pk=self.message.made_from_received_id).first()
+
+    @property
+    def _of_owner(self) -> MessageQuerySet:
+        return self._visible.filter(owner=self.message.owner_id)
+
+    @cached_property
+    def made_from_message(self) -> list[Message]:
+        """Return the replies, forwards and copies that the owner made from the message."""
+        made = self._of_owner.filter(made_from=self.message.pk).select_related("draft")
+        return list(made.order_by("-pk")[:MADE_FROM_SHOWN])
+
+    @cached_property
+    def reports(self) -> list[ReportRow]:
+        """Return what bounces and similar messages say about the message."""
+        return report_rows(self.message, self._received, self._viewer)
+
+    @cached_property
+    def replies(self) -> list[ReplyRow]:
+        """Return the received replies that the viewer may open, newest first."""
+        return reply_rows(self.message, self._received, self._viewer)
 
     @cached_property
     def recipients_shown(self) -> list[Recipient]:
-        """As they were named; of many, those that need looking at come first. Each has its session.
+        """Return the recipients to show; if there are many, those that need attention come first.
 
-        An attempt that is gone leaves its recipient none.
+        Each recipient has its latest attempt with the session, unless they were deleted.
         """
-        shown = self.recipients
-        if len(shown) > FEW_RECIPIENTS:
-            shown = sorted(shown, key=_needs_care, reverse=True)[:RECIPIENTS_SHOWN]
+        shown = self.recipients.rows
+        if self.recipients.total > len(shown):
+            shown = list(self.message.recipients.order_by(_CALM_LAST, "pk")[:RECIPIENTS_SHOWN])
+        elif len(shown) > FEW_RECIPIENTS:
+            shown = sorted(shown, key=_needs_attention, reverse=True)[:RECIPIENTS_SHOWN]
         latest = Attempt.objects.select_related("session").only("session__tls", "session__host")
         prefetch_related_objects(shown, Prefetch("attempt", latest))
         return shown
 
-    @property
-    def recipients_first(self) -> list[Recipient]:
-        """Recipients that are shown at once: all of a few, else those that need attention."""
-        few = len(self.recipients_shown) <= FEW_RECIPIENTS
-        return self.recipients_shown if few else self.recipients_shown[:FIRST_RECIPIENTS]
-
-    @property
-    def recipients_folded(self) -> list[Recipient]:
-        """Recipients that are shown on request."""
-        return self.recipients_shown[len(self.recipients_first) :]
-
-    @property
-    def is_settled(self) -> bool:
-        """Whether no further delivery is going to be attempted."""
-        return all(recipient.state in FINAL for recipient in self.recipients)
-
     @cached_property
-    def chosen(self) -> Recipient | None:
-        """The recipient whose timeline was asked for."""
-        return next((one for one in self.recipients if one.pk == self._asked), None)
+    def rows(self) -> list[RecipientRow]:
+        """Return a row for each recipient that is shown."""
+        return [
+            RecipientRow(one, self._state_of(one), self._own_next_at(one))
+            for one in self.recipients_shown
+        ]
+
+    @property
+    def rows_first(self) -> list[RecipientRow]:
+        """Return the rows that are shown at once."""
+        return self.rows if len(self.rows) <= FEW_RECIPIENTS else self.rows[:FIRST_RECIPIENTS]
+
+    @property
+    def rows_folded(self) -> list[RecipientRow]:
+        """Return the rows that are shown on request."""
+        return self.rows[len(self.rows_first) :]
 
     @property
     def is_scheduled(self) -> bool:
-        """Return whether its time can still be changed."""
-        return self.message.status == Status.SCHEDULED and not self.message.waits_for_undo
+        """Return whether the message waits for a time that its owner chose."""
+        return self.status == Status.SCHEDULED and not self.message.waits_for_undo
 
     @property
-    def has_draft(self) -> bool:
-        """Return whether it was composed here, so that it can be edited again."""
-        return hasattr(self.message, "draft")
+    def next_attempt_at(self) -> dt.datetime | None:
+        """Return the time of the next attempt; of a scheduled message, the sentence has it."""
+        return None if self.is_scheduled else self.explanation.until
+
+    def _state_of(self, recipient: Recipient) -> str:
+        return self._shown(recipient.state)
+
+    def _shown(self, state: str) -> str:
+        """Return the state to show; no state of recipients says that the message is scheduled."""
+        return Status.SCHEDULED.value if self.is_scheduled and state == State.QUEUED else str(state)
+
+    def _own_next_at(self, recipient: Recipient) -> dt.datetime | None:
+        """Return the time of the recipient's next attempt if it differs from the message's."""
+        is_waiting = recipient.state in DUE or recipient.state == State.UNCERTAIN
+        if not is_waiting or self.is_scheduled or recipient.next_at is None:
+            return None
+        shown = self.next_attempt_at
+        is_same = shown is not None and abs(recipient.next_at - shown) < SAME_TIME
+        return None if is_same else recipient.next_at
+
+    @property
+    def is_final(self) -> bool:
+        """Return whether no further attempt follows."""
+        return self.recipients.states.issubset(FINAL)
+
+    @cached_property
+    def chosen(self) -> Recipient | None:
+        """Return the recipient to which the timeline is limited."""
+        if self._asked is None:
+            return None
+        return self.message.recipients.filter(pk=self._asked).first()
 
     @property
     def query(self) -> str:
-        """What of the page's address must be asked for again with its live part."""
+        """Return the parameters of the page that its live part needs as well."""
         asked = {"attempts": "all"} if self.every_attempt else {}
         return urlencode(asked | ({"recipient": str(self.chosen.pk)} if self.chosen else {}))
 
     @property
-    def in_smtputf8(self) -> list[str]:
-        """Name the addresses for which the server must offer SMTPUTF8 (RFC 6531 3.7)."""
-        named = [self.message.envelope_sender, *(one.address for one in self.recipients)]
-        return [address for address in named if not address.rpartition("@")[0].isascii()]
+    def return_path(self) -> str:
+        """Return the account's address for bounces, if it replaces the envelope sender, or ""."""
+        message = self.message
+        if message.account is None or message.is_sender_given or not message.envelope_sender:
+            return ""
+        return message.account.return_path
+
+    @property
+    def smtputf8_addresses(self) -> list[str]:
+        """Return the addresses for which the server must offer SMTPUTF8 (RFC 6531 3.7)."""
+        recipients = self.message.recipients.values_list("address", flat=True)
+        addresses = [self.return_path or self.message.envelope_sender, *recipients]
+        return [address for address in addresses if not address.rpartition("@")[0].isascii()]
 
     @property
     def recipients_hidden(self) -> int:
-        """How many recipients are only counted."""
-        return max(0, len(self.recipients) - RECIPIENTS_SHOWN)
+        """Return the number of recipients that are only counted."""
+        return max(0, self.recipients.total - RECIPIENTS_SHOWN)
 
     @cached_property
-    def _marks(self) -> list[tuple[object, ...]]:
-        """What there is of attempts, without what they said."""
-        return list(
-            self.message.attempts.values_list(
-                "pk", "outcome", "dot_marked_at", "ended_at", "session__ended_at", "session"
-            )
-        )
+    def _marks(self) -> Marks:
+        return Marks(self.message, self.recipients)
 
     @cached_property
     def conversations(self) -> list[Conversation]:
-        """The attempts, newest first."""
+        """Return the attempts, newest first."""
         attempts = self.message.attempts.select_related("session", "worker").order_by("-pk")
         if not self.every_attempt:
             attempts = attempts[:ATTEMPTS_SHOWN]
-        count = len(self._marks)
-        return [read_conversation(attempt, count - n) for n, attempt in enumerate(attempts)]
+        count = self._marks.attempt_count
+        if self.message.recipient_count == 1:  # its results are in the columns of the attempts
+            prefetch_related_objects([self.message], "recipients")
+        found = [read_conversation(attempt, count - n) for n, attempt in enumerate(attempts)]
+        return found if self.shows_network else [without_network(one) for one in found]
 
     @property
     def has_several_attempts(self) -> bool:
-        """Tell whether an attempt may differ from what its recipients have come to since."""
-        return len(self._marks) > 1
+        """Return whether the outcome of an attempt may differ from the recipients' state."""
+        return self._marks.attempt_count > 1
 
     @property
     def attempts_hidden(self) -> int:
-        """How many older attempts are not shown."""
-        return len(self._marks) - len(self.conversations)
+        """Return the number of older attempts that are not shown."""
+        return self._marks.attempt_count - len(self.conversations)
 
     @cached_property
-    def timeline(self) -> list[Moment]:
-        """Events and attempts, newest first."""
-        events = self.message.events.select_related("actor", "recipient")
-        if self.chosen:
-            events = events.filter(Q(recipient=self.chosen.pk) | Q(recipient=None))
-        moments = [Moment(event.at, event=event) for event in events]
-        moments += [
-            Moment(talk.attempt.started_at, conversation=talk)
-            for talk in self.conversations
-            if self.chosen is None or _concerns(talk, self.chosen)
+    def timeline(self) -> list[TimelineEntry]:
+        """Return events and attempts, newest first."""
+        events = self._events[:EVENTS_SHOWN] if self.has_older_events else self._events
+        entries = [TimelineEntry(event.at, event=event) for event in reversed(events)]
+        entries += [
+            TimelineEntry(one.attempt.started_at, conversation=one)
+            for one in self.conversations
+            if self.chosen is None or _concerns(one, self.chosen)
         ]
-        return sorted(moments, key=lambda moment: moment.at, reverse=True)
+        return sorted(entries, key=lambda entry: entry.at, reverse=True)
+
+    @cached_property
+    def _events(self) -> list[Event]:
+        """Return the latest events; those of one recipient without a limit."""
+        events = self.message.events.select_related("actor", "recipient").order_by("-pk")
+        if self.chosen:
+            return list(events.filter(Q(recipient=self.chosen.pk) | Q(recipient=None)))
+        return list(events[: EVENTS_SHOWN + 1])
+
+    @property
+    def has_older_events(self) -> bool:
+        """Return whether the timeline does not list all events."""
+        return self.chosen is None and len(self._events) > EVENTS_SHOWN
 
     @property
     def states(self) -> list[tuple[str, int]]:
-        """How many recipients are in which state, in the order states are reached."""
-        counted = Counter(recipient.state for recipient in self.recipients)
-        return [(state.value, counted[state]) for state in State if counted[state]]
+        """Return the number of recipients by state, in the order of the states."""
+        counts = self.recipients.counts
+        found = [(self._shown(state), counts[state]) for state in State if counts[state]]
+        return sorted(found, key=lambda one: one[0] != Status.SCHEDULED)
 
     @property
-    def waiting_states(self) -> tuple[State, ...]:
-        """The states in which a next attempt is due some time."""
-        return (*DUE, State.UNCERTAIN)
-
-    def _among(self, states: Collection[str]) -> list[Recipient]:
-        return [recipient for recipient in self.recipients if recipient.state in states]
-
-    @property
-    def cancellable(self) -> list[Recipient]:
-        """Whom a cancel may still stop; one being sent may be too late."""
-        return self._among((*CANCELLABLE, State.SENDING))
-
-    @property
-    def retryable(self) -> list[Recipient]:
-        """Recipients that a person may retry; cancelled ones have to be chosen by name."""
-        return self._among((*RETRYABLE, State.CANCELLED, State.DEFERRED))
-
-    @property
-    def undelivered(self) -> list[Recipient]:
-        """Recipients to whom it was not delivered, and will not be by itself."""
-        return self._among(RETRYABLE)
-
-    @property
-    def uncertain(self) -> list[Recipient]:
-        """Of whom a person may say whether they got it."""
-        return self._among((State.UNCERTAIN,))
-
-    @property
-    def holdable(self) -> list[Recipient]:
-        """Whose mail a person may keep back."""
-        return self._among(DUE)
-
-    @property
-    def held(self) -> list[Recipient]:
-        """Who waits for a release."""
-        return self._among((State.HELD,))
+    def has_failed(self) -> bool:
+        """Return whether delivery to a recipient failed for good."""
+        return bool(self.recipients.states.intersection(RETRYABLE))
 
     @property
     def fingerprint(self) -> str:
-        """Name what is shown, so that an unchanged page is not sent again."""
+        """Return a hash of what is shown, so that an unchanged page is not sent again."""
         shown = (
             self.status,
-            [
-                (row.pk, row.state, row.attempts, row.next_at, row.attempt_id)
-                for row in self.recipients
-            ],
-            self._marks,
+            self._marks.of_recipients,
+            self._marks.attempts,
             self.message.events.values_list("pk", flat=True).last(),
             self.explanation.sentence,
         )
         return hashlib.sha256(repr(shown).encode()).hexdigest()[:16]
 
     @property
-    def look_again_after(self) -> int | None:
-        """Seconds until the page should look again; None when nothing can change by itself."""
-        if any(recipient.state in OPEN for recipient in self.recipients):
-            return FAST if self._is_busy else SLOW
-        return FAST if self._awaits_closing else None
-
-    @property
-    def _is_busy(self) -> bool:
-        soon = timezone.now() + SOON
-        return any(
-            recipient.state == State.SENDING
-            or (
-                recipient.state in DUE
-                and (recipient.next_attempt_at is None or recipient.next_attempt_at <= soon)
-            )
-            for recipient in self.recipients
-        )
-
-    @property
-    def _awaits_closing(self) -> bool:
-        """The QUIT of a warm connection comes after the outcome."""
-        latest = timezone.now() - CLOSING_FOR
-        return any(
-            session is not None
-            and closed is None
-            and isinstance(ended, dt.datetime)
-            and ended > latest
-            for _pk, _outcome, _dot, ended, closed, session in self._marks
-        )
+    def refresh_after(self) -> int | None:
+        """Return the seconds until the next refresh, or None if nothing changes any more."""
+        if self.recipients.states.intersection(OPEN):
+            return FAST if self._marks.is_busy else SLOW
+        return FAST if self._marks.awaits_closing else None
 
 
-def _concerns(talk: Conversation, recipient: Recipient) -> bool:
-    """An attempt that came to nothing does not say whom it was for."""
-    named = {result.address for result in talk.results}
-    return not named or recipient.address in named or talk.attempt.pk == recipient.attempt_id
+def _concerns(conversation: Conversation, recipient: Recipient) -> bool:
+    """Return whether the attempt was for the recipient; one without results may be for anyone."""
+    named = {result.address for result in conversation.results}
+    is_latest = conversation.attempt.pk == recipient.attempt_id
+    return not named or recipient.address in named or is_latest
 
 
-def _needs_care(recipient: Recipient) -> bool:
+def _needs_attention(recipient: Recipient) -> bool:
     return recipient.state not in {State.SENT, State.QUEUED}

@@ -1,4 +1,4 @@
-"""Preferences as a person chooses them; what is left open is the browser's, or the site's."""
+"""The form of the preferences. An empty choice means the browser's setting or the default."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from outbox.conf import get_conf
-from outbox.models import Account, Preferences, Theme
-from outbox.web.messages.paging import PAGE_SIZE
-from outbox.web.preferences.zones import zone_choices
+from outbox.db import clock
+from outbox.models import Preferences, Theme
+from outbox.web.folders.pagination import PAGE_SIZE
+from outbox.web.preferences.time_zones import zone_choices, zone_label
 
 if TYPE_CHECKING:
     PreferencesModelForm = forms.ModelForm[Preferences]
@@ -36,49 +37,58 @@ class PreferencesForm(PreferencesModelForm):
             "page_size",
             "uses_shortcuts",
             "default_account",
-            "undo_for",
+            "undo_period",
             "writes_rich",
             "signature",
             "failure_digest",
+            "invitation_email",
         )
         widgets: ClassVar = {"signature": forms.Textarea(attrs={"rows": 4, "class": "grows tall"})}
         help_texts: ClassVar = {
             "signature": gettext_lazy(
-                "Put below what you write, unless the account has a signature of its own."
+                "Added below your messages, unless the account has its own signature."
             ),
-            "undo_for": gettext_lazy("How long a message can be stopped after Send."),
+            "undo_period": gettext_lazy("How long you can undo sending."),
             "failure_digest": gettext_lazy(
-                "Sent to you when messages fail, through an account that works."
+                "When messages fail, you receive an email. It is sent with an account that works."
             ),
-            "default_account": gettext_lazy("Selected in new messages."),
-            "uses_shortcuts": gettext_lazy("Single keys such as c and /. Press ? for the list."),
+            "default_account": gettext_lazy("New messages are sent with this account."),
+            "uses_shortcuts": gettext_lazy("Single keys such as c and /. Press ? to list them."),
         }
 
     def __init__(self, *args: Any, browser_zone: str = "", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        by_browser = _("Browser time zone")
+        from_browser = _("Browser time zone")
         if browser_zone:
-            by_browser = _("Browser time zone (%(zone)s)") % {"zone": browser_zone}
-        self._offer("time_zone", [("", by_browser), *zone_choices(self.instance.time_zone)])
-        self._offer("language", [("", _("Browser language")), *settings.LANGUAGES])
-        self._offer("theme", [("", _("System theme")), *Theme.choices])
-        self._offer_numbers("page_size", _page_sizes())
-        self._offer_numbers("undo_for", _undo_choices())
-        self.fields["failure_digest"].required = False  # a form without it changes nothing
+            zone = zone_label(browser_zone, clock.now())
+            from_browser = _("Browser time zone: %(zone)s") % {"zone": zone}
+        self._set_choices("time_zone", [("", from_browser), *zone_choices(self.instance.time_zone)])
+        self._set_choices("language", [("", _("Browser language")), *settings.LANGUAGES])
+        self._set_choices("theme", [("", _("System theme")), *Theme.choices])
+        self._set_number_choices("page_size", _page_sizes())
+        self._set_number_choices("undo_period", _undo_choices())
+        self.fields[
+            "failure_digest"
+        ].required = False  # a form without the field leaves it unchanged
         account = self.fields["default_account"]
         assert isinstance(account, forms.ModelChoiceField)
-        account.queryset = Account.objects.usable_by(self.instance.user)
-        account.empty_label = _("First by name")
+        account.queryset = self.instance.usable_accounts(self.instance.user)
+        account.empty_label = _("First of your own accounts")
 
-    def _offer(self, name: str, choices: Choices) -> None:
+    def save_choices(self) -> Preferences:
+        """Save the fields of the form, also if another request has just stored the first row."""
+        chosen = {name: getattr(self.instance, name) for name in self._meta.fields or ()}
+        return Preferences.objects.update_or_create(pk=self.instance.pk, defaults=chosen)[0]
+
+    def _set_choices(self, name: str, choices: Choices) -> None:
         label = self.fields[name].label
         self.fields[name] = forms.ChoiceField(label=label, choices=choices, required=False)
 
-    def _offer_numbers(self, name: str, choices: Choices) -> None:
-        shown = self.fields[name]
+    def _set_number_choices(self, name: str, choices: Choices) -> None:
+        field = self.fields[name]
         self.fields[name] = forms.TypedChoiceField(
-            label=shown.label,
-            help_text=shown.help_text,
+            label=field.label,
+            help_text=field.help_text,
             choices=choices,
             coerce=int,
             empty_value=None,
@@ -91,9 +101,9 @@ def _page_sizes() -> Choices:
 
 
 def _undo_choices() -> Choices:
-    usual = round(get_conf().undo_for)
-    default = _("Default (%(time)s)") % {"time": _seconds(usual)}
-    return [("", default), *((seconds, _seconds(seconds)) for seconds in UNDO_CHOICES)]
+    default = round(get_conf().undo_period)
+    label = _("Default (%(time)s)") % {"time": _seconds(default)}
+    return [("", label), *((seconds, _seconds(seconds)) for seconds in UNDO_CHOICES)]
 
 
 def _seconds(count: int) -> str:

@@ -1,22 +1,21 @@
-"""The keyboard shortcuts, listed on a page that `?` opens as a dialog."""
+"""The list of keyboard shortcuts, which `?` opens as a dialog."""
 
 from __future__ import annotations
 
 from django.http import HttpResponse
-from django.shortcuts import render
-from django.utils.cache import patch_vary_headers
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy, pgettext_lazy
 from django.views.decorators.http import require_safe
 
-from outbox.web.person import PersonRequest, signed_in
+from outbox.web.auth import UserRequest, signed_in
+from outbox.web.dialogs import render_dialog
 
 Keys = tuple[tuple[tuple[str, ...], str | Promise], ...]
 SHORTCUTS: tuple[tuple[str | Promise, Keys], ...] = (
     (
         gettext_lazy("Everywhere"),
         (
-            (("c",), gettext_lazy("New message")),
+            (("c",), gettext_lazy("Compose")),
             (("/",), gettext_lazy("Search")),
             (("u",), gettext_lazy("Back to the folder")),
             (("?",), gettext_lazy("Show this list")),
@@ -25,7 +24,7 @@ SHORTCUTS: tuple[tuple[str | Promise, Keys], ...] = (
     (
         gettext_lazy("In a list"),
         (
-            (("j", "k"), gettext_lazy("Next, previous message")),
+            (("j", "k"), gettext_lazy("Next or previous message")),
             (("o", "Enter"), gettext_lazy("Open the message")),
             (("x",), gettext_lazy("Select the message")),
         ),
@@ -39,7 +38,18 @@ SHORTCUTS: tuple[tuple[str | Promise, Keys], ...] = (
         ),
     ),
     (
-        pgettext_lazy("shortcuts", "While writing"),
+        gettext_lazy("On a received message"),
+        (
+            (("r",), gettext_lazy("Reply")),
+            (("a",), gettext_lazy("Reply all")),
+            (("f",), gettext_lazy("Forward")),
+            (("y",), gettext_lazy("Archive")),
+            (("#",), gettext_lazy("Delete")),
+            (("j", "k"), gettext_lazy("Older or newer message")),
+        ),
+    ),
+    (
+        pgettext_lazy("shortcuts", "While you compose"),
         (
             (("Ctrl", "Enter"), gettext_lazy("Send")),
             (("Ctrl", "B"), gettext_lazy("Bold")),
@@ -52,10 +62,7 @@ SHORTCUTS: tuple[tuple[str | Promise, Keys], ...] = (
 
 @signed_in
 @require_safe
-def shortcuts(request: PersonRequest) -> HttpResponse:
-    """List the shortcuts, as a page or as the inside of a dialog."""
-    template = "outbox/_shortcuts.html" if request.htmx else "outbox/shortcuts.html"
+def shortcuts(request: UserRequest) -> HttpResponse:
+    """List the shortcuts, as a page or as the content of a dialog."""
     context = {"shortcuts": SHORTCUTS, "preferences": request.preferences, "page": "shortcuts"}
-    response = render(request, template, context)
-    patch_vary_headers(response, ["HX-Request"])
-    return response
+    return render_dialog(request, "shortcuts", context)

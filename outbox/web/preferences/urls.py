@@ -1,4 +1,4 @@
-"""Where one says how one wants to read and write."""
+"""URLs of the preferences."""
 
 from django.urls import path
 

@@ -1,13 +1,13 @@
-"""The fields of a search, for whoever does not know the words of the line by heart."""
+"""The form of a search, which needs no operators."""
 
 from typing import Any
 
 from django import forms
 from django.utils.translation import gettext_lazy, pgettext_lazy
 
-from outbox.models import Folder
-from outbox.web.search.query import STATES, TEXT_MAX, Query, read_query
-from outbox.web.wording import LABELS
+from outbox.models import Folder, InboundFolder
+from outbox.web.display import LABELS
+from outbox.web.search.query import STATES, TEXT_MAX, UNREAD, Query, read_query
 
 _TEXTS = ("words", "to", "sender", "subject", "body")
 
@@ -23,7 +23,7 @@ def _day(label: Any) -> forms.DateField:
 
 
 class SearchForm(forms.Form):
-    """Everything that the line can say but tags and roles of recipients."""
+    """Everything that the search line supports, except tags and the roles of recipients."""
 
     words = _text(gettext_lazy("Anywhere"))
     to = _text(pgettext_lazy("search", "Recipient"), placeholder="jane@example.com")
@@ -35,22 +35,26 @@ class SearchForm(forms.Form):
     state = forms.ChoiceField(
         label=gettext_lazy("State"),
         required=False,
-        choices=[("", gettext_lazy("any")), *((state, LABELS[state]) for state in STATES)],
+        choices=[
+            ("", gettext_lazy("any")),
+            *((state, LABELS[state]) for state in STATES),
+            (UNREAD, gettext_lazy("unread")),
+        ],
     )
     folder = forms.ChoiceField(
         label=gettext_lazy("Folder"),
         required=False,
-        choices=[("", gettext_lazy("all folders")), *Folder.choices],
+        choices=[("", gettext_lazy("all folders")), *Folder.choices, *InboundFolder.choices],
     )
-    after = _day(gettext_lazy("From this day on"))
-    before = _day(gettext_lazy("Before this day"))
+    after = _day(gettext_lazy("Sent on or after"))
+    before = _day(gettext_lazy("Sent before"))
     has_files = forms.BooleanField(label=gettext_lazy("With attachments"), required=False)
 
     @classmethod
     def showing(cls, query: Query) -> "SearchForm":
-        """Fill the fields with what a line asked for."""
+        """Return the form filled with a query."""
         initial = {name: getattr(query, name) for name in cls.base_fields}
-        initial |= {name: _in_one(getattr(query, name)) for name in _TEXTS}
+        initial |= {name: _join(getattr(query, name)) for name in _TEXTS}
         return cls(initial=initial)
 
     def clean_code(self) -> str:
@@ -61,21 +65,21 @@ class SearchForm(forms.Form):
         return code
 
     def as_query(self, shown: Query) -> Query:
-        """Read the fields; what they cannot show is kept from the query shown beside them."""
+        """Return the query of the form; tags and roles are those of the query shown beside it."""
         data = self.cleaned_data
-        texts = {name: _apart(data[name]) for name in _TEXTS}
+        texts = {name: _split(data[name]) for name in _TEXTS}
         message_id = data["message_id"].strip("<> ")
         return Query(
             **(data | texts | {"message_id": message_id}), tag=shown.tag, cc=shown.cc, bcc=shown.bcc
         )
 
 
-def _in_one(texts: tuple[str, ...]) -> str:
+def _join(texts: tuple[str, ...]) -> str:
     return str(Query(words=texts))
 
 
-def _apart(text: str) -> tuple[str, ...]:
-    """Take words apart as the line does, but know no names in them."""
+def _split(text: str) -> tuple[str, ...]:
+    """Split the text into words and quoted phrases, without operators."""
     return tuple(piece for piece in _pieces(text) if piece)
 
 

@@ -1,8 +1,8 @@
-"""What is searched for: read from one line of text, or from a form, and written as that line.
+"""A search query: parsed from one line of text or from a form, and written as that line.
 
-`to:jane subject:"annual report" code:5.1 before:2026-11-01 invoice` asks for all of it at once. A
-name before the colon that is no operator belongs to a word, which the page says. A value that an
-operator cannot mean is an error.
+A message has to match every part of `to:jane subject:"annual report" code:5.1 invoice`. A name
+before a colon that is not an operator is searched as text, and the page says so. An operator with
+an invalid value is an error.
 """
 
 from __future__ import annotations
@@ -15,21 +15,24 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from outbox.models import FOLDER_OF, Folder, State, Status
+from outbox.models import FOLDER_OF, Folder, InboundFolder, State, Status
+from outbox.texts import UNSTORABLE
 
 _PIECE = re.compile(r'(?:([a-zA-Z]+)[:：])?("[^"]*"?|\S+)')
 _CODE = re.compile(r"[2-5](?:\d{2}|(?:\.\d{1,3}){0,2}\.?)")
 _DATE = re.compile(r"(\d{4})(?:-(\d{1,2}))?(?:-(\d{1,2}))?")
 TEXT_MAX = 1_100  # characters of a line; a Message-ID may have 998
 STATES = (*Status.values, State.EXPIRED.value, State.BOUNCED.value)
+UNREAD = "unread"  # a state that only received messages have
+FOLDERS = (*Folder.values, *InboundFolder.values)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """All of it has to be true of a mail. Texts of several words are looked for as they stand."""
+    """The conditions that a message has to meet. A text of several words is a phrase."""
 
     words: tuple[str, ...] = ()  # anywhere
-    to: tuple[str, ...] = ()  # whatever the role
+    to: tuple[str, ...] = ()  # in any role
     cc: tuple[str, ...] = ()
     bcc: tuple[str, ...] = ()
     sender: tuple[str, ...] = ()
@@ -40,9 +43,20 @@ class Query:
     message_id: str = ""
     state: str = ""
     folder: str = ""
-    after: dt.date | None = None  # that day and later
-    before: dt.date | None = None  # the day before that one and earlier
+    after: dt.date | None = None  # on this day or later
+    before: dt.date | None = None  # before this day
     has_files: bool = False
+
+    @property
+    def is_about_received(self) -> bool:
+        """Return whether only received messages can match."""
+        return self.state == UNREAD or self.folder in InboundFolder.values
+
+    @property
+    def is_about_sent(self) -> bool:
+        """Return whether only sent messages and drafts can match."""
+        is_about_delivery = self.state not in {"", UNREAD} or bool(self.code or self.tag)
+        return is_about_delivery or bool(self.bcc) or self.folder in Folder.values
 
     def __str__(self) -> str:
         pieces: list[str] = []
@@ -60,10 +74,10 @@ class Query:
 
 
 class QueryError(ValueError):
-    """A part of the line that cannot be meant."""
+    """An operator with an invalid value."""
 
 
-# How fields are called in the line, where that is another word.
+# The operators of fields with another name.
 _NAMES = {"sender": "from", "message_id": "id", "state": "is", "folder": "in"}
 _ALIASES = {"since": "after", "until": "before"}
 _TEXTS = {
@@ -78,9 +92,10 @@ _TEXTS = {
 
 
 def read_query(text: str) -> tuple[Query, list[str]]:
-    """Read a line; what is wrong with it comes beside, in words for people."""
+    """Parse a line. Return the query and the error messages."""
     query, wrong = Query(), []
-    for name, raw in _PIECE.findall(text[:TEXT_MAX]):
+    # No database stores these characters, so that no message is found by them.
+    for name, raw in _PIECE.findall(UNSTORABLE.sub(" ", text[:TEXT_MAX])):
         value = raw.replace('"', "").strip()
         if empty := _operator_alone(name, raw, value):
             wrong.append(_("“%(name)s:” needs a value directly after the colon.") % {"name": empty})
@@ -95,7 +110,7 @@ def read_query(text: str) -> tuple[Query, list[str]]:
 
 
 def unknown_operators(text: str) -> list[str]:
-    """Return the names in a line that look like operators; they are searched as words."""
+    """Return the names in a line that look like operators but are searched as text."""
     found = [
         name.lower()
         for name, raw in _PIECE.findall(text[:TEXT_MAX])
@@ -129,45 +144,45 @@ def _with(query: Query, name: str, value: str, piece: str) -> Query:
 
 def _read_code(value: str) -> dict[str, Any]:
     if not _CODE.fullmatch(value):
-        told = _("“code:%(value)s” is not a reply code. Use 550, 5 or 5.1.1.")
-        raise QueryError(told % {"value": value})
+        text = _("“code:%(value)s” is not a reply code. Use 550, 5 or 5.1.1.")
+        raise QueryError(text % {"value": value})
     return {"code": value.rstrip(".")}
 
 
 def _read_state(value: str) -> dict[str, Any]:
-    if value.lower() not in STATES:
+    if value.lower() not in {*STATES, UNREAD}:
         raise QueryError(
             _("“is:%(value)s” is not a state. Use one of %(states)s.")
-            % {"value": value, "states": ", ".join(STATES)}
+            % {"value": value, "states": ", ".join((*STATES, UNREAD))}
         )
     return {"state": value.lower()}
 
 
 def _read_folder(value: str) -> dict[str, Any]:
-    if value.lower() not in Folder.values:
+    if value.lower() not in FOLDERS:
         raise QueryError(
             _("“in:%(value)s” is not a folder. Use one of %(folders)s.")
-            % {"value": value, "folders": ", ".join(Folder.values)}
+            % {"value": value, "folders": ", ".join(FOLDERS)}
         )
     return {"folder": value.lower()}
 
 
 def _read_has(value: str) -> dict[str, Any]:
     if value.lower() not in {"attachment", "attachments", "file", "files"}:
-        told = _("“has:%(value)s” is not supported. Use has:attachment.")
-        raise QueryError(told % {"value": value})
+        text = _("“has:%(value)s” is not supported. Use has:attachment.")
+        raise QueryError(text % {"value": value})
     return {"has_files": True}
 
 
 def _read_day(value: str) -> dt.date:
-    """Read a day; a month or a year alone is its first day."""
+    """Parse a day. A month or a year is its first day."""
     found = _DATE.fullmatch(value)
     parts = [int(part or 1) for part in found.groups()] if found else [0, 0, 0]
     try:
         return dt.date(*parts)
     except ValueError as error:
-        told = _("“%(value)s” is not a date. Use YYYY-MM-DD.")
-        raise QueryError(told % {"value": value}) from error
+        text = _("“%(value)s” is not a date. Use YYYY-MM-DD.")
+        raise QueryError(text % {"value": value}) from error
 
 
 _READERS: dict[str, Callable[[str], dict[str, Any]]] = {
@@ -183,13 +198,13 @@ OPERATORS = frozenset((*_TEXTS, *_READERS, "domain"))
 
 
 def _quoted(text: str) -> str:
-    """Keep together what is one value; a quote has no place in it."""
+    """Return the value in quotation marks if it needs them; quotation marks in it are removed."""
     bare = text.replace('"', "")
     return f'"{bare}"' if re.search(r"\s|[:：]", bare) else bare
 
 
 def folder_of_state(state: str) -> tuple[str, ...]:
-    """Return the folders in which mail of that state can be."""
+    """Return the folders that can contain messages in that state."""
     if state in Status.values:
         return (FOLDER_OF[Status(state)].value,)
-    return (Folder.FAILED.value, Folder.OUTBOX.value)  # other recipients may still be under way
+    return (Folder.FAILED.value, Folder.OUTBOX.value)  # other recipients may still be open

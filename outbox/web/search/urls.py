@@ -1,4 +1,4 @@
-"""Where mail is searched."""
+"""Addresses of the search."""
 
 from django.urls import path
 

@@ -1,24 +1,24 @@
-// Formatted text. The editor is a large script, so it is fetched when it is wanted; the form keeps
-// a plain text beside it. Pictures dropped or pasted into the text go to the server like any file
-// and come back with an address.
+// The editor for formatted text. It is a large script, so it is loaded when it is needed. The form keeps
+// a plain text beside it. Pictures dropped or pasted into the text are uploaded like any file and
+// displayed by their URL.
 
-import { isPicture, upload } from "./files.js";
-import { hasDataPictures, isPictureOnly, withAddresses } from "./pictures.js";
-import { layOut } from "./plain.js";
-import { changed } from "./saving.js";
-import { styleExtensions, styleMenus } from "./styles.js";
-import { say } from "./words.js";
+import { isPicture, upload } from "./uploads.js";
+import { hasDataPictures, isPictureOnly, uploadDataPictures } from "./pictures.js";
+import { toPlainText } from "./plain_text.js";
+import { changed } from "./autosave.js";
+import { styleExtensions, styleMenus } from "./text_styles.js";
+import { uiText } from "./ui_texts.js";
 
 const form = document.getElementById("compose");
 const plain = form.elements.text;
 const html = form.elements.html;
 const tools = document.getElementById("tools");
-const signs = document.getElementById("signs").content;
+const icons = document.getElementById("icons").content;
 const PROTOCOLS = ["http", "https", "mailto", "tel"];
 let editor = null;
 let menus = null;
 
-// Name, letter (else an icon is drawn), its style, what it does, and the mark that it stands for.
+// Name, letter (or "" for an icon), its style, its command, and the mark or node that it toggles.
 const TOOLS = [
   ["bold", "B", "b", (chain) => chain.toggleBold(), "bold"],
   ["italic", "I", "i", (chain) => chain.toggleItalic(), "italic"],
@@ -34,8 +34,8 @@ const TOOLS = [
   ["redo", "", "", (chain) => chain.redo()],
 ];
 
-const rest = [...tools.children]; // what the page itself put there
-tools.prepend(button("toRich", say("toRich"), "begins", open));
+const pageTools = [...tools.children];
+tools.prepend(button("toRich", uiText("toRich"), "begins", open));
 if ("rich" in form.dataset) open();
 
 async function open() {
@@ -43,28 +43,28 @@ async function open() {
   const parts = await import(form.dataset.editor);
   tools.removeAttribute("aria-busy");
   if (editor) return;
-  const writing = document.activeElement === plain; // one may type on while the script comes
+  const isTyping = document.activeElement === plain; // the user may type while the script loads
   const atEnd = plain.value !== "" && plain.selectionStart === plain.value.length;
-  const place = document.createElement("div");
-  plain.closest(".field").after(place);
+  const container = document.createElement("div");
+  plain.closest(".field").after(container);
   plain.closest(".field").hidden = true;
   html.disabled = false;
   editor = new parts.Editor({
-    element: place,
-    injectCSS: false, // the page's policy allows no style but its sheet
+    element: container,
+    injectCSS: false, // the page's policy allows no inline styles
     extensions: extensions(parts),
     content: html.value || paragraphs(plain.value),
     editorProps: {
-      attributes: { class: "rich", role: "textbox", "aria-multiline": "true", "aria-label": say("text") },
-      handlePaste: (_view, event) => take(event, event.clipboardData),
-      handleDrop: (_view, event, _slice, moved) => !moved && take(event, event.dataTransfer),
+      attributes: { class: "rich", role: "textbox", "aria-multiline": "true", "aria-label": uiText("text") },
+      handlePaste: (_view, event) => handleFiles(event, event.clipboardData),
+      handleDrop: (_view, event, _slice, moved) => !moved && handleFiles(event, event.dataTransfer),
     },
-    onUpdate: keep,
-    onTransaction: press,
+    onUpdate: updateFields,
+    onTransaction: showState,
   });
   build();
-  press();
-  if (!("rich" in form.dataset) || writing) goOn(atEnd);
+  showState();
+  if (!("rich" in form.dataset) || isTyping) resumeTyping(atEnd);
 }
 
 function extensions(parts) {
@@ -77,14 +77,14 @@ function extensions(parts) {
   ];
 }
 
-function goOn(atEnd) {
+function resumeTyping(atEnd) {
   if (atEnd) editor.commands.setTextSelection(editor.state.doc.content.size);
   editor.view.focus();
 }
 
 function build() {
   tools.setAttribute("role", "toolbar");
-  tools.setAttribute("aria-label", say("toolbar"));
+  tools.setAttribute("aria-label", uiText("toolbar"));
   const picker = Object.assign(document.createElement("input"), { type: "file", accept: "image/png,image/jpeg,image/gif,image/webp", multiple: true, hidden: true });
   picker.addEventListener("change", () => {
     for (const file of picker.files) insert(file);
@@ -92,28 +92,28 @@ function build() {
   });
   menus = styleMenus(editor);
   tools.replaceChildren(
-    ...TOOLS.map(([name, sign, style, act]) => button(name, sign, style, () => act(editor.chain().focus()).run())),
+    ...TOOLS.map(([name, letter, style, command]) => button(name, letter, style, () => command(editor.chain().focus()).run())),
     ...menus.elements,
     button("link", "", "", link),
     button("picture", "", "", () => picker.click()),
     picker,
-    ...rest,
-    button("toPlain", say("toPlain"), "push", close),
+    ...pageTools,
+    button("toPlain", uiText("toPlain"), "push", close),
   );
 }
 
-function button(name, sign, style, act) {
-  const made = Object.assign(document.createElement("button"), { type: "button", textContent: sign, className: style, title: say(name) });
-  if (!sign) made.append(signs.querySelector(`[data-sign="${name}"]`).firstElementChild.cloneNode(true));
+function button(name, letter, style, action) {
+  const made = Object.assign(document.createElement("button"), { type: "button", textContent: letter, className: style, title: uiText(name) });
+  if (!letter) made.append(icons.querySelector(`[data-icon="${name}"]`).firstElementChild.cloneNode(true));
   made.dataset.tool = name;
-  if (sign !== say(name)) made.setAttribute("aria-label", say(name));
+  if (letter !== uiText(name)) made.setAttribute("aria-label", uiText(name));
   made.addEventListener("mousedown", (event) => event.preventDefault()); // the selection stays
-  made.addEventListener("click", act);
+  made.addEventListener("click", action);
   return made;
 }
 
-// Shows on each button whether it holds where the cursor stands.
-function press() {
+// Shows on each button whether its format applies at the cursor.
+function showState() {
   if (!editor) return;
   for (const [name, , , , mark] of [...TOOLS, ["link", "", "", null, "link"]]) {
     const made = tools.querySelector(`[data-tool="${name}"]`);
@@ -122,25 +122,25 @@ function press() {
   menus?.show();
 }
 
-function keep() {
+function updateFields() {
   html.value = editor.isEmpty ? "" : editor.getHTML();
-  plain.value = layOut(editor.state.doc);
+  plain.value = toPlainText(editor.state.doc);
   changed();
 }
 
 function link() {
-  const present = editor.getAttributes("link").href ?? "";
+  const current = editor.getAttributes("link").href ?? "";
   const row = tools.querySelector(".link-row");
   if (row) return row.remove();
-  const field = Object.assign(document.createElement("input"), { type: "url", value: present || "https://" });
-  field.setAttribute("aria-label", say("address"));
+  const field = Object.assign(document.createElement("input"), { type: "url", value: current || "https://" });
+  field.setAttribute("aria-label", uiText("address"));
   const place = document.createElement("div");
   place.className = "link-row";
   const done = () => {
     const href = field.value.trim();
     const chain = editor.chain().focus().extendMarkRange("link");
     if (!href || href === "https://") chain.unsetLink().run();
-    else if (editor.state.selection.empty && !present) chain.insertContent({ type: "text", text: href, marks: [{ type: "link", attrs: { href } }] }).run();
+    else if (editor.state.selection.empty && !current) chain.insertContent({ type: "text", text: href, marks: [{ type: "link", attrs: { href } }] }).run();
     else chain.setLink({ href }).run();
     place.remove();
   };
@@ -151,13 +151,13 @@ function link() {
     event.preventDefault();
     event.stopPropagation();
   });
-  place.append(field, button("link", say("link"), "", done));
+  place.append(field, button("link", uiText("link"), "", done));
   tools.append(place);
   field.select();
 }
 
-// Files that come into the text: pictures stand where they fell, everything else is attached.
-function take(event, data) {
+// Handles pasted and dropped files: pictures are inserted at the cursor, other files are attached.
+function handleFiles(event, data) {
   const files = [...(data?.files ?? [])];
   const formatted = data?.getData("text/html") ?? "";
   const isText = formatted && !(files.length && isPictureOnly(formatted));
@@ -165,38 +165,38 @@ function take(event, data) {
   event.preventDefault();
   event.stopPropagation();
   form.classList.remove("dropping");
-  if (isText) withAddresses(formatted).then((html) => editor?.chain().focus().insertContent(html).run());
+  if (isText) uploadDataPictures(formatted).then((html) => editor?.chain().focus().insertContent(html).run());
   else for (const file of files) isPicture(file) ? insert(file) : upload(file);
   return true;
 }
 
 async function insert(file) {
-  const address = await upload(file, { inline: true });
-  // Behind what is selected: that may be the picture before, which must stay.
-  if (address) editor.chain().focus().insertContentAt(editor.state.selection.to, { type: "image", attrs: { src: address, alt: file.name } }).run();
+  const url = await upload(file, { inline: true });
+  // After the selection, which may be the previous picture: inserting must not replace it.
+  if (url) editor.chain().focus().insertContentAt(editor.state.selection.to, { type: "image", attrs: { src: url, alt: file.name } }).run();
 }
 
 function close() {
-  if (!editor.isEmpty && !confirm(say("loses"))) return;
-  plain.value = layOut(editor.state.doc);
+  if (!editor.isEmpty && !confirm(uiText("loses"))) return;
+  plain.value = toPlainText(editor.state.doc);
   const place = editor.view.dom.parentElement;
   editor.destroy();
   editor = null;
   place.remove();
   html.value = "";
   tools.removeAttribute("role");
-  tools.replaceChildren(button("toRich", say("toRich"), "begins", open), ...rest);
+  tools.replaceChildren(button("toRich", uiText("toRich"), "begins", open), ...pageTools);
   plain.closest(".field").hidden = false;
   plain.focus();
   changed();
 }
 
-// A picture that was taken off the draft goes from the text too, and no undo brings it back.
-form.addEventListener("gone", ({ detail: address }) => {
+// A picture that was removed from the draft is removed from the text too, and undo does not restore it.
+form.addEventListener("removed", ({ detail: url }) => {
   if (!editor) return;
   const change = editor.state.tr.setMeta("addToHistory", false);
   editor.state.doc.descendants((node, at) => {
-    if (node.attrs.src === address) change.delete(change.mapping.map(at), change.mapping.map(at + node.nodeSize));
+    if (node.attrs.src === url) change.delete(change.mapping.map(at), change.mapping.map(at + node.nodeSize));
   });
   editor.view.dispatch(change);
 });
@@ -204,8 +204,8 @@ form.addEventListener("gone", ({ detail: address }) => {
 form.addEventListener("signed", ({ detail }) => {
   if (!editor) return;
   const [from, to] = [detail.from, detail.to].map((signature) => paragraphs(signature.trimStart()));
-  const present = editor.getHTML();
-  if (detail.from && present.endsWith(from)) editor.commands.setContent(present.slice(0, present.length - from.length) + to, { emitUpdate: true });
+  const current = editor.getHTML();
+  if (detail.from && current.endsWith(from)) editor.commands.setContent(current.slice(0, current.length - from.length) + to, { emitUpdate: true });
   else if (!detail.from) editor.commands.insertContentAt(editor.state.doc.content.size, to);
 });
 
@@ -214,7 +214,7 @@ form.addEventListener("insert", async (event) => {
   if (!editor && !formatted) return;
   event.preventDefault();
   if (!editor) await open();
-  const content = hasDataPictures(formatted) ? await withAddresses(formatted) : formatted;
+  const content = hasDataPictures(formatted) ? await uploadDataPictures(formatted) : formatted;
   editor.chain().focus().insertContent(content || paragraphs(text)).run();
 });
 

@@ -1,23 +1,23 @@
-// Where the focus goes when the composer is displayed: to the first mistake, to the warnings, or to
-// where one begins to write. An element that has the focus already keeps it.
+// Focuses the first invalid field, else the warnings, else the field to write in. An element that
+// already has the focus keeps it.
 
-import { say } from "./words.js";
+import { uiText } from "./ui_texts.js";
 
 export function focusFirst(form, addressFields) {
   const invalid = form.querySelector('[aria-invalid="true"]:not([hidden])');
   const field = addressFields.find(({ input }) => input === invalid);
-  const target = field ?? invalid ?? form.querySelector(".advice");
+  const target = field ?? invalid ?? form.querySelector(".send-warnings");
   if (target) {
     invalid?.closest("[popover]")?.showPopover();
     target.focus();
     (invalid ?? target).scrollIntoView({ block: "center" });
   } else if (document.activeElement === document.body) {
-    const begin = form.querySelector("[autofocus]");
-    (addressFields.find((one) => one.field === begin) ?? begin)?.focus();
+    const first = form.querySelector("[autofocus]");
+    (addressFields.find((one) => one.field === first) ?? first)?.focus();
   }
 }
 
-export function tellBadTime(field) {
+export function showBadTime(field) {
   const id = `${field.id}_error`;
   let error = document.getElementById(id);
   if (!error) {
@@ -25,7 +25,7 @@ export function tellBadTime(field) {
     error.setAttribute("role", "alert");
     field.after(error);
   }
-  error.textContent = say("badTime");
+  error.textContent = uiText("badTime");
   field.setAttribute("aria-invalid", "true");
   field.setAttribute("aria-describedby", id);
   field.closest("[popover]").showPopover();

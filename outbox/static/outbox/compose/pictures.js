@@ -1,39 +1,39 @@
-// Pictures that formatted text brings along as `data:` addresses: the server gets them like any
-// file, and the text their new address. The editor would drop them without a word.
+// Uploads the `data:` pictures of pasted HTML and replaces them with their URLs. The editor would drop
+// them silently.
 
-import { isPicture, refuse, upload } from "./files.js";
+import { isPicture, refuse, upload } from "./uploads.js";
 
 const DATA = /^\s*data:([^;,]+)((?:;[^;,]*)*),([\s\S]*)$/i;
 
 export const hasDataPictures = (html) => /<img[^>]+src\s*=\s*["']?\s*data:/i.test(html);
 
-// A browser copies a picture as a file and as an <img>; with more than that, the text is meant.
+// A browser copies a picture both as a file and as an <img>. With any more content, the text is meant.
 export function isPictureOnly(html) {
   const page = parsed(html);
   return page.body.textContent.trim() === "" && page.images.length === 1;
 }
 
-export async function withAddresses(html) {
+export async function uploadDataPictures(html) {
   const page = parsed(html);
   const found = Array.from(page.images).filter((image) => DATA.test(image.getAttribute("src") ?? ""));
-  const addresses = new Map(); // the same picture twice is one file
+  const urls = new Map(); // a repeated picture is one file
   for (const image of found) {
     const source = image.getAttribute("src");
-    if (!addresses.has(source)) addresses.set(source, send(source, image.alt));
+    if (!urls.has(source)) urls.set(source, send(source, image.alt));
   }
   await Promise.all(found.map(async (image) => {
-    const address = await addresses.get(image.getAttribute("src"));
-    if (address) image.setAttribute("src", address);
+    const url = await urls.get(image.getAttribute("src"));
+    if (url) image.setAttribute("src", url);
     else image.remove();
   }));
   return page.body.innerHTML;
 }
 
 function parsed(html) {
-  return new DOMParser().parseFromString(html, "text/html"); // fetches and runs nothing
+  return new DOMParser().parseFromString(html, "text/html"); // it loads and runs nothing
 }
 
-// Returns the address of the picture; one that mail programs do not display becomes an attachment.
+// Returns the URL of the picture; a type that mail programs do not display becomes an attachment.
 async function send(source, alt) {
   const [, type, parameters, body] = DATA.exec(source);
   const name = `${alt || "picture"}.${type.split("/")[1]?.replace(/\W.*/, "") ?? "bin"}`;

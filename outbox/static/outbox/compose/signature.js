@@ -1,19 +1,19 @@
-// Puts another account's signature in the place of the present one, where that still stands.
+// Replaces the signature when another account is chosen, unless the user changed it.
 
-import { changed } from "./saving.js";
+import { changed } from "./autosave.js";
 
 const signatures = JSON.parse(document.getElementById("signatures").textContent);
 const form = document.getElementById("compose");
-let present = signatures[form.elements.account.value] ?? "";
+let current = signatures[form.elements.account.value] ?? "";
 
-export function signWith(account) {
+export function setSignature(account) {
   const next = signatures[account] ?? "";
   const text = form.elements.text;
-  const written = text.value.replaceAll("\r\n", "\n");
-  if (form.elements.html.disabled && written.endsWith(present)) {
-    text.value = written.slice(0, written.length - present.length) + next;
+  const value = text.value.replaceAll("\r\n", "\n");
+  if (form.elements.html.disabled && value.endsWith(current)) {
+    text.value = value.slice(0, value.length - current.length) + next;
     changed();
   }
-  form.dispatchEvent(new CustomEvent("signed", { detail: { from: present, to: next } }));
-  present = next;
+  form.dispatchEvent(new CustomEvent("signed", { detail: { from: current, to: next } }));
+  current = next;
 }

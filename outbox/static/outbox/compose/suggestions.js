@@ -1,12 +1,12 @@
-// Contacts that fit what is typed in an address field, as a list below it.
+// A list of contacts that match what is typed, below an address field.
 
 const SUGGEST_AFTER = 120;
 
 let count = 0;
 
 export class Suggestions {
-  constructor(input, { id, url, label, known, choose }) {
-    Object.assign(this, { input, url, known, choose });
+  constructor(input, { id, url, label, known, onChoose }) {
+    Object.assign(this, { input, url, known, onChoose });
     this.contacts = [];
     this.active = -1;
     this.list = Object.assign(document.createElement("ul"), { id, className: "menu suggestions", hidden: true });
@@ -15,7 +15,7 @@ export class Suggestions {
     const roles = { role: "combobox", "aria-autocomplete": "list", "aria-expanded": "false", "aria-controls": this.list.id };
     for (const [name, value] of Object.entries(roles)) input.setAttribute(name, value);
     this.list.addEventListener("mousedown", (event) => event.preventDefault());
-    this.list.addEventListener("click", (event) => this.take(event.target.closest("[role=option]")));
+    this.list.addEventListener("click", (event) => this.choose(event.target.closest("[role=option]")));
   }
 
   get isOpen() { return !this.list.hidden; }
@@ -29,12 +29,12 @@ export class Suggestions {
       this.request = new AbortController();
       try {
         const response = await fetch(`${this.url}?${new URLSearchParams({ q: words })}`, { signal: this.request.signal, redirect: "manual" });
-        if (response.ok && this.input.value.trim() === words) this.offer((await response.json()).contacts);
-      } catch { /* superseded, or the site is away: one can type on */ }
+        if (response.ok && this.input.value.trim() === words) this.show((await response.json()).contacts);
+      } catch { /* aborted, or the site does not respond: the user can still type */ }
     }, SUGGEST_AFTER);
   }
 
-  offer(contacts) {
+  show(contacts) {
     const known = this.known();
     this.contacts = contacts.filter((contact) => !known.has(contact.address.toLowerCase()));
     this.list.replaceChildren(...this.contacts.map(option));
@@ -43,12 +43,12 @@ export class Suggestions {
     this.mark();
   }
 
-  // Returns whether the key was meant for the list.
+  // Handles a key; returns whether the list used it.
   key({ key }) {
     if (!this.isOpen) return false;
     if (key === "ArrowDown" || key === "ArrowUp") this.move(key === "ArrowDown" ? 1 : -1);
     else if (key === "Escape") this.close();
-    else if ((key === "Enter" || key === "Tab") && this.active >= 0) this.take(this.list.children[this.active]);
+    else if ((key === "Enter" || key === "Tab") && this.active >= 0) this.choose(this.list.children[this.active]);
     else return false;
     return true;
   }
@@ -66,11 +66,11 @@ export class Suggestions {
     this.input.setAttribute("aria-activedescendant", active?.id ?? "");
   }
 
-  take(item) {
+  choose(item) {
     const contact = this.contacts[Array.from(this.list.children).indexOf(item)];
     if (!contact) return;
     this.close();
-    this.choose(contact.entry);
+    this.onChoose(contact.entry);
   }
 
   close() {
