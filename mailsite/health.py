@@ -1,35 +1,37 @@
-"""`/healthz`: tells a load balancer or a container engine that web and database answer.
+"""`/healthz`, `/readyz` and `/metrics`, for load balancers, containers and Prometheus.
 
-A middleware, and the first one, because such probes come with any Host header and without TLS,
-which the pages behind it must refuse. It never says why the database is away: the log does.
+This is the first middleware, because probes use any Host header and no TLS, which the other
+middlewares reject. The responses of the first two do not say why something is unavailable; the log
+does.
 """
 
-import logging
 from collections.abc import Callable
+from dataclasses import asdict
 
-from django.db import Error, connection
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 
-logger = logging.getLogger(__name__)
+from outbox.api.readiness import readiness
+from outbox.web.monitoring.metrics import metrics
 
 
 def health_middleware(
     get_response: Callable[[HttpRequest], HttpResponseBase],
 ) -> Callable[[HttpRequest], HttpResponseBase]:
-    """Answer /healthz with 200 or 503, and hand every other request on."""
+    """Return a middleware that responds to these addresses."""
+    pages = {"/healthz": alive, "/readyz": ready, "/metrics": metrics}
 
     def middleware(request: HttpRequest) -> HttpResponseBase:
-        return answer() if request.path == "/healthz" else get_response(request)
+        return pages.get(request.path, get_response)(request)
 
     return middleware
 
 
-def answer() -> HttpResponse:
-    """Ask the database for one row."""
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
-    except Error:
-        logger.exception("The database does not answer.")
-        return HttpResponse("database unavailable\n", status=503, content_type="text/plain")
+def alive(_request: HttpRequest) -> HttpResponse:
+    """Return 200: the process responds."""
     return HttpResponse("ok\n", content_type="text/plain")
+
+
+def ready(_request: HttpRequest) -> HttpResponse:
+    """Return 200 if the process can serve, else 503, with what each check found."""
+    found = readiness()
+    return JsonResponse(asdict(found), status=200 if found.is_ready else 503)

@@ -1,7 +1,7 @@
-"""Settings of the site, all of them from the environment or from a `.env` file beside manage.py.
+"""Settings of the site, read from the environment or from a `.env` file beside manage.py.
 
-Without DEBUG it refuses to start when a secret or a server is not named: nothing here has a
-password, a key or a database to fall back on. `.env.example` explains every variable.
+Without DEBUG the site does not start if a secret or a server is missing: there is no default
+password, key or database. `.env.example` explains every variable.
 """
 
 import os
@@ -14,6 +14,7 @@ import environ
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
+from mailsite.telemetry import start_sentry
 from outbox.conf import from_environment
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -27,14 +28,14 @@ DEBUG = env.bool("DEBUG", False)
 
 
 def required(name: str, *, in_debug: str) -> str:
-    """Return the variable; only DEBUG has something to fall back on."""
+    """Return the variable, which has a default in DEBUG only."""
     value: str = env.str(name, in_debug if DEBUG else "")
     if not value and not DEBUG:
         raise ImproperlyConfigured(f"Set {name}: without DEBUG the site does not start without it.")
     return value
 
 
-# Secrets and the host's own facts.
+# Secrets and the host.
 
 SECRET_KEY = required("SECRET_KEY", in_debug=secrets.token_urlsafe(50))
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
@@ -42,7 +43,7 @@ CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 HTTPS = env.bool("HTTPS", not DEBUG)
 BEHIND_PROXY = env.bool("BEHIND_PROXY", False)
 
-# The app and what it stands on.
+# The app and its dependencies.
 
 ROOT_URLCONF = "mailsite.urls"
 WSGI_APPLICATION = "mailsite.wsgi.application"
@@ -58,6 +59,7 @@ INSTALLED_APPS = [
     "csp",
     "django_htmx",
     "django_prose_editor",
+    "signin",  # before the outbox: its command outbox_rotate_secrets includes the outbox's
     "outbox",
 ]
 
@@ -71,7 +73,11 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "outbox.web.audit.audit_middleware",
+    "outbox.web.body_limit.body_limit_middleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "signin.sessions.session_middleware",
+    "signin.required.second_factor_middleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
 ]
@@ -93,13 +99,13 @@ TEMPLATES = [
 
 # The database, which is also the queue.
 
-# WAL lets readers and one writer work side by side. FULL makes each commit reach the disk: with
-# WAL, the usual NORMAL survives a killed process but may lose the last commits when the power
-# fails, and "once Send answered, nothing is lost" knows no such exception.
+# With WAL, readers and one writer do not block each other. FULL writes each commit to the disk.
+# The usual NORMAL survives a killed process, but may lose the last commits in a power failure,
+# after the caller was promised that the message is stored.
 SQLITE_SYNCHRONOUS = env.str("SQLITE_SYNCHRONOUS", "FULL")
 SQLITE = {
-    # A deferred transaction that turns into a writer fails at once when it is late, whatever the
-    # timeout; an immediate one waits for its turn.
+    # A deferred transaction that becomes a writer may fail at once, regardless of the timeout. An
+    # immediate one waits for the lock.
     "transaction_mode": "IMMEDIATE",
     "timeout": 20,
     "init_command": f"PRAGMA journal_mode = WAL; PRAGMA synchronous = {SQLITE_SYNCHRONOUS};",
@@ -113,7 +119,7 @@ def database(url: str) -> dict[str, Any]:
         described["OPTIONS"] = SQLITE | described.get("OPTIONS", {})
     else:
         described |= {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
-        # A server that accepts and says nothing would hold a worker for two minutes.
+        # A server that accepts connections and does not respond would block a worker for minutes.
         described["OPTIONS"] = {"connect_timeout": 10} | described.get("OPTIONS", {})
     return described
 
@@ -124,7 +130,7 @@ DATABASES = {
     )
 }
 
-# Redis, which only wakes the workers.
+# Redis, which contains wake-ups only.
 
 REDIS_URL = required("REDIS_URL", in_debug="redis://127.0.0.1:6379/0")
 CELERY_BROKER_URL = (
@@ -133,9 +139,8 @@ CELERY_BROKER_URL = (
     else REDIS_URL
 )
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # a worker waits for Redis as long as it takes
-# Ringing the bell happens while a person waits for Send: a dead or silent Redis costs half a second
-# at most, once, and the sweep finds the mail.
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # a worker waits for Redis without a limit
+# An unavailable Redis delays beat and the status page by at most half a second.
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_connect_timeout": 0.5,
     "socket_timeout": 0.5,
@@ -145,26 +150,25 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = "outbox"
-CELERY_TASK_ACKS_LATE = False  # a task is only a wake-up; what is due stands in the database
+CELERY_TASK_ACKS_LATE = False  # a task is only a wake-up; due work is in the database
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
-SWEEP_EVERY = env.float("OUTBOX_SWEEP_EVERY", 5.0)
-# A sweep that no worker took soon is stale: the next one does the same.
-CELERY_BEAT_SCHEDULE = {
-    "sweep": {
-        "task": "outbox.sweep",
-        "schedule": SWEEP_EVERY,
-        "options": {"expires": 3 * SWEEP_EVERY},
-    }
+SWEEP_INTERVAL = env.float("OUTBOX_SWEEP_INTERVAL", 5.0)
+# Without "expires", which compares the clocks of beat's host and of the worker's.
+CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
+    "sweep": {"task": "outbox.sweep", "schedule": SWEEP_INTERVAL},
+    # A page starts it, too; this one helps if Redis was unavailable.
+    "password resets": {"task": "signin.send_password_resets", "schedule": 60.0},
+    "ended sign-in sessions": {"task": "signin.remove_old", "schedule": 3600.0},
 }
-CELERY_BEAT_ENABLE_REMOTE_CONTROL = True  # so that a health check can ask it
-# Kept in memory: the only entry is due every few seconds, so there is nothing to remember.
+CELERY_BEAT_ENABLE_REMOTE_CONTROL = True  # for the health check
+# In memory: no entry needs to know its last run, and the hourly one may run after each start.
 CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"
 
-# Mail.
+# Email.
 
-if django.VERSION >= (6, 1):  # which warns of the older setting
+if django.VERSION >= (6, 1):  # which warns about the older setting
     MAILERS = {"default": {"BACKEND": "outbox.backend.EmailBackend"}}
 else:
     EMAIL_BACKEND = "outbox.backend.EmailBackend"
@@ -183,8 +187,8 @@ OUTBOX = from_environment(os.environ) | {
 
 STATIC_URL = "static/"
 STATIC_ROOT = Path(env.str("STATIC_ROOT", str(BASE_DIR / ".run" / "static")))
-MEDIA_ROOT = Path(env.str("MEDIA_ROOT", str(BASE_DIR / ".run" / "media")))  # has no URL on purpose
-DATA_UPLOAD_MAX_MEMORY_SIZE = 12_000_000  # what was typed; a longer form would lose its words
+MEDIA_ROOT = Path(env.str("MEDIA_ROOT", str(BASE_DIR / ".run" / "media")))  # not served: no URL
+DATA_UPLOAD_MAX_MEMORY_SIZE = 12_000_000  # without files; the text of a larger form would be lost
 FILE_UPLOAD_PERMISSIONS = 0o600
 FILE_UPLOAD_DIRECTORY_PERMISSIONS = 0o700
 STORAGES = {
@@ -196,20 +200,24 @@ STORAGES = {
     },
 }
 
-# People: who they are and what they read.
+# Users and languages.
 
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "outbox:list"
 LOGOUT_REDIRECT_URL = "login"
-AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": f"django.contrib.auth.password_validation.{name}"}
-    for name in (
-        "UserAttributeSimilarityValidator",
-        "MinimumLengthValidator",
-        "CommonPasswordValidator",
-        "NumericPasswordValidator",
-    )
+AUTHENTICATION_BACKENDS = ["signin.backends.PasswordBackend"]
+_VALIDATION = "django.contrib.auth.password_validation"
+AUTH_PASSWORD_VALIDATORS: list[dict[str, Any]] = [
+    {"NAME": f"{_VALIDATION}.UserAttributeSimilarityValidator"},
+    {"NAME": "signin.validators.RecordedMinimumLength", "OPTIONS": {"min_length": 12}},
+    {"NAME": f"{_VALIDATION}.CommonPasswordValidator"},
+    {"NAME": f"{_VALIDATION}.NumericPasswordValidator"},
 ]
+PASSWORD_RESET_TIMEOUT = env.int("PASSWORD_RESET_TIMEOUT", 3600)
+# Of a sign-in session, in seconds: its longest duration, and the longest time without activity.
+SESSION_COOKIE_AGE = env.int("SESSION_MAX_AGE", 7 * 86_400)
+SESSION_IDLE_LIMIT = env.int("SESSION_IDLE_LIMIT", 12 * 3600)
+SECOND_FACTOR = env.str("SECOND_FACTOR", "")  # required of "staff" or "all"; empty: an option
 
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English"), ("zh-hans", "简体中文")]
@@ -217,7 +225,7 @@ USE_I18N = True
 USE_TZ = True
 TIME_ZONE = "UTC"
 
-# What a browser may do.
+# Browser security.
 
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
@@ -233,10 +241,10 @@ CONTENT_SECURITY_POLICY = {
         "frame-ancestors": [SELF],
     }
 }
-X_FRAME_OPTIONS = "SAMEORIGIN"  # a mail is previewed in a frame of the page about it
+X_FRAME_OPTIONS = "SAMEORIGIN"  # the page of a message shows its preview in a frame
 SILENCED_SYSTEM_CHECKS = [
-    "security.W019",  # asks for DENY; see the line above
-    # Ask for HSTS on every other host of the domain too, which is not this site's to decide.
+    "security.W019",  # wants DENY; see the line above
+    # Want HSTS on every other host of the domain, which this site cannot decide.
     "security.W005",
     "security.W021",
 ]
@@ -244,19 +252,37 @@ SESSION_COOKIE_SECURE = HTTPS
 CSRF_COOKIE_SECURE = HTTPS
 SECURE_SSL_REDIRECT = HTTPS
 SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", 31_536_000) if HTTPS else 0
-# Only a proxy that sets this header itself, whatever the client sent, may be believed.
+# Only for a proxy that always sets this header itself, regardless of the client's.
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BEHIND_PROXY else None
 
-# Logs go to standard error; whoever runs the process keeps them.
+# Logs go to standard error; the supervisor of the process stores them.
+
+LOG_FORMAT = env.str("LOG_FORMAT", "line")
+if LOG_FORMAT not in {"line", "json"}:
+    raise ImproperlyConfigured("LOG_FORMAT is neither line nor json.")
+LOG_ATTEMPTS = env.bool("LOG_ATTEMPTS", LOG_FORMAT == "json")
 
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "formatters": {
+        "line": {
+            "()": "outbox.log_lines.LineFormatter",
+            "format": "{asctime} {levelname} {name}: {message}",
+            "style": "{",
+        },
+        "json": {"()": "outbox.log_lines.JsonFormatter"},
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT}},
     "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", "INFO")},
     "loggers": {
-        # Django's own set-up writes to the console with DEBUG only.
-        "django": {"handlers": [], "level": "INFO", "propagate": True}
+        # Django's default configuration writes to the console in DEBUG only.
+        "django": {"handlers": [], "level": "INFO", "propagate": True},
+        "outbox.attempts": {"level": "INFO" if LOG_ATTEMPTS else "WARNING"},
     },
 }
+
+# Error reports, if the variable names a receiver; wsgi.py and celery.py start OpenTelemetry.
+
+if SENTRY_DSN := env.str("SENTRY_DSN", ""):
+    start_sentry(SENTRY_DSN, environment=env.str("SENTRY_ENVIRONMENT", "production"))
