@@ -1,6 +1,6 @@
 """Certificates for servers under test: one authority, and the ways a certificate can be wrong.
 
-Made anew at each start, on loopback names only; nothing here is fit to protect anything.
+Generated at each start, for loopback names only; they protect nothing.
 """
 
 import datetime as dt
@@ -30,12 +30,12 @@ _CA_USAGE = x509.KeyUsage(
 
 
 class Certificate(StrEnum):
-    """Which certificate a server shows."""
+    """Which certificate a server presents."""
 
     GOOD = "good"
     EXPIRED = "expired"  # since yesterday
     WRONG_NAME = "wrong-name"  # for another host
-    UNTRUSTED = "untrusted"  # signed by itself
+    UNTRUSTED = "untrusted"  # self-signed
 
 
 class Authority:
@@ -54,7 +54,7 @@ class Authority:
         self.ca_file.write_bytes(_pem(certificate.sign(self._key, hashes.SHA256())))
 
     def context(self, kind: Certificate) -> ssl.SSLContext:
-        """Return a server's TLS context that shows such a certificate."""
+        """Return a server's TLS context with a certificate of this kind."""
         files = self._directory / f"{kind}.pem"
         if not files.exists():
             files.write_bytes(self._make(kind))
@@ -97,7 +97,7 @@ def _builder(
     *,
     days: int,
 ) -> x509.CertificateBuilder:
-    """Begin a certificate that strict checkers (VERIFY_X509_STRICT) take, too."""
+    """Return a builder of certificates that VERIFY_X509_STRICT accepts."""
     now = dt.datetime.now(dt.UTC)
     return (
         x509.CertificateBuilder()

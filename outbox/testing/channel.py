@@ -1,6 +1,6 @@
-"""One accepted connection as a server holds it: lines in, replies out in groups, holds, TLS, end.
+"""One accepted connection of a server: lines in, replies out in groups, pauses, TLS, the end.
 
-It knows nothing of SMTP's commands; `receiver.py` does. It never blocks and sets no deadlines.
+It knows no SMTP command; `receiver.py` does. It never blocks and sets no deadlines.
 """
 
 import asyncio
@@ -10,11 +10,11 @@ from typing import cast
 
 MAX_LINE = 12_288  # RFC 4954 4: the longest line an AUTH exchange may need
 HANDSHAKE_WITHIN = 30.0  # seconds
-FAREWELL_WITHIN = 0.5  # seconds a client has to answer close_notify
+TLS_SHUTDOWN_WITHIN = 0.5  # seconds for the client's close_notify
 
 
 class Channel(asyncio.Protocol):
-    """A connection that is read by whatever `_read` is at the moment."""
+    """A connection whose input is read by `_read`, which a subclass defines."""
 
     transport: asyncio.Transport
 
@@ -22,15 +22,15 @@ class Channel(asyncio.Protocol):
         self.under_tls = False
         self._loop = asyncio.get_running_loop()
         self._open = False
-        self._buffer = bytearray()  # came in, not yet acted upon
-        self._out: list[bytes] = []  # to leave with the next flush
+        self._buffer = bytearray()  # received, not yet read
+        self._out: list[bytes] = []  # written by the next flush
         self._held = False
         self._timer: asyncio.TimerHandle | None = None
-        self._waiting: list[Callable[[], None]] = []  # to be done in this order
+        self._waiting: list[Callable[[], None]] = []  # called in this order
         self._at_end: list[Callable[[], None]] = []
         self._task: asyncio.Task[None] | None = None
 
-    # What asyncio calls
+    # Called by asyncio
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
@@ -47,39 +47,39 @@ class Channel(asyncio.Protocol):
         if not self._open:
             return
         self._open, self._held = False, True
-        self._forget_timer()
+        self._cancel_timer()
         self._end(exc)
-        for act in self._at_end:
-            act()
+        for call in self._at_end:
+            call()
 
-    # What a subclass fills in
+    # Defined by a subclass
 
     def _begin(self) -> None:
-        """Act on a new connection."""
+        """Handle a new connection."""
 
     def _read(self) -> bool:
-        """Act on one thing of the buffer; False where more must come first."""
+        """Read one item from the buffer; return False if more input must come first."""
         raise NotImplementedError
 
     def _end(self, exc: Exception | None) -> None:
-        """Act on the end of the connection."""
+        """Handle the end of the connection."""
 
-    # What a subclass uses
+    # Used by a subclass
 
     def _advance(self) -> None:
-        self._do_what_waits()
+        self._run_waiting()
         while not self._held and self._buffer and self._read():
-            self._do_what_waits()
-        self._do_what_waits()
+            self._run_waiting()
+        self._run_waiting()
         if not self._held:
             self.flush()
 
-    def _do_what_waits(self) -> None:
+    def _run_waiting(self) -> None:
         while self._waiting and not self._held:
             self._waiting.pop(0)()
 
     def _line(self) -> str | None:
-        """Take a line out of the buffer; None where it is not whole yet."""
+        """Return the next line of the buffer; None if it is not complete yet."""
         end = self._buffer.find(b"\n")
         if end < 0:
             return None
@@ -88,53 +88,53 @@ class Channel(asyncio.Protocol):
         return line.rstrip(b"\r\n").decode("utf-8", "surrogateescape")
 
     def flush(self) -> None:
-        """Write the replies gathered since the last time, in one packet."""
+        """Write the buffered replies in one packet."""
         if self._out:
             self.transport.write(b"".join(self._out))
             self._out.clear()
 
     def hold(self, seconds: float) -> None:
-        """Write what was gathered, then do nothing for so long."""
+        """Flush, then pause for some seconds."""
         self.flush()
         self._held = True
         self._timer = self._loop.call_later(seconds, self.release)
 
     def release(self) -> None:
-        """Go on after a hold; what waited for its end may hold again."""
+        """Continue after a pause; a call that waited for its end may pause again."""
         self._held, self._timer = False, None
         self._advance()
 
-    def hurry(self) -> None:
-        """End a hold before its time."""
+    def skip_delay(self) -> None:
+        """End a pause early."""
         if self._timer:
-            self._forget_timer()
+            self._cancel_timer()
             self.release()
 
-    def _forget_timer(self) -> None:
+    def _cancel_timer(self) -> None:
         if self._timer:
             self._timer.cancel()
             self._timer = None
 
-    def when_free(self, act: Callable[[], None]) -> None:
-        """Act now, or after what waits already."""
+    def when_free(self, call: Callable[[], None]) -> None:
+        """Call now, or after the calls that wait already."""
         if self._held or self._waiting:
-            self._waiting.append(act)
+            self._waiting.append(call)
         else:
-            act()
+            call()
 
-    def after_this(self, act: Callable[[], None]) -> None:
-        """Act when the line at hand is dealt with, and before the next one is."""
-        self._waiting.append(act)
+    def after_this(self, call: Callable[[], None]) -> None:
+        """Call after the current line is handled and before the next one."""
+        self._waiting.append(call)
 
-    def when_closed(self, act: Callable[[], None]) -> None:
-        """Act when the connection is over."""
-        self._at_end.append(act)
+    def when_closed(self, call: Callable[[], None]) -> None:
+        """Call when the connection is closed."""
+        self._at_end.append(call)
 
-    def hang_up(self) -> None:
-        """Write what was gathered, then close."""
+    def close(self) -> None:
+        """Flush, then close."""
         self.flush()
         self._held = True
-        self._forget_timer()
+        self._cancel_timer()
         self.transport.close()
 
     def abort(self) -> None:
@@ -143,7 +143,7 @@ class Channel(asyncio.Protocol):
             self.transport.abort()
 
     def start_tls(self, context: ssl.SSLContext) -> None:
-        """Go on under TLS; what the client said in clear text behind its command is forgotten.
+        """Continue under TLS; input that followed the command in plain text is discarded.
 
         RFC 3207 4.2.
         """
@@ -161,11 +161,11 @@ class Channel(asyncio.Protocol):
                 context,
                 server_side=True,
                 ssl_handshake_timeout=HANDSHAKE_WITHIN,
-                ssl_shutdown_timeout=FAREWELL_WITHIN,
+                ssl_shutdown_timeout=TLS_SHUTDOWN_WITHIN,
             )
         except OSError as error:  # a TLS error is one, too
             self.transport.abort()
-            self.connection_lost(error)  # asyncio does not tell of it in every case
+            self.connection_lost(error)  # asyncio does not report it in every case
             return
         if transport is None:
             return  # the client left during the handshake

@@ -1,11 +1,11 @@
-"""Lets the tests of a project see what it queued, and deliver it to a local server.
+"""An inbox for a project's tests: the messages that they queue, and delivery to a local server.
 
     with Inbox() as inbox:
         self.client.post("/orders/", {"item": "tea"})
         assert inbox[0].subject == "Your order"
 
-It reads like Django's `mail.outbox`, and works in a `TestCase`. Django's test runner puts a backend
-of its own in place of the project's; while an Inbox is open every mail goes to the outbox's.
+It reads like Django's `mail.outbox`, and works in a `TestCase`. Django's test runner replaces the
+project's email backend; while an Inbox is open, every message goes to the outbox's backend.
 """
 
 import contextlib
@@ -20,66 +20,68 @@ from outbox import api
 from outbox.conf import get_conf
 from outbox.delivery.engine import Engine
 from outbox.exceptions import NoAccountError
-from outbox.models import Account, Message, Route, Security, Status
+from outbox.models import Account, Message, Security, Status
 from outbox.models.message import MessageQuerySet
-from outbox.testing.queued_mail import QueuedMail
+from outbox.testing.queued_message import QueuedMessage
 
 BACKEND = "outbox.backend.EmailBackend"
 
 
 class Server(Protocol):
-    """A mail server of this package, or any other that takes mail without TLS and login."""
+    """A mail server of this package, or any other one without TLS and login."""
 
     host: str
     port: int
 
 
-class Inbox(Sequence[QueuedMail]):
-    """The mails queued since it was opened, oldest first; those of the composer included."""
+class Inbox(Sequence[QueuedMessage]):
+    """The messages queued since it was opened, oldest first, including those of the composer."""
 
     def __init__(self) -> None:
         self._stack = contextlib.ExitStack()
         self._after = 0
 
     def __enter__(self) -> Self:
-        self._stack.enter_context(override_settings(**_every_mail_to_the_outbox()))
+        self._stack.enter_context(override_settings(**_backend_settings()))
         self.clear()
-        _need_an_account()
+        _ensure_account()
         return self
 
     def __exit__(self, *error: object) -> None:
         self._stack.close()
 
     def clear(self) -> None:
-        """Forget what was queued so far; it stays queued."""
+        """Hide the messages queued so far; they stay queued."""
         latest = _messages().order_by("pk").last()
         self._after = latest.pk if latest else 0
 
     def drain(self, server: Server) -> None:
-        """Deliver what is due to this server, as a worker would; the rows tell what came of it.
+        """Deliver the due messages to this server, as a worker does; the rows show the result.
 
-        The engine has database connections of its own, which see only what is committed: use it in
-        a `TransactionTestCase`, or under `django_db(transaction=True)`.
+        The engine has database connections of its own, which see committed rows only. Use it in a
+        `TransactionTestCase`, or with `django_db(transaction=True)`.
         """
-        _be_seen_by_others()
+        _check_visible_to_engine()
         allowed = {**getattr(settings, "OUTBOX", {}), "ALLOW_PRIVATE_HOSTS": True}
-        with _every_route_to(server), override_settings(OUTBOX=allowed):
-            Engine(until_empty=True).run()
+        with _all_accounts_use(server), override_settings(OUTBOX=allowed):
+            Engine().drain()
 
     def __len__(self) -> int:
         return self._queued().count()
 
-    def __iter__(self) -> Iterator[QueuedMail]:
-        return iter([QueuedMail(row) for row in self._queued()])
+    def __iter__(self) -> Iterator[QueuedMessage]:
+        return iter([QueuedMessage(row) for row in self._queued()])
 
     @overload
-    def __getitem__(self, index: int) -> QueuedMail: ...
+    def __getitem__(self, index: int) -> QueuedMessage: ...
     @overload
-    def __getitem__(self, index: slice) -> list[QueuedMail]: ...
-    def __getitem__(self, index: int | slice) -> QueuedMail | list[QueuedMail]:
+    def __getitem__(self, index: slice) -> list[QueuedMessage]: ...
+    def __getitem__(self, index: int | slice) -> QueuedMessage | list[QueuedMessage]:
         chosen = list(self._queued())[index]
         return (
-            [QueuedMail(row) for row in chosen] if isinstance(chosen, list) else QueuedMail(chosen)
+            [QueuedMessage(row) for row in chosen]
+            if isinstance(chosen, list)
+            else QueuedMessage(chosen)
         )
 
     def __repr__(self) -> str:
@@ -95,15 +97,15 @@ def _messages() -> MessageQuerySet:
     return Message.objects.using(get_conf().database)
 
 
-def _every_mail_to_the_outbox() -> dict[str, Any]:
-    """Return the setting of this Django and project that says so."""
+def _backend_settings() -> dict[str, Any]:
+    """Return the setting, by the version of Django, that names the outbox's backend."""
     if hasattr(settings, "MAILERS"):  # since Django 6.1
         return {"MAILERS": {alias: {"BACKEND": BACKEND} for alias in settings.MAILERS}}
     return {"EMAIL_BACKEND": BACKEND}
 
 
-def _need_an_account() -> None:
-    """Make one where a test's database has none, so that queueing finds it."""
+def _ensure_account() -> None:
+    """Create an account if the test's database has none."""
     try:
         api.default_account()
     except NoAccountError:
@@ -115,12 +117,12 @@ def _need_an_account() -> None:
         )
 
 
-def _be_seen_by_others() -> None:
-    """Raise where the engine's own connections would find nothing."""
+def _check_visible_to_engine() -> None:
+    """Raise RuntimeError if the engine's own connections would see no message."""
     connection: Any = connections[get_conf().database]
     if connection.in_atomic_block:
         raise RuntimeError(
-            "Inbox.drain() delivers what is committed: use a TransactionTestCase, or pytest's "
+            "Inbox.drain() delivers committed messages: use a TransactionTestCase, or pytest's "
             "django_db(transaction=True)."
         )
     if connection.vendor == "sqlite" and connection.is_in_memory_db():
@@ -131,17 +133,17 @@ def _be_seen_by_others() -> None:
 
 
 @contextlib.contextmanager
-def _every_route_to(server: Server) -> Iterator[None]:
-    """Let every account send through this server for a while."""
+def _all_accounts_use(server: Server) -> Iterator[None]:
+    """Point every account to this server while the block runs."""
     accounts = Account.objects.using(get_conf().database)
-    fields = ("host", "port", "security", "route", "username")
+    fields = ("host", "port", "security", "username", "is_trusted")
     before = {row["pk"]: row for row in accounts.values("pk", *fields)}
     accounts.update(
         host=server.host,
         port=server.port,
         security=Security.NONE,
-        route=Route.SMARTHOST,
         username="",
+        is_trusted=True,  # the server is on loopback
     )
     try:
         yield

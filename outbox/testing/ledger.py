@@ -1,6 +1,6 @@
-"""What happened at the fault lab, kept in memory: sessions, dialogues, transactions, wrongs.
+"""The records of a fault lab, in memory: sessions, dialogues, transactions, protocol violations.
 
-Written by the lab's thread, read by the test's; a test waits here for what it expects.
+The lab's thread writes them and the test's thread reads them, or waits for what it expects.
 """
 
 import threading
@@ -16,7 +16,7 @@ class Line:
     """One line of a dialogue."""
 
     ms: float  # since the session began
-    who: str  # "C" client, "S" server, "-" a note
+    speaker: str  # "C" client, "S" server, "-" a note
     text: str
 
 
@@ -27,20 +27,22 @@ class Session:
     number: int  # 1 is the first the lab ever had
     opened_at: float  # monotonic seconds
     lines: list[Line] = field(default_factory=list)
-    transactions: list[Transaction] = field(default_factory=list)  # those that are over
-    wrongs: list[str] = field(default_factory=list)  # what no good client does
+    transactions: list[Transaction] = field(default_factory=list)  # the finished ones
+    violations: list[str] = field(default_factory=list)  # of the protocol, by the client
     over: bool = False
 
     @property
     def commands(self) -> list[str]:
-        """The client's lines, bodies left out."""
-        return [line.text for line in self.lines if line.who == "C"]
+        """The client's lines without message data."""
+        return [line.text for line in self.lines if line.speaker == "C"]
 
     def text(self) -> str:
-        """Return the dialogue for a person."""
+        """Return the dialogue as readable text."""
         head = f"session {self.number}{'' if self.over else ' (open)'}"
-        lines = (f"{line.ms:9.1f}  {line.who}  {shown(line.text)}" for line in self.lines)
-        return "\n".join([head, *lines, *(f"  WRONG: {wrong}" for wrong in self.wrongs)])
+        lines = (f"{line.ms:9.1f}  {line.speaker}  {shown(line.text)}" for line in self.lines)
+        return "\n".join(
+            [head, *lines, *(f"  VIOLATION: {violation}" for violation in self.violations)]
+        )
 
 
 class Ledger:
@@ -48,14 +50,14 @@ class Ledger:
 
     def __init__(self) -> None:
         self.sessions: list[Session] = []
-        self.peak = 0  # most sessions that were open at once
-        self.listener: Callable[[Line], None] | None = None  # hears each line as it falls
+        self.peak = 0  # most sessions open at the same time
+        self.listener: Callable[[Line], None] | None = None  # called with each new line
         self._changed = threading.Condition()
 
-    # What the lab writes
+    # Called by the lab
 
     def open(self) -> Session:
-        """Begin a session."""
+        """Record a new session."""
         with self._changed:
             session = Session(len(self.sessions) + 1, time.monotonic())
             self.sessions.append(session)
@@ -63,9 +65,9 @@ class Ledger:
             self._changed.notify_all()
         return session
 
-    def note(self, session: Session, who: str, text: str) -> None:
-        """Add a line to a dialogue."""
-        line = Line(round((time.monotonic() - session.opened_at) * 1000, 1), who, text)
+    def note(self, session: Session, speaker: str, text: str) -> None:
+        """Record a line of a dialogue."""
+        line = Line(round((time.monotonic() - session.opened_at) * 1000, 1), speaker, text)
         with self._changed:
             session.lines.append(line)
             self._changed.notify_all()
@@ -73,7 +75,7 @@ class Ledger:
             self.listener(line)
 
     def end(self, session: Session, transaction: Transaction | None = None) -> None:
-        """End a transaction, or else the session."""
+        """Record the end of a transaction, or of the session."""
         with self._changed:
             if transaction is None:
                 session.over = True
@@ -81,16 +83,16 @@ class Ledger:
                 session.transactions.append(transaction)
             self._changed.notify_all()
 
-    # What a test reads
+    # Read by tests
 
     @property
     def transactions(self) -> list[Transaction]:
-        """Every transaction that is over, in order of its session."""
+        """Every finished transaction, in order of its session."""
         return [found for session in self.sessions for found in session.transactions]
 
     @property
     def accepted(self) -> list[Transaction]:
-        """Those the server took charge of, whether or not the client heard so."""
+        """The accepted transactions, whether or not the client got the reply."""
         return [transaction for transaction in self.transactions if transaction.accepted]
 
     @property
@@ -99,12 +101,16 @@ class Ledger:
         return [command for session in self.sessions for command in session.commands]
 
     @property
-    def wrongs(self) -> list[str]:
-        """What no good client does, and this one did."""
-        return [f"{session.number}: {w}" for session in self.sessions for w in session.wrongs]
+    def violations(self) -> list[str]:
+        """Every violation of the protocol by the client."""
+        return [
+            f"{session.number}: {violation}"
+            for session in self.sessions
+            for violation in session.violations
+        ]
 
     def copies(self, message_id: str, recipient: str) -> int:
-        """Count how often a message was accepted for a recipient: the copies now in the world."""
+        """Return how often a message was accepted for a recipient."""
         return sum(
             transaction.recipients.count(recipient)
             for transaction in self.accepted
@@ -112,12 +118,12 @@ class Ledger:
         )
 
     def wait_for(self, condition: Callable[["Ledger"], bool], seconds: float = 30.0) -> None:
-        """Wait until a condition holds; raises TimeoutError that shows the dialogue."""
+        """Wait until a condition holds. Raises TimeoutError with the dialogue."""
         with self._changed:
             if self._changed.wait_for(lambda: condition(self), seconds):
                 return
         raise TimeoutError(f"not within {seconds} s:\n{self.text()}")
 
     def text(self) -> str:
-        """Return all dialogues for a person."""
+        """Return all dialogues as readable text."""
         return "\n\n".join(session.text() for session in self.sessions)

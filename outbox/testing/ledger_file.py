@@ -1,4 +1,4 @@
-"""What a server took, as JSON lines on disk: one per transaction, before the client hears of it.
+"""A server's transactions as JSON lines on disk, each written before the client gets the reply.
 
 A line survives any kill of the server's process (it is one write to the kernel), not a power cut.
 """
@@ -23,9 +23,9 @@ class Entry:
     sender: str
     accepted: list[str]  # recipients
     refused: dict[str, str]  # recipient → reply
-    sha256: str  # of the bytes as received, un-stuffed; "" where none came
+    sha256: str  # of the bytes received, without dot-stuffing; "" if none came
     size: int
-    reply: str  # to the dot; "" where it never came
+    reply: str  # to the final dot; "" if it never came
 
 
 class LedgerFile:
@@ -53,12 +53,12 @@ class LedgerFile:
         os.write(self._file, json.dumps(asdict(entry)).encode() + b"\n")
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         os.close(self._file)
 
 
 def read_ledger(path: Path) -> list[Entry]:
-    """Return every whole entry of a ledger; one that is being written is left for the next time."""
+    """Return every complete entry of a ledger."""
     if not path.exists():
         return []
     lines = path.read_bytes().split(b"\n")[:-1]

@@ -1,7 +1,7 @@
-"""Mailboxes on disk: one Maildir per address, the mail in it byte for byte as it came.
+"""Mailboxes on disk: one Maildir per address, with the messages byte for byte as received.
 
-The standard library's `mailbox.Maildir` does not write here: it turns CRLF into LF and waits for
-the disk. A mail is whole or absent whatever kills the process; a power cut may lose some.
+The standard library's `mailbox.Maildir` is not used for writing: it turns CRLF into LF and waits
+for the disk. A kill of the process leaves no partial message; a power cut may lose some.
 """
 
 import email
@@ -22,7 +22,7 @@ _counter = itertools.count()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredMessage:
-    """One mail in a mailbox."""
+    """One message in a mailbox."""
 
     number: int  # 1 is the oldest
     path: Path
@@ -35,29 +35,29 @@ class StoredMessage:
         return self.path.read_bytes()
 
     def parsed(self) -> EmailMessage:
-        """Return the mail for reading."""
+        """Return the parsed message."""
         return email.message_from_bytes(self.source, policy=default)
 
 
 class Mailboxes:
-    """The mailboxes in a mail server's directory; readers may look while the server writes."""
+    """The mailboxes in a mail server's directory; they can be read while the server writes."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = Path(directory) / "mailboxes"
         self._made: set[str] = set()
 
     def addresses(self) -> list[str]:
-        """Return the addresses that ever got a mail, sorted."""
+        """Return the addresses that have received a message, sorted."""
         return sorted(path.read_text("utf-8") for path in self.directory.glob("*/address"))
 
     def messages(self, address: str) -> list[StoredMessage]:
-        """Return the mails of an address, oldest first; [] for one that never got any."""
+        """Return the messages of an address, oldest first."""
         folder = self.directory / _folder_name(address)
         paths = sorted([*folder.glob("new/*"), *folder.glob("cur/*")], key=lambda path: path.name)
         return [_stored(number, path) for number, path in enumerate(paths, start=1)]
 
     def deliver(self, address: str, source: bytes) -> Path:
-        """Store a mail; it shows up whole or not at all."""
+        """Store a message atomically."""
         folder = self.directory / _folder_name(address)
         if folder.name not in self._made:
             _make_maildir(folder, address)
@@ -77,7 +77,7 @@ def _stored(number: int, path: Path) -> StoredMessage:
 
 
 def _folder_name(address: str) -> str:
-    """Name a folder so that no address leaves the directory or meets another; case is folded."""
+    """Return a folder name that is safe and unique for the address; case is folded."""
     folded = address.lower()
     name = quote(folded, safe="@+=,!").replace("~", "%7E")
     if name in {"", ".", ".."}:

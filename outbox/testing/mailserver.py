@@ -1,7 +1,7 @@
-"""The local mail server of `make run` and of tests: takes mail for any address, to be looked at.
+"""The local mail server of `make run` and of tests: it accepts and stores mail for any address.
 
-It relays nothing. Some addresses answer as troubled servers do, so that failures can be seen
-without one; the tables below are also the help of `manage.py outbox_mailserver`.
+It relays nothing. Some addresses simulate failures; the tables below are also the help of
+`manage.py outbox_mailserver`.
 """
 
 import itertools
@@ -9,16 +9,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from outbox.testing.capabilities import Capabilities
 from outbox.testing.dialogue import Stage, Transaction
 from outbox.testing.ledger_file import Entry, LedgerFile, read_ledger
 from outbox.testing.mailboxes import Mailboxes
-from outbox.testing.offer import Offer
 from outbox.testing.receiver import Receiver
 from outbox.testing.serving import serving_in_thread
 
-DIRECTORY = Path(".run/mail")  # of both commands where none is named, and of `make run`
+DIRECTORY = Path(".run/mail")  # the default of both commands, and of `make run`
 PORT = 2525
-SLOW_AFTER = 10.0  # seconds before a mail for slow*@… is answered
+SLOW_AFTER = 10.0  # seconds before the reply to a message for slow*@…
 
 AT_RCPT = {
     "reject": "550 5.1.1 There is no such mailbox here",
@@ -29,10 +29,10 @@ AT_DOT = {"refuse-data": "554 5.7.1 This message is not wanted here"}
 
 HELP = "\n".join(
     [
-        "Mail for any address is taken. Addresses that begin so are answered so:",
+        "Mail for any address is accepted, except for addresses that begin so:",
         *(f"  {word}*@...  {reply} (to RCPT)" for word, reply in AT_RCPT.items()),
         *(f"  {word}*@...  {reply} (to the message)" for word, reply in AT_DOT.items()),
-        f"  slow*@...  taken, but the answer to the message comes after {SLOW_AFTER:.0f} s",
+        f"  slow*@...  accepted, with the reply to the message after {SLOW_AFTER:.0f} s",
     ]
 )
 
@@ -41,9 +41,13 @@ class MailServer:
     """Mailboxes and a ledger in one directory, and the receivers that fill them."""
 
     def __init__(
-        self, directory: Path, *, offer: Offer | None = None, slow_after: float = SLOW_AFTER
+        self,
+        directory: Path,
+        *,
+        capabilities: Capabilities | None = None,
+        slow_after: float = SLOW_AFTER,
     ) -> None:
-        self.offer = offer or Offer()
+        self.capabilities = capabilities or Capabilities()
         self.slow_after = slow_after
         self.host, self.port = "127.0.0.1", 0
         self.mailboxes = Mailboxes(directory)
@@ -52,11 +56,11 @@ class MailServer:
         self._serving = serving_in_thread(self.receiver)
 
     def receiver(self) -> Receiver:
-        """Make the receiver of one connection."""
+        """Return the receiver for one connection."""
         return MailReceiver(self, next(self._sessions))
 
     def entries(self) -> list[Entry]:
-        """Return every transaction so far, those of earlier runs in this directory included."""
+        """Return every transaction in this directory, including those of earlier runs."""
         return read_ledger(self.ledger.path)
 
     def __enter__(self) -> Self:
@@ -74,10 +78,10 @@ class MailServer:
 
 
 class MailReceiver(Receiver):
-    """One client of the local mail server."""
+    """The connection of one client of the local mail server."""
 
     def __init__(self, server: MailServer, session: int) -> None:
-        super().__init__(server.offer)
+        super().__init__(server.capabilities)
         self._server = server
         self._session = session
 
@@ -95,11 +99,11 @@ class MailReceiver(Receiver):
             return f"452 4.3.1 Cannot store it: {error.strerror}"
         return f"250 2.0.0 Ok: queued as {self._session:X}-{self.messages:X}"
 
-    def answer(self, stage: Stage, index: int, reply: str) -> str:
+    def send_reply(self, stage: Stage, index: int, reply: str) -> str:
         transaction = self.transaction
         if transaction and transaction.dot and any(map(_is_slow, transaction.recipients)):
             self.hold(self._server.slow_after)
-        return super().answer(stage, index, reply)
+        return super().send_reply(stage, index, reply)
 
     def ended(self, transaction: Transaction) -> None:
         if transaction.tried:

@@ -4,7 +4,7 @@
         client.post("/orders/", {"item": "tea"})
         assert inbox[0].subject == "Your order"
 
-    def test_it_leaves(client, transactional_db, inbox, mail_server):
+    def test_it_is_delivered(client, transactional_db, inbox, mail_server):
         client.post("/orders/", {"item": "tea"})
         inbox.drain(mail_server)
         assert mail_server.mailboxes.addresses() == ["ann@example.com"]
@@ -14,13 +14,18 @@
         inbox.drain(fault_lab("greylisting"))
         assert inbox[0].states == {"ann@example.com": "deferred"}
 
-It imports late: it is loaded before Django is set up, and where nobody uses it.
+    def test_a_mailbox_is_read(pop3_lab):
+        lab = pop3_lab("at retr 2: -ERR [SYS/TEMP] disk", sources=[first, second])
+        ...  # fetch from lab.host, lab.port
+        assert len(lab.mailbox.messages) == 1
+
+It imports late: pytest loads it before Django is set up.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
@@ -28,14 +33,23 @@ if TYPE_CHECKING:
     from outbox.testing.faultlab import FaultLab
     from outbox.testing.inbox import Inbox
     from outbox.testing.mailserver import MailServer
+    from outbox.testing.pop3_lab import Pop3Lab
     from outbox.testing.scenario import Scenario
 
 StartLab = Callable[["Scenario | str"], "FaultLab"]
 
 
+class StartPop3Lab(Protocol):
+    """What the fixture `pop3_lab` is. Without `sources`, the mailbox has three messages."""
+
+    def __call__(
+        self, scenario: "Scenario | str" = "", *, sources: Sequence[bytes] | None = None
+    ) -> "Pop3Lab": ...
+
+
 @pytest.fixture
 def inbox(db: None) -> "Iterator[Inbox]":
-    """The mails this test queues, as `mail.outbox` has them; needs pytest-django."""
+    """The messages that this test queues, like `mail.outbox`; needs pytest-django."""
     from outbox.testing.inbox import Inbox
 
     with Inbox() as opened:
@@ -44,7 +58,7 @@ def inbox(db: None) -> "Iterator[Inbox]":
 
 @pytest.fixture
 def mail_server(tmp_path: Path) -> "Iterator[MailServer]":
-    """A local server that takes mail for any address and keeps it, see its mailboxes."""
+    """A local server that accepts mail for any address and stores it in its mailboxes."""
     from outbox.testing.mailserver import MailServer
 
     with MailServer(tmp_path / "mail") as server:
@@ -53,14 +67,33 @@ def mail_server(tmp_path: Path) -> "Iterator[MailServer]":
 
 @pytest.fixture
 def fault_lab() -> "Iterator[StartLab]":
-    """Start labs by scenario, text or name; each ends with the test and prints its dialogue."""
+    """Start labs by scenario, text or name; each ends with the test and prints its dialogues."""
     from outbox.testing.faultlab import FaultLab
 
     with contextlib.ExitStack() as stack:
 
         def start(scenario: "Scenario | str" = "") -> FaultLab:
             lab = stack.enter_context(FaultLab(scenario))
-            # pytest shows it where a test fails
+            # pytest displays it if the test fails
+            stack.callback(lambda: print(lab.ledger.text()))
+            return lab
+
+        yield start
+
+
+@pytest.fixture
+def pop3_lab() -> "Iterator[StartPop3Lab]":
+    """Start POP3 labs by scenario, text or name; each ends with the test and prints its record."""
+    from outbox.testing.pop3_dialogue import SAMPLES
+    from outbox.testing.pop3_lab import Pop3Lab
+
+    with contextlib.ExitStack() as stack:
+
+        def start(
+            scenario: "Scenario | str" = "", *, sources: Sequence[bytes] | None = None
+        ) -> Pop3Lab:
+            found = SAMPLES if sources is None else sources
+            lab = stack.enter_context(Pop3Lab(scenario, sources=found))
             stack.callback(lambda: print(lab.ledger.text()))
             return lab
 

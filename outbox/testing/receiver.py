@@ -1,7 +1,8 @@
-"""The receiving side of SMTP (RFC 5321), on which the servers of this package stand.
+"""The server side of SMTP (RFC 5321), the base of this package's servers.
 
-It reads commands (pipelined or not), un-stuffs DATA, takes BDAT, logs in and starts TLS; a subclass
-says what a recipient and a message hear, and how each reply leaves. It keeps and relays nothing.
+It reads commands (pipelined or not), removes dot-stuffing, and supports BDAT, AUTH and STARTTLS. A
+subclass chooses the replies to recipients and messages and how each reply is sent. It stores and
+relays nothing.
 """
 
 import re
@@ -9,22 +10,22 @@ from collections.abc import Callable
 from typing import ClassVar
 
 from outbox.testing import logins
+from outbox.testing.capabilities import Capabilities
 from outbox.testing.channel import MAX_LINE, Channel
 from outbox.testing.dialogue import Stage, Transaction, wire
-from outbox.testing.offer import Offer
 
 _PATH = re.compile(r'<((?:"(?:\\.|[^"\\])*"|[^<>"\s])*)>(.*)')
 
 
 class Receiver(Channel):
-    """A correct SMTP server for one client; subclasses decide by the hooks at its end."""
+    """A correct SMTP server for one client; subclasses override the hooks at its end."""
 
-    def __init__(self, offer: Offer) -> None:
+    def __init__(self, capabilities: Capabilities) -> None:
         super().__init__()
-        self.offer = offer
+        self.capabilities = capabilities
         self.user = ""
-        self.messages = 0  # MAIL commands that deserved a yes
-        self.addressed = ""  # by the MAIL or RCPT that is being answered
+        self.messages = 0  # acceptable MAIL commands
+        self.addressed = ""  # the address of the current MAIL or RCPT
         self.transaction: Transaction | None = None
         self._reader: Callable[[], bool] = self._read_command
         self._greeted_client = False
@@ -34,11 +35,11 @@ class Receiver(Channel):
         self._chunk_left = 0
         self._last_chunk = False
         self._body = bytearray()
-        self._dropped = 0  # octets of a body that is too large to keep
+        self._dropped = 0  # discarded octets of a body that is too large
 
     def _begin(self) -> None:
         self.opened()
-        self.answer(Stage.GREETING, 1, f"220 {self.offer.name} ESMTP")
+        self.send_reply(Stage.GREETING, 1, f"220 {self.capabilities.name} ESMTP")
 
     def _end(self, exc: Exception | None) -> None:
         self._end_transaction()
@@ -56,9 +57,9 @@ class Receiver(Channel):
         line = self._line()
         if line is None and len(self._buffer) > MAX_LINE:
             self._buffer.clear()
-            self.answer(Stage.OTHER, 1, "500 5.5.2 Line too long")
+            self.send_reply(Stage.OTHER, 1, "500 5.5.2 Line too long")
         if line is not None:
-            self.heard(line)
+            self.line_received(line)
         return line
 
     def _read_command(self) -> bool:
@@ -68,13 +69,13 @@ class Receiver(Channel):
         verb, _, argument = line.partition(" ")
         handler = self._VERBS.get(verb.upper())
         if handler is None:
-            self.answer(Stage.OTHER, 1, "500 5.5.1 I do not know that command")
+            self.send_reply(Stage.OTHER, 1, "500 5.5.1 Unknown command")
         else:
             handler(self, argument)
         return True
 
     def _read_data(self) -> bool:
-        """Look for CRLF.CRLF and nothing else: a bare LF ends no line (RFC 5321 4.1.1.4)."""
+        """Read up to CRLF.CRLF only: a bare LF does not end a line (RFC 5321 4.1.1.4)."""
         body, old = self._body, len(self._body)
         body += self._buffer
         self._buffer.clear()
@@ -83,8 +84,8 @@ class Receiver(Channel):
         else:
             end = body.find(b"\r\n.\r\n", max(0, old - 4))
             end, after = (end + 2, end + 5) if end >= 0 else (-1, -1)
-        if not self.passed(self._dropped + (end if end >= 0 else len(body))):
-            self._buffer, self._body = body, self._buffer  # read again when the hold is over
+        if not self.body_received(self._dropped + (end if end >= 0 else len(body))):
+            self._buffer, self._body = body, self._buffer  # read again after the pause
             return False
         if end < 0:
             self._drop_excess()
@@ -96,7 +97,7 @@ class Receiver(Channel):
 
     def _read_chunk(self) -> bool:
         size = min(self._chunk_left, len(self._buffer))
-        if not self.passed(self._dropped + len(self._body) + size):
+        if not self.body_received(self._dropped + len(self._body) + size):
             return False
         self._body += self._buffer[:size]
         del self._buffer[:size]
@@ -107,7 +108,7 @@ class Receiver(Channel):
         return True
 
     def _drop_excess(self) -> None:
-        """Keep no more of a body than a message may have, and enough to find its end."""
+        """Discard octets above the size limit, except those needed to find the end."""
         if len(self._body) > self.size_limit + 4:
             self._dropped += len(self._body) - 4
             del self._body[:-4]
@@ -117,7 +118,7 @@ class Receiver(Channel):
         if line is None:
             return False
         self._steps += 1
-        self._answer_login(line)
+        self._continue_login(line)
         return True
 
     # The commands
@@ -125,46 +126,53 @@ class Receiver(Channel):
     def _ehlo(self, argument: str) -> None:
         self._ehlos += 1
         if not argument.strip():
-            self.answer(Stage.EHLO, self._ehlos, "501 5.5.4 EHLO needs a name")
+            self.send_reply(Stage.EHLO, self._ehlos, "501 5.5.4 EHLO needs a name")
             return
-        lines = (self.offer.name, *self.offer.lines(under_tls=self.under_tls))
-        if self.answer(Stage.EHLO, self._ehlos, "250 " + "\n".join(lines)).startswith("2"):
+        lines = (self.capabilities.name, *self.capabilities.lines(under_tls=self.under_tls))
+        if self.send_reply(Stage.EHLO, self._ehlos, "250 " + "\n".join(lines)).startswith("2"):
             self._end_transaction()
             self._greeted_client = True
 
     def _helo(self, argument: str) -> None:
-        reply = f"250 {self.offer.name}" if argument.strip() else "501 5.5.4 HELO needs a name"
-        if self.answer(Stage.HELO, 1, reply).startswith("2"):
+        reply = (
+            f"250 {self.capabilities.name}" if argument.strip() else "501 5.5.4 HELO needs a name"
+        )
+        if self.send_reply(Stage.HELO, 1, reply).startswith("2"):
             self._end_transaction()
             self._greeted_client = True
 
     def _starttls(self, argument: str) -> None:
         if argument:
             reply = "501 5.5.4 STARTTLS takes no parameter"
-        elif not self.offers("STARTTLS") or self.offer.tls is None:
+        elif not self.offers("STARTTLS") or self.capabilities.tls is None:
             reply = "503 5.5.1 STARTTLS is not offered"
         else:
             reply = "220 2.0.0 Go ahead"
-        if self.answer(Stage.STARTTLS, 1, reply).startswith("2"):
+        if self.send_reply(Stage.STARTTLS, 1, reply).startswith("2"):
             self.when_free(self._start_tls)
 
     def _start_tls(self) -> None:
-        assert self.offer.tls is not None
+        assert self.capabilities.tls is not None
         if self.tls_begins():
-            self.start_tls(self.offer.tls)
+            self.start_tls(self.capabilities.tls)
 
     def _auth(self, argument: str) -> None:
         mechanism, _, initial = argument.partition(" ")
         self._steps = 1
-        if not self.offers("AUTH", mechanism.upper()) or self.user or self.transaction:
-            self.answer(Stage.AUTH, 1, "503 5.5.1 Not now, or not that mechanism")
+        if rejection := self.capabilities.rejected.get(f"AUTH {mechanism.upper()}"):
+            self.send_reply(Stage.AUTH, 1, rejection)
             return
-        self._exchange = logins.Exchange(mechanism.upper(), self.offer.login)
-        self._answer_login(initial or None)
+        if not self.offers("AUTH", mechanism.upper()) or self.user or self.transaction:
+            self.send_reply(Stage.AUTH, 1, "503 5.5.1 Not now, or not that mechanism")
+            return
+        self._exchange = logins.Exchange(
+            mechanism.upper(), self.capabilities.login, self.capabilities.tokens
+        )
+        self._continue_login(initial or None)
 
-    def _answer_login(self, response: str | None) -> None:
+    def _continue_login(self, response: str | None) -> None:
         assert self._exchange is not None
-        reply = self.answer(Stage.AUTH, self._steps, self._exchange.step(response))
+        reply = self.send_reply(Stage.AUTH, self._steps, self._exchange.step(response))
         self._reader = self._read_login if reply.startswith("3") else self._read_command
         if reply.startswith("2"):
             self.user = self._exchange.user or "anyone"
@@ -175,16 +183,16 @@ class Receiver(Channel):
             proposed = "503 5.5.1 One message at a time"
         elif not self._greeted_client:
             proposed = "503 5.5.1 Say EHLO first"
-        elif self.offer.login_required and not self.user:
+        elif self.capabilities.login_required and not self.user:
             proposed = "530 5.7.0 Log in first"
         elif path is None:
             proposed = "501 5.5.4 Say MAIL FROM:<address>"
         else:
-            fault = self.offer.mail_fault(path[1], path[2], under_tls=self.under_tls)
+            fault = self.capabilities.mail_fault(path[1], path[2], under_tls=self.under_tls)
             proposed = fault or "250 2.1.0 Ok"
         self.messages += proposed.startswith("2")
         self.addressed = path[1] if path else ""
-        if self.answer(Stage.MAIL, 1, proposed).startswith("2") and path is not None:
+        if self.send_reply(Stage.MAIL, 1, proposed).startswith("2") and path is not None:
             self._end_transaction()
             self.transaction = Transaction(path[1], path[2].strip())
 
@@ -192,20 +200,20 @@ class Receiver(Channel):
         path = _PATH.fullmatch(argument[3:]) if argument[:3].upper() == "TO:" else None
         transaction = self.transaction
         if transaction is None:
-            self.answer(Stage.RCPT, 0, "503 5.5.1 MAIL comes first")
+            self.send_reply(Stage.RCPT, 0, "503 5.5.1 MAIL comes first")
             return
         transaction.tried += 1
         if path is None or not path[1]:
-            self.answer(Stage.RCPT, transaction.tried, "501 5.5.4 Say RCPT TO:<address>")
+            self.send_reply(Stage.RCPT, transaction.tried, "501 5.5.4 Say RCPT TO:<address>")
             return
         self.addressed = address = path[1]
         if not address.isascii() and "SMTPUTF8" not in transaction.parameters.upper():
             proposed = "553 5.6.7 That address needs SMTPUTF8"
-        elif path[2].strip() and not self.offers("DSN"):
-            proposed = "555 5.5.4 No parameter of RCPT is offered"
+        elif fault := self.capabilities.rcpt_fault(path[2], under_tls=self.under_tls):
+            proposed = fault
         else:
             proposed = self.judge_recipient(address)
-        reply = self.answer(Stage.RCPT, transaction.tried, proposed)
+        reply = self.send_reply(Stage.RCPT, transaction.tried, proposed)
         if reply.startswith("2"):
             transaction.recipients.append(address)
         elif reply:
@@ -218,16 +226,19 @@ class Receiver(Channel):
             proposed = "554 5.5.1 No valid recipients"
         else:
             proposed = "354 End with a dot on a line of its own"
-        if self.answer(Stage.DATA, 1, proposed).startswith("3"):
+        if self.send_reply(Stage.DATA, 1, proposed).startswith("3"):
             self._begin_body()
             self._reader = self._read_data
 
     def _bdat(self, argument: str) -> None:
         size, _, last = argument.partition(" ")
         if not size.isdigit() or last.upper() not in {"", "LAST"}:
-            self.answer(Stage.BDAT, 1, "501 5.5.4 Say BDAT size [LAST]")
+            self.send_reply(Stage.BDAT, 1, "501 5.5.4 Say BDAT size [LAST]")
             return
         transaction = self.transaction
+        if "CHUNKING" in self.capabilities.rejected:  # what follows is read as commands
+            self.send_reply(Stage.BDAT, 1, self.capabilities.rejected["CHUNKING"])
+            return
         if transaction is None or not transaction.chunks:
             self._begin_body()
         if transaction is not None:
@@ -238,21 +249,21 @@ class Receiver(Channel):
             self._end_chunk()
 
     def _end_chunk(self) -> None:
-        """Answer a chunk that is wholly here; a refused one is read to its end (RFC 3030 2)."""
+        """Reply to a complete chunk; a rejected one is read to its end (RFC 3030 2)."""
         self._reader = self._read_command
         transaction = self.transaction
         if not self.offers("CHUNKING"):
-            self.answer(Stage.BDAT, 1, "502 5.5.1 BDAT is not offered")
+            self.send_reply(Stage.BDAT, 1, "502 5.5.1 BDAT is not offered")
         elif transaction is None:
-            self.answer(Stage.BDAT, 0, "503 5.5.1 MAIL comes first")
+            self.send_reply(Stage.BDAT, 0, "503 5.5.1 MAIL comes first")
         elif not transaction.recipients:
-            self.answer(Stage.BDAT, transaction.chunks, "554 5.5.1 No valid recipients")
+            self.send_reply(Stage.BDAT, transaction.chunks, "554 5.5.1 No valid recipients")
         elif self._last_chunk:
             self._finish(Stage.BDAT, bytes(self._body))
         else:
             reply = f"250 2.0.0 {len(self._body)} octets so far"
-            if not self.answer(Stage.BDAT, transaction.chunks, reply).startswith("2"):
-                self._end_transaction()  # RFC 3030 2: no chunk is taken behind a refused one
+            if not self.send_reply(Stage.BDAT, transaction.chunks, reply).startswith("2"):
+                self._end_transaction()  # RFC 3030 2: no chunk is accepted after a rejected one
 
     def _begin_body(self) -> None:
         self._body.clear()
@@ -262,7 +273,7 @@ class Receiver(Channel):
         self._reader = self._read_command
         transaction = self.transaction
         if transaction is None:
-            self.answer(stage, 1, "503 5.5.1 MAIL comes first")
+            self.send_reply(stage, 1, "503 5.5.1 MAIL comes first")
             return
         transaction.source, transaction.dot = source, True
         if not transaction.recipients:
@@ -271,22 +282,22 @@ class Receiver(Channel):
             proposed = f"552 5.3.4 At most {self.size_limit} octets"
         else:
             proposed = self.judge_message(transaction)
-        transaction.reply = self.answer(stage, max(1, transaction.chunks), proposed)
+        transaction.reply = self.send_reply(stage, max(1, transaction.chunks), proposed)
         self._end_transaction()
 
     def _rset(self, argument: str) -> None:
-        if self.answer(Stage.RSET, 1, "250 2.0.0 Ok").startswith("2"):
+        if self.send_reply(Stage.RSET, 1, "250 2.0.0 Ok").startswith("2"):
             self._end_transaction()
 
     def _noop(self, argument: str) -> None:
-        self.answer(Stage.NOOP, 1, "250 2.0.0 Ok")
+        self.send_reply(Stage.NOOP, 1, "250 2.0.0 Ok")
 
     def _vrfy(self, argument: str) -> None:
-        self.answer(Stage.OTHER, 1, "252 2.5.2 Send some mail, I will try")
+        self.send_reply(Stage.OTHER, 1, "252 2.5.2 Cannot verify, but will accept the message")
 
     def _quit(self, argument: str) -> None:
-        if self.answer(Stage.QUIT, 1, "221 2.0.0 Bye"):
-            self.when_free(self.hang_up)
+        if self.send_reply(Stage.QUIT, 1, "221 2.0.0 Bye"):
+            self.when_free(self.close)
 
     _VERBS: ClassVar[dict[str, Callable[["Receiver", str], None]]] = {
         "EHLO": _ehlo,
@@ -308,51 +319,51 @@ class Receiver(Channel):
         if transaction is not None:
             self.ended(transaction)
 
-    # What subclasses use
+    # Used by subclasses
 
     def offers(self, keyword: str, parameter: str = "") -> bool:
-        """Tell whether EHLO listed a keyword (and, if given, that parameter of it)."""
-        return self.offer.has(keyword, parameter, under_tls=self.under_tls)
+        """Return whether EHLO announced a keyword (and, if given, with a parameter)."""
+        return self.capabilities.has(keyword, parameter, under_tls=self.under_tls)
 
     @property
     def size_limit(self) -> int:
-        """The octets a message may have."""
-        return self.offer.size_limit(under_tls=self.under_tls)
+        """The maximum octets of a message."""
+        return self.capabilities.size_limit(under_tls=self.under_tls)
 
-    # What subclasses decide
+    # Overridden by subclasses
 
     def opened(self) -> None:
-        """Note a new connection, before the greeting."""
+        """Handle a new connection, before the greeting."""
 
-    def heard(self, line: str) -> None:
-        """Note a line of the client, before it is acted upon."""
+    def line_received(self, line: str) -> None:
+        """Handle a line of the client, before the command is executed."""
 
-    def passed(self, octets: int) -> bool:
-        """Note how much of a body arrived; False where reading shall stop there."""
+    def body_received(self, octets: int) -> bool:
+        """Handle the octets of a body so far; return False to stop reading."""
         return True
 
     def tls_begins(self) -> bool:
-        """Tell whether the handshake shall begin."""
+        """Return whether to begin the handshake."""
         return True
 
     def judge_recipient(self, address: str) -> str:
-        """Return the reply to a recipient whose syntax is right."""
+        """Return the reply to a recipient with a valid address."""
         return "250 2.1.5 Ok"
 
     def judge_message(self, transaction: Transaction) -> str:
-        """Return the reply to a whole message; keep it before saying 250."""
+        """Return the reply to a complete message; store it before returning 250."""
         return "250 2.0.0 Ok"
 
-    def answer(self, stage: Stage, index: int, reply: str) -> str:
-        """Let a reply leave; return the one that counts.
+    def send_reply(self, stage: Stage, index: int, reply: str) -> str:
+        """Send a reply; return the one that the server obeys.
 
-        "" stands for a command that is not to be carried out.
+        Return "" if the command is not to be executed.
         """
         self._out.append(wire(reply))
         return reply
 
     def ended(self, transaction: Transaction) -> None:
-        """Note a transaction that is over, one way or the other."""
+        """Handle the end of a transaction, completed or not."""
 
     def closed(self, exc: Exception | None) -> None:
-        """Note the end of the connection."""
+        """Handle the end of the connection."""

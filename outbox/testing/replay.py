@@ -1,7 +1,7 @@
-"""Turn a client's transcript into a scenario that answers what the recorded server answered.
+"""Turn a client's transcript into a scenario with the replies of the recorded server.
 
-A transcript is a list of [ms, "C" | "S" | "-", text]. Masked secrets and left-out bodies do no
-harm; times are not kept, and an unasked reply is kept only where it came after a message.
+A transcript is a list of [ms, "C" | "S" | "-", text]. Secrets may be masked and message data left
+out. Times are not replayed, and an unsolicited reply only if it came after a message.
 """
 
 import re
@@ -19,16 +19,16 @@ _COUNTED = frozenset({Stage.EHLO, Stage.AUTH, Stage.RCPT, Stage.BDAT})
 
 
 class TranscriptError(ValueError):
-    """What is no transcript."""
+    """The input is not a transcript."""
 
 
 def scenario_text(transcript: Iterable[Sequence[object]]) -> str:
-    """Return the scenario; raises TranscriptError."""
+    """Return the text of the scenario. Raises TranscriptError."""
     recording = _Recording()
-    for who, line in _lines(transcript):
-        if who == "C":
+    for speaker, line in _lines(transcript):
+        if speaker == "C":
             recording.command(line)
-        elif who == "S":
+        elif speaker == "S":
             recording.reply_line(line)
         else:
             recording.timed_out = recording.timed_out or bool(_TIMED_OUT.search(line))
@@ -38,15 +38,15 @@ def scenario_text(transcript: Iterable[Sequence[object]]) -> str:
 def _lines(transcript: Iterable[Sequence[object]]) -> Iterator[tuple[str, str]]:
     for entry in transcript:
         match list(entry):
-            case [_, ("C" | "S" | "-") as who, str(text)]:
-                yield from ((who, line) for line in text.splitlines() or [""])
+            case [_, ("C" | "S" | "-") as speaker, str(text)]:
+                yield from ((speaker, line) for line in text.splitlines() or [""])
             case _:
-                raise TranscriptError(f"{entry!r} is no line of a transcript: [ms, who, text]")
+                raise TranscriptError(f"{entry!r} is not a transcript line: [ms, speaker, text]")
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """What a reply answers."""
+    """The command or event that a reply belongs to."""
 
     stage: Stage
     index: int = 1
@@ -60,13 +60,13 @@ class _Place:
 
 @dataclass(slots=True)
 class _Recording:
-    """Pairs each reply with what it answers; they come in the order of the commands."""
+    """Match each reply to its command; replies come in the order of the commands."""
 
     timed_out: bool = False
     _terms: list[str] = field(default_factory=list)
     _rules: list[str] = field(default_factory=list)
     _waiting: deque[_Place] = field(default_factory=lambda: deque([_Place(Stage.GREETING)]))
-    _answered: _Place | None = None
+    _last_replied: _Place | None = None
     _counts: Counter[Stage] = field(default_factory=Counter)
     _message: int = 0
     _in_data: bool = False
@@ -75,7 +75,7 @@ class _Recording:
     _reply: list[str] = field(default_factory=list)
 
     def command(self, line: str) -> None:
-        """Note a line of the client."""
+        """Record a line of the client."""
         verb = line.partition(" ")[0].lower()
         if self._in_data and (line == "." or _LEFT_OUT.match(line)):
             self._in_data = False
@@ -97,18 +97,18 @@ class _Recording:
         self._waiting.append(_Place(stage, self._counts[stage], message))
 
     def reply_line(self, line: str) -> None:
-        """Note a line of the server."""
+        """Record a line of the server."""
         self._reply.append(line)
         found = _REPLY_LINE.fullmatch(line)
         if found is None or found[2] != "-":
             lines, self._reply = self._reply, []
-            self._answer(lines)
+            self._match(lines)
 
-    def _answer(self, lines: list[str]) -> None:
-        place = self._waiting.popleft() if self._waiting else self._unasked(lines)
+    def _match(self, lines: list[str]) -> None:
+        place = self._waiting.popleft() if self._waiting else self._unsolicited(lines)
         if place is None:
             return
-        self._answered = place
+        self._last_replied = place
         code = lines[-1][:3]
         self._in_login = place.stage is Stage.AUTH and code.startswith("3")
         if place.stage is Stage.DATA and not code.startswith("3"):
@@ -120,10 +120,10 @@ class _Recording:
         else:
             self._rules.append(f"{place}: {_action(lines)}")
 
-    def _unasked(self, lines: list[str]) -> _Place | None:
-        if self._answered and self._answered.stage in {Stage.DOT, Stage.BDAT}:
+    def _unsolicited(self, lines: list[str]) -> _Place | None:
+        if self._last_replied and self._last_replied.stage in {Stage.DOT, Stage.BDAT}:
             return _Place(Stage.IDLE, 1, self._message)
-        self._rules.append(f"# not replayed, nobody asked for it: {' / '.join(lines)}")
+        self._rules.append(f"# not replayed, unsolicited: {' / '.join(lines)}")
         return None
 
     def _offer(self, lines: list[str]) -> None:
@@ -134,7 +134,7 @@ class _Recording:
         self._terms.append(f"{beginning} {', '.join(filter(None, texts[1:])) or 'nothing'}")
 
     def scenario(self) -> str:
-        """Return what was recorded; where the last answer is missing, it will be missing again."""
+        """Return the recorded scenario; a missing last reply stays missing."""
         lines = ["# Replayed from a transcript.", *self._terms, *self._rules]
         if self._waiting:
             lines.append(f"{self._waiting[0]}: {'black-hole' if self.timed_out else 'close'}")

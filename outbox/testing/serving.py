@@ -17,7 +17,7 @@ Factory = Callable[[], Receiver]
 async def listen(
     factory: Factory, host: str, port: int, tls: ssl.SSLContext | None = None
 ) -> tuple[asyncio.Server, set[Receiver]]:
-    """Start to listen; return the server and the receivers it made so far (a set that grows)."""
+    """Start to listen; return the server and the set of its current receivers."""
     receivers: set[Receiver] = set()
 
     def make() -> Receiver:
@@ -34,7 +34,7 @@ async def listen(
 async def serve_until_signalled(
     factory: Factory, host: str, port: int, ready: Callable[[int], None]
 ) -> None:
-    """Serve until SIGTERM or SIGINT, then drop every connection; `ready` hears the port."""
+    """Serve until SIGTERM or SIGINT, then abort every connection; `ready` gets the port."""
     loop, over = asyncio.get_running_loop(), asyncio.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, over.set)
@@ -48,7 +48,7 @@ async def serve_until_signalled(
 def serving_in_thread(
     factory: Factory, host: str = "127.0.0.1", port: int = 0, tls: ssl.SSLContext | None = None
 ) -> Iterator[int]:
-    """Serve while the block runs; the value is the port."""
+    """Serve while the block runs; yield the port."""
     with loop_in_thread() as loop:
         started = asyncio.run_coroutine_threadsafe(listen(factory, host, port, tls), loop)
         server, receivers = started.result(timeout=10)
@@ -60,7 +60,7 @@ def serving_in_thread(
 
 @contextlib.contextmanager
 def loop_in_thread() -> Iterator[asyncio.AbstractEventLoop]:
-    """Run an event loop in a thread while the block runs; what still runs then is cancelled."""
+    """Run an event loop in a thread while the block runs; cancel its tasks at the end."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=_run, args=(loop,), name="outbox-testing", daemon=True)
     thread.start()
@@ -74,16 +74,16 @@ def loop_in_thread() -> Iterator[asyncio.AbstractEventLoop]:
 def _run(loop: asyncio.AbstractEventLoop) -> None:
     asyncio.set_event_loop(loop)
     loop.run_forever()
-    loop.run_until_complete(_settle())
+    loop.run_until_complete(_cancel_tasks())
     loop.close()
 
 
-async def _settle() -> None:
+async def _cancel_tasks() -> None:
     tasks = asyncio.all_tasks() - {asyncio.current_task()}
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    await asyncio.sleep(0)  # the last callbacks of transports that were dropped
+    await asyncio.sleep(0)  # the last callbacks of aborted transports
 
 
 def _end(server: asyncio.Server, receivers: set[Receiver]) -> None:
@@ -93,13 +93,13 @@ def _end(server: asyncio.Server, receivers: set[Receiver]) -> None:
 
 
 def port_of(server: asyncio.Server) -> int:
-    """Return the port a server listens on."""
+    """Return the port on which a server listens."""
     port: int = server.sockets[0].getsockname()[1]
     return port
 
 
 def write_port(path: Path, port: int) -> None:
-    """Tell the port to whoever waits for the file; it is never seen half written."""
+    """Write the port to a file atomically, for the process that waits for it."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}")
     temporary.write_text(f"{port}\n", "ascii")
     temporary.replace(path)

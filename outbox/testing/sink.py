@@ -1,10 +1,10 @@
-"""A very fast mail server for measurements: it counts, and throws the mail away.
+"""A fast mail server for measurements: it counts messages and discards them.
 
     python -m outbox.testing.sink --port 0 --delay-ms 20 --chunking --ledger FILE
 
 It prints the port, then runs until SIGTERM or SIGINT. The ledger has a JSON line
-{"message_id", "recipients", "session"} per message, written before the client hears 250, so that no
-message is counted that the file does not name. The command XSTATS answers 250 and the counts.
+{"message_id", "recipients", "session"} per message, written before the reply 250, so that the file
+names every counted message. The reply to the command XSTATS has the counts.
 """
 
 import argparse
@@ -15,15 +15,15 @@ import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from outbox.testing.capabilities import MAX_SIZE, Capabilities
 from outbox.testing.dialogue import Stage, Transaction, wire
-from outbox.testing.offer import MAX_SIZE, Offer
 from outbox.testing.receiver import Receiver
 from outbox.testing.serving import serve_until_signalled, write_port
 
 
 @dataclass(slots=True)
 class Counts:
-    """What a sink saw so far."""
+    """The counts of a sink."""
 
     messages: int = 0  # accepted transactions
     recipients: int = 0  # accepted in them
@@ -31,14 +31,16 @@ class Counts:
     distinct: int = 0  # Message-IDs
     connections: int = 0
     open: int = 0
-    peak: int = 0  # most connections at once
+    peak: int = 0  # most connections at the same time
 
 
 class Sink:
-    """What all connections of a sink share."""
+    """The state that all connections of a sink share."""
 
-    def __init__(self, offer: Offer, *, delay: float = 0.0, ledger: Path | None = None) -> None:
-        self.offer = offer
+    def __init__(
+        self, capabilities: Capabilities, *, delay: float = 0.0, ledger: Path | None = None
+    ) -> None:
+        self.capabilities = capabilities
         self.delay = delay  # seconds before each group of replies: one round trip of the network
         self.counts = Counts()
         self._message_ids: set[str] = set()
@@ -46,7 +48,7 @@ class Sink:
         self._ledger = None if ledger is None else os.open(ledger, flags, 0o600)
 
     def receiver(self) -> Receiver:
-        """Make the receiver of one connection."""
+        """Return the receiver for one connection."""
         return SinkReceiver(self)
 
     def take(self, session: int, transaction: Transaction) -> None:
@@ -66,19 +68,19 @@ class Sink:
             os.write(self._ledger, json.dumps(line).encode() + b"\n")
 
     def close(self) -> None:
-        """Let go of the ledger."""
+        """Close the ledger."""
         if self._ledger is not None:
             os.close(self._ledger)
 
 
 class SinkReceiver(Receiver):
-    """One client of a sink."""
+    """The connection of one client of a sink."""
 
     def __init__(self, sink: Sink) -> None:
-        super().__init__(sink.offer)
+        super().__init__(sink.capabilities)
         self._sink = sink
         self._session = 0
-        self._heard = ""
+        self._last_line = ""
 
     def opened(self) -> None:
         counts = self._sink.counts
@@ -94,14 +96,14 @@ class SinkReceiver(Receiver):
         self._sink.take(self._session, transaction)
         return "250 2.0.0 Ok"
 
-    def answer(self, stage: Stage, index: int, reply: str) -> str:
-        if stage is Stage.OTHER and self._heard == "XSTATS":
+    def send_reply(self, stage: Stage, index: int, reply: str) -> str:
+        if stage is Stage.OTHER and self._last_line == "XSTATS":
             reply = f"250 {json.dumps(asdict(self._sink.counts))}"
         self._out.append(wire(reply))
         return reply
 
-    def heard(self, line: str) -> None:
-        self._heard = line
+    def line_received(self, line: str) -> None:
+        self._last_line = line
 
     def flush(self) -> None:
         if self._out and self._sink.delay:
@@ -111,7 +113,7 @@ class SinkReceiver(Receiver):
         else:
             super().flush()
 
-    def hang_up(self) -> None:
+    def close(self) -> None:
         self.flush()
         self._held = True
         self._loop.call_later(self._sink.delay, self.transport.close)
@@ -122,7 +124,7 @@ class SinkReceiver(Receiver):
 
 
 def main(arguments: list[str]) -> None:
-    """Run a sink until it is told to stop."""
+    """Run a sink until a signal ends it."""
     parser = argparse.ArgumentParser(prog="python -m outbox.testing.sink", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0)
@@ -130,13 +132,13 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--no-pipelining", action="store_true")
     parser.add_argument("--chunking", action="store_true")
     parser.add_argument("--ledger", type=Path)
-    parser.add_argument("--ready-file", type=Path, help="file that gets the port when it is open")
+    parser.add_argument("--ready-file", type=Path, help="file to write the port to")
     options = parser.parse_args(arguments)
     extensions = [f"SIZE {MAX_SIZE}", "8BITMIME", "SMTPUTF8"]
     extensions += [] if options.no_pipelining else ["PIPELINING"]
     extensions += ["CHUNKING"] if options.chunking else []
-    offer = Offer(name="sink.localhost", extensions=tuple(extensions))
-    sink = Sink(offer, delay=options.delay_ms / 1000, ledger=options.ledger)
+    capabilities = Capabilities(name="sink.localhost", extensions=tuple(extensions))
+    sink = Sink(capabilities, delay=options.delay_ms / 1000, ledger=options.ledger)
 
     def ready(port: int) -> None:
         if options.ready_file:

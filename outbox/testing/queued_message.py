@@ -1,7 +1,7 @@
-"""A queued mail as Django's `EmailMessage`, read back from its bytes, for assertions in tests.
+"""A queued message as Django's `EmailMessage`, parsed from its bytes, for assertions in tests.
 
-The recipients are those of the envelope. Where every text is given a line break at its end, the
-bytes do not tell whether it had one before: it is read as a text without.
+The recipients are those of the envelope. Where Python appends a line break to every text, a final
+line break is removed, since the bytes do not show whether the text had one.
 """
 
 import email
@@ -16,26 +16,26 @@ from django.core.mail import EmailMultiAlternatives
 from outbox.mail.addresses import parse_address
 from outbox.mail.charsets import decode_text
 from outbox.mail.parts import decoded_headers
-from outbox.models import Message, Recipient, Role
+from outbox.models import Importance, Message, Recipient, Role
 
 _NO_EXTRA = frozenset(
     {"subject", "from", "to", "cc", "reply-to", "date", "message-id", "mime-version"}
 )
-# By Python's newer API; before, only to a text that is the whole mail, as to every mail.
+# By Python's newer API; before Django 6, only to a text that is the whole message.
 _IN_EVERY_PART = django.VERSION >= (6,)
 
 _OPTIONS = (
     "account", "owner", "send_at", "expires_at", "idempotency_key", "tags", "metadata", "related",
     "on_uncertain", "in_reply_to", "wants_report",
 )  # fmt: skip
-_LANES = {1: "urgent", 3: "normal", 5: "bulk"}
-_USUAL = 3  # the priority that is not said
+_PRIORITIES = {1: "urgent", 3: "normal", 5: "bulk"}
+_FOLLOWING = {Importance.HIGH: "urgent", Importance.NORMAL: "normal", Importance.LOW: "bulk"}
 
 Part = email.message.EmailMessage
 
 
-class QueuedMail(EmailMultiAlternatives):
-    """One mail of an Inbox; `row` is its row in the database and `source` its bytes."""
+class QueuedMessage(EmailMultiAlternatives):
+    """One message of an Inbox; `row` is its row in the database and `source` its bytes."""
 
     def __init__(self, row: Message) -> None:
         self.row = row
@@ -60,24 +60,25 @@ class QueuedMail(EmailMultiAlternatives):
         self.content_subtype = subtype
 
     def message(self, **_: Any) -> Part:
-        """Return what leaves, parsed: not made again, but the bytes that were queued."""
+        """Return the queued bytes, parsed."""
         return _parsed(self.source)
 
     @property
     def states(self) -> dict[str, str]:
-        """The state of each recipient's delivery at this moment, by address."""
+        """The current delivery state of each recipient, by address."""
         return dict(self.row.recipients.values_list("address", "state"))
 
     @property
     def options(self) -> dict[str, Any]:
         """The options it was queued with, as `api.send` names them; unset ones are left out."""
         row, recipient = self.row, self.row.recipients.order_by("pk").first()
-        urgency = recipient.priority if recipient else row.priority
+        importance = Importance(row.importance)
         options = {name: getattr(row, name) for name in _OPTIONS if getattr(row, name)}
-        if urgency != row.priority:  # otherwise the priority orders the queue
-            options["lane"] = _LANES[urgency]
-        if row.priority != _USUAL:
-            options["priority"] = row.priority
+        priority = _PRIORITIES[recipient.priority] if recipient else ""
+        if recipient and priority != _FOLLOWING[importance]:
+            options["priority"] = priority
+        if importance != Importance.NORMAL:
+            options["importance"] = importance.value
         return options | {"envelope_sender": row.envelope_sender}
 
 
