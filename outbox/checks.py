@@ -1,32 +1,37 @@
-"""System checks: the classic mistakes, told at start and not by mail that never leaves.
+"""System checks: common mistakes in the configuration, reported at start.
 
-An error (E) stops Django's commands: it is for what cannot work. A warning (W) is for what works
-worse than its owner thinks; SILENCED_SYSTEM_CHECKS takes its id from who knows better.
+An error (E) stops Django's commands, because the outbox cannot work. A warning (W) is about a
+configuration that works, but probably not as intended; SILENCED_SYSTEM_CHECKS silences it.
 """
 
+import base64
 import datetime as dt
+import ipaddress
+import os
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 from urllib.parse import urlsplit
 
-from celery import current_app
-from celery.schedules import crontab, schedule
-from cryptography.fernet import Fernet
 from django.apps import AppConfig
 from django.conf import settings
 from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, connections
+from django.db.migrations.recorder import MigrationRecorder
 
+from outbox import wakeup
 from outbox.conf import Conf, get_conf, is_set
+from outbox.db.sqlite import PATIENCE
 from outbox.models import Worker
-from outbox.models.sqlite import PATIENCE
 
 BACKEND = "outbox.backend.EmailBackend"
 ADMIN_HANDLER = "django.utils.log.AdminEmailHandler"
+FIRST_MIGRATION = "0001_tables"
 SWEEP = "outbox.sweep"
 SQLITES = ("sqlite3", "spatialite")
+_KEY_BYTES = 32  # of a Fernet key
 _LOCAL_HOSTS = {"", "localhost", "127.0.0.1", "::1"}
 
 Messages = Iterator[checks.CheckMessage]
@@ -34,11 +39,11 @@ Messages = Iterator[checks.CheckMessage]
 
 @checks.register(checks.Tags.compatibility)
 def check_settings(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[checks.CheckMessage]:
-    """Read the settings and answer every mistake in them; asks no database and no network."""
+    """Check the settings, without the database and the network."""
     try:
         conf = get_conf()
     except ImproperlyConfigured as error:
-        hint = "Every setting stands in outbox.conf.Conf, with its default and its meaning."
+        hint = "outbox.conf.Conf lists every setting, with its default and its meaning."
         return [checks.Error(str(error), hint=hint, id="outbox.E001")]
     return [message for check in SETTINGS_CHECKS for message in check(conf)]
 
@@ -47,31 +52,60 @@ def check_settings(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[ch
 def check_workers(
     app_configs: Sequence[AppConfig] | None, databases: Sequence[str] | None = None, **_: Any
 ) -> list[checks.CheckMessage]:
-    """Ask the outbox's database who works on it, where a command says that it may be asked."""
+    """Check a SQLite database and the workers that use it, if a command allows database access."""
     try:
         alias = get_conf().database
         if alias not in (databases or ()) or connections[alias].vendor != "sqlite":
             return []
-        return [*_journal(alias), *_hosts_at_work(alias)]
+        return [*_journal(alias), *_hosts_of_workers(alias)]
     except (ImproperlyConfigured, DatabaseError):  # the first is E001; the second: no tables yet
         return []
+
+
+@checks.register(checks.Tags.database)
+def check_migrations(
+    app_configs: Sequence[AppConfig] | None, databases: Sequence[str] | None = None, **_: Any
+) -> list[checks.CheckMessage]:
+    """Check that the tables were not created by migrations that no longer exist."""
+    try:
+        alias = get_conf().database
+        if alias not in (databases or ()):
+            return []
+        applied = {
+            name
+            for app, name in MigrationRecorder(connections[alias]).applied_migrations()
+            if app == "outbox"
+        }
+    except (ImproperlyConfigured, DatabaseError):  # the first is E001; the second: no database yet
+        return []
+    if not applied or FIRST_MIGRATION in applied:
+        return []
+    return [
+        checks.Error(
+            f"The outbox's tables in the database {alias!r} were created by migrations that no "
+            "longer exist, before the first release.",
+            hint="Keep that database for reference and use a new, empty one. With the site of "
+            "`make run`: `make run NEW_DATABASE=1` renames the old file and creates a new one.",
+            id="outbox.E017",
+        )
+    ]
 
 
 def _journal(alias: str) -> Messages:
     with connections[alias].cursor() as cursor:
         cursor.execute("PRAGMA journal_mode")
         mode = cursor.fetchone()[0]
-    if mode not in {"wal", "memory"}:  # the latter is a database in memory: nobody shares it
+    if mode not in {"wal", "memory"}:  # a database in memory is not shared
         yield checks.Warning(
-            f"The outbox is a SQLite file whose journal is in mode {mode!r}, so that every page "
-            "waits while a worker writes, and a worker while a page is read.",
+            f"The outbox is a SQLite file with the journal mode {mode!r}, in which pages wait "
+            "while a worker writes, and workers wait while a page reads.",
             hint=f'DATABASES[{alias!r}]["OPTIONS"] = '
             '{"init_command": "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"}',
             id="outbox.W013",
         )
 
 
-def _hosts_at_work(alias: str) -> Messages:
+def _hosts_of_workers(alias: str) -> Messages:
     alive = Worker.objects.using(alias).filter(ended_at=None)
     hosts = sorted(set(alive.values_list("host", flat=True)))
     if len(hosts) > 1:
@@ -82,7 +116,7 @@ def _secret_keys(conf: Conf) -> Messages:
     if not conf.secret_keys:
         yield checks.Warning(
             'OUTBOX["SECRET_KEYS"] is empty, so no account can store a password.',
-            hint="Put a key there: python -c "
+            hint="Add a key: python -c "
             '"from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())"',
             id="outbox.W003",
         )
@@ -97,17 +131,25 @@ def _secret_keys(conf: Conf) -> Messages:
 
 def _is_key(key: str) -> bool:
     try:
-        Fernet(key)
+        return len(base64.urlsafe_b64decode(key)) == _KEY_BYTES
     except ValueError:
         return False
-    return True
+
+
+def _time_zones(conf: Conf) -> Messages:
+    if not settings.USE_TZ:
+        yield checks.Error(
+            "USE_TZ is False, but the outbox stores times with their time zone.",
+            hint="Set USE_TZ = True, Django's default since 5.0. TIME_ZONE stays as it is.",
+            id="outbox.E019",
+        )
 
 
 def _database(conf: Conf) -> Messages:
     if conf.database not in settings.DATABASES:
         yield checks.Error(
             f'OUTBOX["DATABASE"] names {conf.database!r}, which is not in DATABASES.',
-            hint="Name the alias of the database that holds the outbox's tables.",
+            hint="Use the alias of the database with the outbox's tables.",
             id="outbox.E004",
         )
 
@@ -121,27 +163,51 @@ def _other_databases(conf: Conf) -> Messages:
         )
     elif not conf.on_other_database and len(settings.DATABASES) > 1:
         yield checks.Warning(
-            "There are several databases, and mail sent inside a transaction of another one than "
-            f"{conf.database!r} is queued even if that transaction is rolled back.",
+            "There are several databases, and messages sent inside a transaction of another one "
+            f"than {conf.database!r} are queued even if that transaction is rolled back.",
             hint='Set OUTBOX["ON_OTHER_DATABASE"] to "wait" for its commit, or to "queue" if this '
-            "is what you want.",
+            "is intended.",
             id="outbox.W011",
         )
+
+
+def _networks(conf: Conf) -> Messages:
+    settings_with = {
+        "TRUSTED_PROXIES": (conf.trusted_proxies, ', or "unix" for a Unix socket'),
+        "METRICS_NETWORKS": (conf.metrics_networks, ""),
+    }
+    for name, (networks, besides) in settings_with.items():
+        wrong = [
+            one for one in networks if not _is_network(one) and not (besides and one == "unix")
+        ]
+        if wrong:
+            yield checks.Error(
+                f'OUTBOX["{name}"] has {", ".join(map(repr, wrong))}.',
+                hint=f'It lists networks such as "10.0.0.0/8"{besides}.',
+                id="outbox.E018",
+            )
+
+
+def _is_network(text: str) -> bool:
+    try:
+        return bool(ipaddress.ip_network(text))
+    except ValueError:
+        return False
 
 
 def _storage(conf: Conf) -> Messages:
     if conf.storage not in settings.STORAGES:
         yield checks.Error(
             f'OUTBOX["STORAGE"] names {conf.storage!r}, which is not in STORAGES.',
-            hint="Large mail and attachments are kept there; every worker must reach it.",
+            hint="It contains large messages and attachments; every worker must have access to it.",
             id="outbox.E005",
         )
     elif _is_working_directory(settings.STORAGES[conf.storage]):
         yield checks.Warning(
-            f"The storage {conf.storage!r} keeps large mail and attachments in whatever directory "
-            "a process was started in, for MEDIA_ROOT is empty.",
-            hint="Set MEDIA_ROOT to a folder that every worker reaches; better, give the outbox a "
-            'storage of its own that no URL serves, by STORAGES and OUTBOX["STORAGE"].',
+            f"The storage {conf.storage!r} puts large messages and attachments into the current "
+            "directory of each process, because MEDIA_ROOT is empty.",
+            hint="Set MEDIA_ROOT to a folder that every worker can access. Better: set STORAGES "
+            'and OUTBOX["STORAGE"] to a separate storage that no URL serves.',
             id="outbox.W014",
         )
 
@@ -151,26 +217,54 @@ def _is_working_directory(storage: Mapping[str, Any]) -> bool:
     return is_on_disk and not storage.get("OPTIONS", {}).get("location") and not settings.MEDIA_ROOT
 
 
+def _ehlo_name(conf: Conf) -> Messages:
+    if not conf.ehlo_name:
+        return
+    from outbox.smtp.ehlo import chosen_name  # it takes long to import
+
+    if not chosen_name(conf.ehlo_name):
+        yield checks.Warning(
+            f'OUTBOX["EHLO_NAME"], {conf.ehlo_name!r}, is not a name that SMTP can transport.',
+            hint="Use a domain name, such as mail.example.com, or an address in brackets. Until"
+            " then, the name of the host is used.",
+            id="outbox.W030",
+        )
+
+
+def _reply_rules(conf: Conf) -> Messages:
+    if not conf.reply_rules:
+        return
+    from outbox.reply_rules import rules_in_force  # it compiles the rules
+
+    try:
+        rules_in_force()
+    except ImproperlyConfigured as error:
+        hint = "outbox/mail/reply_rules.toml explains the fields. The built-in rules are used."
+        yield checks.Error(str(error), hint=hint, id="outbox.E020")
+
+
 def _lease(conf: Conf) -> Messages:
-    if conf.lease_for < 2 * conf.heartbeat_every:
+    if conf.lease_duration < 2 * conf.heartbeat_interval:
         yield checks.Error(
-            f'OUTBOX["LEASE_FOR"] is {conf.lease_for:g} s, less than two heartbeats of '
-            f"{conf.heartbeat_every:g} s.",
-            hint="One late heartbeat would take a living worker's mail away from it.",
+            f'OUTBOX["LEASE_DURATION"] is {conf.lease_duration:g} s, less than two heartbeats of '
+            f"{conf.heartbeat_interval:g} s.",
+            hint="After one late heartbeat, other workers would take over the claims of a worker "
+            "that is alive.",
             id="outbox.E006",
         )
-    elif conf.lease_for <= conf.heartbeat_every + _database_patience(conf):
+    elif conf.lease_duration <= conf.heartbeat_interval + _database_patience(conf):
         yield checks.Warning(
-            f'OUTBOX["LEASE_FOR"] is {conf.lease_for:g} s, and a heartbeat every '
-            f"{conf.heartbeat_every:g} s may wait {_database_patience(conf):g} s for the database.",
-            hint="A worker whose heartbeat waits so long loses its lease, and mail whose answer it "
-            "was waiting for becomes uncertain: make the lease longer or the timeout shorter.",
+            f'OUTBOX["LEASE_DURATION"] is {conf.lease_duration:g} s, and a heartbeat every '
+            f"{conf.heartbeat_interval:g} s may wait up to {_database_patience(conf):g} s for the "
+            "database.",
+            hint="A worker that cannot renew its lease in time loses it, and the messages whose "
+            "reply it was waiting for become uncertain. Use a longer lease or a shorter timeout.",
             id="outbox.W012",
         )
 
 
 def _database_patience(conf: Conf) -> float:
-    """Return how many seconds one statement may wait for its turn, as far as settings tell."""
+    """Return how many seconds a statement may wait for a lock, according to the settings."""
     database = settings.DATABASES.get(conf.database, {})
     if not database.get("ENGINE", "").endswith(SQLITES):
         return 0
@@ -181,52 +275,78 @@ def _broker(conf: Conf) -> Messages:
     url = _broker_url()
     if not url or url.startswith("memory:"):
         yield checks.Warning(
-            "Celery has no broker, so nothing wakes a worker when mail is queued.",
-            hint="Set CELERY_BROKER_URL to your Redis; or run outbox_deliver in place of worker "
-            "and beat, and silence this warning.",
+            "Celery has no broker in this process, so nothing wakes a worker when a message is "
+            "queued.",
+            hint="Set CELERY_BROKER_URL to your Redis, and import your Celery app in the project's "
+            "__init__.py, as Celery's guide for Django shows. Or run outbox_deliver instead of "
+            "worker and beat, and silence this warning.",
             id="outbox.W007",
         )
     elif not _schedules() and not _schedule_is_elsewhere():
         yield checks.Warning(
-            f"Celery's beat schedule has no {SWEEP!r}, so scheduled and deferred mail, and what a "
-            "dead worker held, waits for the next mail to be queued.",
+            f"Celery's beat schedule has no {SWEEP!r}, so scheduled and deferred messages, and the "
+            "claims of a dead worker, wait until another message is queued.",
             hint='CELERY_BEAT_SCHEDULE = {"sweep": {"task": "outbox.sweep", "schedule": 5.0}}',
             id="outbox.W008",
         )
 
 
+def _celery_conf() -> object:
+    """Return the settings of the project's Celery app, or None if it has none in this process.
+
+    Importing Celery takes as long as all other checks together, and every command runs them.
+    """
+    if "celery" not in sys.modules and not os.environ.get("CELERY_BROKER_URL"):
+        return None
+    return wakeup.celery_app().conf
+
+
 def _broker_url() -> str:
-    url: object = current_app.conf.broker_url  # typed as text, and may be a list of them
+    url: object = getattr(_celery_conf(), "broker_url", "")  # typed as str; it may be a list
     return str(url[0] if isinstance(url, (list, tuple)) else url or "")
 
 
 def _schedule_is_elsewhere() -> bool:
-    """Tell whether django-celery-beat keeps it in the database, where a check does not look."""
-    return "django_celery_beat" in str(current_app.conf.beat_scheduler)
+    """Return whether django-celery-beat stores the schedule in the database, unseen by checks."""
+    return "django_celery_beat" in str(getattr(_celery_conf(), "beat_scheduler", ""))
 
 
 def _schedules() -> list[object]:
-    """Return when beat has the sweep done, in whatever way the project says it."""
-    entries = (current_app.conf.beat_schedule or {}).values()
+    """Return the entries for the sweep in beat's schedule."""
+    entries = (getattr(_celery_conf(), "beat_schedule", None) or {}).values()
     return [entry.get("schedule") for entry in entries if entry.get("task") == SWEEP]
 
 
 def _sweep(conf: Conf) -> Messages:
     by_beat = min(map(_interval, _schedules()), default=0)
-    told = (("Celery's beat schedule", by_beat), ('OUTBOX["SWEEP_EVERY"]', conf.sweep_every))
-    for where, seconds in told:
-        if seconds > conf.lease_for:
+    intervals = {"Celery's beat schedule": by_beat, 'OUTBOX["SWEEP_INTERVAL"]': conf.sweep_interval}
+    for where, seconds in intervals.items():
+        if seconds > conf.lease_duration:
             yield checks.Warning(
-                f"By {where} the sweep comes every {seconds:g} s, and a lease is over after "
-                f"{conf.lease_for:g} s: what a dead worker held, mail that no bell told of and the "
-                "calls of webhooks wait for so long.",
-                hint="Sweep every few seconds. It is a handful of queries, each by an index.",
+                f"{where} runs the sweep every {seconds:g} s, but a lease ends after "
+                f"{conf.lease_duration:g} s. The claims of a dead worker, messages without a "
+                "wake-up and webhook calls wait for the sweep.",
+                hint="Sweep every few seconds. A sweep is a few queries, each on an index.",
                 id="outbox.W015",
             )
 
 
+def _expiry(conf: Conf) -> Messages:
+    entries = (getattr(_celery_conf(), "beat_schedule", None) or {}).values()
+    options = [entry.get("options") or {} for entry in entries if entry.get("task") == SWEEP]
+    if any("expires" in one for one in options):
+        yield checks.Warning(
+            "The sweep in Celery's beat schedule has the option `expires`. A worker whose clock is "
+            "ahead of beat's discards every sweep.",
+            hint="Remove `expires`. A sweep that runs late does no harm.",
+            id="outbox.W031",
+        )
+
+
 def _interval(when: object) -> float:
-    """Return how many seconds lie between two sweeps, at their rarest; 0 where nobody can say."""
+    """Return the longest time between two sweeps in seconds, 0 if it is unknown."""
+    from celery.schedules import crontab, schedule
+
     match when:
         case int() | float():
             return when
@@ -234,7 +354,7 @@ def _interval(when: object) -> float:
             return when.total_seconds()
         case schedule():
             return when.seconds
-        case crontab():  # its hours and days may make it rarer still
+        case crontab():  # its hours and days may extend the time
             minutes: list[int] = sorted(when.minute)  # type: ignore[attr-defined]  # stubs lack it
             return 60 * max(b - a for a, b in pairwise([*minutes, minutes[0] + 60]))
     return 0
@@ -247,10 +367,10 @@ def _sqlite(conf: Conf) -> Messages:
         yield _several_hosts(f"this host and {host}, where the broker is,")
 
 
-def _several_hosts(who: str) -> checks.CheckMessage:
+def _several_hosts(hosts: str) -> checks.CheckMessage:
     return checks.Warning(
-        f"The outbox is a SQLite file, but {who} seem to work on it.",
-        hint="SQLite is safe for the processes of one host only; use PostgreSQL for several.",
+        f"The outbox is a SQLite file, but {hosts} seem to use it.",
+        hint="SQLite is safe for the processes of one host only. Use PostgreSQL for several hosts.",
         id="outbox.W009",
     )
 
@@ -259,33 +379,38 @@ def _alerts(conf: Conf) -> Messages:
     for name, handler in sorted(getattr(settings, "LOGGING", {}).get("handlers", {}).items()):
         if handler.get("class") == ADMIN_HANDLER and _backend_of(handler) == BACKEND:
             yield checks.Warning(
-                f"The log handler {name!r} mails its alerts through the outbox itself, so an "
-                "alert about mail that cannot leave waits behind that mail.",
-                hint="Give the handler another email_backend (Django 6.1: using), or alert by "
-                "another way too.",
+                f"The log handler {name!r} sends its alerts through the outbox itself, so an "
+                "alert about failing deliveries is not delivered either.",
+                hint="Configure another email_backend for the handler (Django 6.1: using), or a "
+                "second kind of alert.",
                 id="outbox.W010",
             )
 
 
 def _backend_of(handler: Mapping[str, Any]) -> str:
-    """Return the dotted path of the backend that a log handler mails with."""
+    """Return the dotted path of the email backend of a log handler."""
     mailers = getattr(settings, "MAILERS", None)  # Django 6.1 has these …
     if mailers is not None:
         return str(mailers.get(handler.get("using") or "default", {}).get("BACKEND", ""))
     if named := handler.get("email_backend"):
         return str(named)
-    # … and warns of this one being read, which a project that has not set it cannot help.
+    # … and warns if this one is read, which a project that does not set it cannot avoid.
     return str(settings.EMAIL_BACKEND) if is_set("EMAIL_BACKEND") else ""
 
 
 SETTINGS_CHECKS: tuple[Callable[[Conf], Messages], ...] = (
+    _time_zones,
     _secret_keys,
     _database,
     _other_databases,
+    _networks,
     _storage,
+    _ehlo_name,
+    _reply_rules,
     _lease,
     _broker,
     _sweep,
+    _expiry,
     _sqlite,
     _alerts,
 )

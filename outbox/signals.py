@@ -1,8 +1,8 @@
-"""What other apps may hear: a recipient came into a state. The arguments are a promise.
+"""Signals for other apps: a recipient changed its state. Their arguments are part of the API.
 
-Every signal is sent after the commit that made it true, once for each recipient, with
-`sender=Recipient` and `change`, a `Change`. A receiver that raises is logged by Django and stops
-nothing; one that is slow delays the process it runs in, so let it start a task instead.
+A signal is sent once for each recipient, after the commit that changed the state, with
+`sender=Recipient` and `change`, a `Change`. A receiver that raises is logged and has no further
+effect. A slow receiver delays the process that it runs in, so start a task instead.
 """
 
 import logging
@@ -15,18 +15,19 @@ from django.dispatch import Signal
 from outbox.models import Recipient, State
 from outbox.models.anymail import event_type
 from outbox.models.webhook import note_calls, wanted_states
+from outbox.reasons import Reason
 
 logger = logging.getLogger(__name__)
 
-queued = Signal()  # waits for its first attempt, or for one more after a person's retry
-sent = Signal()  # the server took it, which does not mean that it was read
-deferred = Signal()  # will be tried again
-failed = Signal()  # refused for good
-uncertain = Signal()  # the mail left and the answer was lost
-bounced = Signal()  # taken, then reported undeliverable
+queued = Signal()  # waits for its first attempt, or for another one after a retry
+sent = Signal()  # the server accepted it, which does not mean that it was read
+deferred = Signal()  # the attempt failed for now; another one follows
+failed = Signal()  # rejected permanently
+uncertain = Signal()  # the message was sent and the server's reply was lost
+bounced = Signal()  # accepted, then reported as undeliverable
 cancelled = Signal()  # stopped by a person
-expired = Signal()  # given up: too old
-held = Signal()  # kept back until a person releases it
+expired = Signal()  # its lifetime ended before it was delivered
+held = Signal()  # stopped until a person releases it
 
 SIGNAL_OF: dict[str, Signal] = {
     State.QUEUED: queued,
@@ -38,12 +39,12 @@ SIGNAL_OF: dict[str, Signal] = {
     State.CANCELLED: cancelled,
     State.EXPIRED: expired,
     State.HELD: held,
-}  # "sending" is no news: it is over before a receiver could use it
+}  # "sending" has no signal: it is over before a receiver could use it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """What a receiver is told. Fields may be added, never taken away or given another meaning."""
+    """A change of state. Fields may be added; none is removed or changes its meaning."""
 
     message_id: int  # of the row `Message`
     recipient_id: int  # of the row `Recipient`
@@ -52,17 +53,18 @@ class Change:
     reply_code: int | None = None  # of the last reply; None where no server said anything
     reply_enhanced: str = ""  # its enhanced status code, "5.1.1"
     reply_text: str = ""  # its text, as the server wrote it
-    reply_command: str = ""  # what that reply answered: MAIL, RCPT, DATA or DOT
-    reason: str = ""  # why it is in this state, in one sentence
+    reply_command: str = ""  # the command of that reply: MAIL, RCPT, DATA or DOT
+    reason: str = ""  # why it is in this state, in English
+    reason_code: str = ""  # the same, as a `ReasonCode`
 
     @property
     def event_type(self) -> str:
-        """The state as a tracking event of Anymail's says it."""
+        """The state as the name of an Anymail tracking event."""
         return event_type(State(self.state), self.reply_command)
 
     @classmethod
-    def of(cls, row: Recipient, state: State, reason: str) -> "Change":
-        """Tell of a recipient that came into this state without another word of a server."""
+    def of(cls, row: Recipient, state: State, reason: Reason) -> "Change":
+        """Return the change of a recipient whose state changed without a new server reply."""
         return cls(
             message_id=row.message_id,
             recipient_id=row.pk,
@@ -72,42 +74,43 @@ class Change:
             reply_enhanced=row.reply_enhanced,
             reply_text=row.reply_text,
             reply_command=row.reply_command,
-            reason=reason,
+            reason=str(reason),
+            reason_code=reason.code,
         )
 
 
-def is_heard(state: str) -> bool:
-    """Tell whether anybody listens, so that a busy caller need not build what nobody reads."""
+def has_receivers(state: str) -> bool:
+    """Return whether the signal of a state has receivers."""
     signal = SIGNAL_OF.get(state)
     return signal is not None and signal.has_listeners(Recipient)
 
 
-def tell(changes: Iterable[Change]) -> None:
-    """Send each change to who listens. Never raises what a receiver raises."""
+def send_signals(changes: Iterable[Change]) -> None:
+    """Send the signal of each change. Never raise what a receiver raises."""
     for change in changes:
-        if is_heard(change.state):
+        if has_receivers(change.state):
             try:
                 SIGNAL_OF[change.state].send_robust(sender=Recipient, change=change)
             except Exception:  # Django cannot report a partial or an object that raises: no name
                 logger.exception("A receiver of %r raised.", change.state)
 
 
-def is_awaited(state: str, using: str) -> bool:
-    """Tell whether a receiver or a webhook is told of this state."""
-    return is_heard(state) or state in wanted_states(using)
+def is_observed(state: str, using: str) -> bool:
+    """Return whether a receiver or a webhook is notified of this state."""
+    return has_receivers(state) or state in wanted_states(using)
 
 
-def note(changes: Iterable[Change], using: str) -> None:
-    """Write down, in the present transaction, what webhooks have to be told."""
+def record_webhook_calls(changes: Iterable[Change], using: str) -> None:
+    """Record the calls to webhooks in the present transaction."""
     if wanted_states(using):
         note_calls(
             [asdict(change) | {"event_type": change.event_type} for change in changes], using
         )
 
 
-def tell_on_commit(changes: Iterable[Change], using: str) -> None:
-    """Tell once the present transaction has committed; webhooks, too."""
-    told = tuple(changes)
-    if told:
-        note(told, using)
-        transaction.on_commit(lambda: tell(told), using=using, robust=True)
+def announce_on_commit(changes: Iterable[Change], using: str) -> None:
+    """Send signals and call webhooks once the present transaction has committed."""
+    kept = tuple(changes)
+    if kept:
+        record_webhook_calls(kept, using)
+        transaction.on_commit(lambda: send_signals(kept), using=using, robust=True)
