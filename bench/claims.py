@@ -5,26 +5,61 @@ import time
 
 import psycopg
 
-from bench.world import Contender, World
+from bench.world import OURS, Contender, World
 
 SENDERS = 200
-FILL = """
-INSERT INTO outbox_message (owner_id, account_id, origin, status, folder, subject, from_header,
-    envelope_sender, to_summary, snippet, message_id, in_reply_to, priority, tags, metadata, size,
-    recipient_count, attachment_count, needs_8bit, needs_smtputf8, on_uncertain, created_at)
-SELECT NULL, a.id, 'api', %(state)s, CASE %(state)s WHEN 'sent' THEN 'sent' ELSE 'outbox' END,
-    'Subject ' || n, 'shop@example.org', 'shop@example.org', 'to@example.com', '', n || '@bench',
-    '', 3, '[]', '{}', 2000, 1, 0, false, false, '', now()
-FROM generate_series(1, %(count)s) AS n, outbox_account a;
-INSERT INTO outbox_recipient (message_id, role, name, address, destination_id, sender_key, priority,
-    state, next_attempt_at, expires_at, attempts, reply_enhanced, reply_text, reply_command,
-    remote_host, remote_queue_id, reason)
-SELECT m.id, 'to', '', 'to@example.com', d.id, m.id %% %(senders)s, 3, m.status,
-    CASE m.status WHEN 'sent' THEN NULL ELSE now() END, now() + interval '5 days', 0,
-    '', '', '', '', '', ''
-FROM outbox_message m, outbox_destination d
+# What each row has; columns that are not named get a neutral value.
+MESSAGES = {
+    "account_id": "a.id",
+    "origin": "'api'",
+    "status": "%(state)s",
+    "folder": "CASE %(state)s WHEN 'sent' THEN 'sent' ELSE 'outbox' END",
+    "subject": "'Subject ' || n",
+    "envelope_sender": "'shop@example.org'",
+    "to_summary": "'to@example.com'",
+    "message_id": "n || '@bench'",
+    "importance": "'normal'",
+    "size": "2000",
+    "recipient_count": "1",
+    "created_at": "now()",
+}
+RECIPIENTS = {
+    "message_id": "m.id",
+    "role": "'to'",
+    "address": "'to@example.com'",
+    "destination_id": "d.id",
+    "sender_key": "m.id %% %(senders)s",
+    "priority": "3",
+    "state": "m.status",
+    "next_attempt_at": "CASE m.status WHEN 'sent' THEN NULL ELSE now() END",
+    "expires_at": "now() + interval '5 days'",
+}
+OF_MESSAGES = "generate_series(1, %(count)s) AS n, outbox_account a"
+OF_RECIPIENTS = """outbox_message m, outbox_destination d
 WHERE m.status = %(state)s
     AND NOT EXISTS (SELECT 1 FROM outbox_recipient r WHERE r.message_id = m.id)"""
+DESTINATIONS = {"account_id": "id", "key": "'smarthost'", "circuit": "'closed'"}
+_REQUIRED = """
+SELECT column_name, data_type FROM information_schema.columns
+WHERE table_name = %s AND is_nullable = 'NO' AND column_default IS NULL AND is_identity = 'NO'"""
+_NEUTRAL = {"boolean": "false", "jsonb": "'{}'", "text": "''", "character varying": "''"}
+
+
+def insert(
+    connection: psycopg.Connection,
+    table: str,
+    values: dict[str, str],
+    source: str,
+    parameters: dict[str, object] | None = None,
+) -> None:
+    """Insert rows of SQL expressions, and neutral values for the other columns without default."""
+    required = connection.execute(_REQUIRED, [table])
+    values = {name: _NEUTRAL.get(kind, "0") for name, kind in required} | values
+    statement = (
+        f"INSERT INTO {table} ({', '.join(values)}) "  # noqa: S608  # constants
+        f"SELECT {', '.join(values.values())} FROM {source}"
+    )
+    psycopg.ClientCursor(connection).execute(statement, parameters)
 
 
 def compare(world: World, rounds: int = 30) -> tuple[float, float]:
@@ -37,22 +72,14 @@ def compare(world: World, rounds: int = 30) -> tuple[float, float]:
 def _measure(world: World, counts: dict[str, int], rounds: int) -> float:
     world.fresh("claims", "ours_empty")
     with psycopg.connect(world.url("claims"), autocommit=True) as connection:
-        connection.execute(
-            "INSERT INTO outbox_destination (account_id, key, circuit, circuit_faults, "
-            "circuit_trips, circuit_reason, circuit_needs_person, minute_count, day_count, "
-            "paused_reason) SELECT id, 'smarthost', 'closed', 0, 0, '', false, 0, 0, '' "
-            "FROM outbox_account"
-        )
+        insert(connection, "outbox_destination", DESTINATIONS, "outbox_account")
         for state, count in counts.items():
-            values = {"state": state, "count": count, "senders": SENDERS}
-            psycopg.ClientCursor(connection).execute(FILL, values)
-    world.settle("claims")
-    run = Contender(
-        "outbox_claim", rounds, environment=world.environment("claims", "mailsite.settings")
-    )
-    run.wait_ready()
-    run.go()
-    return statistics.median(float(word) for word in run.end().split())
+            facts = {"state": state, "count": count, "senders": SENDERS}
+            insert(connection, "outbox_message", MESSAGES, OF_MESSAGES, facts)
+            insert(connection, "outbox_recipient", RECIPIENTS, OF_RECIPIENTS, facts)
+    world.vacuum("claims")
+    run = Contender("outbox_claim", rounds, environment=world.environment("claims", OURS))
+    return statistics.median(float(word) for word in run.run().split())
 
 
 def show(world: World) -> None:

@@ -1,64 +1,71 @@
-"""The mailbox that `make fill` measures: its schema, its people and account, its mail, all checked.
+"""Create the mailbox that `make fill` measures: schema, users, account, contacts and messages.
 
-Needs Django set up on an empty database.
+Django must be set up on an empty database.
 """
 
 from __future__ import annotations
 
+import os
+import sys
+import tempfile
+from pathlib import Path
+
 from django.contrib.auth.models import User
 from django.core.management import call_command
-from django.db import connection
 from django.utils import timezone
 
-from bench.fill_rows import SENDER_HEADER, Keys, fill
+from bench.fill_received import ReceivedFiller
+from bench.fill_rows import SENDER, Filler, timed
 from bench.fill_words import Words
+from dev.processes import Process, wait_until
 from outbox.mail.addresses import parse_address
-from outbox.models import Account, Destination, SearchEntry, Template, Worker
-from outbox.models.search import put_in
+from outbox.models import Account, Contact, Mailbox, OnUncertain, ShareDecision, Template
 
 READER = "robin"
 OTHERS = 20
-CHECKED = 40  # search entries
+CONTACTS = 5_000
+CONNECTIONS = 20
 
 
-def make(url: str, count: int) -> None:
-    """Fill the database at the URL, which Django uses too."""
+def make(count: int, received: int) -> None:
+    """Fill the database of Django."""
     call_command("migrate", verbosity=0)
-    total = fill(url, _keys(), Words(), count)
-    _check_entries(total)
+    with tempfile.TemporaryDirectory(prefix="outbox-fill-") as folder:
+        ready = Path(folder) / "port"
+        server = Process([sys.executable, "-m", "bench.fill_server", str(ready)])
+        try:
+            wait_until(ready.exists, within=60, what="the mail server", process=server)
+            _fill(count, received, int(ready.read_text()))
+        finally:
+            server.stop()
 
 
-def _keys() -> Keys:
+def _fill(count: int, received: int, port: int) -> None:
+    words = Words()
     reader = User.objects.create(username=READER)
     others = [User.objects.create(username=f"other{number}") for number in range(OTHERS)]
-    address = parse_address(SENDER_HEADER)
-    now = timezone.now()
+    sender = parse_address(SENDER)
     account = Account.objects.create(
-        owner=reader, name="Mail", from_name=address.name, from_address=address.spec,
-        host="mx.example.net", tested_at=now,
-    )  # fmt: skip
-    destination = Destination.objects.create(account=account, key="smarthost")
-    worker = Worker.objects.create(
-        host="worker.example", pid=1, version="1", started_at=now, heartbeat_at=now, lease_until=now
+        owner=reader,
+        name="Mail",
+        from_name=sender.name,
+        from_address=sender.spec,
+        host="127.0.0.1",
+        port=port,
+        security="none",
+        max_connections=CONNECTIONS,
+        on_uncertain=OnUncertain.HOLD,
+        tested_at=timezone.now(),
+    )
+    account.users.add(*others)
+    ShareDecision.objects.bulk_create(
+        ShareDecision(account=account, user=one, is_accepted=True) for one in others
     )
     for number in range(20):
         Template.objects.create(owner=reader, name=f"Template {number}", subject="Hello", text="…")
-    return Keys(reader.pk, [one.pk for one in others], account.pk, destination.pk, worker.pk)
-
-
-def _check_entries(total: int) -> None:
-    """See that what was filled in is found by the very terms that the app would have written."""
-    keys = list(range(1, total + 1, max(total // CHECKED, 1)))
-    filled = _terms(keys)
-    put_in(keys, "default")
-    written = _terms(keys)
-    different = [key for key in keys if filled[key] != written[key]]
-    if different:
-        key = different[0]
-        raise SystemExit(f"Not as the app indexes it: {key}\n{filled[key]}\n{written[key]}")
-    connection.close()
-
-
-def _terms(keys: list[int]) -> dict[int, tuple[str, str]]:
-    found = SearchEntry.objects.filter(pk__in=keys).values_list("pk", "head", "body")
-    return {key: (head, body) for key, head, body in found}
+    known = (parse_address(f"{one.name} <{one.address}>") for one in words.people[:CONTACTS])
+    Contact.objects.remember(reader.pk, known, timezone.now(), most=CONTACTS)
+    Filler(reader, others, account, words).fill(count, os.environ)
+    Mailbox.objects.create(account=account, host="127.0.0.1")
+    with timed("receive"):
+        ReceivedFiller(reader, others, account, words).fill(received)

@@ -1,4 +1,4 @@
-"""Ask for the pages, measure them, and print what came of it as Markdown."""
+"""Request the pages, measure them, and print the results as Markdown."""
 
 from __future__ import annotations
 
@@ -20,38 +20,38 @@ from bench.fill_weights import collect_static, weigh
 from bench.fill_words import Words
 from outbox.models import Message
 
-ANSWERED = {200, 204}
+SUCCESS = {200, 204}
 WEIGHT_LIMIT = 150_000  # bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What the requests of one visit took."""
+    """The time and the queries of the requests of one visit."""
 
     milliseconds: list[float]
     queries: list[int]
 
     def percentile(self, share: int) -> float:
-        """Return the time that so many percent of the requests stayed below."""
+        """Return a percentile of the time of a request."""
         if not self.milliseconds[1:]:
-            return self.milliseconds[0]  # of a small mailbox a page may be the only one of its kind
+            return self.milliseconds[0]  # a small mailbox may have one such page only
         return statistics.quantiles(self.milliseconds, n=100, method="inclusive")[share - 1]
 
     @property
-    def queries_said(self) -> str:
-        """Say how many queries it took, least and most."""
+    def query_range(self) -> str:
+        """Return the minimum and maximum number of queries."""
         least, most = min(self.queries), max(self.queries)
         return str(least) if least == most else f"{least} to {most}"
 
 
 def show(requests: int, only: str) -> None:
-    """Print the tables; `only` picks pages by a part of their name."""
+    """Print the tables; `only` selects pages by a part of their name."""
     collect_static()
     reader = User.objects.get(username=READER)
     client = Client(HTTP_HOST="localhost", HTTP_ACCEPT_LANGUAGE="en")
     client.force_login(reader)
     visits = [visit for visit in Visits(reader, Words(), requests).all() if only in visit.name]
-    for visit in visits:  # imports and templates are loaded once a process, not once a page
+    for visit in visits:  # load modules and templates before the measurement
         client.get(visit.addresses[0])
     _head(reader)
     for group in dict.fromkeys(visit.group for visit in visits):
@@ -68,8 +68,8 @@ def _head(reader: User) -> None:
         )
         version, size = cursor.fetchone()
     print(
-        f"PostgreSQL {version.split()[0]}, {size / 1e9:.1f} GB: {mine:,} mails of one person, "
-        f"{Message.objects.count() - mine:,} of others among them."
+        f"PostgreSQL {version.split()[0]}, {size / 1e9:.1f} GB: {mine:,} messages of one person, "
+        f"{Message.objects.count() - mine:,} messages of others."
     )
 
 
@@ -81,21 +81,21 @@ def _group(client: Client, group: str, visits: Sequence[Visit]) -> None:
         verdict = "" if slow < LIMITS[group] else "**over**"
         print(
             f"| {visit.name} | {figures.percentile(50):.1f} | {slow:.1f} "
-            f"| {figures.queries_said} | {verdict} |",
+            f"| {figures.query_range} | {verdict} |",
             flush=True,
         )
 
 
 def measure(client: Client, visit: Visit) -> Figures:
-    """Ask for each address once."""
+    """Request each address once."""
     figures = Figures([], [])
     for address in visit.addresses:
         with _counted() as counts:
             began = time.perf_counter()
-            answer = client.get(address)
+            response = client.get(address)
             figures.milliseconds.append((time.perf_counter() - began) * 1000)
-        if answer.status_code not in ANSWERED:
-            raise RuntimeError(f"{address} answered {answer.status_code}")
+        if response.status_code not in SUCCESS:
+            raise RuntimeError(f"{address} returned {response.status_code}")
         figures.queries.append(len(counts))
     return figures
 
@@ -119,10 +119,10 @@ def _weights(client: Client) -> None:
     pages = {
         "Outbox": reverse("outbox:list"),
         "Sent": reverse("outbox:folder", args=["sent"]),
-        "Failed, by reply": reverse("outbox:replies"),
+        "Failed, by reply": reverse("outbox:failed-by-reply"),
         "Search": reverse("outbox:search"),
-        "A mail to one": reverse("outbox:message", args=[key.order_by("-pk")[0].pk]),
-        "A mail to forty": reverse("outbox:message", args=[forty.order_by("-pk")[0].pk]),
+        "A message to one": reverse("outbox:message", args=[key.order_by("-pk")[0].pk]),
+        "A message to forty": reverse("outbox:message", args=[forty.order_by("-pk")[0].pk]),
         "Compose": reverse("outbox:compose"),
         "Contacts": reverse("outbox:contacts"),
         "Accounts": reverse("outbox:accounts"),

@@ -1,200 +1,273 @@
-"""A mailbox of a million mails, made by the database itself in some minutes.
+"""Fill mailboxes as the site does: queue through the API, deliver to a server, and index.
 
-The small tables of what can be said are written from here; `fill.sql` puts them together into rows
-of every table. Indexes are taken away meanwhile and made again as they were.
+Only the times are changed afterwards, so that the messages are as old as those of a real mailbox.
 """
 
 from __future__ import annotations
 
-import re
+import datetime as dt
+import random
+import subprocess
+import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import islice
 
-import psycopg
-from psycopg import sql
+from django.contrib.auth.models import User
+from django.core.mail import EmailMessage
+from django.db import connection, models
+from django.utils import timezone
 
+from bench.fill_server import kind_of
 from bench.fill_words import PASSAGES, SUBJECTS, Person, Text, Words
-from outbox.mail.terms import fold, terms_of
-from outbox.models.search import FACT, PEOPLE, SENDER, SUBJECT, body_term, head_term
+from outbox import api
+from outbox.backend import outgoing
+from outbox.models import (
+    Account,
+    Attempt,
+    Draft,
+    Event,
+    Message,
+    Origin,
+    Recipient,
+    SearchMark,
+    SmtpSession,
+)
+from outbox.models.search import reindex
 
-STATEMENTS = Path(__file__).with_name("fill.sql")
-SENDER_HEADER = "Robin Reader <robin@example.org>"
+SENDER = "Robin Reader <robin@example.org>"
 OTHERS_KNOW = 300  # people
 YEARS = 3
-WORTH_TELLING = 1.0  # seconds
-# state, share above which the reply is drawn, code, enhanced code, text, command
-REPLIES = (
-    ("sent", 0.0, 250, "2.0.0", "Ok: queued", "DOT"),
-    ("sent", 0.9, 250, "2.1.5", "Ok", "DOT"),
-    ("sent", 0.99, 251, "2.1.5", "User not local; will forward", "DOT"),
-    ("sent", 0.9999, 252, "2.0.0", "Cannot verify, but will take it", "DOT"),
-    ("failed", 0.0, 550, "5.1.1", "No such user here", "RCPT"),
-    ("failed", 0.6, 552, "5.2.2", "Mailbox full", "RCPT"),
-    ("failed", 0.8, 554, "5.7.1", "Refused by policy", "DOT"),
-    ("failed", 0.9998, 521, "5.3.2", "This host takes no mail", "RCPT"),
-    ("bounced", 0.0, 250, "2.0.0", "Ok: queued", "DOT"),
-    ("expired", 0.0, 421, "4.4.2", "Try later", "MAIL"),
-    ("deferred", 0.0, 451, "4.7.1", "Greylisted, try again", "RCPT"),
-    ("deferred", 0.8, 452, "4.2.2", "Mailbox over quota", "RCPT"),
-)
+BATCH = 500  # messages
+WORKERS = 2
+# Shares of the older messages, and of the latest tenth. The rest is sent. What stays queued is
+# queued after the others were delivered.
+OLD = {"rejected": 0.03, "partial": 0.01, "draft": 0.005, "cancelled": 0.005}
+LATE = OLD | {"deferred": 0.1, "held": 0.03, "scheduled": 0.06, "expired": 0.005}
+STILL_QUEUED = 200  # one of so many
 
 
 @dataclass(frozen=True, slots=True)
-class Keys:
-    """The rows that mail hangs on; they are made beforehand, by Django."""
+class Plan:
+    """One message to write."""
 
-    reader: int
-    others: Sequence[int]
-    account: int
-    destination: int
-    worker: int
-
-
-def fill(url: str, keys: Keys, words: Words, count: int) -> int:
-    """Write `count` mails of the reader and a fifth as many of others among them; return all."""
-    total = count + count // 5
-    with psycopg.connect(url, autocommit=True) as connection:
-        for setting in (
-            "session_replication_role = replica",  # what hangs on what is right by construction
-            "maintenance_work_mem = '1GB'",
-            "work_mem = '256MB'",
-            "max_parallel_workers_per_gather = 0",  # rows in the order of their ids
-            "jit = off",
-        ):
-            connection.execute(sql.SQL("SET " + setting))
-        connection.execute("SELECT setseed(0.4)")
-        _write_small_tables(connection, keys, words, total)
-        indexes = list(_take_indexes_away(connection))
-        for statement in _statements():
-            _timed(connection, statement)
-        for definition in indexes:
-            _timed(connection, definition)
-        for table in ("settings", "owner", "text", "subject", "person", "reply", "place", "plan"):
-            connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(f"fill_{table}")))
-        _timed(connection, "VACUUM ANALYZE")
-    return total
+    number: int
+    owner: User
+    fate: str
+    text: str
+    subject: str
+    people: Sequence[Person]
+    files: int
+    tag: str
 
 
-def _timed(connection: psycopg.Connection, statement: str) -> None:
-    began = time.monotonic()
-    connection.execute(sql.SQL(statement))
-    if (took := time.monotonic() - began) > WORTH_TELLING:
-        print(f"{took:6.1f} s  {' '.join(statement.split()[:3])}", flush=True)
+class Filler:
+    """Writes the messages of one mailbox, and fewer of others."""
 
+    def __init__(
+        self, reader: User, others: Sequence[User], account: Account, words: Words
+    ) -> None:
+        self._reader = reader
+        self._others = others
+        self._account = account
+        self._words = words
+        self._random = random.Random(4)  # noqa: S311  # the same each time is the point
+        self._kinds: dict[str, list[Person]] = {}
+        for number, person in enumerate(words.people):
+            self._kinds.setdefault(kind_of(number), []).append(person)
 
-def _statements() -> Iterator[str]:
-    without_comments = re.sub(r"^\s*--.*\n", "", STATEMENTS.read_text(), flags=re.MULTILINE)
-    for statement in re.split(r"^;$", without_comments, flags=re.MULTILINE):
-        if statement.strip():
-            yield statement
+    def fill(self, count: int, environment: Mapping[str, str]) -> int:
+        """Write `count` messages of the reader and a fifth as many of others; return the total."""
+        total = count + count // 5
+        remaining = max(total // STILL_QUEUED, 1)
+        with timed("queue"):
+            self._write(total, range(1, total - remaining + 1))
+        with timed("deliver"):
+            _deliver(environment)
+        with timed("queue what is not delivered"):
+            self._write(total, range(total - remaining + 1, total + 1))
+        with timed("make it old"):
+            _make_old(dt.timedelta(days=YEARS * 365) / total, total)
+        with timed("index"):
+            for _ in reindex("default", BATCH):
+                pass
+            SearchMark.objects.update_or_create(pk=1, defaults={"upto": total})
+            with connection.cursor() as cursor:
+                cursor.execute("VACUUM ANALYZE")
+        connection.close()
+        return total
 
+    def _write(self, total: int, numbers: range) -> None:
+        plans = map(self._plan, numbers, [total] * len(numbers))
+        while some := list(islice(plans, BATCH)):
+            self._queue(some)
 
-def _take_indexes_away(connection: psycopg.Connection) -> Iterator[str]:
-    """Drop every index that is no constraint's; yield how each was made."""
-    found = connection.execute(
-        "SELECT indexname, indexdef FROM pg_indexes WHERE tablename LIKE 'outbox\\_%'"
-        " AND NOT EXISTS (SELECT FROM pg_constraint WHERE conname = indexname)"
-    ).fetchall()
-    for name, definition in found:
-        connection.execute(sql.SQL("DROP INDEX {}").format(sql.Identifier(name)))
-        yield definition
-
-
-def _write_small_tables(
-    connection: psycopg.Connection, keys: Keys, words: Words, total: int
-) -> None:
-    connection.execute(_SMALL_TABLES)
-    apart = f"{YEARS * 365 * 86_400 / total:.6f} seconds"
-    _copy(
-        connection,
-        "fill_settings",
-        [
-            (
-                total,
-                keys.reader,
-                list(keys.others),
-                keys.account,
-                keys.destination,
-                keys.worker,
-                SENDER_HEADER,
-                PASSAGES,
-                SUBJECTS,
-                apart,
+    def _queue(self, plans: Sequence[Plan]) -> None:
+        """Write messages in the order of their numbers, which are their ids."""
+        waiting: list[Plan] = []
+        for plan in plans:
+            if plan.fate != "draft":
+                waiting.append(plan)
+                continue
+            self._queue_all(waiting)
+            waiting = []
+            fields = api.DraftFields(
+                account=self._account,
+                to=plan.people[0].address,
+                subject=plan.subject,
+                text=plan.text,
             )
-        ],
-    )
-    for owner in (keys.reader, *keys.others):
-        known = words.people if owner == keys.reader else words.people[:OTHERS_KNOW]
-        _copy(connection, "fill_owner", [_owner(owner, len(known), keys.account)])
-        _copy(connection, "fill_person", (_person(owner, *pair) for pair in enumerate(known)))
-        for language, bodies, subjects in (
-            ("en", words.english, words.subjects),
-            ("zh", words.chinese, words.subjects_zh),
-        ):
-            _copy(connection, "fill_text", _bodies(owner, language, bodies))
-            _copy(connection, "fill_subject", _subjects(owner, language, subjects))
-    _copy(connection, "fill_reply", _replies())
-    connection.execute("ANALYZE")
+            api.save_draft(plan.owner, fields)
+        self._queue_all(waiting)
+
+    def _queue_all(self, plans: Sequence[Plan]) -> None:
+        ids = api.queue_ids(map(self._outgoing, plans))
+        for plan, pk in zip(plans, ids, strict=True):
+            if plan.fate == "cancelled":
+                api.cancel(api.Handle(pk), actor=plan.owner)
+            elif plan.fate == "held":
+                api.hold(api.Handle(pk), actor=plan.owner)
+
+    def _outgoing(self, plan: Plan) -> api.Outgoing:
+        to = [f"{person.name} <{person.address}>" for person in plan.people]
+        message = EmailMessage(
+            plan.subject,
+            plan.text,
+            SENDER,
+            to[:1],
+            cc=to[1:],
+            headers={"Message-ID": f"<{plan.number}@mail.example.org>"},
+        )
+        for number in range(plan.files):
+            message.attach(f"{number}.txt", "A file", "text/plain")
+        later = timezone.now() + dt.timedelta(days=3)
+        return replace(
+            outgoing(message, self._account),
+            owner=plan.owner,
+            origin=Origin.API if plan.number % 3 == 0 else Origin.COMPOSE,
+            tags=(plan.tag,) if plan.tag else (),
+            send_at=later if plan.fate == "scheduled" else None,
+            expires_after=dt.timedelta(seconds=1) if plan.fate == "expired" else None,
+        )
+
+    def _plan(self, number: int, total: int) -> Plan:
+        draw = self._random.random
+        is_chinese = draw() < 0.2
+        bodies = self._words.chinese if is_chinese else self._words.english
+        subjects = self._words.subjects_zh if is_chinese else self._words.subjects
+        parts = [_frequent(bodies, PASSAGES, draw()) for _ in range(4)]
+        # A campaign: many old messages that share a word, which no later message contains.
+        is_campaign = not is_chinese and 0.2 * total <= number <= 0.3 * total
+        subject = f"{_frequent(subjects, SUBJECTS, draw()).text} {number}"
+        fate = _choose(LATE if number > 0.9 * total else OLD, draw())
+        size = draw()
+        many = 1 if size < 0.8 else 40 if size > 0.995 else self._random.randint(2, 5)
+        tag = draw()
+        # Every sixth message belongs to another user.
+        is_others = number % 6 == 0
+        owner = self._others[number // 6 % len(self._others)] if is_others else self._reader
+        return Plan(
+            number,
+            owner,
+            fate,
+            " ".join([*(part.text for part in parts), f"Order {number}"]),
+            f"Campaign {subject}" if is_campaign else subject,
+            self._people(fate, many, knows=OTHERS_KNOW if is_others else len(self._words.people)),
+            self._random.randint(1, 3) if draw() < 0.1 else 0,
+            "shop" if tag < 0.2 else "urgent" if tag < 0.201 else "",
+        )
+
+    def _people(self, fate: str, many: int, knows: int) -> list[Person]:
+        """Return people whose server replies as the fate of the message wants it."""
+        if fate == "partial":
+            return [
+                *self._some("accepted", max(many - 1, 1), knows),
+                *self._some("rejected", 1, knows),
+            ]
+        return self._some(fate if fate in self._kinds else "accepted", many, knows)
+
+    def _some(self, kind: str, many: int, knows: int) -> list[Person]:
+        known = self._kinds[kind][
+            : max(knows * len(self._kinds[kind]) // len(self._words.people), 1)
+        ]
+        first = int(len(known) * self._random.random() ** 2)
+        return list(dict.fromkeys(known[(first + 7 * at) % len(known)] for at in range(many)))
 
 
-def _owner(owner: int, people: int, account: int) -> tuple[object, ...]:
-    facts = (f"{FACT}:attachment", f"{FACT}:account={account}")
-    attachment, of_account = (_vector([f"{owner}{fact}"]) for fact in facts)
-    sender = _vector(head_term(owner, SENDER, term) for term in terms_of(SENDER_HEADER))
-    campaign = _vector([head_term(owner, SUBJECT, "campaign")])
-    return owner, people, sender, attachment, of_account, campaign
+def _frequent(texts: Sequence[Text], count: int, share: float) -> Text:
+    """Draw a text; the first ones are the most frequent."""
+    return texts[int(count * share**3)]
 
 
-def _person(owner: int, key: int, person: Person) -> tuple[object, ...]:
-    folded = fold(person.address)
-    address = [folded, folded[folded.rindex("@") :], *terms_of(person.address)]
-    terms = [head_term(owner, PEOPLE, term) for term in address]
-    named = [*terms, *(head_term(owner, PEOPLE, term) for term in terms_of(person.name))]
-    return owner, key, person.name, person.address, _vector(named), _vector(terms)
+def _choose(shares: Mapping[str, float], share: float) -> str:
+    for fate, part in shares.items():
+        share -= part
+        if share < 0:
+            return fate
+    return "sent"
 
 
-def _bodies(owner: int, language: str, texts: Sequence[Text]) -> Iterator[tuple[object, ...]]:
-    for key, text in enumerate(texts):
-        terms = _vector(body_term(owner, term) for term in text.terms)
-        yield owner, language, key, text.text, terms
+def _deliver(environment: Mapping[str, str]) -> None:
+    command = [sys.executable, "-m", "django", "outbox_deliver", "--until-empty"]
+    workers = [subprocess.Popen(command, env=dict(environment)) for _ in range(WORKERS)]
+    if any(worker.wait() for worker in workers):
+        raise SystemExit("A worker failed.")
 
 
-def _subjects(owner: int, language: str, texts: Sequence[Text]) -> Iterator[tuple[object, ...]]:
-    for key, text in enumerate(texts):
-        terms = _vector(head_term(owner, SUBJECT, term) for term in text.terms)
-        yield owner, language, key, text.text, terms
+def _make_old(apart: dt.timedelta, total: int) -> None:
+    """Move every time back, except those at which something is due."""
+    due = {"next_attempt_at", "resend_at", "send_at"}
+    with connection.cursor() as cursor:
+        definitions = list(_drop_indexes())
+        for model in (Message, Recipient, Attempt, Draft, Event, SmtpSession):
+            names = [
+                field.column
+                for field in model._meta.concrete_fields
+                if isinstance(field, models.DateTimeField) and field.name not in due
+            ]
+            message = _message_in_sql(model)
+            moved = ", ".join(
+                f"{name} = {name} - %s::interval * (%s - {message})" for name in names
+            )
+            table = connection.ops.quote_name(model._meta.db_table)
+            cursor.execute(
+                f"UPDATE {table} SET {moved}",  # noqa: S608
+                [f"{apart.total_seconds()} seconds", total] * len(names),
+            )
+            cursor.execute(f"VACUUM FULL {table}")
+        for definition in definitions:
+            cursor.execute(definition)
 
 
-def _replies() -> Iterator[tuple[object, ...]]:
-    for at, (state, above, *reply) in enumerate(REPLIES):
-        behind = REPLIES[at + 1] if at + 1 < len(REPLIES) else None
-        below = behind[1] if behind and behind[0] == state else 2.0
-        yield state, above, below, *reply
+def _message_in_sql(model: type[models.Model]) -> str:
+    """Return the id of the message that a row belongs to; for a session, of its first one."""
+    if model is Message:
+        return "id"
+    if model is SmtpSession:
+        return (
+            "(SELECT coalesce(min(message_id), 1) FROM outbox_attempt "
+            "WHERE session_id = outbox_smtpsession.id)"
+        )
+    return "message_id"
 
 
-def _vector(terms: Iterable[str]) -> str:
-    return " ".join(f"'{term}':{place}" for place, term in enumerate(terms, start=1))
+def _drop_indexes() -> Iterator[str]:
+    """Drop every index without a constraint; yield their definitions."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT indexname, indexdef FROM pg_indexes WHERE tablename LIKE 'outbox\\_%%'"
+            " AND NOT EXISTS (SELECT FROM pg_constraint WHERE conname = indexname)"
+        )
+        for name, definition in cursor.fetchall():
+            cursor.execute(f"DROP INDEX {connection.ops.quote_name(name)}")
+            yield definition
 
 
-def _copy(connection: psycopg.Connection, table: str, rows: Iterable[Sequence[object]]) -> None:
-    target = sql.SQL("COPY {} FROM STDIN").format(sql.Identifier(table))
-    with connection.cursor().copy(target) as copy:
-        for row in rows:
-            copy.write_row(row)
-
-
-_SMALL_TABLES = """
-    CREATE UNLOGGED TABLE fill_settings (count bigint, reader int, others int[], account bigint,
-        destination bigint, worker bigint, sender text, passages int, subjects int, apart interval);
-    CREATE UNLOGGED TABLE fill_owner (owner_id int PRIMARY KEY, knows int, sender tsvector,
-        attachment tsvector, account tsvector, campaign tsvector);
-    CREATE UNLOGGED TABLE fill_person (owner_id int, id int, name text, address text,
-        terms tsvector, typed tsvector, PRIMARY KEY (owner_id, id));
-    CREATE UNLOGGED TABLE fill_text (owner_id int, language text, id int, text text,
-        terms tsvector, PRIMARY KEY (owner_id, language, id));
-    CREATE UNLOGGED TABLE fill_subject (LIKE fill_text INCLUDING ALL);
-    CREATE UNLOGGED TABLE fill_reply (to_state text, above float8, below float8, code smallint,
-        enhanced text, said text, command text);
-    CREATE UNLOGGED TABLE fill_place AS SELECT generate_series(0, 39) AS place"""
+@contextmanager
+def timed(step: str) -> Iterator[None]:
+    """Print the seconds that a step takes."""
+    began = time.monotonic()
+    yield
+    print(f"{time.monotonic() - began:6.0f} s  {step}", flush=True)

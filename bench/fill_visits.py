@@ -1,7 +1,7 @@
-"""What `make fill` asks for: every list, deep in it too, every way to search, mails, and the rest.
+"""The pages that `make fill` requests: lists, searches, messages, and the others.
 
-Each page is asked for with other parameters each time, drawn from what the mailbox holds: words by
-how common they are, people, reply codes, days. Addresses are all that comes out of here.
+Each request of a page has other parameters, which are drawn from the mailbox: words by frequency,
+people, reply codes and days. This module only returns addresses.
 """
 
 from __future__ import annotations
@@ -16,19 +16,22 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import urlencode
 
+from bench.fill_visits_received import ReceivedVisits
 from bench.fill_words import Words, words_of
 from outbox.models import Account, Contact, Folder, Message, Recipient, Template
-from outbox.web.messages.paging import Place
+from outbox.web.folders.pagination import Cursor
 from outbox.web.search.query import STATES
 
-LIST, SEARCH, BODY, MAIL, OTHER = "Lists", "Search", "Body search", "A mail", "Other pages"
-LIMITS = {LIST: 100.0, SEARCH: 100.0, BODY: 100.0, MAIL: 60.0, OTHER: 100.0}  # ms, 95th percentile
-SOURCES = 500  # messages drawn, whose places and people are asked for
+LIST, SEARCH, BODY, MESSAGE, OTHER = "Lists", "Search", "Body search", "A message", "Other pages"
+RECEIVED = "Received messages"
+# Milliseconds, 95th percentile
+LIMITS = {LIST: 100.0, SEARCH: 100.0, BODY: 100.0, MESSAGE: 60.0, OTHER: 100.0, RECEIVED: 100.0}
+SOURCES = 500  # messages drawn, for positions and people
 
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """One page and its addresses, each other than the one before where the page has parameters."""
+    """One page and its addresses, which differ if the page has parameters."""
 
     group: str
     name: str
@@ -36,7 +39,7 @@ class Visit:
 
 
 class Visits:
-    """Draws addresses; the same each time for the same mailbox."""
+    """Draws addresses, the same ones for the same mailbox."""
 
     def __init__(self, reader: User, words: Words, count: int) -> None:
         self.reader = reader
@@ -45,9 +48,9 @@ class Visits:
         self._random = random.Random(7)  # noqa: S311  # the same each time is the point
         newest = Message.objects.latest("pk").pk
         keys = self._random.sample(range(1, newest + 1), min(SOURCES * 2, newest))
-        self._mails = list(Message.objects.visible_to(reader).filter(pk__in=keys))
-        self._random.shuffle(self._mails)
-        self._places = [Place.of(mail) for mail in self._mails]
+        self._messages = list(Message.objects.visible_to(reader).filter(pk__in=keys))
+        self._random.shuffle(self._messages)
+        self._places = [Cursor.of(message) for message in self._messages]
         self._newest = newest
 
     def all(self) -> Iterator[Visit]:
@@ -55,7 +58,9 @@ class Visits:
         yield from self._lists()
         yield from self._searches()
         yield from self._body_searches()
-        yield from self._one_mail()
+        yield from self._message_pages()
+        for name, addresses in ReceivedVisits(self.reader, self.words, self.count).all():
+            yield Visit(RECEIVED, name, addresses)
         yield from self._others()
 
     def _visit(self, group: str, name: str, draw: Callable[[], str]) -> Visit:
@@ -78,7 +83,7 @@ class Visits:
             )
         sent = reverse("outbox:folder", args=[Folder.SENT.value])
         yield self._visit(LIST, "Sent, back up", lambda: f"{sent}?after={self._place()}")
-        yield Visit(LIST, "Failed, by reply", [reverse("outbox:replies")] * self.count)
+        yield Visit(LIST, "Failed, by reply", [reverse("outbox:failed-by-reply")] * self.count)
         rows = reverse("outbox:rows", args=[Folder.OUTBOX.value])
         yield Visit(LIST, "Outbox looking for changes", [rows] * self.count)
 
@@ -177,7 +182,7 @@ class Visits:
         ]
         yield from (self._search(BODY, line) for line in lines)
 
-    def _one_mail(self) -> Iterator[Visit]:
+    def _message_pages(self) -> Iterator[Visit]:
         for name, wanted in (
             ("sent to one", {"status": "sent", "recipient_count": 1}),
             ("sent to forty", {"status": "sent", "recipient_count": 40}),
@@ -191,14 +196,14 @@ class Visits:
             keys = list(drawn.values_list("pk", flat=True)[: self.count])
             self._random.shuffle(keys)
             pages = [reverse("outbox:message", args=[key]) for key in keys]
-            yield Visit(MAIL, name, pages)
+            yield Visit(MESSAGE, name, pages)
             if name in {"sent to one", "sent to forty"}:
                 yield Visit(
-                    MAIL, f"{name}, looking for changes", [f"{page}live/" for page in pages]
+                    MESSAGE, f"{name}, looking for changes", [f"{page}live/" for page in pages]
                 )
         drafts = Message.objects.visible_to(self.reader).filter(status="draft")
         keys = list(drafts.values_list("pk", flat=True)[: self.count])
-        yield Visit(MAIL, "draft", [reverse("outbox:draft", args=[key]) for key in keys])
+        yield Visit(MESSAGE, "draft", [reverse("outbox:draft", args=[key]) for key in keys])
 
     def _others(self) -> Iterator[Visit]:
         home = reverse("outbox:list")
@@ -222,7 +227,7 @@ class Visits:
         )
 
     def _number(self) -> int:
-        return self._random.choice(self._mails).pk
+        return self._random.choice(self._messages).pk
 
     def _person(self) -> Recipient:
         return next(iter(self._random.choice(self._queued).recipients.all()))
@@ -235,13 +240,13 @@ class Visits:
 
     @property
     def _queued(self) -> list[Message]:
-        return [mail for mail in self._mails if not mail.is_draft]
+        return [message for message in self._messages if not message.is_draft]
 
     def _day(self) -> dt.date:
         return (timezone.now() - dt.timedelta(days=self._random.randint(1, 1_000))).date()
 
     def _phrase(self) -> str:
-        """Return three words that stand beside each other in some mail."""
+        """Return three consecutive words of a random message."""
         text = self._random.choice(self.words.english).text.rstrip(".").split()
         at = self._random.randrange(len(text) - 3)
         return " ".join(text[at : at + 3])

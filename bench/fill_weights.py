@@ -1,7 +1,8 @@
-"""The bytes that the first load of a page transfers, as this site's own servers send them.
+"""The bytes that the first load of a page transfers, as the servers of the site send them.
 
-The page, its frame, and what it links to: styles, scripts and the modules those import, icons. What
-is loaded only later, the editor, is told apart. Heads of answers are left out.
+They consist of the page, its frame, and what it links to: styles, scripts with the modules that
+they import, and icons. The editor, which is loaded later, is counted separately. Response headers
+are not counted.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _EDITOR = re.compile(r'data-editor="([^"]+)"')
 
 @dataclass(frozen=True, slots=True)
 class Weight:
-    """Bytes of one page; `later` is what it fetches after it can be used."""
+    """The bytes of one page; `later` counts what it loads after it can be used."""
 
     html: int
     rest: int
@@ -31,17 +32,17 @@ class Weight:
 
     @property
     def first(self) -> int:
-        """All of the first load."""
+        """Return the bytes of the first load."""
         return self.html + self.rest
 
 
 def collect_static() -> None:
-    """Put the static files, compressed ones too, where the site serves them from."""
+    """Collect the static files, including compressed ones, for the site to serve."""
     call_command("collectstatic", interactive=False, verbosity=0)
 
 
 def weigh(client: Client, address: str) -> Weight:
-    """Load a page as a browser without anything in its cache."""
+    """Load a page as a browser with an empty cache."""
     html, size = _get(client, address)
     seen: dict[str, int] = {}
     for linked in _LINKED.findall(html):
@@ -66,18 +67,18 @@ def _load(client: Client, address: str, seen: dict[str, int]) -> None:
 
 
 def _get(client: Client, address: str) -> tuple[str, int]:
-    """Return what is there, and how many bytes of it travel."""
+    """Return the text at the address, and its compressed size."""
     plain = _body(client, address, "identity")
     return plain.decode("utf-8", "replace"), len(_body(client, address, "gzip"))
 
 
 def _body(client: Client, address: str, encoding: str) -> bytes:
-    answer = client.get(address, headers={"accept-encoding": encoding})
-    if answer.status_code != 200:
-        raise RuntimeError(f"{address} answered {answer.status_code}")
-    return b"".join(_pieces(answer)) if answer.streaming else bytes(answer.content)
+    response = client.get(address, headers={"accept-encoding": encoding})
+    if response.status_code != 200:
+        raise RuntimeError(f"{address} returned {response.status_code}")
+    return b"".join(_pieces(response)) if response.streaming else bytes(response.content)
 
 
-def _pieces(answer: object) -> Iterator[bytes]:
-    yield from answer  # type: ignore[misc]  # a streaming answer can be read
-    answer.close()  # type: ignore[attr-defined]
+def _pieces(response: object) -> Iterator[bytes]:
+    yield from response  # type: ignore[misc]  # a streaming response can be read
+    response.close()  # type: ignore[attr-defined]

@@ -1,7 +1,8 @@
-"""What the filled mailboxes say: words as unevenly used as people's, in English and Chinese.
+"""The texts of the filled mailboxes, in English and Chinese, with realistic word frequencies.
 
-Everything comes from one seed, so that two fills say the same. Passages are drawn unevenly too:
-`share` tells how much of the mail has a word in it, and `word_of` finds a word of a wanted share.
+One seed determines everything, so that two fills have the same texts. Some passages are more
+frequent than others. `body_shares` contains the share of the messages that have a word,
+and `words_of` returns the words of a given share.
 """
 
 # ruff: noqa: SIM905  # lists of words read best as text
@@ -15,10 +16,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 
-from outbox.mail.terms import terms_of
+from outbox.mail.search_terms import terms_of
 
 PASSAGES = 3_000  # of each language
-A_MAIL = 4  # passages
+PER_MESSAGE = 4  # passages
 SUBJECTS = 300  # of each language
 PEOPLE = 20_000
 DOMAINS = 800
@@ -38,20 +39,20 @@ _RARE_ZH = "山水云石竹梅兰菊松鹤龙凤虎鹿雁鹰琴棋书画诗酒�
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A text and its terms as the index has them."""
+    """A text and its terms in the index."""
 
     text: str
     terms: tuple[str, ...]
 
     @classmethod
     def of(cls, text: str) -> Text:
-        """Cut the text as the index does."""
+        """Split the text as the index does."""
         return cls(text, tuple(terms_of(text)))
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody mail goes to."""
+    """A recipient."""
 
     name: str
     address: str
@@ -64,7 +65,7 @@ def drawn(count: int) -> list[float]:
 
 
 class Words:
-    """All texts, and how common their terms are among the mail of one language."""
+    """All texts, and the frequency of their terms in the messages of one language."""
 
     def __init__(self, seed: int = 4) -> None:
         self._random = random.Random(seed)  # noqa: S311  # the same each time is the point
@@ -108,17 +109,17 @@ class Words:
 
     @cached_property
     def body_shares(self) -> dict[str, float]:
-        """Return how much of the English mail has each word in its body."""
-        return _shares(self.english, A_MAIL)
+        """Return which share of the English messages has each word in its body."""
+        return _shares(self.english, PER_MESSAGE)
 
     @cached_property
     def body_shares_zh(self) -> dict[str, float]:
-        """Return how much of the Chinese mail has each pair of characters in its body."""
-        return _shares(self.chinese, A_MAIL)
+        """Return which share of the Chinese messages has each pair of characters in its body."""
+        return _shares(self.chinese, PER_MESSAGE)
 
     @cached_property
     def subject_shares(self) -> dict[str, float]:
-        """Return how much of the English mail has each word in its subject."""
+        """Return which share of the English messages has each word in its subject."""
         return _shares(self.subjects, 1)
 
 
@@ -131,5 +132,5 @@ def _shares(texts: Sequence[Text], times: int) -> dict[str, float]:
 
 
 def words_of(shares: dict[str, float], least: float, most: float) -> list[str]:
-    """Return the words, two characters or more, that a share of mail between the two has."""
+    """Return the words of two or more characters whose share is in this range."""
     return sorted(term for term, share in shares.items() if least <= share < most and term[1:])

@@ -1,11 +1,13 @@
-"""What memory grows by: a worker's, draining 100,000 small mails, and with one mail of 25 MB; and a
-caller's, in queueing 100,000 personalised mails by one call.
+"""Measure the growth of memory.
+
+The memory of a worker while it drains 100,000 small messages or one message of 25 MB, and of a
+caller that queues 100,000 personalized messages in one call.
 """
 
 import json
 from pathlib import Path
 
-from bench.world import Contender, World, sink
+from bench.world import OURS, Contender, World, sink
 
 MANY = 100_000
 
@@ -14,8 +16,8 @@ def show(world: World, many: int = MANY) -> None:
     """Print the table."""
     idle = _peak(world, "idle", 0)
     rows = {
-        f"draining {many:,} mails of 2 KB": _peak(world, "many", many),
-        "one mail of 25 MB": _peak(world, "large", 1),
+        f"draining {many:,} messages of 2 KB": _peak(world, "many", many),
+        "one message of 25 MB": _peak(world, "large", 1),
     }
     print("\n| worker | peak MB | more than idle |\n|---|---|---|")
     print(f"| idle | {idle:.0f} | |")
@@ -26,30 +28,23 @@ def show(world: World, many: int = MANY) -> None:
 
 def _show_merge(world: World, count: int) -> None:
     world.fresh("memory", "ours_empty")
-    environment = world.environment("memory", "mailsite.settings")
+    environment = world.environment("memory", OURS)
     caller = Contender("outbox_merge", count, environment=environment)
-    caller.wait_ready()
-    caller.go()
-    figures = json.loads(caller.end())
+    figures = json.loads(caller.run())
     rate, more = figures["queued"] / figures["seconds"], figures["peak"] - figures["first"]
-    print(f"\nsend_many of {count:,} personalised mails: {rate:,.0f} a second;")
+    print(f"\nsend_many of {count:,} personalized messages: {rate:,.0f} per second;")
     print(f"{figures['peak']:.0f} MB at most, + {more:.0f} MB after its first batch;")
-    print(f"its progress was told {figures['told']:.0f} times.", flush=True)
+    print(f"its progress was reported {figures['reports']:.0f} times.", flush=True)
 
 
 def _peak(world: World, way: str, count: int) -> float:
     """Return the largest resident size of one engine, in MB."""
     world.fresh("memory", "ours_empty")
-    environment = world.environment("memory", "mailsite.settings")
+    environment = world.environment("memory", OURS)
     with sink(world.scratch) as receiver:
         if count:
-            queue = Contender(
-                "outbox_queue", receiver.port, 10, count, way, environment=environment
-            )
-            queue.wait_ready()
-            queue.go()
-            queue.end()
-            world.settle("memory")
+            Contender("outbox_queue", receiver.port, 10, count, way, environment=environment).run()
+            world.vacuum("memory")
         worker = Contender("outbox_drain", environment=environment)
         worker.wait_ready()
         worker.go()

@@ -16,12 +16,13 @@ from functools import partial
 import psycopg
 
 from bench.contenders._stage import body
-from bench.world import Contender, World, sink
+from bench.rivals import Outbox, PostOffice, Rival
+from bench.world import World, sink
 from dev.postgres_server import DURABLE
 
 OPTIONS = DURABLE | {"max_wal_size": "32GB", "checkpoint_timeout": "1d", "autovacuum": "off"}
 CONNECTIONS = 10
-_OURS, _THEIRS = "mailsite.settings", "bench.contenders.post_office_settings"
+_TARGETS = {"queue, 1,000 per call": "2,700", "queue, one per call": "2,800", "drain": "2,600"}
 # A kind of record, then how many, their bytes and those of images, each with its share in brackets.
 _LINE = re.compile(r"^(\S+)\s+(\d+) \([^)]*\)\s+(\d+) \([^)]*\)\s+(\d+) \([^)]*\)", re.MULTILINE)
 _INDEX_ENTRY = re.compile(r"Btree/(INSERT_LEAF|INSERT_POST|SPLIT_[LR])|Gin/INSERT")
@@ -50,65 +51,26 @@ class Step:
     count: int
 
 
-class Peer:
-    """One contender, and how it is made to queue and drain."""
-
-    def __init__(self, name: str, servers: World, port: int) -> None:
-        self.name = name
-        self.is_ours = name == "outbox"
-        self.database = "ours" if self.is_ours else "theirs"
-        self._servers = servers
-        self._port = port
-        settings = _OURS if self.is_ours else _THEIRS
-        self._environment = servers.environment(self.database, settings)
-
-    def queue(self, way: str, count: int) -> None:
-        """Queue so many messages, "one" or "many" a call."""
-        self._run(self._contender(way, count))
-
-    def drain(self) -> None:
-        """Send what is queued: two processes, as everywhere in the benchmark."""
-        if self.is_ours:
-            self._run(*(self._start("outbox_drain") for _ in range(2)))
-        else:
-            self._run(self._contender("drain", 0))
-
-    def _contender(self, way: str, count: int) -> Contender:
-        if self.is_ours:
-            return self._start("outbox_queue", self._port, CONNECTIONS, count, way)
-        return self._start("post_office", self._port, count, way, CONNECTIONS)
-
-    def _start(self, module: str, *words: object) -> Contender:
-        return Contender(module, *words, environment=self._environment)
-
-    def _run(self, *contenders: Contender) -> None:
-        for contender in contenders:
-            contender.wait_ready()
-        for contender in contenders:
-            contender.go()
-        for contender in contenders:
-            contender.end()  # closes its input, which is all that a drained one waits for
-
-
 def show(servers: World, count: int, *, details: bool = False) -> None:
     """Print the tables; `servers` were started with OPTIONS."""
-    print("\n| WAL a message, bytes | contender | records | images | after a checkpoint | index |")
+    print("\n| bytes of WAL per message | | measured | target | index entries | with images |")
     print("|---|---|---|---|---|---|")
     facts: list[str] = []
     with sink(servers.scratch) as receiver:
-        for name in ("outbox", "post_office"):
-            facts += _show_peer(servers, Peer(name, servers, receiver.port), count, details=details)
+        for kind in (Outbox, PostOffice):
+            peer = kind(servers, receiver.port, CONNECTIONS)
+            facts += _show_peer(servers, peer, count, details=details)
     print("\n" + "\n".join(facts), flush=True)
 
 
-def _show_peer(servers: World, peer: Peer, count: int, *, details: bool) -> list[str]:
+def _show_peer(servers: World, peer: Rival, count: int, *, details: bool) -> list[str]:
     """Print one contender's rows; return what else there is to say of it."""
     few = max(count // 4, 250)
     queueing = (
-        Step("queue, 1,000 a call", partial(peer.queue, "many", count), count),
-        Step("queue, one a call", partial(peer.queue, "one", few), few),
+        Step("queue, 1,000 per call", partial(_queue, peer, "many", count), count),
+        Step("queue, one per call", partial(_queue, peer, "one", few), few),
     )
-    drain = Step("drain", peer.drain, count + few)
+    drain = Step("drain", partial(_drain, peer), count + few)
     with _fresh(servers, peer) as connection:
         plain = [_measure(servers, connection, step) for step in (*queueing, drain)]
         facts = [*_sizes(connection, peer), *_hot_shares(connection, peer, count)]
@@ -116,16 +78,29 @@ def _show_peer(servers: World, peer: Peer, count: int, *, details: bool) -> list
     for first, second in zip(plain, again, strict=True):
         _show(peer, first, f"{second.records + second.images:,.0f}", details=details)
     with _fresh(servers, peer) as connection, psycopg.connect(servers.url(peer.database)) as old:
-        peer.queue("many", drain.count)
+        _queue(peer, "many", drain.count)
         old.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         old.execute("SELECT 1")  # from now on no version of a row may be pruned
-        held = _measure(servers, connection, replace(drain, title="drain, a snapshot open"))
+        held = _measure(servers, connection, replace(drain, title="drain, long transaction"))
         _show(peer, held, details=details)
     return facts
 
 
+def _queue(peer: Rival, way: str, count: int) -> None:
+    peer.queueing(way, count).run()
+
+
+def _drain(peer: Rival) -> None:
+    contenders = peer.draining()
+    for one in contenders:
+        one.wait_ready()
+        one.go()
+    for one in contenders:
+        one.end()
+
+
 def _after_checkpoints(
-    servers: World, peer: Peer, queueing: Sequence[Step], drain: Step
+    servers: World, peer: Rival, queueing: Sequence[Step], drain: Step
 ) -> list[Written]:
     """Measure each step while every page that it touches is due for an image."""
     written = []
@@ -139,8 +114,8 @@ def _after_checkpoints(
 
 
 @contextmanager
-def _fresh(servers: World, peer: Peer) -> Iterator[psycopg.Connection]:
-    servers.fresh(peer.database, f"{peer.database}_empty")
+def _fresh(servers: World, peer: Rival) -> Iterator[psycopg.Connection]:
+    peer.fresh()
     with psycopg.connect(servers.url(peer.database), autocommit=True) as connection:
         connection.execute("CHECKPOINT")
         yield connection
@@ -162,15 +137,16 @@ def _measure(servers: World, connection: psycopg.Connection, step: Step) -> Writ
     return written
 
 
-def _show(peer: Peer, written: Written, after: str = "", *, details: bool) -> None:
+def _show(peer: Rival, written: Written, after: str = "", *, details: bool) -> None:
     """Print a step's row, and the kinds of records where they are asked for."""
+    images = f" and {written.images:,.0f} of images" if written.images >= 1 else ""
     cells = (
         written.title,
         peer.name,
-        f"{written.records:,.0f}",
-        f"{written.images:,.0f}",
-        after,
+        f"{written.records:,.0f}{images}",
+        _TARGETS.get(written.title, "") if isinstance(peer, Outbox) else "",
         f"{written.index_entries:.1f}",
+        after,
     )
     print(f"| {' | '.join(cells)} |", flush=True)
     if details:
@@ -178,10 +154,10 @@ def _show(peer: Peer, written: Written, after: str = "", *, details: bool) -> No
             print(f"    {kind}: {size:,.0f}")
 
 
-def _sizes(connection: psycopg.Connection, peer: Peer) -> Iterator[str]:
-    """Say how long a text is, as written and as stored."""
-    column = "data FROM outbox_source" if peer.is_ours else "message FROM post_office_email"
-    name, table = column.split(" FROM ")
+def _sizes(connection: psycopg.Connection, peer: Rival) -> Iterator[str]:
+    """Yield the length of a text, as written and as stored."""
+    is_ours = isinstance(peer, Outbox)
+    name, table = ("data", "outbox_source") if is_ours else ("message", "post_office_email")
     query = f"SELECT octet_length({name}), pg_column_size({name}) FROM {table} LIMIT 1"  # noqa: S608
     whole, stored = connection.execute(query).fetchone() or (0, 0)
     text = body().encode()
@@ -191,8 +167,8 @@ def _sizes(connection: psycopg.Connection, peer: Peer) -> Iterator[str]:
     )
 
 
-def _hot_shares(connection: psycopg.Connection, peer: Peer, at_least: int) -> Iterator[str]:
-    """Say of each table how many of its updates wrote no index entry."""
+def _hot_shares(connection: psycopg.Connection, peer: Rival, at_least: int) -> Iterator[str]:
+    """Yield for each table the share of its updates that wrote no index entry."""
     for table, updates, hot in connection.execute(_UPDATES, [at_least]).fetchall():
         yield f"{peer.name}, updates of {table}: {updates:,}, {hot / updates:.0%} of them HOT."
 
@@ -206,7 +182,7 @@ def _position(connection: psycopg.Connection) -> str:
 
 
 def _dump(servers: World, first: str, last: str) -> str:
-    postgres = servers.postgres
+    postgres = servers.server
     done = subprocess.run(
         [
             postgres.binaries / "pg_waldump",

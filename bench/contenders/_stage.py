@@ -1,4 +1,4 @@
-"""The two words between a contender's process and the one that measures it."""
+"""The signals between a contender's process and the one that measures it."""
 
 import json
 import random
@@ -13,7 +13,7 @@ _SYLLABLES = (
 
 
 def wait_for_signal() -> float:
-    """Say "ready", wait for the signal; return the time of day it came."""
+    """Print "ready" and wait for the signal. Return the time at which it came."""
     print("ready", flush=True)
     sys.stdin.readline()
     return time.time()

@@ -1,4 +1,4 @@
-"""Claim a hundred recipients again and again: `outbox_claim ROUNDS`; prints milliseconds."""
+"""Claim recipients again and again: `outbox_claim ROUNDS [LIMIT PAUSE]`; prints milliseconds."""
 
 import sys
 import time
@@ -14,7 +14,7 @@ from outbox.models import Destination  # noqa: E402
 
 
 def main() -> None:
-    rounds = int(sys.argv[1])
+    rounds, limit, pause = (int(word) for word in (*sys.argv[1:], *(100, 0)[len(sys.argv) - 2 :]))
     destination = Destination.objects.get()
     wait_for_signal()
     worker = lease.register("bench", "default")  # its lease is not renewed
@@ -22,16 +22,17 @@ def main() -> None:
     sender = 0
     for _ in range(rounds):
         began = time.perf_counter()
-        jobs = claim(
+        jobs, _is_cut_short = claim(
             destination_id=destination.pk,
             worker_id=worker.worker_id,
-            limit=100,
+            limit=limit,
             after_sender=sender,
             using="default",
         )
         took.append((time.perf_counter() - began) * 1000)
-        assert len(jobs) == 100  # what was asked for
+        assert len(jobs) == limit  # what was asked for
         sender = jobs[-1].sender_key
+        time.sleep(pause / 1000)
     print(" ".join(f"{milliseconds:.3f}" for milliseconds in took), flush=True)
 
 

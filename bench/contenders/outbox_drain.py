@@ -11,11 +11,11 @@ from outbox.delivery.engine import Engine  # noqa: E402
 
 
 def main() -> None:
-    engine = Engine(until_empty=True)
+    engine = Engine()
     wait_for_signal()
-    engine.run()
+    engine.drain()
     report(done=1)
-    sys.stdin.readline()  # its memory may be looked at meanwhile
+    sys.stdin.readline()  # the benchmark may read the memory of the process until then
 
 
 if __name__ == "__main__":

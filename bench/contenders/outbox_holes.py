@@ -1,4 +1,4 @@
-"""Queue mail to servers that take connections and say nothing: `outbox_holes PORT…`."""
+"""Queue messages to servers that accept connections and never reply: `outbox_holes PORT…`."""
 
 import sys
 
@@ -10,7 +10,7 @@ from bench.contenders._stage import body, report  # noqa: E402  # needs the sett
 from outbox import api  # noqa: E402  # likewise
 from outbox.models import Account  # noqa: E402  # likewise
 
-MAILS = 50  # for each
+MESSAGES = 50  # for each server
 
 
 def main() -> None:
@@ -22,7 +22,7 @@ def main() -> None:
             port=int(port),
             security="none",
         )
-        for number in range(MAILS):
+        for number in range(MESSAGES):
             to = f"to{number}@example.com"
             api.send(account=account, to=to, subject="Into the dark", text=body())
     report(done=1)

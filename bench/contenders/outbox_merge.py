@@ -1,4 +1,4 @@
-"""Queue personalised mails in one call: `outbox_merge COUNT`; read memory as progress is told."""
+"""Queue personalized messages in one call, reading memory on progress: `outbox_merge COUNT`."""
 
 import resource
 import sys
@@ -15,10 +15,10 @@ from outbox import api  # noqa: E402  # likewise
 TEMPLATE = api.Template(subject="News for {{ name }}", text="Dear {{ name }},\n\n" + body())
 
 
-def merges(count: int) -> Iterator[api.Merge]:
-    """Make each when it is asked for, as rows come from a database."""
+def merges(count: int) -> Iterator[api.MergeRow]:
+    """Yield one row at a time, as rows come from a database."""
     for number in range(count):
-        yield api.Merge(f"to{number}@example.com", {"name": f"Reader {number}"})
+        yield api.MergeRow(f"to{number}@example.com", {"name": f"Reader {number}"})
 
 
 def main() -> None:
@@ -29,7 +29,7 @@ def main() -> None:
         merges(count), template=TEMPLATE, progress=lambda progress: peaks.append(peak_mb())
     )
     seconds = time.time() - began
-    report(queued=many.queued, seconds=seconds, told=len(peaks), first=peaks[0], peak=peaks[-1])
+    report(queued=many.queued, seconds=seconds, reports=len(peaks), first=peaks[0], peak=peaks[-1])
 
 
 def peak_mb() -> float:

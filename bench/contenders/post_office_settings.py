@@ -5,7 +5,14 @@ import os
 import environ
 
 SECRET_KEY = os.environ["SECRET_KEY"]
-DATABASES = {"default": environ.Env().db_url("DATABASE_URL")}
+DATABASE = environ.Env().db_url("DATABASE_URL")
+if "sqlite" in DATABASE["ENGINE"]:  # as durable as the outbox's own file
+    DATABASE["OPTIONS"] = {
+        "init_command": "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;",
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+    }
+DATABASES = {"default": DATABASE}
 INSTALLED_APPS = ["django.contrib.contenttypes", "django.contrib.auth", "post_office"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True

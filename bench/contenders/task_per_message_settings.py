@@ -1,4 +1,4 @@
-"""The least a site needs for a Celery task a mail."""
+"""The minimal settings of a site with one Celery task per message."""
 
 import os
 

@@ -1,7 +1,7 @@
-"""What most teams write: a row and a Celery task a mail, sent through Django's SMTP backend.
+"""What most teams write: a row and a Celery task per message, sent through Django's SMTP backend.
 
-`task_per_mail PORT COUNT publish` makes the rows and publishes the tasks; the workers are started
-by `celery --app bench.contenders.task_per_mail`.
+`task_per_message PORT COUNT publish` inserts the rows and publishes the tasks. The workers are
+started by `celery --app bench.contenders.task_per_message`.
 """
 
 import os
@@ -21,7 +21,7 @@ from django.db import connection  # noqa: E402
 
 from bench.contenders._stage import body, report, wait_for_signal  # noqa: E402
 
-app = Celery("task_per_mail")
+app = Celery("task_per_message")
 app.conf.broker_url = os.environ["REDIS_URL"].replace("unix://", "redis+socket://")
 app.conf.task_ignore_result = True
 app.conf.worker_hijack_root_logger = False
