@@ -1,43 +1,87 @@
-"""The real parts that tests stand on: Redis, Celery workers and a mail server.
+"""The real servers that tests use: Redis, Celery workers and a mail server.
 
 The database comes from tests/settings.py. Every process started here is guarded by dev.processes,
-so that not even a killed run leaves one behind.
+so that not even a killed run leaves a process running.
 """
 
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 from django.conf import settings
 from django.db import connection
+from django.utils import translation
 
 from dev.celery_worker import CeleryWorker
 from dev.redis_server import RedisServer
-from outbox.testing.mailserver import MailServer
+from outbox.testing.pytest_plugin import fault_lab, inbox, mail_server, pop3_lab
+
+__all__ = ["fault_lab", "inbox", "mail_server", "pop3_lab"]  # the fixtures that projects use, too
 
 StartWorker = Callable[..., CeleryWorker]
+
+if find_spec("hypothesis"):  # the backend's tests also run without it, on another Django
+    import hypothesis
+
+    # No generated example has a deadline: on a busy machine any of them may take a while.
+    hypothesis.settings.register_profile("no deadline", deadline=None)
+    hypothesis.settings.load_profile("no deadline")
+
+
+@pytest.fixture(autouse=True)
+def default_language() -> Iterator[None]:
+    """Deactivate the language that a request of a test has activated in its thread."""
+    yield
+    translation.deactivate()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--database-tests-only",
+        "--part",
+        choices=("postgresql", "sqlite"),
+        help="of a suite that is divided between the databases, run the part of this one",
+    )
+    parser.addoption(
+        "--system",
         action="store_true",
-        help="leave out the tests that use no database: they passed on another one",
+        help="run only the tests that take long, and those whose other database has passed",
     )
 
 
+# Tests of pages, whose queries Django writes.
+PAGES = ("tests/integration/admin/", "tests/integration/web/")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption("--database-tests-only"):
-        kept = [item for item in items if uses_database(item)]
-        config.hook.pytest_deselected(items=[item for item in items if item not in kept])
-        items[:] = kept
+    system, part = config.getoption("--system"), config.getoption("--part")
+    kept = {
+        item
+        for item in items
+        if is_for_system(item, part) == system and (uses_database(item) or part != "postgresql")
+    }
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = [item for item in items if item in kept]
+
+
+def is_for_system(item: pytest.Item, part: str | None) -> bool:
+    """Return whether a test is left to `--system`.
+
+    Pages first run on SQLite, and all else that uses a database on PostgreSQL. `--system` runs them
+    on the other database. A test marked every_database runs on both at first.
+    """
+    if item.get_closest_marker("system"):
+        return True
+    if part is None or item.get_closest_marker("every_database") or not uses_database(item):
+        return False
+    return part != ("sqlite" if item.nodeid.startswith(PAGES) else "postgresql")
 
 
 def uses_database(item: pytest.Item) -> bool:
-    """Tell whether a test asks for the database, or says that it uses one in its own way."""
+    """Return whether a test uses the database, through fixtures or in its own way."""
     fixtures = set(getattr(item, "fixturenames", ()))
     marked = any(item.get_closest_marker(name) for name in ("django_db", "every_database"))
     return marked or not fixtures.isdisjoint({"db", "transactional_db"})
@@ -74,20 +118,12 @@ def _redis() -> Iterator[RedisServer]:
 
 
 @pytest.fixture
-def redis_server(_redis: RedisServer) -> RedisServer:
+def redis_server(_redis: RedisServer) -> Iterator[RedisServer]:
     """An empty Redis at settings.REDIS_URL; a test may stop, kill and start it."""
-    if not _redis.answers():
-        _redis.kill()  # it may hang instead of being gone
-        _redis.start()
+    _redis.start()
     _redis.clear()
-    return _redis
-
-
-@pytest.fixture
-def mail_server(tmp_path: Path) -> Iterator[MailServer]:
-    """The local mail server: takes mail for any address and keeps it, see its mailboxes."""
-    with MailServer(tmp_path / "mail") as server:
-        yield server
+    yield _redis
+    _redis.kill()  # the other tests find it unavailable
 
 
 @pytest.fixture

@@ -3,14 +3,16 @@
 import datetime as dt
 from dataclasses import replace
 
-from outbox.delivery.schedule import Backoff
+from outbox.backoff import Backoff
 from outbox.delivery.verdict import Case, Policy, Verdict, judge_recipients
+from outbox.reasons import NO_REASON, Reason, ReasonCode
 from outbox.smtp import Disposition, FaultKind, Phase, RecipientOutcome, Reply, SmtpFault
 from outbox.smtp import Transaction as SmtpTransaction
 
 NOW = dt.datetime(2026, 3, 29, 0, 59, 30, tzinfo=dt.UTC)  # half a minute before Europe's DST
 BACKOFF = Backoff(first=60, factor=2, longest=14_400, jitter=0.2, hint_max=21_600)
-POLICY = Policy(backoff=BACKOFF, attempts_max=60, resend_after=None, now=NOW, chance=0.5)
+POLICY = Policy(backoff=BACKOFF, max_attempts=60, resend_after=None, now=NOW, chance=0.5)
+BROKE_OFF = Reason(ReasonCode.CONNECTION_RESET)
 CASE = Case(attempts=0, expires_at=NOW + dt.timedelta(days=5))
 
 
@@ -23,7 +25,7 @@ def reply(text: str) -> Reply:
 
 
 def outcome(
-    disposition: Disposition, text: str = "", *, at: str = "RCPT", reason: str = ""
+    disposition: Disposition, text: str = "", *, at: str = "RCPT", reason: Reason = NO_REASON
 ) -> RecipientOutcome:
     """Build what SMTP found out about one recipient; `text` is the reply, `at` its command."""
     return RecipientOutcome(
@@ -37,7 +39,7 @@ def outcome(
 
 def fault(phase: Phase, kind: FaultKind, text: str = "") -> SmtpFault:
     """Build the end of a session."""
-    return SmtpFault(phase, kind, "it broke off", reply=reply(text) if text else None)
+    return SmtpFault(phase, kind, BROKE_OFF, reply=reply(text) if text else None)
 
 
 def transaction(*outcomes: RecipientOutcome, broke: SmtpFault | None = None) -> SmtpTransaction:

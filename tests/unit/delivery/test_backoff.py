@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outbox.delivery.schedule import next_try
 from tests.unit.delivery.judging import BACKOFF, NOW, after
 
 chances = st.floats(0, 1, exclude_max=True)
@@ -27,7 +26,7 @@ chances = st.floats(0, 1, exclude_max=True)
 )
 def test_it_doubles_up_to_the_cap(attempts: int, seconds: float) -> None:
     assert BACKOFF.wait(attempts, chance=0.5) == seconds
-    assert next_try(BACKOFF, attempts=attempts, now=NOW, chance=0.5) == after(seconds)
+    assert BACKOFF.next_attempt_at(NOW, attempts, 0.5) == after(seconds)
 
 
 @given(st.integers(1, 100), chances)

@@ -3,9 +3,9 @@
 import pytest
 from django.test import override_settings
 
-from outbox.delivery.route import pause_for
+from outbox.delivery.limits import circuit_backoff
 
-QUICK = {"CIRCUIT_FIRST": 10, "CIRCUIT_MAX": 900, "BACKOFF_JITTER": 0.2}
+QUICK = {"CIRCUIT_PAUSE_INITIAL": 10, "CIRCUIT_PAUSE_MAX": 900, "BACKOFF_JITTER": 0.2}
 
 
 @pytest.mark.parametrize(
@@ -14,7 +14,7 @@ QUICK = {"CIRCUIT_FIRST": 10, "CIRCUIT_MAX": 900, "BACKOFF_JITTER": 0.2}
 )
 def test_it_doubles_with_every_opening_up_to_the_cap(trips: int, seconds: float) -> None:
     with override_settings(OUTBOX=QUICK):
-        assert pause_for(trips, chance=0) == seconds
+        assert circuit_backoff().wait(trips, chance=0) == seconds
 
 
 @pytest.mark.parametrize(("chance", "seconds"), [(0, 10), (0.5, 11), (1, 12)])
@@ -22,4 +22,4 @@ def test_chance_spreads_the_workers_and_never_shortens_the_rest(
     chance: float, seconds: float
 ) -> None:
     with override_settings(OUTBOX=QUICK):
-        assert pause_for(1, chance) == pytest.approx(seconds)
+        assert circuit_backoff().wait(1, chance) == pytest.approx(seconds)

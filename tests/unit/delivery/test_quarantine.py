@@ -1,15 +1,15 @@
-"""A mail our own code fails on: held while it is certainly unsent, uncertain once it may be out."""
+"""A message on which our own code fails is held if certainly unsent, else uncertain."""
 
 import pytest
 
-from outbox.delivery.converse import quarantined
 from outbox.delivery.job import Job, JobRecipient
+from outbox.delivery.transaction import quarantined
 from outbox.models import Outcome, State
 
 
-@pytest.mark.parametrize(("is_marked", "state"), [(False, State.HELD), (True, State.UNCERTAIN)])
-def test_only_what_is_certainly_unsent_is_held(is_marked: bool, state: State) -> None:
-    """Releasing a held mail sends it; behind the dot that would be a second copy unknowingly."""
+@pytest.mark.parametrize(("is_dot_marked", "state"), [(False, State.HELD), (True, State.UNCERTAIN)])
+def test_only_a_certainly_unsent_message_is_held(is_dot_marked: bool, state: State) -> None:
+    """Releasing a held message sends it. After the final dot that would be a silent second copy."""
     job = Job(
         attempt_id=1,
         message_id=1,
@@ -24,11 +24,10 @@ def test_only_what_is_certainly_unsent_is_held(is_marked: bool, state: State) ->
             JobRecipient(id=number, address=f"bob{number}@example.net", attempts=0, expires_at=None)
             for number in range(2)
         ],
-        is_marked=is_marked,
     )
-    result = quarantined(job, "KeyError: 'x'")
+    result = quarantined(job, KeyError("x"), is_dot_marked=is_dot_marked)
     assert result.outcome == Outcome.QUARANTINED
     assert [verdict.state for verdict in result.verdicts] == [state, state]
-    # No policy resends what nobody understands: a person decides.
+    # No policy resends it: a person decides.
     assert {verdict.next_attempt_at for verdict in result.verdicts} == {None}
-    assert "KeyError: 'x'" in result.verdicts[0].reason
+    assert "KeyError: 'x'" in str(result.verdicts[0].reason)

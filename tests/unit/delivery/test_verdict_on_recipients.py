@@ -1,4 +1,4 @@
-"""What a transaction means for each recipient: the table of the judge's prose, scope by scope."""
+"""The effect of a transaction on each recipient, scope by scope."""
 
 import datetime as dt
 from dataclasses import replace
@@ -7,8 +7,19 @@ import pytest
 
 from outbox.delivery.verdict import Case, Verdict
 from outbox.models import State
+from outbox.reasons import Reason, ReasonCode
 from outbox.smtp import Disposition, FaultKind, Phase, RecipientOutcome, SmtpFault
-from tests.unit.delivery.judging import CASE, NOW, POLICY, after, fault, judge, outcome, reused
+from tests.unit.delivery.judging import (
+    BROKE_OFF,
+    CASE,
+    NOW,
+    POLICY,
+    after,
+    fault,
+    judge,
+    outcome,
+    reused,
+)
 
 SENT, FAILED, DEFERRED = State.SENT, State.FAILED, State.DEFERRED
 QUEUED, UNCERTAIN = State.QUEUED, State.UNCERTAIN
@@ -54,9 +65,9 @@ def test_a_reply_decides_and_is_kept(text: str, at: str, state: State) -> None:
     assert (verdict.next_attempt_at is None) == (state != DEFERRED)
 
 
-def test_a_mail_that_cannot_be_put_to_this_server_fails_with_a_reason_of_ours() -> None:
+def test_a_message_that_this_server_cannot_accept_fails_with_a_reason_of_the_outbox() -> None:
     """Protocol items 48 and 51."""
-    why = "5.3.4 the message has 40,000,000 bytes; the server takes no more than 30,000,000"
+    why = Reason(ReasonCode.MESSAGE_TOO_LARGE, size=40_000_000, limit=30_000_000)
     verdict = only(outcome(Disposition.PERMANENT, reason=why))
     assert (verdict.state, verdict.reason, verdict.reply) == (FAILED, why, None)
 
@@ -81,7 +92,7 @@ def test_a_session_lost_before_the_dot_is_an_attempt_and_no_more(
     verdict = only(outcome(NOT_TRIED), broke, case=case)
     assert (verdict.state, verdict.counts) == (DEFERRED, True)
     assert verdict.next_attempt_at == after(60)
-    assert (verdict.reason, verdict.reply) == ("it broke off", broke.reply)
+    assert (verdict.reason, verdict.reply) == (BROKE_OFF, broke.reply)
 
 
 @pytest.mark.parametrize("phase", [Phase.IDLE, Phase.RSET, Phase.MAIL])
@@ -93,13 +104,13 @@ def test_a_reused_connection_that_had_ended_costs_nothing(phase: Phase) -> None:
     assert verdict.next_attempt_at == NOW
 
 
-def test_the_first_mail_of_a_connection_pays_for_its_loss_at_mail() -> None:
-    """Or a server that hangs up on every MAIL would be tried for ever without a pause."""
+def test_a_new_session_that_is_lost_at_mail_costs_an_attempt() -> None:
+    """Otherwise a server that always closes at MAIL would be retried forever without a pause."""
     verdict = only(outcome(NOT_TRIED), fault(Phase.MAIL, FaultKind.CLOSED))
     assert (verdict.state, verdict.counts) == (DEFERRED, True)
 
 
-def test_a_refusal_outlives_the_session_it_came_in() -> None:
+def test_a_rejection_is_kept_when_its_session_is_lost_later() -> None:
     """Protocol items 53, 54 and 89: each recipient keeps its own result."""
     verdicts = judge(
         outcome(Disposition.PERMANENT, "550 5.1.1 unknown"),
@@ -130,7 +141,7 @@ def test_a_refusal_outlives_the_session_it_came_in() -> None:
         ),
     ],
 )
-def test_a_login_asked_for_too_late_is_not_held_against_the_mail(
+def test_a_login_that_is_required_too_late_costs_no_attempt(
     found: RecipientOutcome, broke: SmtpFault | None
 ) -> None:
     verdict = only(found, broke, case=reused())
@@ -151,7 +162,7 @@ def test_recipients_over_the_servers_limit_follow_at_once() -> None:
     assert verdicts[1].reply is not None
 
 
-def test_they_follow_at_once_when_the_answer_for_the_others_was_lost() -> None:
+def test_they_follow_at_once_when_the_reply_for_the_others_was_lost() -> None:
     verdicts = judge(
         outcome(Disposition.UNCERTAIN),
         outcome(Disposition.OVERFLOW, "552 5.5.3 too many recipients"),
@@ -160,8 +171,8 @@ def test_they_follow_at_once_when_the_answer_for_the_others_was_lost() -> None:
     assert [verdict.state for verdict in verdicts] == [UNCERTAIN, QUEUED]
 
 
-def test_an_overflow_with_nobody_accepted_waits_like_any_refusal() -> None:
-    """Or the same recipients would be tried without a pause for ever."""
+def test_an_overflow_without_an_accepted_recipient_is_deferred() -> None:
+    """Otherwise the same recipients would be retried forever without a pause."""
     verdicts = judge(
         outcome(Disposition.TRANSIENT, "451 4.3.0 later", at="DOT"),
         outcome(Disposition.OVERFLOW, "452 4.5.3 too many recipients"),
@@ -169,11 +180,11 @@ def test_an_overflow_with_nobody_accepted_waits_like_any_refusal() -> None:
     assert [(verdict.state, verdict.counts) for verdict in verdicts] == [(DEFERRED, True)] * 2
 
 
-def test_recipients_a_stated_limit_kept_back_were_never_tried() -> None:
-    """Protocol item 60: each transaction tries at least one of them, so this ends."""
+def test_recipients_over_a_stated_limit_are_queued_again_and_cost_no_attempt() -> None:
+    """Protocol item 60: each transaction includes at least one of them, so this ends."""
     verdicts = judge(
         outcome(Disposition.PERMANENT, "550 5.1.1 unknown"),
-        outcome(Disposition.OVERFLOW, reason="the server takes no more recipients (LIMITS)"),
+        outcome(Disposition.OVERFLOW, reason=Reason(ReasonCode.RECIPIENTS_LIMITED)),
     )
     assert [(verdict.state, verdict.counts) for verdict in verdicts] == [
         (FAILED, True),
@@ -181,7 +192,7 @@ def test_recipients_a_stated_limit_kept_back_were_never_tried() -> None:
     ]
 
 
-def test_what_was_withdrawn_before_the_dot_goes_back_uncounted() -> None:
+def test_a_transaction_withdrawn_before_the_dot_costs_no_attempt() -> None:
     verdict = only(outcome(NOT_TRIED), fault(Phase.BODY, FaultKind.ABANDONED))
     assert (verdict.state, verdict.counts, verdict.next_attempt_at) == (QUEUED, False, NOW)
 
@@ -194,7 +205,7 @@ def test_what_was_withdrawn_before_the_dot_goes_back_uncounted() -> None:
         (dt.timedelta.max, dt.datetime(9999, 1, 1, tzinfo=dt.UTC)),  # what an admin may type
     ],
 )
-def test_a_lost_answer_is_uncertain_and_waits_for_the_policy(
+def test_a_lost_reply_is_uncertain_and_waits_for_the_policy(
     resend_after: dt.timedelta | None, resend_at: dt.datetime | None
 ) -> None:
     [verdict] = judge(
@@ -203,13 +214,13 @@ def test_a_lost_answer_is_uncertain_and_waits_for_the_policy(
         policy=replace(POLICY, resend_after=resend_after),
     )
     assert (verdict.state, verdict.next_attempt_at) == (UNCERTAIN, resend_at)
-    assert "its answer was lost: it broke off" in verdict.reason
+    assert verdict.reason == Reason(ReasonCode.REPLY_LOST, why=BROKE_OFF)
     assert verdict.reply is None
 
 
 @pytest.mark.parametrize("disposition", list(Disposition))
 @pytest.mark.parametrize("at_dot", [True, False])
-def test_every_disposition_has_exactly_one_lawful_end(
+def test_every_disposition_leads_to_one_allowed_state(
     disposition: Disposition, at_dot: bool
 ) -> None:
     """Protocol item 96."""

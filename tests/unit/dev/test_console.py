@@ -1,4 +1,4 @@
-"""What the parts print never holds them up, and is never lost: the log file has it all."""
+"""Output never blocks a part, and the log file is complete."""
 
 import io
 import os
@@ -11,7 +11,7 @@ from dev import console
 
 
 class Stuck(io.StringIO):
-    """A terminal that takes nothing until it is let go."""
+    """A terminal that blocks until it is released."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -22,7 +22,7 @@ class Stuck(io.StringIO):
         return super().write(text)
 
 
-def test_a_terminal_that_takes_nothing_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_blocked_terminal_blocks_no_part(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Stuck()
     monkeypatch.setattr("sys.stdout", terminal)
     written = console.Console()
@@ -46,10 +46,10 @@ def test_routine_stays_in_the_log_file(tmp_path: Path) -> None:
     reader, writer = os.pipe()
     os.write(writer, b"Task outbox.sweep[1] succeeded\n\nGET /healthz 200 1 ms\nan error\nlast")
     os.close(writer)
-    heard: list[str] = []
+    shown_lines: list[str] = []
     log = tmp_path / "part.log"
-    console.follow(os.fdopen(reader, "rb"), log, heard.append).join(30)
-    assert heard == ["an error", "last"]
+    console.follow(os.fdopen(reader, "rb"), log, shown_lines.append).join(30)
+    assert shown_lines == ["an error", "last"]
     assert len(log.read_text().splitlines()) == 5
 
 
@@ -65,7 +65,7 @@ def test_routine_stays_in_the_log_file(tmp_path: Path) -> None:
         pytest.param(
             "# WARNING Memory overcommit must be enabled! Without it, a background save",
             False,
-            id="advice of Redis",
+            id="a hint of Redis",
         ),
         pytest.param("# WARNING The disk is full", True, id="another warning of Redis"),
     ],
@@ -74,6 +74,6 @@ def test_a_terminal_shows_what_asks_for_attention(line: str, shown: bool, tmp_pa
     reader, writer = os.pipe()
     os.write(writer, line.encode())
     os.close(writer)
-    heard: list[str] = []
-    console.follow(os.fdopen(reader, "rb"), tmp_path / "part.log", heard.append).join(30)
-    assert heard == [line] * shown
+    shown_lines: list[str] = []
+    console.follow(os.fdopen(reader, "rb"), tmp_path / "part.log", shown_lines.append).join(30)
+    assert shown_lines == [line] * shown

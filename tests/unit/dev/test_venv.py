@@ -51,7 +51,7 @@ def test_a_pin_changed_for_the_site_is_in_doubt_for_the_tests(installed: list[st
 
 
 @pytest.mark.parametrize("stamp", ["", "{", json.dumps({"requirements.txt": "another"})])
-def test_a_stamp_that_says_nothing_is_no_stamp(installed: list[str], stamp: str) -> None:
+def test_an_unreadable_stamp_is_ignored(installed: list[str], stamp: str) -> None:
     venv.STAMP.write_text(stamp)
     venv.ensure("run")
     assert installed == ["requirements-run.txt"]

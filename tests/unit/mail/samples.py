@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from outbox.mail.addresses import Address
-from outbox.mail.mime import Composition, render
+from outbox.mail.mime_writer import Composition, render
 
 BOB = Address("", "bob", "example.org")
 ANN = Address("Ann", "ann", "example.net")

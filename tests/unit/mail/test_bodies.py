@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from outbox.mail.displayed import text_and_html
-from outbox.mail.encodings import decode_base64, encode_body
-from outbox.mail.mime import AttachmentPart, render
+from outbox.mail.mime_writer import AttachmentPart, render
+from outbox.mail.transfer_encodings import decode_base64, encode_body
 from tests.unit.mail.samples import compose, modern
 
 any_text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
@@ -21,7 +21,7 @@ bodies = any_text | lines
 
 
 def as_lines(text: str) -> str:
-    """What CRLF does to a text: one kind of line end, and one behind the last line."""
+    """The text after encoding: one kind of line break, also after the last line."""
     text = re.sub(r"\r\n|\r|\n", "\n", text)
     return text if text.endswith("\n") or not text else text + "\n"
 
@@ -126,7 +126,7 @@ def test_an_enclosed_message_that_may_not_be_encoded_goes_as_a_file(data: bytes)
     assert (found.get_content_type(), found.get_content()) == ("application/octet-stream", data)
 
 
-def test_a_boundary_stands_in_no_part() -> None:
+def test_a_boundary_occurs_in_no_part() -> None:
     """Protocol item 12, with a part made to hold the boundary that would be taken."""
     files = [AttachmentPart(name="a", content_type="message/rfc822", data=b"Subject: a\r\n\r\n")]
     first = re.search(rb'boundary="([^"]+)"', render(compose(attachments=files)))

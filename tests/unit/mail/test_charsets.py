@@ -15,7 +15,7 @@ READ = {
     "ASCII means what works": ("é".encode(), "us-ascii", "é"),
     "wrongly declared": ("日本".encode(), "ascii", "日本"),
     "wrong and no UTF-8": (b"\xe9", "utf-8", "\ufffd"),
-    "unknown, UTF-8 inside": ("é".encode(), "x-nobody", "é"),
+    "unknown, UTF-8 inside": ("é".encode(), "x-unknown", "é"),
     "unknown, Windows inside": (b"\xe9", "unknown-8bit", "é"),
     "none": (b"\xe9", "", "é"),
     "GB2312 means GB18030": ("鎔".encode("gb18030"), "gb2312", "鎔"),

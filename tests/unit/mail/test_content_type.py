@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outbox.mail.mime import AttachmentPart, HeaderError, render
+from outbox.mail.mime_writer import AttachmentPart, HeaderError, render
 from tests.unit.mail.samples import compose, modern
 
 CALENDAR = b"BEGIN:VCALENDAR\r\nEND:VCALENDAR\r\n"
@@ -100,7 +100,7 @@ REFUSED = {
     "blank in a bare value": "text/html; title=a b",
     "open quote": 'text/html; title="a',
     "open comment": "text/html (a",
-    "text behind quotes": 'text/html; title="a"b',
+    "text after quotes": 'text/html; title="a"b',
     "twice": "text/html; charset=utf-8; CHARSET=latin1",
     "line break": "a/b\r\nX: y",
     "line break in quotes": 'text/plain; n="\n"',
@@ -119,7 +119,10 @@ def test_a_content_type_that_cannot_be_read_is_refused(given: str) -> None:
     assert raised.value.field == "content_type"
 
 
-parameter_values = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), max_size=300)
+# The standard library drops "<" and ">" around a value that it reads back.
+parameter_values = st.text(
+    st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), max_size=300
+).filter(lambda value: not (value.startswith("<") and value.endswith(">")))
 
 
 @given(parameter_values)
@@ -133,7 +136,8 @@ def test_any_quoted_value_comes_back(value: str) -> None:
     found = email.message_from_bytes(source, policy=email.policy.compat32).get_payload(1)
     assert isinstance(found, email.message.Message)
     read = found.get_param("title")
-    assert (email.utils.collapse_rfc2231_value(read) if read else read) == value
+    # It would remove the quotes of a plain value once more.
+    assert (email.utils.collapse_rfc2231_value(read) if isinstance(read, tuple) else read) == value
 
 
 def test_endless_input_takes_linear_time() -> None:

@@ -16,7 +16,7 @@ def test_the_same_has_no_difference() -> None:
     assert difference(["a", "b"], ["a", "b"]) == []
 
 
-def test_it_tells_what_went_and_what_came() -> None:
+def test_it_lists_removed_and_added_lines() -> None:
     assert difference(["a", "b"], ["b", "cd"]) == [
         Row(Kind.REMOVED, changed="a"),
         Row(Kind.SAME, "b"),
@@ -65,7 +65,7 @@ def test_both_texts_can_be_read_back_from_it(old: list[str], new: list[str]) -> 
         assert read(Kind.SAME, Kind.ADDED) == new
 
 
-def test_where_too_much_changed_it_says_that_it_gave_up() -> None:
+def test_it_marks_where_the_comparison_was_cut() -> None:
     old, new = ([f"{side}{n}" for n in range(MAX_LINES + 1)] for side in "ab")
     rows = difference(["x", *old, "y"], ["x", *new, "y"])
     assert rows[-1] == Row(Kind.CUT)
@@ -83,6 +83,6 @@ def test_a_small_change_in_a_huge_text_is_found() -> None:
 def test_texts_made_to_be_slow_are_not(words: int, length: int) -> None:
     random.seed(1)
     old, new = ([str(random.randrange(words)) for _ in range(length)] for _ in "ab")  # noqa: S311  no secret
-    began = time.perf_counter()
+    began = time.process_time()
     difference(["x", *old], ["y", *new])
-    assert time.perf_counter() - began < 3
+    assert time.process_time() - began < 3

@@ -1,4 +1,4 @@
-"""What is shown stands in the order of the message, whatever it is made of."""
+"""Sections are displayed in the order of the message."""
 
 import base64
 import quopri
@@ -138,7 +138,7 @@ IN_ORDER = {
         multipart("mixed", entity("text/html", "<p>letter<style>"), FOOTER),
         "letter footer & list", "letter footer &amp; list",
     ),
-    "text that is no HTML": (
+    "text in an HTML part": (
         multipart("mixed", entity("text/html", "a"), entity("text/plain", "<b>b</b>")),
         "a <b>b</b>", "a &lt;b&gt;b&lt;/b&gt;",
     ),
@@ -156,7 +156,7 @@ IN_ORDER = {
 
 
 @pytest.mark.parametrize(("source", "text", "preview"), IN_ORDER.values(), ids=IN_ORDER)
-def test_what_is_shown_stands_in_its_order(source: str, text: str, preview: str) -> None:
+def test_sections_are_displayed_in_order(source: str, text: str, preview: str) -> None:
     assert shown(source) == (text.split(), preview.split())
 
 
@@ -211,7 +211,7 @@ DIVIDED = {
     "another boundary, encoded": container(encoded("base64", BODY), ENCODING.format("base64"),
                                            parameter="boundary=c"),
     "blanks at the end of the name": container(BODY, parameter='boundary="b  "'),
-    "blanks behind the lines": container(BODY.replace("--b\n", "--b \t\n"), ),
+    "spaces after the lines": container(BODY.replace("--b\n", "--b \t\n"), ),
     "no closing line": container(BODY.removesuffix("--b--\n")),
     "CRLF": container(BODY.replace("\n", "\r\n")),
     "a preamble": container(f"This is a message in MIME format.\n\n{BODY}", parameter="x=y"),

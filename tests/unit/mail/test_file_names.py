@@ -3,8 +3,8 @@
 import pytest
 from hypothesis import given
 
-from outbox.mail.fields import parameters
-from outbox.mail.mime import AttachmentPart, render
+from outbox.mail.header_reader import parameters
+from outbox.mail.mime_writer import AttachmentPart, render
 from outbox.mail.parts import outline
 from tests.unit.mail.samples import classic, compose, modern, texts
 

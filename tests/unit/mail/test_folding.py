@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from outbox.mail.addresses import Address, parse_address_list
-from outbox.mail.mime import AttachmentPart, HeaderError, render
+from outbox.mail.mime_writer import AttachmentPart, HeaderError, render
 from tests.unit.mail.samples import BOB, compose, head_of, modern, texts
 
 LONG = Address("Ann Lee of the Department of Very Long Names and Titles Indeed", "a" * 60, "x.org")
@@ -47,7 +47,9 @@ def test_no_line_ends_between_a_name_and_its_address(name: str) -> None:
 
 @pytest.mark.parametrize("mailbox", ["ann", "contact.of.a.long.local.part", "l" * 60])
 @given(name=texts.filter(lambda text: not text.isascii()))
-def test_the_last_encoded_word_of_a_name_stands_beside_the_address(mailbox: str, name: str) -> None:
+def test_the_last_encoded_word_of_a_name_shares_a_line_with_the_address(
+    mailbox: str, name: str
+) -> None:
     """Between the words of a name RFC 2047 2 asks for the fold."""
     lines = head_of(render(compose(from_=Address(name, mailbox, "example.net"))))
 
@@ -81,7 +83,7 @@ def test_a_subject_of_one_endless_word_is_cut_into_encoded_words() -> None:
 
 @pytest.mark.parametrize("length", [961, 962, 981])
 def test_a_word_as_long_as_a_line_is_sent(length: int) -> None:
-    """Behind the name of its field where it fits there, else on a line of its own."""
+    """After the name of its field if it fits there, else on a separate line."""
     url = f"<https://x.org/{'x' * length}>"
     source = render(compose(headers={"List-Unsubscribe": url}))
 
@@ -91,7 +93,7 @@ def test_a_word_as_long_as_a_line_is_sent(length: int) -> None:
 
 
 def test_an_endless_word_in_another_header_is_refused() -> None:
-    """Encoded words would break what is no prose, such as the URL of List-Unsubscribe."""
+    """Encoded words would break values that are not prose, such as the URL of List-Unsubscribe."""
     with pytest.raises(HeaderError, match="more than 997") as raised:
         render(compose(headers={"List-Unsubscribe": f"<https://x.org/{'x' * 982}>"}))
 

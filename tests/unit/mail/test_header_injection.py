@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from outbox.mail.addresses import Address, AddressError
-from outbox.mail.mime import AttachmentPart, HeaderError, render
+from outbox.mail.mime_writer import AttachmentPart, HeaderError, render
 from tests.unit.mail.samples import compose
 
 BREAKS = {"CRLF": "a\r\nBcc: x@y.z", "LF": "a\nb", "CR": "a\rb", "NUL": "a\0b"}
@@ -80,7 +80,7 @@ def test_a_date_without_a_zone_is_refused() -> None:
     assert raised.value.field == "date"
 
 
-@pytest.mark.parametrize("priority", [0, 6, -1])
-def test_a_priority_is_one_of_five(priority: int) -> None:
-    with pytest.raises(HeaderError, match="priority"):
-        render(compose(priority=priority))
+@pytest.mark.parametrize("importance", ["", "1", "high\r\nBcc: eve@example.com"])
+def test_importance_is_high_normal_or_low(importance: str) -> None:
+    with pytest.raises(HeaderError, match="importance"):
+        render(compose(importance=importance))

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from outbox.mail.displayed import text_and_html
-from outbox.mail.mime import AttachmentPart, render
+from outbox.mail.mime_writer import AttachmentPart, render
 from outbox.mail.parts import (
     Part,
     decoded_headers,
@@ -48,7 +48,7 @@ def test_it_draws_the_tree() -> None:
     ]  # fmt: skip
 
 
-def test_it_tells_all_of_a_file() -> None:
+def test_a_file_has_all_of_its_properties() -> None:
     assert list(outline(WHOLE).walk())[-1] == Part(
         path="1.2",
         content_type="application/pdf",
@@ -138,7 +138,7 @@ def test_it_finds_the_texts_that_are_shown(source: bytes, expected: tuple[str, s
         (b"Content-Transfer-Encoding: base64\n" + multipart("mixed", TEXT),
          ("multipart/mixed", ["text/plain"])),
     ],
-    ids=["enclosed", "digest", "lines like boundaries", "blanks behind", "preamble",
+    ids=["enclosed", "digest", "lines like boundaries", "spaces at the end", "preamble",
          "no boundary", "claims to be encoded"],
 )  # fmt: skip
 def test_it_cuts_at_boundaries_and_nowhere_else(source: bytes, expected: object) -> None:

@@ -98,7 +98,7 @@ def test_it_names_the_hosts_that_were_left_out() -> None:
     assert hosts == [f"{name}.example" for name in ("c", "cdn", "d", "e", "f", "g", "tracker")]
 
 
-def test_pictures_of_the_mail_itself_are_put_in() -> None:
+def test_pictures_of_the_message_are_embedded() -> None:
     html, hosts = clean_for_preview('<img src="cid:a%40x" alt="A"><img src="CID:a@x">', PIXEL)
 
     assert html == (
@@ -113,7 +113,7 @@ def test_one_picture_named_a_thousand_times_is_bounded() -> None:
     assert html.count("data:") == 10
 
 
-def test_what_mails_are_made_of_stays() -> None:
+def test_common_elements_are_kept() -> None:
     html = (
         '<table width="600" bgcolor="#eeeeee"><tbody><tr><td colspan="2" '
         'style="color:rgb(1, 2, 3);width:calc(100% - 2px)">'
@@ -123,7 +123,7 @@ def test_what_mails_are_made_of_stays() -> None:
     assert clean_for_preview(html, {})[0] == html
 
 
-def test_a_link_opens_outside_and_tells_nothing_of_us() -> None:
+def test_a_link_opens_a_new_page_and_sends_no_referrer() -> None:
     html, _ = clean_for_preview('<a href="https://x.example/">x</a>', {})
 
     assert 'target="_blank"' in html

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from outbox.mail.addresses import Address
-from outbox.mail.mime import AttachmentPart, make_message_id, render
-from outbox.mail.source import normalise, validate_source
+from outbox.mail.mime_writer import AttachmentPart, make_message_id, render
+from outbox.mail.source import normalize, validate_source
 from tests.unit.mail.samples import ANN, BOB, compose, head_of, modern
 
 LOGO = AttachmentPart(name="logo.png", content_type="image/png", data=b"p", content_id="logo")
@@ -77,7 +77,7 @@ def test_any_files_come_back_in_their_order(
 
     message = modern(html="<p>" if has_html else "", attachments=attachments)
 
-    # Pictures of the HTML stand beside it, before all files.
+    # Pictures of the HTML come right after it, before all files.
     expected = sorted(attachments, key=lambda one: not (one.content_id and has_html))
     found = [part for part in message.walk() if part.get_filename()]
     assert [part.get_filename() for part in found] == [one.name for one in expected]
@@ -136,7 +136,7 @@ def test_a_rendered_mail_needs_no_change_to_be_sent() -> None:
     """Protocol item 20: what is stored is what is sent."""
     source = render(compose(html="x", attachments=[LOGO, FILE]))
 
-    assert normalise(source) == source
+    assert normalize(source) == source
     assert not validate_source(source).is_8bit
 
 
@@ -164,7 +164,7 @@ def test_the_sender_is_named_where_it_is_not_the_author() -> None:
     assert "Sender" not in modern(sender=ANN)
 
 
-def test_a_mail_to_hidden_recipients_alone_says_so() -> None:
+def test_a_message_with_hidden_recipients_only_has_a_group() -> None:
     """Protocol item 6: there is no way to render a Bcc."""
     message = modern(to=[])
 
@@ -196,7 +196,7 @@ def test_automatic_and_bulk_mail_can_say_so() -> None:
     assert {name: message[name] for name in headers} == headers
 
 
-def test_a_reply_names_what_it_answers() -> None:
+def test_a_reply_names_its_parent() -> None:
     """Protocol item 15."""
     message = modern(in_reply_to="<b@x.org>", references=["<a@x.org>", "<b@x.org>"])
 
@@ -204,6 +204,13 @@ def test_a_reply_names_what_it_answers() -> None:
     assert message["References"] == "<a@x.org> <b@x.org>"
 
 
-@pytest.mark.parametrize("priority", [1, 3, 5])
-def test_the_priority_is_always_said(priority: int) -> None:
-    assert modern(priority=priority)["X-Priority"] == str(priority)
+@pytest.mark.parametrize(
+    ("importance", "header"),
+    [("high", ("high", "1")), ("normal", (None, "3")), ("low", ("low", "5"))],
+)
+def test_importance_is_written_in_both_forms(
+    importance: str, header: tuple[str | None, str]
+) -> None:
+    message = modern(importance=importance)
+
+    assert (message["Importance"], message["X-Priority"]) == header

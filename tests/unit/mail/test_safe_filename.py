@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outbox.mail.names import safe_filename
+from outbox.mail.filenames import safe_filename
 
 NAMES = {
     "plain": ("report.pdf", "report.pdf"),
@@ -22,7 +22,7 @@ NAMES = {
     "half a character": ("a\ud800.txt", "a.txt"),
     "reserved": ('a<b>:"|?*.txt', "a_b______.txt"),
     "a device": ("CON", "_CON"),
-    "a device with a name behind": ("com1.txt", "_com1.txt"),
+    "a device with an extension": ("com1.txt", "_com1.txt"),
     "no device": ("console.txt", "console.txt"),
     "blanks and dots at the end": ("a.txt . ", "a.txt"),
     "empty": ("", "attachment"),

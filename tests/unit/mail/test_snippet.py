@@ -1,17 +1,17 @@
-"""The one line of a mail that a list shows."""
+"""The line of a message that a list shows."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outbox.mail.text import snippet
+from outbox.mail.plain_text import snippet
 
 LINES = {
     "short": ("Hello\r\n\r\nBob,\twell?  ", "Hello Bob, well?"),
     "quotes are left out": ("> old\n>> older\nNew", "New"),
     "nothing but quotes": ("> old", "> old"),
     "the signature is left out": ("Hello\n-- \nAnn, CEO", "Hello"),
-    "a rule is no signature": ("Hello\n--\nBob", "Hello -- Bob"),
+    "a rule without a signature": ("Hello\n--\nBob", "Hello -- Bob"),
     "controls and bidi marks": ("a\u202eb\0\x1b[1m\u200bc", "ab[1mc"),
     "emoji stay whole": ("👩‍👧", "👩‍👧"),
     "cut at a word": ("word " * 50, "word " * 23 + "word…"),
@@ -21,7 +21,7 @@ LINES = {
 
 
 @pytest.mark.parametrize(("text", "line"), LINES.values(), ids=LINES)
-def test_it_shows_how_a_mail_opens(text: str, line: str) -> None:
+def test_it_shows_the_start_of_a_message(text: str, line: str) -> None:
     """Protocol item 155."""
     assert snippet(text) == line
 

@@ -1,48 +1,32 @@
-"""The References of a reply (RFC 5322 3.6.4)."""
+"""The thread of a message is the hash of the id that started it."""
 
 import pytest
 
-from outbox.mail.headers import is_message_id
-from outbox.mail.mime import render
-from outbox.mail.threads import MAX_REFERENCES, references_of_reply
-from tests.unit.mail.samples import compose
+from outbox.mail.threads import THREAD_LENGTH, thread_of
+
+FIRST = thread_of("<1@a>")
 
 
 @pytest.mark.parametrize(
-    ("message_id", "references", "in_reply_to", "expected"),
+    ("references", "in_reply_to"),
     [
-        ("<c@x>", "<a@x> <b@x>", "<b@x>", ["<a@x>", "<b@x>", "<c@x>"]),
-        ("<c@x>", "<a@x>\r\n\t<b@x>", "", ["<a@x>", "<b@x>", "<c@x>"]),
-        ("<c@x>", "", "<b@x>", ["<b@x>", "<c@x>"]),
-        ("<c@x>", "", "<b@x> <a@x>", ["<c@x>"]),  # of several nobody knows the nearest
-        ("<c@x>", "<a@x> <c@x> <a@x>", "", ["<a@x>", "<c@x>"]),
-        ("", "<a@x>", "", ["<a@x>"]),
-        ("no id", "prose <ö@x> <b\0@x> <a@x>", "", ["<a@x>"]),
-        ("", "", "", []),
+        ("<1@a>", ""),
+        ("<1@a> <2@b>\r\n <3@c>", "<3@c>"),
+        ("", "<1@a>"),
+        ("1@a 2@b", ""),
+        ("", "Your message of Monday <1@a>"),
+        ("", "  1@a  "),
     ],
 )
-def test_a_reply_refers_to_its_parent_and_all_before(
-    message_id: str, references: str, in_reply_to: str, expected: list[str]
-) -> None:
-    """Protocol item 15."""
-    assert references_of_reply(message_id, references, in_reply_to) == expected
+def test_a_reply_continues_the_thread(references: str, in_reply_to: str) -> None:
+    assert thread_of("<9@z>", references, in_reply_to) == FIRST
 
 
-def test_a_long_thread_keeps_its_first_and_its_nearest() -> None:
-    """Protocol item 15: the length is capped safely."""
-    thread = [f"<{'x' * 80}{number}@example.org>" for number in range(500)]
-
-    kept = references_of_reply("<last@example.org>", " ".join(thread))
-
-    assert kept[0] == thread[0]
-    assert kept[-3:] == [*thread[-2:], "<last@example.org>"]
-    assert sum(len(known) + 1 for known in kept) <= MAX_REFERENCES
-    assert all(map(is_message_id, kept))
-    assert max(map(len, render(compose(references=kept)).split(b"\r\n"))) <= 998
+def test_a_message_without_ids_has_no_thread() -> None:
+    assert thread_of("") == ""
+    assert thread_of(" <> ", " ", "") == ""
 
 
-def test_one_huge_id_after_another_is_still_bounded() -> None:
-    kept = references_of_reply("<last@x>", " ".join(f"<{n}{'x' * 890}@x>" for n in range(9)))
-
-    assert kept[-1] == "<last@x>"
-    assert sum(len(known) + 1 for known in kept) <= MAX_REFERENCES
+def test_its_length_fits_the_column() -> None:
+    assert len(FIRST) == THREAD_LENGTH
+    assert len(thread_of("<" + "é" * 100_000 + "@a>")) == THREAD_LENGTH

@@ -36,7 +36,7 @@ FORMS = {
     "CRLF": uuencoded(DATA).replace(b"\n", b"\r\n"),
     "blanks stripped on the way": b"\n".join(map(bytes.rstrip, uuencoded(DATA).split(b"\n"))),
     "text before it": b"Here it comes:\n\n" + uuencoded(DATA),
-    "text behind it": uuencoded(DATA) + b"That was all.\n",
+    "text after it": uuencoded(DATA) + b"That was all.\n",
     "a checksum on each line": b"".join(
         line[:-1] + b"*\n" if line[:1] == b"M" else line
         for line in uuencoded(DATA).splitlines(keepends=True)

@@ -21,6 +21,12 @@ INTERNAL = [
     "172.16.0.1",
     "192.0.0.192",
     "192.0.2.1",
+    "192.0.0.9",
+    "192.0.0.170",
+    "198.51.100.1",
+    "203.0.113.9",
+    "0.1.2.3",
+    "100.64.0.1",
     "192.88.99.1",
     "192.168.1.1",
     "198.18.0.1",
@@ -40,10 +46,14 @@ INTERNAL = [
     "64:ff9b:1::808:808",
     "100::1",
     "2001:0:808:808::1",
+    "2001:20::1",
+    "2001:2::1",
     "2001:db8::1",
     "2002:7f00:1::1",
     "2002:808:808::1",
+    "3ffe::1",
     "3fff::1",
+    "4000::1",
     "5f00::1",
     "fc00::1",
     "fd00:ec2::254",
@@ -65,6 +75,6 @@ def test_internal_address(address: str) -> None:
     assert not is_public(address)
 
 
-def test_text_that_is_no_address_is_an_error() -> None:
+def test_an_invalid_address_is_an_error() -> None:
     with pytest.raises(ValueError, match="localhost"):
         is_public("localhost")

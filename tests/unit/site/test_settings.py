@@ -43,7 +43,9 @@ def test_an_empty_environment_does_not_start(monkeypatch: pytest.MonkeyPatch) ->
         load(monkeypatch, ENV_FILE="")
 
 
-def test_debug_starts_with_nothing_and_a_key_nobody_knows(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_debug_starts_without_settings_and_with_a_random_key(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     first = load(monkeypatch, ENV_FILE="", DEBUG="on")
     second = load(monkeypatch, ENV_FILE="", DEBUG="on")
     assert first["SECRET_KEY"] != second["SECRET_KEY"]
@@ -65,7 +67,7 @@ def test_secret_keys_are_a_list_with_the_encrypting_one_first(
     assert load(monkeypatch, **PRODUCTION)["OUTBOX"]["SECRET_KEYS"] == ["first", "second"]
 
 
-def test_sqlite_waits_for_its_turn_and_reaches_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sqlite_waits_for_locks_and_writes_to_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     url = "sqlite:////srv/a%20folder/db.sqlite3"
     database = load(monkeypatch, **(PRODUCTION | {"DATABASE_URL": url}))["DATABASES"]["default"]
     assert database["NAME"] == "/srv/a folder/db.sqlite3"
@@ -96,11 +98,16 @@ def test_celery_reads_the_url_that_redis_reads(
 
 
 def test_a_duration_may_be_a_fraction_of_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
-    read = load(monkeypatch, **PRODUCTION, OUTBOX_LEASE_FOR="4.5", OUTBOX_CLAIM_SIZE="20")
-    assert read["OUTBOX"]["LEASE_FOR"] == 4.5
+    read = load(monkeypatch, **PRODUCTION, OUTBOX_LEASE_DURATION="4.5", OUTBOX_CLAIM_SIZE="20")
+    assert read["OUTBOX"]["LEASE_DURATION"] == 4.5
     assert read["OUTBOX"]["CLAIM_SIZE"] == 20
 
 
-def test_beat_sweeps_as_often_as_the_outbox_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    read = load(monkeypatch, **PRODUCTION, OUTBOX_SWEEP_EVERY="0.5")
+def test_beat_uses_the_sweep_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = load(monkeypatch, **PRODUCTION, OUTBOX_SWEEP_INTERVAL="0.5")
     assert read["CELERY_BEAT_SCHEDULE"]["sweep"]["schedule"] == 0.5
+
+
+def test_the_former_name_of_a_setting_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ImproperlyConfigured, match="LEASE_FOR is now named LEASE_DURATION"):
+        load(monkeypatch, **PRODUCTION, OUTBOX_LEASE_FOR="30")

@@ -6,14 +6,14 @@ from hypothesis import strategies as st
 
 from outbox.smtp.content import Content
 from outbox.smtp.envelope import UnsendableError
-from tests.unit.smtp.model_server import BOB, COURSES, Client, ModelServer
+from tests.unit.smtp.model_server import BOB, MODES, Client, ModelServer
 
 
-def sent(source: bytes, course: str = "pipelined") -> bytes:
+def sent(source: bytes, mode: str = "pipelined") -> bytes:
     """What a server that undoes the stuffing gets."""
     server = ModelServer()
-    Client(server, COURSES[course]).send(BOB, source=source)
-    (mail,) = server.mails
+    Client(server, MODES[mode]).send(BOB, source=source)
+    (mail,) = server.messages
     return mail
 
 
@@ -34,13 +34,13 @@ def test_it_doubles_a_leading_dot(source: bytes, stuffed: bytes) -> None:
     assert Content.of(source).stuffed() == stuffed
 
 
-def test_it_doubles_a_dot_behind_a_long_block() -> None:
+def test_it_doubles_a_dot_after_a_long_block() -> None:
     """Protocol item 64: across the edges of what is written at once."""
     line = b"x" * 65_534 + b"\r\n"
     assert sent(line + b".\r\n" + line + b".y\r\n") == line + b".\r\n" + line + b".y\r\n"
 
 
-@pytest.mark.parametrize("course", COURSES)
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(
     ("source", "arrives"),
     [
@@ -52,9 +52,9 @@ def test_it_doubles_a_dot_behind_a_long_block() -> None:
         pytest.param(b"\r\n", b"\r\n", id="a newline alone"),
     ],
 )
-def test_it_ends_with_one_newline(source: bytes, arrives: bytes, course: str) -> None:
+def test_it_ends_with_one_newline(source: bytes, arrives: bytes, mode: str) -> None:
     """Protocol item 65."""
-    assert sent(source, course) == arrives
+    assert sent(source, mode) == arrives
 
 
 @pytest.mark.parametrize(
@@ -68,29 +68,29 @@ def test_it_ends_with_one_newline(source: bytes, arrives: bytes, course: str) ->
         pytest.param(b"a\r\r\n.\r\n", b"a\r\n.\r\n", id="CRCRLF"),
     ],
 )
-def test_it_lets_no_bare_line_end_leave(source: bytes, canonical: bytes) -> None:
-    """Protocol item 66: nothing another server could take for the end of the mail."""
+def test_it_sends_no_bare_line_end(source: bytes, canonical: bytes) -> None:
+    """Protocol item 66: nothing that another server could read as the end of the message."""
     assert Content.of(source).source == canonical
     assert sent(source) == canonical
 
 
-def test_it_refuses_a_nul() -> None:
+def test_it_rejects_a_nul() -> None:
     """Protocol item 66."""
     with pytest.raises(UnsendableError, match=r"^5\.6\.0 .*NUL"):
         Content.of(b"a\r\n.\0\r\n")
 
 
 @given(st.lists(st.sampled_from([b"\r", b"\n", b"\r\n", b".", b"a", b"\xe9", b"\r\n.\r\n"])))
-def test_it_is_one_mail_whatever_it_is_made_of(pieces: list[bytes]) -> None:
+def test_it_is_one_message_for_any_source(pieces: list[bytes]) -> None:
     """Protocol items 64 to 66, for any mixture of dots and line ends."""
     source = b"".join(pieces)
     stuffed = Content.of(source).stuffed() + b".\r\n"
     assert stuffed.count(b"\r") == stuffed.count(b"\n") == stuffed.count(b"\r\n")
     assert (b"\r\n" + stuffed).count(b"\r\n.\r\n") == 1
-    assert sent(source) == Content.of(source).source == sent(source, "all at once")
+    assert sent(source) == Content.of(source).source == sent(source, "single write")
 
 
-def test_it_passes_a_canonical_source_on_untouched() -> None:
+def test_it_keeps_a_canonical_source() -> None:
     """Protocol item 20, seen from here: what was stored is what is sent."""
     source = b"Subject: x\r\n\r\n.\r\n"
     assert Content.of(source).source is source

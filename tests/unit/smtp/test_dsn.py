@@ -11,38 +11,38 @@ MARKED = Envelope(
 )
 
 
-def said(envelope: Envelope, *offers: str) -> list[str]:
+def sent(envelope: Envelope, *extensions: str) -> list[str]:
     server = ModelServer()
-    Client(server, offers).send_envelope(envelope)
+    Client(server, extensions).send_envelope(envelope)
     return server.commands[:2]
 
 
-def test_it_asks_for_reports_it_can_tell_apart() -> None:
-    assert said(MARKED, "DSN") == [
+def test_it_requests_notifications_with_an_id() -> None:
+    assert sent(MARKED, "DSN") == [
         "MAIL FROM:<alice@x.test> RET=HDRS ENVID=attempt+3D7",
         "RCPT TO:<b+c@y.test> NOTIFY=FAILURE,DELAY ORCPT=rfc822;b+2Bc@y.test",
     ]
 
 
-def test_it_asks_nothing_where_dsn_is_not_offered() -> None:
-    assert said(MARKED) == ["MAIL FROM:<alice@x.test>", "RCPT TO:<b+c@y.test>"]
+def test_it_requests_no_notification_without_dsn() -> None:
+    assert sent(MARKED) == ["MAIL FROM:<alice@x.test>", "RCPT TO:<b+c@y.test>"]
 
 
-def test_it_asks_nothing_where_nothing_is_wanted() -> None:
+def test_it_requests_no_notification_unless_wanted() -> None:
     envelope = Envelope(sender=ALICE, recipients=(BOB,))
-    assert said(envelope, "DSN") == ["MAIL FROM:<alice@x.test>", "RCPT TO:<bob@y.test>"]
+    assert sent(envelope, "DSN") == ["MAIL FROM:<alice@x.test>", "RCPT TO:<bob@y.test>"]
 
 
 def test_it_names_no_original_recipient_outside_ascii() -> None:
     envelope = Envelope(sender=ALICE, recipients=("jörg@y.test",), envid="7")
-    assert said(envelope, "DSN", "SMTPUTF8")[1] == "RCPT TO:<jörg@y.test>"
+    assert sent(envelope, "DSN", "SMTPUTF8")[1] == "RCPT TO:<jörg@y.test>"
 
 
 @pytest.mark.parametrize(
     ("text", "encoded"),
     [("plain.text-1", "plain.text-1"), ("a+b=c", "a+2Bb+3Dc"), ("a b\t", "a+20b+09"), ("~!", "~!")],
 )
-def test_it_encodes_what_xtext_cannot_hold(text: str, encoded: str) -> None:
+def test_it_encodes_characters_outside_xtext(text: str, encoded: str) -> None:
     assert xtext(text) == encoded
 
 
@@ -50,6 +50,6 @@ def test_it_encodes_what_xtext_cannot_hold(text: str, encoded: str) -> None:
     "wrong",
     [{"envid": "x" * 34}, {"envid": "ü"}, {"notify": ("NEVER", "FAILURE")}],
 )
-def test_it_cannot_be_asked_what_the_rfc_forbids(wrong: dict[str, object]) -> None:
+def test_it_rejects_notify_values_that_the_rfc_forbids(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"envid|NEVER"):
         Envelope(sender=ALICE, recipients=(BOB,), **wrong)  # type: ignore[arg-type]  # on purpose

@@ -1,9 +1,10 @@
-"""What is settled before a byte is sent: SIZE, 8BITMIME, SMTPUTF8, LIMITS."""
+"""What is decided before a byte is sent: SIZE, 8BITMIME, SMTPUTF8, LIMITS."""
 
 import hashlib
 
 import pytest
 
+from outbox.reasons import Reason, ReasonCode
 from outbox.smtp import Disposition, Transaction
 from tests.unit.smtp.model_server import ALICE, BOB, CAROL, SOURCE, Client, ModelServer
 
@@ -17,15 +18,15 @@ UTF8_HEAD = "Subject: grüße\r\n\r\nhello\r\n".encode()
 
 
 def send(
-    offers: tuple[str, ...], *recipients: str, sender: str = ALICE, source: bytes = SOURCE
+    extensions: tuple[str, ...], *recipients: str, sender: str = ALICE, source: bytes = SOURCE
 ) -> tuple[Transaction, list[str]]:
     server = ModelServer()
-    transaction = Client(server, offers).send(*recipients, sender=sender, source=source)
+    transaction = Client(server, extensions).send(*recipients, sender=sender, source=source)
     return transaction, server.commands
 
 
 @pytest.mark.parametrize(
-    ("offers", "source", "mail"),
+    ("extensions", "source", "mail"),
     [
         (("PIPELINING",), SOURCE, "MAIL FROM:<alice@x.test>"),
         (("SIZE",), SOURCE, "MAIL FROM:<alice@x.test> SIZE=23"),
@@ -35,11 +36,11 @@ def send(
         (ALL, UTF8_HEAD, "MAIL FROM:<alice@x.test> SIZE=27 BODY=8BITMIME SMTPUTF8"),
     ],
 )
-def test_it_says_no_more_than_is_offered_and_needed(
-    offers: tuple[str, ...], source: bytes, mail: str
+def test_it_sends_only_parameters_that_are_announced_and_needed(
+    extensions: tuple[str, ...], source: bytes, mail: str
 ) -> None:
     """Protocol items 47, 48, 50 and 51."""
-    assert send(offers, BOB, source=source)[1][0] == mail
+    assert send(extensions, BOB, source=source)[1][0] == mail
 
 
 def test_it_counts_size_with_line_ends_and_without_stuffing() -> None:
@@ -56,7 +57,7 @@ def test_it_does_not_send_what_exceeds_the_limit() -> None:
     for outcome in transaction.recipients:
         assert outcome.disposition is Disposition.PERMANENT
         assert outcome.reply is None
-        assert outcome.reason == "5.3.4 the message has 23 bytes; the server takes no more than 22"
+        assert outcome.reason == Reason(ReasonCode.MESSAGE_TOO_LARGE, size=23, limit=22)
 
 
 def test_it_sends_what_just_fits() -> None:
@@ -65,14 +66,14 @@ def test_it_sends_what_just_fits() -> None:
     assert transaction.recipients[0].disposition is Disposition.ACCEPTED
 
 
-@pytest.mark.parametrize("offers", [(), ("SIZE",), ("SIZE 0",)])
-def test_it_takes_no_number_for_no_limit(offers: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("extensions", [(), ("SIZE",), ("SIZE 0",)])
+def test_a_limit_without_a_number_is_ignored(extensions: tuple[str, ...]) -> None:
     """Protocol item 48."""
-    transaction, _ = send(offers, BOB)
+    transaction, _ = send(extensions, BOB)
     assert transaction.recipients[0].disposition is Disposition.ACCEPTED
 
 
-def test_it_says_smtputf8_for_a_local_part_only() -> None:
+def test_it_sends_smtputf8_only_for_a_local_part() -> None:
     """Protocol items 51 and 52."""
     _, commands = send(ALL, "bob@bücher.test")
     assert "SMTPUTF8" not in commands[0]
@@ -82,77 +83,78 @@ def test_it_says_smtputf8_for_a_local_part_only() -> None:
     assert commands[1:3] == [f"RCPT TO:<{JOERG}>", "RCPT TO:<bob@bücher.test>"]
 
 
-def test_it_refuses_only_the_recipient_that_needs_what_is_not_offered() -> None:
+def test_it_rejects_only_the_recipient_that_needs_a_missing_extension() -> None:
     """Protocol item 51."""
     transaction, commands = send(("SIZE",), JOERG, BOB)
     joerg, bob = transaction.recipients
     assert joerg.disposition is Disposition.PERMANENT
-    assert joerg.reason == (
-        f"5.6.7 the server does not offer SMTPUTF8, which the recipient “{JOERG}” needs"
-    )
+    assert joerg.reason == Reason(ReasonCode.SMTPUTF8_RECIPIENT, address=JOERG)
     assert bob.disposition is Disposition.ACCEPTED
     assert commands[1] == "RCPT TO:<bob@y.test>"
     assert commands[2] == "DATA"
 
 
 @pytest.mark.parametrize(
-    ("sender", "source", "what"),
-    [(JOERG, SOURCE, "the sender"), (ALICE, UTF8_HEAD, "this message's header")],
+    ("sender", "source", "code"),
+    [
+        (JOERG, SOURCE, ReasonCode.SMTPUTF8_SENDER),
+        (ALICE, UTF8_HEAD, ReasonCode.SMTPUTF8_HEADER),
+    ],
 )
-def test_it_refuses_all_when_sender_or_header_needs_what_is_not_offered(
-    sender: str, source: bytes, what: str
+def test_it_rejects_all_recipients_if_sender_or_header_needs_a_missing_extension(
+    sender: str, source: bytes, code: ReasonCode
 ) -> None:
     """Protocol item 51."""
     transaction, commands = send(("SIZE", "8BITMIME"), BOB, CAROL, sender=sender, source=source)
     assert commands == []
     for outcome in transaction.recipients:
         assert outcome.disposition is Disposition.PERMANENT
-        assert outcome.reason.startswith(f"5.6.7 the server does not offer SMTPUTF8, which {what}")
+        assert outcome.reason.code == code
 
 
-def test_it_narrows_to_seven_bits_where_it_must() -> None:
-    """Protocol item 50; the altered form is told and hashed."""
+def test_it_encodes_to_seven_bits_without_8bitmime() -> None:
+    """Protocol item 50; the changed form is recorded with its hash."""
     server = ModelServer()
     transaction = Client(server, ("SIZE",)).send(BOB, source=EIGHT_BIT)
-    (mail,) = server.mails
+    (mail,) = server.messages
     assert mail.isascii()
     assert transaction.sent_form == "7bit"
     assert transaction.sent_sha256 == hashlib.sha256(mail).hexdigest()
     assert server.commands[0] == f"MAIL FROM:<alice@x.test> SIZE={len(mail)}"
 
 
-def test_it_leaves_eight_bits_alone_where_they_are_welcome() -> None:
+def test_it_keeps_eight_bits_with_8bitmime() -> None:
     """Protocol item 50."""
     server = ModelServer()
     transaction = Client(server, ALL).send(BOB, source=EIGHT_BIT)
-    assert server.mails == [EIGHT_BIT]
+    assert server.messages == [EIGHT_BIT]
     assert transaction.sent_form == "8bit"
     assert transaction.sent_sha256 == ""
 
 
-def test_it_tells_when_line_ends_had_to_be_mended() -> None:
+def test_it_records_when_line_ends_were_changed() -> None:
     server = ModelServer()
     transaction = Client(server, ALL).send(BOB, source=b"Subject: x\n\nhello")
-    assert transaction.sent_sha256 == hashlib.sha256(server.mails[0]).hexdigest()
+    assert transaction.sent_sha256 == hashlib.sha256(server.messages[0]).hexdigest()
 
 
-def test_it_refuses_one_bad_address_and_sends_to_the_rest() -> None:
+def test_it_rejects_one_bad_address_and_sends_to_the_others() -> None:
     """Protocol item 61."""
     transaction, commands = send(ALL, "bob\r\nDATA@y.test", CAROL)
     bad, good = transaction.recipients
     assert bad.disposition is Disposition.PERMANENT
-    assert bad.reason.startswith("5.1.3")
+    assert str(bad.reason).startswith("5.1.3")
     assert good.disposition is Disposition.ACCEPTED
     assert commands[1] == "RCPT TO:<carol@z.test>"
 
 
-def test_it_refuses_all_for_a_bad_sender() -> None:
+def test_it_rejects_all_recipients_for_a_bad_sender() -> None:
     transaction, commands = send(ALL, BOB, sender="alice@")
     assert commands == []
-    assert transaction.recipients[0].reason.startswith("5.1.7")
+    assert str(transaction.recipients[0].reason).startswith("5.1.7")
 
 
-def test_it_leaves_for_later_what_exceeds_the_limits_of_a_transaction() -> None:
+def test_it_defers_recipients_above_the_recipient_limit() -> None:
     """Protocol item 60."""
     transaction, commands = send(("LIMITS RCPTMAX=2",), "a@x.test", "b@x.test", "c@x.test")
     kinds = [outcome.disposition for outcome in transaction.recipients]
@@ -160,18 +162,18 @@ def test_it_leaves_for_later_what_exceeds_the_limits_of_a_transaction() -> None:
     assert sum(command.startswith("RCPT") for command in commands) == 2
 
 
-def test_it_leaves_for_later_what_exceeds_the_domains_of_a_transaction() -> None:
+def test_it_defers_recipients_above_the_domain_limit() -> None:
     """Protocol item 60."""
     transaction, _ = send(("LIMITS RCPTDOMAINMAX=1",), "a@x.test", "b@y.test", "c@X.test")
     kinds = [outcome.disposition for outcome in transaction.recipients]
     assert kinds == [Disposition.ACCEPTED, Disposition.OVERFLOW, Disposition.ACCEPTED]
 
 
-def test_it_tells_a_mail_of_many_recipients_apart() -> None:
+def test_it_separates_recipients_of_one_message() -> None:
     """Protocol item 78: groups stay below any send buffer."""
-    recipients = [f"somebody.with.a.long.name.{n}@a.long.domain.test" for n in range(900)]
+    recipients = [f"person.with.a.long.name.{n}@a.long.domain.test" for n in range(900)]
     server = ModelServer()
     client = Client(server, ALL)
     transaction = client.send(*recipients)
     assert {outcome.disposition for outcome in transaction.recipients} == {Disposition.ACCEPTED}
-    assert client.steps.count("await") > 3
+    assert client.steps.count("await_replies") > 3

@@ -130,7 +130,7 @@ REPLIES = {
 
 
 @pytest.mark.parametrize(("text", "queue_id"), REPLIES.values(), ids=REPLIES)
-def test_it_finds_the_queue_id_where_the_server_names_one(text: str, queue_id: str) -> None:
+def test_it_finds_the_queue_id_of_each_server(text: str, queue_id: str) -> None:
     assert find_queue_id(text) == queue_id
 
 
@@ -142,7 +142,7 @@ ENDLESS = {
     "lines with a word": "a1\n",
     "OK": "OK ",
     "OK and digits": "OK 123456789 ",
-    "digits behind OK": "OK 1234567890",
+    "digits after OK": "OK 1234567890",
     "queued on": "queued on a ",
     "queued as": "queued as ",
     "envelope": "envelope id ",

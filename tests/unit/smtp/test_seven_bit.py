@@ -52,7 +52,7 @@ def parsed(source: bytes) -> EmailMessage:
     return message_from_bytes(source, policy=SMTP)
 
 
-def test_it_says_the_same_in_seven_bits() -> None:
+def test_its_seven_bit_form_has_the_same_text() -> None:
     narrow = seven_bit(TEXT)
     assert narrow.isascii()
     message = parsed(narrow)
@@ -73,7 +73,7 @@ def test_it_changes_only_the_parts_that_need_it() -> None:
     assert b"plain, \t untouched  \r\n" in narrow
 
 
-def test_it_goes_down_into_an_enclosed_message() -> None:
+def test_it_encodes_the_parts_of_an_enclosed_message() -> None:
     source = mime(
         "MIME-Version: 1.0",
         "Content-Type: message/rfc822",
@@ -87,13 +87,13 @@ def test_it_goes_down_into_an_enclosed_message() -> None:
     assert message.get_content().get_content() == parsed(TEXT).get_content()
 
 
-def test_it_says_mime_where_nothing_did() -> None:
+def test_it_adds_a_missing_mime_version() -> None:
     narrow = seven_bit(mime("From: a@x.test", "Subject: hello", "", "viele herzliche grüße"))
     assert b"MIME-Version: 1.0\r\n" in narrow
     assert b"Content-Transfer-Encoding: quoted-printable\r\n" in narrow
 
 
-def test_it_makes_no_line_longer_than_it_may_be() -> None:
+def test_it_makes_no_line_too_long() -> None:
     narrow = seven_bit(TEXT.replace("grüße".encode(), "grüße ".encode() * 400))
     assert max(map(len, narrow.split(b"\r\n"))) <= 76
 
@@ -180,7 +180,7 @@ def test_it_refuses_to_break_a_signature(source: bytes) -> None:
         seven_bit(source)
 
 
-def test_it_refuses_eight_bits_outside_of_parts() -> None:
+def test_it_rejects_eight_bits_outside_of_parts() -> None:
     preamble = TWO_PARTS.replace(b"\r\n\r\n--b", "\r\n\r\nprämbel\r\n--b".encode(), 1)
     with pytest.raises(UnsendableError, match=r"^5\.6\.3 .*8BITMIME"):
         seven_bit(preamble)

@@ -18,14 +18,14 @@ def test_it_keeps_bytes_and_order(tmp_path: Path) -> None:
     assert messages[0].received_at < messages[2].received_at
 
 
-def test_a_mail_that_is_being_written_does_not_show(tmp_path: Path) -> None:
+def test_a_message_that_is_being_written_is_not_listed(tmp_path: Path) -> None:
     mailboxes = Mailboxes(tmp_path)
     path = mailboxes.deliver("bob@example.net", b"whole")
     (path.parents[1] / "tmp" / "unfinished").write_bytes(b"ha")
     assert len(mailboxes.messages("bob@example.net")) == 1
 
 
-def test_case_does_not_part_mailboxes(tmp_path: Path) -> None:
+def test_case_does_not_separate_mailboxes(tmp_path: Path) -> None:
     mailboxes = Mailboxes(tmp_path)
     mailboxes.deliver("Bob@Example.NET", b"")
     assert len(mailboxes.messages("bob@example.net")) == 1
@@ -47,7 +47,7 @@ def test_case_does_not_part_mailboxes(tmp_path: Path) -> None:
         "x" * 200 + "@example.net",
     ],
 )
-def test_no_address_leaves_the_directory(tmp_path: Path, address: str) -> None:
+def test_no_address_escapes_the_directory(tmp_path: Path, address: str) -> None:
     mailboxes = Mailboxes(tmp_path / "mail")
     path = mailboxes.deliver(address, b"here")
     assert path.resolve().is_relative_to(tmp_path / "mail" / "mailboxes")
@@ -55,19 +55,19 @@ def test_no_address_leaves_the_directory(tmp_path: Path, address: str) -> None:
     assert mailboxes.addresses() == [address]
 
 
-def test_long_addresses_do_not_meet(tmp_path: Path) -> None:
+def test_long_addresses_stay_separate(tmp_path: Path) -> None:
     mailboxes = Mailboxes(tmp_path)
     mailboxes.deliver("x" * 200 + "a@example.net", b"")
     assert mailboxes.messages("x" * 200 + "b@example.net") == []
 
 
-def test_a_directory_that_is_not_there_is_empty(tmp_path: Path) -> None:
+def test_a_missing_directory_has_no_mailboxes(tmp_path: Path) -> None:
     mailboxes = Mailboxes(tmp_path / "nowhere")
     assert mailboxes.addresses() == []
     assert mailboxes.messages("bob@example.net") == []
 
 
-def test_a_mail_can_be_read_as_a_message(tmp_path: Path) -> None:
+def test_a_stored_message_can_be_parsed(tmp_path: Path) -> None:
     mailboxes = Mailboxes(tmp_path)
     mailboxes.deliver("bob@example.net", b"Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\n\r\nhi\r\n")
     [message] = mailboxes.messages("bob@example.net")

@@ -9,7 +9,7 @@ SCENARIOS = list(matrix())
 ENDS = {"black-hole", "reset", "close"}
 ALL = ENDS | {
     *("421-close", "4xx", "5xx", "garbage", "split", "drip", "extra", "missing", "huge", "endless"),
-    *("wrong-class", "late", "never-answer"),
+    *("wrong-class", "late", "no-reply"),
 }
 
 
@@ -32,29 +32,29 @@ def test_each_has_its_own_name() -> None:
         *("data", "dot", "bdat", "quit"),
     ],
 )
-def test_each_stage_with_a_reply_meets_each_fault(stage: str) -> None:
+def test_each_stage_with_a_reply_has_each_fault(stage: str) -> None:
     assert faults_at(stage) == ALL
 
 
-def test_connecting_meets_what_can_happen_to_it() -> None:
+def test_connect_has_the_faults_that_fit_it() -> None:
     assert faults_at("connect") == ENDS | {"refuse"}
 
 
 @pytest.mark.parametrize("stage", ["body-start", "body-middle"])
-def test_a_body_meets_what_can_be_said_into_it(stage: str) -> None:
+def test_a_body_has_the_faults_that_fit_a_body(stage: str) -> None:
     assert faults_at(stage) == ALL - {
-        *("split", "drip", "missing", "wrong-class", "never-answer"),
+        *("split", "drip", "missing", "wrong-class", "no-reply"),
     }
 
 
 @pytest.mark.parametrize("stage", ["mail", "rcpt-1", "rcpt-2", "data", "body-start", "dot"])
-def test_a_transaction_meets_each_fault_on_the_first_and_the_third_message(stage: str) -> None:
+def test_a_transaction_has_each_fault_in_the_first_and_the_third_message(stage: str) -> None:
     for mode in ("stepwise", "pipelined"):
         for position in ("first", "third"):
             assert f"{stage}/4xx/{mode}/{position}" in names()
 
 
-def test_each_has_one_rule_and_offers_what_it_needs() -> None:
+def test_each_has_one_rule_and_announces_what_it_needs() -> None:
     for scenario in SCENARIOS:
         [rule] = scenario.rules
         assert scenario.offers("PIPELINING") is ("/stepwise/" not in scenario.name)

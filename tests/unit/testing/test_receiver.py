@@ -1,4 +1,4 @@
-"""The receiver acts the same however its input is cut, and never fails on nonsense."""
+"""The receiver behaves the same however its input is split, and survives invalid input."""
 
 import asyncio
 from itertools import pairwise
@@ -7,11 +7,13 @@ from typing import cast
 from hypothesis import given
 from hypothesis import strategies as st
 
+from outbox.testing.capabilities import Capabilities
 from outbox.testing.dialogue import Transaction
-from outbox.testing.offer import Offer
 from outbox.testing.receiver import Receiver
 
-OFFER = Offer(extensions=("PIPELINING", "CHUNKING", "SIZE 3000", "8BITMIME", "AUTH PLAIN LOGIN"))
+CAPABILITIES = Capabilities(
+    extensions=("PIPELINING", "CHUNKING", "SIZE 3000", "8BITMIME", "AUTH PLAIN LOGIN")
+)
 DIALOGUE = (
     b"EHLO client.example\r\nAUTH LOGIN\r\nbWU=\r\nc2VjcmV0\r\n"
     b"MAIL FROM:<a@example.org>\r\nRCPT TO:<b@example.org>\r\nDATA\r\n"
@@ -41,14 +43,14 @@ class Keeper(Receiver):
     """A receiver that keeps its transactions."""
 
     def __init__(self) -> None:
-        super().__init__(OFFER)
+        super().__init__(CAPABILITIES)
         self.kept: list[Transaction] = []
 
     def ended(self, transaction: Transaction) -> None:
         self.kept.append(transaction)
 
 
-def converse(pieces: list[bytes]) -> tuple[list[bytes], list[Transaction]]:
+def run_dialogue(pieces: list[bytes]) -> tuple[list[bytes], list[Transaction]]:
     async def run() -> Keeper:
         receiver = Keeper()
         receiver.connection_made(Wire())
@@ -60,10 +62,10 @@ def converse(pieces: list[bytes]) -> tuple[list[bytes], list[Transaction]]:
     return cast("Wire", receiver.transport).written.splitlines(), receiver.kept
 
 
-WHOLE = converse([DIALOGUE])
+WHOLE = run_dialogue([DIALOGUE])
 
 
-def test_a_whole_dialogue_is_answered_and_kept() -> None:
+def test_a_complete_dialogue_is_replied_to_and_recorded() -> None:
     replies, kept = WHOLE
     codes = [reply[:3].decode() for reply in replies if reply[3:4] == b" "]
     assert codes[:5] == ["220", "250", "334", "334", "235"]
@@ -79,17 +81,17 @@ def test_a_whole_dialogue_is_answered_and_kept() -> None:
 
 
 @given(st.sets(st.integers(1, len(DIALOGUE) - 1), max_size=40))
-def test_it_acts_the_same_however_the_input_is_cut(cuts: set[int]) -> None:
+def test_it_behaves_the_same_however_the_input_is_split(cuts: set[int]) -> None:
     pieces = [DIALOGUE[a:b] for a, b in pairwise([0, *sorted(cuts), len(DIALOGUE)])]
-    replies, kept = converse(pieces)
+    replies, kept = run_dialogue(pieces)
     assert replies == WHOLE[0]
     assert [each.source for each in kept if each.accepted] == [
         each.source for each in WHOLE[1] if each.accepted
     ]
 
 
-def test_it_acts_the_same_on_single_bytes() -> None:
-    assert converse([bytes([byte]) for byte in DIALOGUE])[0] == WHOLE[0]
+def test_it_behaves_the_same_on_single_bytes() -> None:
+    assert run_dialogue([bytes([byte]) for byte in DIALOGUE])[0] == WHOLE[0]
 
 
 LINES = st.sampled_from(
@@ -102,5 +104,5 @@ LINES = st.sampled_from(
 
 
 @given(st.lists(st.one_of(LINES.map(lambda line: line + b"\r\n"), st.binary(max_size=20))))
-def test_no_nonsense_makes_it_fail(pieces: list[bytes]) -> None:
-    converse(pieces)
+def test_no_invalid_input_makes_it_fail(pieces: list[bytes]) -> None:
+    run_dialogue(pieces)

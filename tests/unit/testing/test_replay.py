@@ -1,4 +1,4 @@
-"""A client's transcript becomes a scenario that answers the same."""
+"""A client's transcript becomes a scenario with the same replies."""
 
 import pytest
 
@@ -25,7 +25,7 @@ TERMS = [
 ]
 
 
-def test_the_offer_is_taken_from_the_ehlo_reply() -> None:
+def test_the_capabilities_come_from_the_ehlo_reply() -> None:
     assert replayed(*BEGUN) == TERMS
 
 
@@ -51,10 +51,10 @@ def test_replies_of_a_group_go_to_their_commands() -> None:
     ]
 
 
-def test_the_second_message_is_told_from_the_first() -> None:
+def test_the_second_message_is_distinguished_from_the_first() -> None:
     each = ["C MAIL FROM:<a@b>", "C RCPT TO:<c@d>", "C BDAT 2048 LAST", "C <2,048 bytes>"]
-    answers = ["S 250 a", "S 250 b", "S 250 c"]
-    assert replayed(*BEGUN, *each, *answers, *each, *answers)[-3:] == [
+    replies = ["S 250 a", "S 250 b", "S 250 c"]
+    assert replayed(*BEGUN, *each, *replies, *each, *replies)[-3:] == [
         "at mail of message 2: 250 a",
         "at rcpt 1 of message 2: 250 b",
         "at bdat 1 of message 2: 250 c",
@@ -77,7 +77,7 @@ def test_masked_logins_and_tls_are_followed() -> None:
     ("note", "action"),
     [("- closed by the server", "close"), ("- the read timed out", "black-hole")],
 )
-def test_what_was_not_answered_is_not_answered_again(note: str, action: str) -> None:
+def test_a_missing_reply_stays_missing_in_a_replay(note: str, action: str) -> None:
     assert replayed(*BEGUN, "C MAIL FROM:<a@b>", note)[-1] == f"at mail of message 1: {action}"
 
 
@@ -86,20 +86,20 @@ def test_a_reply_of_several_lines_stays_one() -> None:
 
 
 @pytest.mark.parametrize("said", ["hello", "250-a\n550 b", "25"])
-def test_what_is_no_reply_is_sent_as_it_was(said: str) -> None:
+def test_an_invalid_reply_is_replayed_byte_for_byte(said: str) -> None:
     lines = "\\r\\n".join(said.split("\n"))
     assert replayed(*(f"S {line}" for line in said.split("\n"))) == [
         f'at greeting: send "{lines}\\r\\n"'
     ]
 
 
-def test_a_reply_nobody_asked_for_is_kept_behind_a_message() -> None:
+def test_an_unsolicited_reply_after_a_message_is_kept() -> None:
     sent = ["C MAIL FROM:<a@b>", "S 250 a", "C DATA", "S 354 b", "C .", "S 250 c"]
     assert replayed(*BEGUN, *sent, "S 421 idle")[-1] == "at idle of message 1: 421 idle"
     assert replayed("S 220 a", "S 250 b")[-1].startswith("# not replayed")
 
 
 @pytest.mark.parametrize("entry", [[1, "C"], [1, "X", "a"], [1, "C", 2], "abc"])
-def test_what_is_no_transcript_is_refused(entry: list[object]) -> None:
+def test_an_invalid_transcript_is_rejected(entry: list[object]) -> None:
     with pytest.raises(TranscriptError):
         scenario_text([entry])

@@ -67,7 +67,7 @@ def test_a_public_host_is_taken_as_it_will_be_looked_up(typed: str, host: str) -
         "",
     ],
 )
-def test_what_is_no_host_name_is_refused(typed: str) -> None:
+def test_an_invalid_host_name_is_rejected(typed: str) -> None:
     with pytest.raises(ValidationError) as refused:
         clean_host(typed, allow_private=True)
     assert refused.value.code == "invalid"

@@ -3,8 +3,9 @@
 import datetime as dt
 
 import pytest
+from django.utils import translation
 
-from outbox.web.preferences.zones import zone_choices, zone_label
+from outbox.web.preferences.time_zones import zone_choices, zone_label
 
 JULY = dt.datetime(2026, 7, 1, 12, tzinfo=dt.UTC)
 JANUARY = dt.datetime(2026, 1, 1, 12, tzinfo=dt.UTC)
@@ -49,8 +50,18 @@ def test_former_name_stays_selectable_for_its_user() -> None:
         ("Asia/Kolkata", JULY, "Kolkata (UTC+5:30)"),
         ("America/Argentina/Salta", JULY, "Argentina, Salta (UTC−3)"),
         ("Europe/London", JANUARY, "London (UTC)"),
-        ("UTC", JULY, "UTC (UTC)"),
+        ("UTC", JULY, "UTC"),
     ],
 )
 def test_label_names_place_and_offset(zone: str, at: dt.datetime, label: str) -> None:
     assert zone_label(zone, at) == label
+
+
+def test_places_are_named_in_the_language_of_the_user() -> None:
+    with translation.override("zh-hans"):
+        labels = {name: label for _region, zones in zone_choices() for name, label in zones}
+    assert labels["America/New_York"].startswith("纽约（UTC")
+    assert labels["Asia/Shanghai"] == "上海（UTC+8）"
+    english = [label for label in labels.values() if label.partition("（")[0].isascii()]
+    assert english == ["UTC"]
+    assert "Shanghai (UTC+8)" in [label for _region, zones in zone_choices() for _, label in zones]

@@ -1,0 +1,124 @@
+"""The effect of a fault on the destination, and on the messages that wait for it."""
+
+import datetime as dt
+
+import pytest
+
+from outbox.delivery.verdict import (
+    judge_opening,
+    judge_transaction,
+    judge_unopened,
+)
+from outbox.models import State
+from outbox.models.destination import DestinationEffect
+from outbox.smtp import Disposition, FaultKind, Phase
+from tests.unit.delivery.judging import BROKE_OFF, CASE, NOW, after, fault, outcome, transaction
+
+_EFFECTS = [
+    # A fault that may pass: enough of them in a row open the circuit (protocol item 107).
+    (Phase.RESOLVE, FaultKind.RESOLVE, "", DestinationEffect.FAULT),
+    (Phase.CONNECT, FaultKind.REFUSED, "", DestinationEffect.FAULT),
+    (Phase.CONNECT, FaultKind.UNREACHABLE, "", DestinationEffect.FAULT),
+    (Phase.CONNECT, FaultKind.TIMEOUT, "", DestinationEffect.FAULT),
+    (Phase.GREETING, FaultKind.TIMEOUT, "", DestinationEffect.FAULT),
+    (Phase.GREETING, FaultKind.CLOSED, "", DestinationEffect.FAULT),
+    (Phase.GREETING, FaultKind.RESET, "", DestinationEffect.FAULT),
+    (Phase.GREETING, FaultKind.PROTOCOL, "", DestinationEffect.FAULT),
+    (Phase.GREETING, FaultKind.SHUTDOWN, "421 4.3.2 later", DestinationEffect.FAULT),
+    (Phase.GREETING, FaultKind.REJECTED, "451 4.3.0 later", DestinationEffect.FAULT),
+    (Phase.TLS, FaultKind.TLS, "", DestinationEffect.FAULT),
+    (Phase.AUTH, FaultKind.AUTH_TEMPORARY, "454 4.7.0 later", DestinationEffect.FAULT),
+    # The server accepts nothing from this client, so one attempt is proof enough (item 22).
+    (Phase.GREETING, FaultKind.REJECTED, "554 5.3.2 no service", DestinationEffect.OPEN),
+    (Phase.EHLO, FaultKind.REJECTED, "550 5.7.1 not you", DestinationEffect.OPEN),
+    # Only a person can fix these (items 31, 34, 43).
+    (Phase.AUTH, FaultKind.AUTH_REJECTED, "535 5.7.8 wrong", DestinationEffect.OPEN_FOR_PERSON),
+    (Phase.AUTH, FaultKind.AUTH_REJECTED, "432 4.7.12 renew it", DestinationEffect.OPEN_FOR_PERSON),
+    (Phase.AUTH, FaultKind.AUTH_UNAVAILABLE, "", DestinationEffect.OPEN_FOR_PERSON),
+    (Phase.STARTTLS, FaultKind.NO_STARTTLS, "", DestinationEffect.OPEN_FOR_PERSON),
+    (Phase.STARTTLS, FaultKind.INJECTION, "", DestinationEffect.OPEN_FOR_PERSON),
+    (Phase.TLS, FaultKind.CERT_EXPIRED, "", DestinationEffect.OPEN_FOR_PERSON),
+    (Phase.TLS, FaultKind.CERT_NAME, "", DestinationEffect.OPEN_FOR_PERSON),
+    (Phase.TLS, FaultKind.CERT_UNTRUSTED, "", DestinationEffect.OPEN_FOR_PERSON),
+    (Phase.CONNECT, FaultKind.FORBIDDEN, "", DestinationEffect.OPEN_FOR_PERSON),
+]
+
+
+@pytest.mark.parametrize(("phase", "kind", "text", "effect"), _EFFECTS)
+def test_a_connection_that_does_not_open_is_a_fault_of_the_destination(
+    phase: Phase, kind: FaultKind, text: str, effect: DestinationEffect
+) -> None:
+    assert judge_opening(fault(phase, kind, text)) == effect
+
+
+@pytest.mark.parametrize(("phase", "kind", "text", "effect"), _EFFECTS)
+def test_its_messages_wait_for_the_destination_and_no_attempt_is_counted(
+    phase: Phase, kind: FaultKind, text: str, effect: DestinationEffect
+) -> None:
+    """Protocol items 22, 43 and 107."""
+    broke = fault(phase, kind, text)
+    verdict = judge_unopened(broke, after(10), CASE)
+    assert (verdict.state, verdict.counts) == (State.DEFERRED, False)
+    assert verdict.next_attempt_at == after(10)
+    assert verdict.reason == BROKE_OFF
+    assert (verdict.reply, verdict.command) == (broke.reply, phase.upper() if text else "")
+
+
+def test_it_is_due_for_the_sweep_if_it_expires_before_the_destination_is_retried() -> None:
+    soon = CASE.__class__(attempts=0, expires_at=after(5))
+    verdict = judge_unopened(fault(Phase.CONNECT, FaultKind.REFUSED), after(900), soon)
+    assert verdict.next_attempt_at == after(5)
+
+
+def test_it_waits_for_the_destination_forever_if_nothing_expires() -> None:
+    kept = CASE.__class__(attempts=0, expires_at=None)
+    far = NOW + dt.timedelta(days=400)
+    verdict = judge_unopened(fault(Phase.CONNECT, FaultKind.REFUSED), far, kept)
+    assert verdict.next_attempt_at == far
+
+
+@pytest.mark.parametrize(
+    ("found", "broke", "effect"),
+    [
+        pytest.param(
+            outcome(Disposition.PERMANENT, "535 5.7.8 log in", at="MAIL"),
+            None,
+            DestinationEffect.OPEN_FOR_PERSON,
+            id="a login is required at MAIL (item 44)",
+        ),
+        pytest.param(
+            outcome(Disposition.NOT_TRIED),
+            fault(Phase.MAIL, FaultKind.AUTH_UNAVAILABLE, "530 5.7.0 log in"),
+            DestinationEffect.OPEN_FOR_PERSON,
+            id="the session ends for it (item 44)",
+        ),
+        pytest.param(
+            outcome(Disposition.PERMANENT, "535 5.7.8 log in", at="RCPT"),
+            None,
+            DestinationEffect.NONE,
+            id="the same code to RCPT concerns that recipient",
+        ),
+        pytest.param(
+            outcome(Disposition.PERMANENT, "550 5.7.1 not from you", at="MAIL"),
+            None,
+            DestinationEffect.NONE,
+            id="a rejected sender concerns the message",
+        ),
+        pytest.param(
+            outcome(Disposition.NOT_TRIED),
+            fault(Phase.DATA, FaultKind.CLOSED),
+            DestinationEffect.NONE,
+            id="a lost session is not a dead destination (item 109)",
+        ),
+        pytest.param(
+            outcome(Disposition.TRANSIENT, "451 4.7.1 greylisted"),
+            None,
+            DestinationEffect.NONE,
+            id="a recipient's 4yz does not concern the destination (item 109)",
+        ),
+    ],
+)
+def test_only_a_missing_login_in_a_transaction_affects_the_destination(
+    found: object, broke: object, effect: DestinationEffect
+) -> None:
+    assert judge_transaction(transaction(found, broke=broke)) == effect  # type: ignore[arg-type]  # the table's columns
