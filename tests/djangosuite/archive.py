@@ -1,4 +1,4 @@
-"""Fetch the source archive of the Django that is installed, once, and unpack its mail tests."""
+"""Fetch the source archive of the installed Django, once, and unpack its tests of email."""
 
 import subprocess
 import sys

@@ -11,7 +11,8 @@ NEXT_DJANGO = "6.1"
 NEXT_PYTHONS = ("3.13", "3.12")  # Django 6.1 needs 3.12
 LEFT_OUT = ("Django=",)  # the environment has another one
 TOOLS = ("pytest=", "pytest-django=", "pytest-timeout=")
-NEIGHBOURS = ("django-mailer=", "django-post-office=", "lockfile=")  # tests/settings.py names them
+# Packages that tests/settings.py names.
+OTHER_PACKAGES = ("django-mailer=", "django-post-office=", "lockfile=")
 
 
 def find_newer() -> Path | None:
@@ -37,7 +38,7 @@ def _pins() -> list[str]:
     site = _requirements("requirements.txt")
     tools = _requirements("requirements-dev.txt")
     return [line for line in site if not line.startswith(LEFT_OUT)] + [
-        line for line in tools if line.startswith(TOOLS + NEIGHBOURS)
+        line for line in tools if line.startswith(TOOLS + OTHER_PACKAGES)
     ]
 
 

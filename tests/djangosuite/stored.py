@@ -35,7 +35,7 @@ RELOADED_AS = email.policy.compat32 if django.VERSION < (6, 1) else email.policy
 
 
 class _Stored:
-    """`EmailMessage.message()` answers the stored source, parsed anew."""
+    """`EmailMessage.message()` returns the stored source, parsed again."""
 
     def setUp(self) -> None:
         super().setUp()  # type: ignore[misc]  # a mixin
@@ -45,7 +45,7 @@ class _Stored:
 
 
 class _Reload:
-    """Takes the place of a method: queues the message, then reads the source back."""
+    """Replaces a method: queues the message, then parses its stored source."""
 
     def __init__(self, render: Any) -> None:
         self._render = render
@@ -63,7 +63,7 @@ class _Reload:
     def _reloaded(self, message: EmailMessage, policy: Any) -> Any:
         addressed = copy.copy(message)
         if not addressed.recipients():
-            addressed.bcc = ["somebody@example.com"]
+            addressed.bcc = ["bcc@example.com"]
         self._storing = True
         try:
             EmailBackend().send_messages([addressed])

@@ -1,4 +1,4 @@
-"""Django's tests of its SMTP backend: their mail goes through the outbox to their own server."""
+"""Django's tests of its SMTP backend, whose messages the outbox delivers to their own server."""
 
 import importlib
 from types import SimpleNamespace

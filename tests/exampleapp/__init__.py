@@ -1,1 +1,1 @@
-"""A small shop: the app of somebody else that mails through Django and knows no outbox."""
+"""A small shop: a third-party app that sends email through Django's API only."""

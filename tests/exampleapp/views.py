@@ -28,18 +28,18 @@ def place(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def place_too_late(request: HttpRequest) -> HttpResponse:
-    """Store and confirm, then learn that it is sold out: neither may remain."""
+    """Store and confirm an order that turns out to be sold out: both are rolled back."""
     try:
         with transaction.atomic():
             order = _ordered(request)
             EmailMessage("Your order", order.item, "shop@example.com", [order.customer]).send()
-            _take_from_stock(order)
+            _reserve(order)
     except SoldOutError:
         return HttpResponse(status=409)
     return HttpResponse(status=201)
 
 
-def _take_from_stock(order: Order) -> None:
+def _reserve(order: Order) -> None:
     raise SoldOutError(order.item)
 
 

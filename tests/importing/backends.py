@@ -1,4 +1,4 @@
-"""What the neighbours send with in these tests."""
+"""The email backends of the imported apps in these tests."""
 
 import smtplib
 from typing import Any
@@ -12,7 +12,7 @@ REFUSES_ALL = f"{__name__}.Refusing"
 
 
 class Refusing(BaseEmailBackend):
-    """A server that refuses every mail."""
+    """A server that rejects every message."""
 
     def send_messages(self, email_messages: Any) -> int:
         raise smtplib.SMTPDataError(554, b"5.7.1 Not wanted here")

@@ -1,4 +1,4 @@
-"""An account to send with, and the lock files of the neighbours out of everybody's way."""
+"""An account to send with, and lock files of the imported apps in a folder of their own."""
 
 import os
 from collections.abc import Callable

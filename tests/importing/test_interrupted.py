@@ -18,14 +18,14 @@ from post_office.models import STATUS, Email
 
 from dev.processes import Process, wait_until
 from outbox.management.importing.mailer import Mailer
-from outbox.management.importing.neighbour import Neighbour, NeighbourError
 from outbox.management.importing.post_office import PostOffice
+from outbox.management.importing.source import ImportSource, ImportSourceError
 from outbox.models import Account, Message
 from tests.importing.conftest import Import
 
 ROOT = Path(__file__).resolve().parents[2]
 ROWS = int(os.environ.get("IMPORT_ROWS", "120"))  # of each kind: what waits, and the history
-NEIGHBOURS: dict[str, type[Neighbour]] = {"mailer": Mailer, "post_office": PostOffice}
+SOURCES: dict[str, type[ImportSource]] = {"mailer": Mailer, "post_office": PostOffice}
 PROGRAM = """
 import sys
 from pathlib import Path
@@ -98,8 +98,9 @@ def importing(app: str, environment: dict[str, str], folder: Path, log: str) -> 
         process.kill()
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("kept", [0.3, 1.3], ids=["in the history", "in the queue"])
-@pytest.mark.parametrize("app", NEIGHBOURS)
+@pytest.mark.parametrize("app", SOURCES)
 @pytest.mark.django_db(transaction=True)
 def test_a_killed_import_goes_on(
     app: str,
@@ -131,8 +132,8 @@ def test_a_killed_import_goes_on(
     assert sorted(path.name for path in tmp_path.iterdir() if "log" not in path.name) == []
 
 
-@pytest.mark.parametrize("app", NEIGHBOURS)
-def test_a_second_import_reads_no_mail(app: str, outbox_import: Import) -> None:
+@pytest.mark.parametrize("app", SOURCES)
+def test_a_second_import_builds_no_message(app: str, outbox_import: Import) -> None:
     fill(app)
     outbox_import(app)
     with CaptureQueriesContext(connection) as queries:
@@ -140,24 +141,24 @@ def test_a_second_import_reads_no_mail(app: str, outbox_import: Import) -> None:
     assert len(queries) <= 12 + 2 * (2 * ROWS // 200)
 
 
-@pytest.mark.parametrize("app", NEIGHBOURS)
+@pytest.mark.parametrize("app", SOURCES)
 def test_two_imports_at_once_are_refused(app: str, lock_files: Path) -> None:
-    first, second = NEIGHBOURS[app](), NEIGHBOURS[app]()
-    with first.at_rest(), pytest.raises(NeighbourError, match="Another import"):
-        second.at_rest().__enter__()
-    with second.at_rest():
+    first, second = SOURCES[app](), SOURCES[app]()
+    with first.paused(), pytest.raises(ImportSourceError, match="Another import"):
+        second.paused().__enter__()
+    with second.paused():
         pass
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_number_that_this_process_has_again_is_no_sender(lock_files: Path) -> None:
+def test_a_lock_with_the_number_of_this_process_is_a_leftover(lock_files: Path) -> None:
     """In a container, each run may have the same process id."""
     own = lock_files / f"{os.getpid()}.lock"
     own.write_text(str(os.getpid()))
     (lock_files / "post_office.lock").symlink_to(own)
     (lock_files / "post_office.lock.outbox-import").write_text(str(os.getpid()))
 
-    with PostOffice().at_rest():
+    with PostOffice().paused():
         pass
     assert list(lock_files.iterdir()) == []
 
@@ -168,6 +169,6 @@ def test_a_lock_of_the_senders_own_is_never_broken(lock_files: Path) -> None:
     (lock_files / "unique").write_text("")
     (lock_files / "mailer.lock.outbox-import").write_text(str(lock_files / "unique"))
 
-    with pytest.raises(NeighbourError, match=f"delete {lock}"), Mailer().at_rest():
+    with pytest.raises(ImportSourceError, match=f"delete {lock}"), Mailer().paused():
         pass
     assert lock.exists()

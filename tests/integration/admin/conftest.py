@@ -1,4 +1,4 @@
-"""Staff with all rights, staff who may only look, and a mail with a story."""
+"""Staff with all permissions, staff with view permissions, and a message with an attempt."""
 
 import json
 
@@ -8,7 +8,8 @@ from django.test import Client
 from django.utils import timezone
 
 from outbox import api
-from outbox.models import Account, Attempt, Message, Outcome, Recipient, Session, State
+from outbox.models import Account, Attempt, Message, Outcome, Recipient, SmtpSession, State
+from tests.states import set_state
 
 SOURCE = b"From: shop@example.com\r\nSubject: Invoice\r\n\r\nText\r\n"
 
@@ -23,13 +24,13 @@ def account(db: None) -> Account:
 
 @pytest.fixture
 def staff(db: None) -> Client:
-    """May do everything."""
+    """A client of a superuser."""
     return _signed_in(User.objects.create_superuser("staff"))
 
 
 @pytest.fixture
 def onlooker(db: None) -> Client:
-    """May look at everything of the outbox."""
+    """A client of staff with all view permissions."""
     user = User.objects.create_user("onlooker", is_staff=True)
     user.user_permissions.set(
         Permission.objects.filter(content_type__app_label="outbox", codename__startswith="view_")
@@ -44,7 +45,7 @@ def _signed_in(user: User) -> Client:
 
 
 def queue(account: Account, *addresses: str, subject: str = "Invoice") -> Message:
-    """Queue one mail to these addresses."""
+    """Queue one message to these addresses."""
     outgoing = api.Outgoing(
         source=SOURCE.replace(b"Invoice", subject.encode()),
         envelope_sender=account.from_address,
@@ -57,9 +58,9 @@ def queue(account: Account, *addresses: str, subject: str = "Invoice") -> Messag
 
 @pytest.fixture
 def tried(account: Account) -> Message:
-    """A mail that one server refused for its first recipient; the second one waits."""
+    """A message that the server rejected for its first recipient; the second one waits."""
     message = queue(account, "jane@example.com", "joe@example.com")
-    session = Session.objects.create(
+    session = SmtpSession.objects.create(
         host="mail.example.com",
         address="192.0.2.1",
         port=587,
@@ -79,8 +80,9 @@ def tried(account: Account) -> Message:
         phases_ms=json.dumps({"rcpt": 2.0}),
     )
     refused = Recipient.objects.filter(address="jane@example.com")
-    refused.update(
-        state=State.FAILED,
+    set_state(
+        refused,
+        State.FAILED,
         attempt=attempt,
         attempts=1,
         reply_code=550,

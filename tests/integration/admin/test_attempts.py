@@ -1,13 +1,18 @@
-"""An attempt's page: the masked dialogue, readable and harmless."""
+"""Attempts in the admin: the masked transcript as text."""
 
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin.utils import get_fields_from_path
+from django.db.models import Field
 from django.test import Client
 
-from outbox.models import Attempt, Message
+from outbox.models import Attempt, Message, Worker
 
 LIST = "/admin/outbox/attempt/"
 
 
-def test_it_shows_the_dialogue_in_three_phases(staff: Client, tried: Message) -> None:
+def test_the_transcript_has_three_sections(staff: Client, tried: Message) -> None:
     attempt = Attempt.objects.get()
 
     shown = staff.get(f"{LIST}{attempt.pk}/change/").content.decode()
@@ -22,7 +27,7 @@ def test_it_shows_the_dialogue_in_three_phases(staff: Client, tried: Message) ->
         assert line in shown
 
 
-def test_it_shows_the_session(staff: Client, tried: Message) -> None:
+def test_the_session_is_shown(staff: Client, tried: Message) -> None:
     attempt = Attempt.objects.get()
 
     shown = staff.get(f"{LIST}{attempt.pk}/change/").content.decode()
@@ -40,8 +45,34 @@ def test_an_attempt_that_never_connected_has_a_page(staff: Client, tried: Messag
     assert staff.get(f"{LIST}{attempt.pk}/change/").status_code == 200
 
 
-def test_its_list_names_message_and_server(onlooker: Client, tried: Message) -> None:
+def test_the_list_shows_message_and_server(onlooker: Client, tried: Message) -> None:
     shown = onlooker.get(LIST).content.decode()
 
     assert "Invoice" in shown
     assert "mail.example.com:587" in shown
+
+
+def test_a_fault_filters_the_list(staff: Client, tried: Message) -> None:
+    Attempt.objects.update(fault="timeout")
+
+    def found(fault: str) -> int:
+        response: Any = staff.get(LIST, {"fault": fault})
+        return len(response.context["cl"].result_list)
+
+    assert (found("timeout"), found("reset")) == (1, 0)
+
+
+def test_no_filter_reads_a_table_for_its_values() -> None:
+    """Django's filter of a text without choices reads each row of the table."""
+    without_choices = [
+        f"{model.__name__}.{name}"
+        for model, its_admin in admin.site._registry.items()
+        if model._meta.app_label == "outbox" and model is not Worker  # workers are few
+        for name in its_admin.list_filter
+        if isinstance(name, str) and _is_text(get_fields_from_path(model, name)[-1])
+    ]
+    assert without_choices == []
+
+
+def _is_text(field: "Field[Any, Any]") -> bool:
+    return field.get_internal_type() in {"CharField", "TextField"} and not field.choices

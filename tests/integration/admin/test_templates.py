@@ -1,4 +1,4 @@
-"""Templates are edited here, the site's too; one that could not be filled in is not saved."""
+"""Templates in the admin: those of the site and of users; an invalid one is not saved."""
 
 from typing import Any
 
@@ -22,14 +22,14 @@ def welcome(db: None) -> Template:
     return Template.objects.create(name="welcome", subject="Hello")
 
 
-def test_one_of_the_site_has_no_owner(staff: Client) -> None:
+def test_a_template_of_the_site_has_no_owner(staff: Client) -> None:
     assert staff.post(f"{LIST}add/", form(html=HTML)).status_code == 302
 
     template = Template.objects.of_site().get()
     assert (template.subject, template.html) == ("Hello {{ name }}", HTML)
 
 
-def test_one_of_a_person_keeps_its_owner_and_holds_no_script(staff: Client) -> None:
+def test_a_template_of_a_user_has_an_owner_and_no_script(staff: Client) -> None:
     ann = User.objects.create_user("ann")
     html = "<p>Hello</p><script>alert(1)</script>"
 
@@ -48,20 +48,20 @@ def test_one_of_a_person_keeps_its_owner_and_holds_no_script(staff: Client) -> N
         pytest.param("text", "{% load static %}", id="a library of the site"),
     ],
 )
-def test_a_mistake_is_told_where_it_stands(field: str, words: str, staff: Client) -> None:
-    answer: Any = staff.post(f"{LIST}add/", form(**{field: words}))
+def test_an_error_is_shown_at_its_field(field: str, words: str, staff: Client) -> None:
+    response: Any = staff.post(f"{LIST}add/", form(**{field: words}))
 
-    assert list(answer.context["adminform"].form.errors) == [field]
+    assert list(response.context["adminform"].form.errors) == [field]
     assert not Template.objects.exists()
 
 
-def test_a_name_is_taken_once(staff: Client, welcome: Template) -> None:
+def test_a_name_is_unique(staff: Client, welcome: Template) -> None:
     assert staff.post(f"{LIST}add/", form()).status_code == 200
 
     assert Template.objects.get() == welcome
 
 
-def test_a_person_s_are_told_from_the_site_s(onlooker: Client, welcome: Template) -> None:
+def test_templates_are_filtered_by_owner(onlooker: Client, welcome: Template) -> None:
     own = Template.objects.create(name="mine", owner=User.objects.create_user("ann"))
 
     found = {
@@ -72,7 +72,7 @@ def test_a_person_s_are_told_from_the_site_s(onlooker: Client, welcome: Template
     assert found == {"site": [welcome.name], "people": [own.name]}
 
 
-def test_who_may_only_look_changes_nothing(onlooker: Client, welcome: Template) -> None:
+def test_a_viewer_changes_nothing(onlooker: Client, welcome: Template) -> None:
     page = f"{LIST}{welcome.pk}/change/"
     assert "Hello" in onlooker.get(page).content.decode()
 

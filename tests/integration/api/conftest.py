@@ -1,21 +1,23 @@
-"""A person, an account and a queued mail; the verbs need no more."""
+"""Fixtures: a user, an account and a queued message."""
 
 from collections.abc import Callable
 
 import pytest
 from django.contrib.auth.models import User
 
-from outbox import api, bell
+from outbox import api, wakeup
 from outbox.models import Account, Message, Recipient
+from tests.shares import share
+from tests.states import set_state
 
 Queue = Callable[..., Message]
 SOURCE = b"Message-ID: <1@example.org>\r\nFrom: ann@example.org\r\n\r\nHello\r\n"
 
 
 @pytest.fixture(autouse=True)
-def _bell_forgets() -> None:
-    """What an earlier test found down is tried again."""
-    bell.forget()
+def _new_publisher() -> None:
+    """Forget that the broker was down in an earlier test."""
+    wakeup.reset()
 
 
 @pytest.fixture
@@ -24,11 +26,13 @@ def ann(db: None) -> User:
 
 
 @pytest.fixture
-def account(db: None) -> Account:
-    """The only account, and so the one of apps that name none."""
-    return Account.objects.create(
+def account(ann: User) -> Account:
+    """The only account, and so the one of apps that name none. Ann sends with it, too."""
+    account = Account.objects.create(
         name="shop", from_name="The Shop", from_address="shop@example.com", host="mail.example.com"
     )
+    share(account, ann)
+    return account
 
 
 @pytest.fixture
@@ -45,9 +49,9 @@ def shop(db: None) -> Account:
 
 @pytest.fixture
 def queue(account: Account) -> Queue:
-    """Queue a mail to these addresses; its recipients can be put in any state."""
+    """Return a function that queues a message to some addresses, its recipients in any state."""
 
-    def act(*addresses: str, state: str = "", **fields: object) -> Message:
+    def queue_message(*addresses: str, state: str = "", **fields: object) -> Message:
         recipients = [api.OutgoingRecipient(one) for one in addresses or ("bob@example.net",)]
         item = api.Outgoing(
             source=SOURCE,
@@ -58,7 +62,7 @@ def queue(account: Account) -> Queue:
         )
         [message] = api.queue_sources([item])
         if state:
-            Recipient.objects.filter(message=message).update(state=state)
+            set_state(Recipient.objects.filter(message=message), state)
         return message
 
-    return act
+    return queue_message

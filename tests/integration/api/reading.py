@@ -1,4 +1,4 @@
-"""What a test asks of a queued mail's bytes, read by Python's own parser."""
+"""Read the source of a queued message with Python's own parser."""
 
 import email
 import email.policy
@@ -17,7 +17,7 @@ def read(handle: Handle) -> EmailMessage:
 
 
 def body(handle: Handle, kind: str = "plain") -> str:
-    """Return the text of the mail, or its HTML, without the line end that every mail has."""
+    """Return the text of the message, or its HTML, without the line end after it."""
     part = read(handle).get_body((kind,))
     assert part is not None
     return str(part.get_content()).replace("\r\n", "\n").rstrip("\n")

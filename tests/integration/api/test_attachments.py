@@ -19,7 +19,7 @@ from django.core.files.storage import default_storage
 from django.core.files.uploadedfile import SimpleUploadedFile, TemporaryUploadedFile
 
 from outbox import api
-from outbox.exceptions import InvalidMailError
+from outbox.exceptions import InvalidMessageError
 from outbox.models import Attachment, Message, Source
 from tests.integration.api.reading import read
 
@@ -143,7 +143,7 @@ def test_an_open_file_stays_open_where_it_was() -> None:
 
     assert attached(upload) == [("report.pdf", "application/pdf", PDF)]
     assert not upload.closed
-    assert upload.tell() == 4
+    assert upload.read() == PDF[4:]
 
 
 def test_an_open_file_of_python_is_read(pdf: Path) -> None:
@@ -205,7 +205,7 @@ def _pipe() -> str:
         pytest.param(lambda: "/nowhere/a.pdf", "there is no file", id="no such file"),
         pytest.param(lambda: "/", "there is no file", id="a directory"),
         pytest.param(lambda: "/dev/zero", "there is no file", id="an endless device"),
-        pytest.param(_pipe, "there is no file", id="a pipe that nobody writes to"),
+        pytest.param(_pipe, "there is no file", id="a pipe without a writer"),
         pytest.param(lambda: Path("x" * 5000), r"attachments\[1\]", id="a name that is too long"),
         pytest.param(lambda: "a\0.pdf", r"attachments\[1\]", id="NUL in a path"),
         pytest.param(lambda: io.BytesIO(PDF), "has no name", id="a stream without a name"),
@@ -235,7 +235,7 @@ def _pipe() -> str:
 )
 def test_an_error_names_the_attachment(make: Callable[[], Any], says: str) -> None:
     try:
-        with pytest.raises(InvalidMailError, match=says) as raised:
+        with pytest.raises(InvalidMessageError, match=says) as raised:
             attached(("a.txt", "fine"), make())
     finally:
         Path(f"/tmp/outbox-test-pipe-{os.getpid()}").unlink(missing_ok=True)  # noqa: S108  # see above
@@ -250,23 +250,23 @@ def test_a_file_that_is_too_large_is_not_even_read(tmp_path: Path, settings: Laz
     with path.open("wb") as opened:
         opened.truncate(10**12)  # takes no room on the disk
 
-    with pytest.raises(InvalidMailError, match="a message has at most") as raised:
+    with pytest.raises(InvalidMessageError, match=r"is 1000 GB\. The limit is 1\.0 kB") as raised:
         attached(path)
 
     assert raised.value.field == "attachments[0]"
 
 
 @pytest.mark.parametrize("given", [PDF, "a.pdf", Path("a.pdf"), 7, {"a.pdf": PDF}])
-def test_one_file_alone_is_no_list(given: Any) -> None:
-    with pytest.raises(InvalidMailError, match="attachments must be a list of files") as raised:
+def test_a_single_file_instead_of_a_list_is_rejected(given: Any) -> None:
+    with pytest.raises(InvalidMessageError, match="attachments must be a list of files") as raised:
         api.send(to="ann@example.com", subject="Files", text=".", attachments=given)
 
     assert raised.value.field == "attachments"
 
 
 def test_a_row_of_many_takes_them_too(pdf: Path) -> None:
-    many = api.send_many(
-        [api.Merge("ann@example.com", attachments=[pdf]), api.Merge("ben@example.com")],
+    result = api.send_many(
+        [api.MergeRow("ann@example.com", attachments=[pdf]), api.MergeRow("ben@example.com")],
         subject="Files",
         text=".",
         attachments=[("terms.txt", "All of them.")],
@@ -274,6 +274,6 @@ def test_a_row_of_many_takes_them_too(pdf: Path) -> None:
 
     names = [
         [part.get_filename() for part in read(handle).iter_attachments()]
-        for handle in many.handles()
+        for handle in result.handles()
     ]
     assert names == [["terms.txt", "Größe.pdf"], ["terms.txt"]]

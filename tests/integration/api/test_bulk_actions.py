@@ -8,9 +8,10 @@ from django.contrib.auth.models import User
 from django.db import connections
 from django.utils import timezone
 
-from outbox.api import acts, bulk_actions
+from outbox.api import bulk_actions
+from outbox.api.bulk_actions import worker
+from outbox.api.message_actions import MESSAGE_ACTIONS, MessageAction
 from outbox.models import (
-    BulkAction,
     BulkOperation,
     Event,
     EventKind,
@@ -20,18 +21,19 @@ from outbox.models import (
     Status,
 )
 from tests.integration.api.conftest import Queue
+from tests.states import set_state
 
 pytestmark = pytest.mark.django_db
 
 USING = "default"
 
 
-def proposed(action: BulkAction, actor: User, *messages: Message) -> BulkOperation:
+def proposed(action: MessageAction, actor: User, *messages: Message) -> BulkOperation:
     ids = [message.pk for message in messages]
-    return bulk_actions.propose(action, ids, actor=actor, selection="q=x", using=USING)
+    return bulk_actions.propose(action, message_ids=ids, actor=actor, using=USING)
 
 
-def confirmed(action: BulkAction, actor: User, *messages: Message) -> BulkOperation:
+def confirmed(action: MessageAction, actor: User, *messages: Message) -> BulkOperation:
     operation = proposed(action, actor, *messages)
     assert bulk_actions.confirm(operation, why="for a reason", using=USING)
     return operation
@@ -44,13 +46,13 @@ def statuses(*messages: Message) -> list[str]:
 
 def test_nothing_happens_unconfirmed(ann: User, queue: Queue) -> None:
     message = queue()
-    proposed(BulkAction.CANCEL, ann, message)
+    proposed(MESSAGE_ACTIONS["cancel"], ann, message)
     bulk_actions.run_bulk_operations(USING)
     assert statuses(message) == [Status.QUEUED]
 
 
 def test_an_unconfirmed_operation_is_forgotten_after_a_day(ann: User, queue: Queue) -> None:
-    operation = proposed(BulkAction.CANCEL, ann, queue())
+    operation = proposed(MESSAGE_ACTIONS["cancel"], ann, queue())
     old = timezone.now() - dt.timedelta(hours=25)
     BulkOperation.objects.filter(pk=operation.pk).update(created_at=old)
     bulk_actions.run_bulk_operations(USING)
@@ -58,20 +60,22 @@ def test_an_unconfirmed_operation_is_forgotten_after_a_day(ann: User, queue: Que
 
 
 def test_it_is_confirmed_once(ann: User, queue: Queue) -> None:
-    operation = confirmed(BulkAction.CANCEL, ann, queue())
+    operation = confirmed(MESSAGE_ACTIONS["cancel"], ann, queue())
     assert not bulk_actions.confirm(operation, why="again", using=USING)
 
 
 def test_it_counts_what_it_did(ann: User, queue: Queue) -> None:
     failed = queue("a@example.net", "b@example.net", state=State.FAILED)
     sent, gone = queue(state=State.SENT), queue(state=State.FAILED)
-    operation = confirmed(BulkAction.RETRY, ann, failed, sent, gone)
+    operation = confirmed(MESSAGE_ACTIONS["retry"], ann, failed, sent, gone)
+    gone_id = gone.pk
     Message.objects.filter(pk=gone.pk).delete()
     bulk_actions.run_bulk_operations(USING)
     operation.refresh_from_db()
     assert operation.finished_at is not None
-    assert (operation.count, operation.done_count) == (3, 1)
-    assert (operation.changed_count, operation.skipped_count) == (2, 2)
+    assert (operation.count, operation.done_count) == (2, 1)  # nothing of one can be retried
+    assert (operation.changed_count, operation.skipped_count) == (2, 1)
+    assert (operation.skips, operation.examples) == ({"gone": 1}, [[gone_id, "gone"]])
     events = Event.objects.filter(kind=EventKind.RETRIED)
     assert set(events.values_list("actor", "why")) == {(ann.pk, "for a reason")}
 
@@ -79,51 +83,51 @@ def test_it_counts_what_it_did(ann: User, queue: Queue) -> None:
 def test_another_worker_goes_on_where_a_dead_one_stopped(
     ann: User, queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bulk_actions, "_AT_ONCE", 2)
+    monkeypatch.setattr(worker, "AT_ONCE", 2)
     messages = [queue(f"a{number}@example.net") for number in range(5)]
-    operation = confirmed(BulkAction.CANCEL, ann, *messages)
-    claimed = bulk_actions._claim(USING)
-    assert claimed is not None
-    acts.cancel(messages[0])  # what the dead worker still did, and did not note
-    assert bulk_actions._note(claimed, messages[1].pk, [1, 1], USING)
+    operation = confirmed(MESSAGE_ACTIONS["cancel"], ann, *messages)
+    dying = worker.claim(USING)
+    assert dying is not None
+    assert worker._process_batch(dying, [message.pk for message in messages[:2]], USING)
     bulk_actions.run_bulk_operations(USING)
-    assert statuses(*messages)[2:] == [Status.QUEUED] * 3  # its lease is not over yet
-    past = timezone.now() - dt.timedelta(seconds=1)
-    BulkOperation.objects.update(lease_until=past)
+    assert statuses(*messages)[2:] == [Status.QUEUED] * 3  # its lease has not ended
+    end_leases()
     bulk_actions.run_bulk_operations(USING)
-    assert statuses(*messages)[2:] == [Status.CANCELLED] * 3
+    assert statuses(*messages) == [Status.CANCELLED] * 5
     operation.refresh_from_db()
     assert (operation.done_count, operation.last_id) == (5, messages[-1].pk)
 
 
-def test_who_lost_the_lease_stops(ann: User, queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bulk_actions, "_AT_ONCE", 1)
-    messages = [queue(f"a{number}@example.net") for number in range(3)]
-    confirmed(BulkAction.CANCEL, ann, *messages)
-    silent = bulk_actions._claim(USING)
-    assert silent is not None
+def end_leases() -> None:
     BulkOperation.objects.update(lease_until=timezone.now() - dt.timedelta(seconds=1))
-    bulk_actions._perform(silent, USING)
-    assert statuses(*messages) == [Status.CANCELLED, Status.QUEUED, Status.QUEUED]
+
+
+def test_a_worker_that_lost_the_lease_changes_nothing(ann: User, queue: Queue) -> None:
+    messages = [queue(f"a{number}@example.net") for number in range(3)]
+    confirmed(MESSAGE_ACTIONS["cancel"], ann, *messages)
+    silent = worker.claim(USING)
+    assert silent is not None
+    end_leases()
+    worker.perform(silent, USING)
+    assert statuses(*messages) == [Status.QUEUED] * 3
     assert BulkOperation.objects.get().finished_at is None
 
 
 def test_a_preview_counts_states_and_names_the_first_who_were_refused(queue: Queue) -> None:
     message = queue(*(f"a{number}@example.net" for number in range(30)), state=State.FAILED)
     Recipient.objects.update(reply_code=550, reply_text="5.1.1 no such user")
-    Recipient.objects.filter(address="a29@example.net").update(state=State.CANCELLED)
+    set_state(Recipient.objects.filter(address="a29@example.net"), State.CANCELLED)
     other = queue("late@example.net", state=State.DEFERRED)
-    states = bulk_actions.STATES_OF[BulkAction.RETRY]
-    found = bulk_actions.preview([message.pk, other.pk], states, USING)
+    found = bulk_actions.preview([message.pk, other.pk], MESSAGE_ACTIONS["retry"], USING)
     assert found.sentence == "2 messages, 30 recipients: 1 deferred, 29 failed."
-    assert found.refused[0] == ("a0@example.net", "550 5.1.1 no such user")
-    assert (len(found.refused), found.refused_unnamed) == (20, 9)
+    assert found.rejected[0] == ("a0@example.net", "550 5.1.1 no such user")
+    assert (len(found.rejected), found.rejected_unnamed) == (20, 9)
 
 
 @pytest.mark.django_db(transaction=True)
 def test_two_workers_share_no_operation(ann: User, queue: Queue) -> None:
     messages = [queue(f"a{number}@example.net", state=State.FAILED) for number in range(30)]
-    operation = confirmed(BulkAction.RETRY, ann, *messages)
+    operation = confirmed(MESSAGE_ACTIONS["retry"], ann, *messages)
     barrier = threading.Barrier(3)
 
     def work() -> None:

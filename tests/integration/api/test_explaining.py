@@ -1,4 +1,4 @@
-"""Why is this mail where it is? Every rule that can hold it has its sentence and its end."""
+"""explain(): each rule that can delay a message has its sentence, and the time at which it ends."""
 
 import datetime as dt
 
@@ -17,7 +17,9 @@ from outbox.models import (
     Worker,
 )
 from outbox.models.rollup import roll_up
+from outbox.reasons import Reason, ReasonCode
 from tests.integration.api.conftest import Queue
+from tests.states import set_state
 
 pytestmark = pytest.mark.django_db
 
@@ -33,8 +35,8 @@ def worker(db: None) -> Worker:
 
 
 def in_state(message: Message, state: State, **values: object) -> Message:
-    """Put its recipients there and roll the status up."""
-    Recipient.objects.filter(message=message).update(state=state, **values)
+    """Set the state of its recipients and roll the status up."""
+    set_state(Recipient.objects.filter(message=message), state, **values)
     roll_up([message.pk], timezone.now(), "default")
     return Message.objects.get(pk=message.pk)
 
@@ -44,7 +46,7 @@ def said(message: Message) -> str:
 
 
 def test_it_waits_for_a_worker_that_lives(queue: Queue, worker: Worker) -> None:
-    assert "a worker sends it next" in said(queue())
+    assert "A worker will send it next." in said(queue())
 
 
 def test_it_says_so_when_no_worker_runs(queue: Queue) -> None:
@@ -53,25 +55,27 @@ def test_it_says_so_when_no_worker_runs(queue: Queue) -> None:
 
 def test_scheduled_mail_names_its_time(queue: Queue, worker: Worker) -> None:
     moment = timezone.now() + dt.timedelta(days=1)
-    told = api.explain(queue(send_at=moment))
-    assert "Scheduled" in told.sentence
-    assert told.until == moment
+    explanation = api.explain(queue(send_at=moment))
+    assert "Scheduled" in explanation.sentence
+    assert explanation.until == moment
 
 
-def test_deferred_mail_names_the_answer_and_the_next_try(queue: Queue, worker: Worker) -> None:
+def test_a_deferred_message_names_the_reply_and_the_next_attempt(
+    queue: Queue, worker: Worker
+) -> None:
     moment = timezone.now() + dt.timedelta(minutes=4)
     message = in_state(
         queue(),
         State.DEFERRED,
         attempts=2,
-        reason="451 4.7.1 greylisted",
+        reason=Reason(ReasonCode.SERVER_REPLY, reply="451 4.7.1 greylisted"),
         next_attempt_at=moment,
     )
-    told = api.explain(message)
-    assert "2 attempts" in told.sentence
-    assert "451 4.7.1 greylisted" in told.sentence
-    assert told.until == moment
-    assert told.gives_up_at == message.expires_at
+    explanation = api.explain(message)
+    assert "2 attempts" in explanation.sentence
+    assert "451 4.7.1 greylisted" in explanation.sentence
+    assert explanation.until == moment
+    assert explanation.expires_at == message.expires_at
 
 
 @pytest.mark.parametrize("needs_person", [True, False])
@@ -82,14 +86,14 @@ def test_an_open_circuit_is_named_with_its_reason(
     until = timezone.now() + dt.timedelta(minutes=5)
     Destination.objects.update(
         circuit=Circuit.OPEN,
-        circuit_reason="the server refused the login",
+        circuit_reason=Reason(ReasonCode.LOGIN_REJECTED),
         circuit_until=until,
         circuit_needs_person=needs_person,
     )
-    told = api.explain(message)
-    assert "the server refused the login" in told.sentence
-    assert ("somebody has to act" in told.sentence) == needs_person
-    assert told.until == until
+    explanation = api.explain(message)
+    assert "The server rejected the login." in explanation.sentence
+    assert ("needs attention" in explanation.sentence) == needs_person
+    assert explanation.until == until
 
 
 def test_a_probe_under_way_is_named(queue: Queue, worker: Worker) -> None:
@@ -97,7 +101,7 @@ def test_a_probe_under_way_is_named(queue: Queue, worker: Worker) -> None:
     Destination.objects.update(
         circuit=Circuit.HALF_OPEN, circuit_until=timezone.now() + dt.timedelta(minutes=5)
     )
-    assert "One mail is being tried" in said(message)
+    assert "One message tests whether" in said(message)
 
 
 def test_mail_without_an_account_says_what_to_do(queue: Queue, worker: Worker) -> None:
@@ -107,34 +111,34 @@ def test_mail_without_an_account_says_what_to_do(queue: Queue, worker: Worker) -
     assert "account was deleted" in said(message)
 
 
-def test_mail_that_is_being_sent_names_its_worker(queue: Queue, worker: Worker) -> None:
+def test_mail_that_is_being_sent_names_no_worker(queue: Queue, worker: Worker) -> None:
     message = queue()
     attempt = Attempt.objects.create(message=message, worker=worker, started_at=timezone.now())
-    assert "here/7" in said(in_state(message, State.SENDING, attempt=attempt))
+    assert said(in_state(message, State.SENDING, attempt=attempt)) == "Sending now."
 
 
 def test_uncertain_mail_says_whether_it_goes_again(queue: Queue) -> None:
     moment = timezone.now() + dt.timedelta(hours=4)
     by_policy = in_state(queue(), State.UNCERTAIN, next_attempt_at=None, resend_at=moment)
     by_person = in_state(queue(), State.UNCERTAIN, next_attempt_at=None)
-    told = api.explain(by_policy)
-    assert "a second copy is possible" in told.sentence
-    assert told.until == moment
-    told = api.explain(by_person)
-    assert "waits for a person" in told.sentence
-    assert told.until is None
+    explanation = api.explain(by_policy)
+    assert "Unless you mark it as sent, delivery is retried." in explanation.sentence
+    assert explanation.until == moment
+    explanation = api.explain(by_person)
+    assert "Mark it as sent, or retry delivery." in explanation.sentence
+    assert explanation.until is None
 
 
 def test_held_mail_says_why(queue: Queue) -> None:
-    message = in_state(queue(), State.HELD, reason="Its account was deleted.")
-    assert "Its account was deleted." in said(message)
+    message = in_state(queue(), State.HELD, reason=Reason(ReasonCode.ACCOUNT_DELETED))
+    assert "The account was deleted." in said(message)
 
 
 @pytest.mark.parametrize(
     ("state", "word"),
     [
         (State.SENT, "Accepted by the server"),
-        (State.FAILED, "Refused: 550 5.1.1 no such user."),
+        (State.FAILED, "Failed: 550 5.1.1 no such user."),
         (State.EXPIRED, "Expired: 550 5.1.1 no such user."),
         (State.BOUNCED, "Bounced: 550 5.1.1 no such user."),
         (State.CANCELLED, "Cancelled before anything was sent"),
@@ -145,49 +149,56 @@ def test_a_final_state_is_named(queue: Queue, state: State, word: str) -> None:
     assert word in said(in_state(queue(), state, **reply))
 
 
-def test_a_mail_partly_sent_counts_both(queue: Queue) -> None:
+def test_a_partly_sent_message_counts_both(queue: Queue) -> None:
     message = queue("a@example.net", "b@example.net", "c@example.net", state=State.SENT)
-    Recipient.objects.filter(address="c@example.net").update(
-        state=State.FAILED, reason="the server does not offer SMTPUTF8"
+    set_state(
+        Recipient.objects.filter(address="c@example.net"),
+        State.FAILED,
+        reason="the server does not offer SMTPUTF8",
     )
     roll_up([message.pk], timezone.now(), "default")
     message.refresh_from_db()
-    assert said(message) == "2 of 3 delivered. 1 refused: the server does not offer SMTPUTF8."
+    assert said(message) == "2 of 3 sent. 1 failed: the server does not offer SMTPUTF8."
 
 
 def test_a_refusal_leads_while_another_recipient_is_deferred(queue: Queue, worker: Worker) -> None:
     addresses = [f"{name}@example.net" for name in "abcd"]
     message = queue(*addresses, state=State.SENT)
     recipients = Recipient.objects.filter(message=message)
-    recipients.filter(address="c@example.net").update(
-        state=State.FAILED, reply_code=550, reply_text="5.1.1 no such user\nask them"
+    set_state(
+        recipients.filter(address="c@example.net"),
+        State.FAILED,
+        reply_code=550,
+        reply_text="5.1.1 no such user\nask them",
     )
     moment = timezone.now() + dt.timedelta(minutes=1, seconds=10)
-    recipients.filter(address="d@example.net").update(
-        state=State.DEFERRED, attempts=1, reason="451 4.7.1 greylisted", next_attempt_at=moment
+    set_state(
+        recipients.filter(address="d@example.net"),
+        State.DEFERRED,
+        attempts=1,
+        reason=Reason(ReasonCode.SERVER_REPLY, reply="451 4.7.1 greylisted"),
+        next_attempt_at=moment,
     )
     roll_up([message.pk], timezone.now(), "default")
     message.refresh_from_db()
-    told = api.explain(message)
-    assert told.sentence == (
-        "2 of 4 delivered. 1 refused: 550 5.1.1 no such user. 1 waiting, next attempt in 1 minute."
-    )
-    assert told.until == moment
+    explanation = api.explain(message)
+    assert explanation.sentence == ("2 of 4 sent. 1 failed: 550 5.1.1 no such user. 1 waiting.")
+    assert explanation.until == moment
 
 
 def test_a_refusal_leads_while_the_others_wait_for_the_server(queue: Queue, worker: Worker) -> None:
     message = queue("a@example.net", "b@example.net")
-    Recipient.objects.filter(address="a@example.net").update(state=State.FAILED, reply_code=550)
+    set_state(Recipient.objects.filter(address="a@example.net"), State.FAILED, reply_code=550)
     Destination.objects.update(
         circuit=Circuit.OPEN,
-        circuit_reason="the server refused the login",
+        circuit_reason=Reason(ReasonCode.LOGIN_REJECTED),
         circuit_until=timezone.now() + dt.timedelta(minutes=5),
     )
     roll_up([message.pk], timezone.now(), "default")
     message.refresh_from_db()
     sentence = said(message)
-    assert sentence.startswith("0 of 2 delivered. 1 refused: 550. ")
-    assert "the server refused the login" in sentence
+    assert sentence.startswith("0 of 2 sent. 1 failed: 550. ")
+    assert "The server rejected the login." in sentence
 
 
 def test_different_refusals_are_counted_together(queue: Queue) -> None:
@@ -196,10 +207,10 @@ def test_different_refusals_are_counted_together(queue: Queue) -> None:
         Recipient.objects.filter(address=address).update(reply_code=code, reply_text="no")
     roll_up([message.pk], timezone.now(), "default")
     message.refresh_from_db()
-    assert said(message) == "0 of 2 delivered. 2 refused, one of them: 550 no."
+    assert said(message) == "0 of 2 sent. 2 failed, one of them: 550 no."
 
 
-def test_a_mail_that_was_retried_is_given_up_later(queue: Queue, worker: Worker) -> None:
+def test_a_retried_message_expires_later(queue: Queue, worker: Worker) -> None:
     """Its first life is over: what counts is how long the recipient may wait now."""
     message = queue()
     past = timezone.now() - dt.timedelta(days=1)
@@ -207,6 +218,6 @@ def test_a_mail_that_was_retried_is_given_up_later(queue: Queue, worker: Worker)
     message = in_state(message, State.EXPIRED, expires_at=past)
     api.retry(message)
     message.refresh_from_db()
-    gives_up_at = api.explain(message).gives_up_at
-    assert gives_up_at is not None
-    assert gives_up_at > timezone.now()
+    expires_at = api.explain(message).expires_at
+    assert expires_at is not None
+    assert expires_at > timezone.now()

@@ -7,13 +7,10 @@ from typing import Any
 import pytest
 
 from outbox import api
-from outbox.exceptions import InvalidMailError, NoAccountError
+from outbox.exceptions import InvalidMessageError, NoAccountError
 from outbox.models import Account, Message, Recipient
 from outbox.testing.inbox import Inbox
 from outbox.testing.mailserver import MailServer
-from outbox.testing.pytest_plugin import inbox
-
-__all__ = ["inbox"]  # the fixture that pytest finds where the outbox is installed
 
 HEAD = b"From: shop@example.com\r\nTo: ann@example.com\r\nSubject: Hello\r\n"
 SOURCE = HEAD + b"\r\nHello\r\n"
@@ -56,7 +53,7 @@ def outgoing(source: bytes = SOURCE, *addresses: str, **fields: Any) -> api.Outg
 )
 @pytest.mark.parametrize("queue", [api.queue_ids, api.queue_sources])
 def test_bytes_that_could_not_leave_as_they_are_are_refused(queue: Any, source: bytes) -> None:
-    with pytest.raises(InvalidMailError, match="The message cannot be sent: ") as raised:
+    with pytest.raises(InvalidMessageError, match="The message cannot be sent: ") as raised:
         queue([outgoing(), outgoing(source)])
 
     assert raised.value.field == "source"
@@ -91,7 +88,7 @@ def test_an_address_that_send_refuses_is_refused(field: str, address: str) -> No
         recipients=[api.OutgoingRecipient(address if field == "to" else "ann@example.com")],
     )
 
-    with pytest.raises(InvalidMailError, match="Not an address") as raised:
+    with pytest.raises(InvalidMessageError, match="Not an address") as raised:
         api.queue_ids([item])
 
     assert raised.value.field == field

@@ -1,13 +1,16 @@
-"""A handle tells the present of a mail, in our words and in Anymail's."""
+"""A handle returns the current state of a message, in the outbox's terms and in Anymail's."""
 
 import pickle
 
 import pytest
+from django.utils import timezone
 
 from outbox import api
 from outbox.exceptions import MessageNotFoundError
 from outbox.models import Message, Recipient, State, Status
-from outbox.models.rollup import roll_up_single
+from outbox.models.rollup import roll_up
+from outbox.reasons import quoted
+from tests.states import set_state
 
 pytestmark = pytest.mark.usefixtures("shop")
 
@@ -17,9 +20,9 @@ def handle(shop: object) -> api.Handle:
     return api.send(to="ann@example.com", subject="Hello", text="Hello")
 
 
-def put(handle: api.Handle, **values: object) -> api.RecipientStatus:
-    """Put the recipient in a state, as a delivery would; return what the handle says."""
-    Recipient.objects.filter(message=handle.pk).update(**values)
+def set_recipient(handle: api.Handle, state: State, **values: object) -> api.RecipientStatus:
+    """Set the state of the recipient, as a delivery would; return its status from the handle."""
+    set_state(Recipient.objects.filter(message=handle.pk), state, **values)
     return handle.recipients()["ann@example.com"]
 
 
@@ -27,26 +30,27 @@ def test_it_is_an_id_that_can_be_kept_anywhere(handle: api.Handle) -> None:
     assert pickle.loads(pickle.dumps(handle)) == api.Handle(handle.pk)  # noqa: S301  # our own
 
 
-def test_it_tells_the_present(handle: api.Handle) -> None:
-    roll_up_single({handle.pk: State.SENT}, "default")
+def test_it_returns_the_current_status(handle: api.Handle) -> None:
+    roll_up([], timezone.now(), "default", singles={handle.pk: State.SENT})
 
     assert handle.status() == Status.SENT
 
 
-def test_it_tells_the_server_s_words(handle: api.Handle) -> None:
-    told = put(
+def test_it_returns_the_server_reply(handle: api.Handle) -> None:
+    recipient = set_recipient(
         handle,
         state=State.DEFERRED,
         attempts=2,
         reply_code=451,
         reply_enhanced="4.7.1",
         reply_text="Come back later",
-        reason="greylisted",
+        reason=quoted("greylisted"),
     )
 
-    assert (told.reply_code, told.reply_enhanced) == (451, "4.7.1")
-    assert (told.reply_text, told.reason, told.attempts) == ("Come back later", "greylisted", 2)
-    assert told.message_id == handle.message().message_id
+    assert (recipient.reply_code, recipient.reply_enhanced) == (451, "4.7.1")
+    assert (recipient.reply_text, recipient.attempts) == ("Come back later", 2)
+    assert (recipient.reason, recipient.reason_code) == ("greylisted", "quoted")
+    assert recipient.message_id == handle.message().message_id
 
 
 @pytest.mark.parametrize(
@@ -68,9 +72,9 @@ def test_it_tells_the_server_s_words(handle: api.Handle) -> None:
 def test_every_state_has_a_word_of_anymail_s(
     handle: api.Handle, state: State, command: str, status: str, event_type: str
 ) -> None:
-    told = put(handle, state=state, reply_command=command)
+    recipient = set_recipient(handle, state=state, reply_command=command)
 
-    assert (told.state, told.status, told.event_type) == (state, status, event_type)
+    assert (recipient.state, recipient.status, recipient.event_type) == (state, status, event_type)
 
 
 def test_what_was_deleted_is_said_to_be_gone(handle: api.Handle) -> None:
@@ -81,34 +85,34 @@ def test_what_was_deleted_is_said_to_be_gone(handle: api.Handle) -> None:
             question()
 
 
-@pytest.mark.parametrize("act", ["cancel", "retry", "hold", "release"])
-def test_every_act_takes_it(handle: api.Handle, act: str) -> None:
-    if act == "retry":
-        Recipient.objects.filter(message=handle.pk).update(state=State.FAILED)
-    if act == "release":
+@pytest.mark.parametrize("action", ["cancel", "retry", "hold", "release"])
+def test_every_action_accepts_a_handle(handle: api.Handle, action: str) -> None:
+    if action == "retry":
+        set_state(Recipient.objects.filter(message=handle.pk), State.FAILED)
+    if action == "release":
         api.hold(handle)
 
-    getattr(api, act)(handle)
+    getattr(api, action)(handle)
 
-    expected = {"cancel": State.CANCELLED, "hold": State.HELD}.get(act, State.QUEUED)
+    expected = {"cancel": State.CANCELLED, "hold": State.HELD}.get(action, State.QUEUED)
     assert handle.recipients()["ann@example.com"].state == expected
 
 
 @pytest.mark.parametrize("to", [State.SENT, State.DEFERRED, State.FAILED])
-def test_an_uncertain_mail_is_settled(handle: api.Handle, to: State) -> None:
-    put(handle, state=State.UNCERTAIN)
+def test_an_uncertain_message_is_resolved(handle: api.Handle, to: State) -> None:
+    set_recipient(handle, state=State.UNCERTAIN)
 
-    assert api.settle(handle, to, why="asked them") == 1
+    assert api.resolve_uncertain(handle, to, why="asked them") == 1
 
     row = Recipient.objects.get()
     assert row.state == to
-    assert (row.settled_at is None) is (row.next_attempt_at is not None) is (to == State.DEFERRED)
+    assert (row.final_at is None) is (row.next_attempt_at is not None) is (to == State.DEFERRED)
 
 
-def test_only_what_is_uncertain_is_settled(handle: api.Handle) -> None:
-    assert api.settle(handle, State.SENT) == 0
+def test_only_an_uncertain_message_is_resolved(handle: api.Handle) -> None:
+    assert api.resolve_uncertain(handle, State.SENT) == 0
 
 
-def test_it_cannot_be_settled_as_what_nobody_can_know(handle: api.Handle) -> None:
+def test_it_cannot_be_resolved_as_bounced(handle: api.Handle) -> None:
     with pytest.raises(ValueError, match="sent, deferred, failed, not as bounced"):
-        api.settle(handle, State.BOUNCED)
+        api.resolve_uncertain(handle, State.BOUNCED)

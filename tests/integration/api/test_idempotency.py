@@ -1,4 +1,4 @@
-"""One key, one mail: whoever asks again gets the earlier one, also at the same moment."""
+"""One key, one message: a repeated key returns the earlier message, also in a race."""
 
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
@@ -52,13 +52,13 @@ def test_the_key_of_a_deleted_message_is_free() -> None:
     assert Message.objects.get().subject == "Later"
 
 
-def rows(*subjects: str, **more: object) -> list[api.Merge]:
-    return [api.Merge("ann@example.com", {"s": one}, **more) for one in subjects]  # type: ignore[arg-type]  # the test's own words
+def rows(*subjects: str, **more: object) -> list[api.MergeRow]:
+    return [api.MergeRow("ann@example.com", {"s": one}, **more) for one in subjects]  # type: ignore[arg-type]  # the test's own words
 
 
 @pytest.mark.parametrize("batch_size", [1, 50])
 def test_of_rows_with_one_key_all_but_the_first_are_refused_by_name(batch_size: int) -> None:
-    def run() -> api.Many:
+    def run() -> api.BulkResult:
         return api.send_many(
             rows("1", "2", "3"),
             subject="{{ s }}",
@@ -70,19 +70,19 @@ def test_of_rows_with_one_key_all_but_the_first_are_refused_by_name(batch_size: 
 
     assert (first.queued, first.known) == (1, 0)
     assert (again.queued, again.known) == (0, 1)
-    for many in (first, again):  # a repeated run says it again
-        assert [one.place for one in many.refused] == [1, 2]
-        assert {one.error.field for one in many.refused} == {"idempotency_key"}
+    for result in (first, again):  # a repeated run says it again
+        assert [one.place for one in result.refused] == [1, 2]
+        assert {one.error.field for one in result.refused} == {"idempotency_key"}
     assert Message.objects.get().subject == "1"
 
 
 def test_rows_with_keys_of_their_own_are_messages_of_their_own() -> None:
-    def run(*numbers: int) -> api.Many:
-        merges = [
-            api.Merge("ann@example.com", {"s": one}, idempotency_key=f"order {one}")
+    def run(*numbers: int) -> api.BulkResult:
+        rows = [
+            api.MergeRow("ann@example.com", {"s": one}, idempotency_key=f"order {one}")
             for one in numbers
         ]
-        return api.send_many(merges, subject="{{ s }}", idempotency_key="orders")
+        return api.send_many(rows, subject="{{ s }}", idempotency_key="orders")
 
     assert (run(1, 2).queued, run(2, 1, 3).known) == (2, 2)
     assert [handle.created for handle in run(3, 4).handles()] == [False, True]
@@ -90,24 +90,24 @@ def test_rows_with_keys_of_their_own_are_messages_of_their_own() -> None:
 
 
 def test_the_key_of_a_row_serves_without_one_of_all() -> None:
-    (merge,) = rows("1", idempotency_key="order 1")
+    (row,) = rows("1", idempotency_key="order 1")
 
     for created in (True, False):
-        (handle,) = api.send_many([merge], subject="{{ s }}").handles()
+        (handle,) = api.send_many([row], subject="{{ s }}").handles()
         assert handle.created is created
 
     assert Message.objects.get().idempotency_key == "order 1"
 
 
 def test_a_row_that_was_refused_keeps_no_key() -> None:
-    merges = [
-        api.Merge("ann@example.com", {}, idempotency_key="order 1"),
-        api.Merge("ann@example.com", {"s": "1"}, idempotency_key="order 1"),
+    rows = [
+        api.MergeRow("ann@example.com", {}, idempotency_key="order 1"),
+        api.MergeRow("ann@example.com", {"s": "1"}, idempotency_key="order 1"),
     ]
 
-    many = api.send_many(merges, subject="{{ s }}")
+    result = api.send_many(rows, subject="{{ s }}")
 
-    assert (many.queued, [one.place for one in many.refused]) == (1, [0])
+    assert (result.queued, [one.place for one in result.refused]) == (1, [0])
 
 
 def test_the_earlier_mail_stays_as_it_was() -> None:
@@ -117,11 +117,11 @@ def test_the_earlier_mail_stays_as_it_was() -> None:
     assert Message.objects.get().subject == "Welcome"
 
 
-def test_another_key_is_another_mail() -> None:
+def test_another_key_queues_another_message() -> None:
     assert send(key="welcome 7") != send(key="welcome 8")
 
 
-def test_without_a_key_every_mail_is_new() -> None:
+def test_without_a_key_every_message_is_new() -> None:
     for _ in range(2):
         api.send(to="ann@example.com", subject="Hello", text=".")
 
@@ -162,7 +162,7 @@ def test_of_one_call_the_first_of_a_key_is_queued() -> None:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("inside", [False, True], ids=["alone", "inside a transaction"])
-def test_in_a_race_one_wins_and_all_get_its_mail(inside: bool, shop: Account) -> None:
+def test_in_a_race_one_wins_and_all_get_its_message(inside: bool, shop: Account) -> None:
     start = Barrier(AT_ONCE)
 
     def race(number: int) -> int:

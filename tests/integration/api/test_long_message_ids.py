@@ -1,4 +1,4 @@
-"""A Message-ID of any length that a message can have: stored whole, found, and answered."""
+"""A Message-ID of any valid length is stored in full, found by a search, and used in replies."""
 
 import pytest
 from django.contrib.auth.models import User
@@ -8,7 +8,7 @@ from django.urls import reverse
 
 from outbox import api
 from outbox.backend import EmailBackend
-from outbox.models import Account, Answer, Message
+from outbox.models import Account, DraftKind, Message
 from tests.integration.api.reading import read
 
 LENGTHS = [100, 253, 254, 300, 900, 970]
@@ -28,8 +28,8 @@ def queue(account: Account, owner: User, message_id: str) -> Message:
     return Message.objects.get(pk=api.queue_ids([item])[0])
 
 
-def answer(message: Message, person: User, account: Account) -> Message:
-    draft = api.answer(message, Answer.REPLY, actor=person)
+def send_reply(message: Message, person: User, account: Account) -> Message:
+    draft = api.reply_to_message(message, DraftKind.REPLY, actor=person)
     draft.account = account
     draft.save()
     return api.send_draft(draft, actor=person)
@@ -47,7 +47,7 @@ def test_a_reply_names_the_whole_id(ann: User, account: Account, length: int) ->
     EmailBackend().send_messages([message])
     Message.objects.update(owner=ann)
 
-    reply = answer(Message.objects.get(), ann, account)
+    reply = send_reply(Message.objects.get(), ann, account)
 
     assert ids(reply, "In-Reply-To") == [message_id]
     assert ids(reply, "References") == [message_id]
@@ -55,8 +55,8 @@ def test_a_reply_names_the_whole_id(ann: User, account: Account, length: int) ->
 
 def test_a_thread_of_the_longest_ids_goes_on(ann: User, account: Account) -> None:
     first = queue(account, ann, LONGEST)
-    second = answer(first, ann, account)
-    third = answer(second, ann, account)
+    second = send_reply(first, ann, account)
+    third = send_reply(second, ann, account)
 
     assert first.message_id == LONGEST[1:-1]
     assert max(map(len, second.source.read().split(b"\r\n"))) <= 998
@@ -64,9 +64,9 @@ def test_a_thread_of_the_longest_ids_goes_on(ann: User, account: Account) -> Non
     assert ids(third, "References") == [LONGEST, f"<{second.message_id}>"]
 
 
-def test_the_page_of_a_reply_leads_to_what_it_answers(ann: User, account: Account) -> None:
+def test_the_page_of_a_reply_links_to_the_original_message(ann: User, account: Account) -> None:
     first = queue(account, ann, LONGEST)
-    reply = answer(first, ann, account)
+    reply = send_reply(first, ann, account)
     client = Client()
     client.force_login(ann)
 
@@ -102,4 +102,4 @@ def test_an_odd_id_is_stored_as_far_as_an_index_can_hold_it(
 
     assert len(message.message_id.encode()) <= 998
     assert "\n" not in message.message_id
-    assert answer(message, ann, account).status == "queued"
+    assert send_reply(message, ann, account).status == "queued"

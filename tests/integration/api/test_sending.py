@@ -1,11 +1,11 @@
-"""An app sends a mail of its own words: what it names is in the bytes and in the rows."""
+"""send(): every argument is in the source and in the rows."""
 
 import pytest
 from django.contrib.auth.models import User
 from django.db import transaction
 
 from outbox import api
-from outbox.exceptions import InvalidMailError, NoAccountError
+from outbox.exceptions import InvalidMessageError, NoAccountError
 from outbox.models import Account, Message, Origin, Recipient, Role, State, Status
 from tests.integration.api.conftest import SOURCE
 from tests.integration.api.reading import body, read
@@ -33,7 +33,7 @@ def test_its_words_and_addresses_are_sent() -> None:
     assert body(handle, "html") == "<p>It <b>left</b>.</p>"
 
 
-@pytest.mark.parametrize("address", ['"john smith"@example.com', '"a@b, <c>"@example.com'])
+@pytest.mark.parametrize("address", ['"john smith"@example.com', '"a@b, (c)"@example.com'])
 def test_a_local_part_in_quotes_may_hold_a_space(address: str) -> None:
     handle = api.send(to=f"John Smith <{address}>", subject="Hello", text=".")
 
@@ -87,8 +87,8 @@ def test_the_account_is_named(by: str) -> None:
 
 
 def test_an_account_that_does_not_exist_is_an_error_and_queues_nothing() -> None:
-    with pytest.raises(NoAccountError, match="no account 'nobody'"):
-        api.send(to="ann@example.com", subject="Hello", text=".", account="nobody")
+    with pytest.raises(NoAccountError, match="no account 'missing'"):
+        api.send(to="ann@example.com", subject="Hello", text=".", account="missing")
 
     assert not Message.objects.exists()
 
@@ -118,7 +118,7 @@ def test_it_waits_for_its_first_attempt() -> None:
 @pytest.mark.parametrize(
     ("field", "wrong"),
     [
-        pytest.param("to", {"to": ""}, id="nobody"),
+        pytest.param("to", {"to": ""}, id="no recipient"),
         pytest.param("to", {"to": "no address"}, id="no address"),
         pytest.param("cc", {"cc": ["ann@"]}, id="half an address"),
         pytest.param("subject", {"subject": "one\ntwo"}, id="two lines of subject"),
@@ -131,13 +131,13 @@ def test_it_waits_for_its_first_attempt() -> None:
             id="no content type",
         ),
         pytest.param("context", {"context": {}, "text": "{{ name }}"}, id="no value for a name"),
-        pytest.param("text", {"context": {}, "text": "{% if %}"}, id="a text that is no template"),
+        pytest.param("text", {"context": {}, "text": "{% if %}"}, id="an invalid template"),
     ],
 )
 def test_a_mistake_is_named_and_queues_nothing(field: str, wrong: dict[str, object]) -> None:
     arguments: dict[str, object] = {"to": "ann@example.com", "subject": "Hello", "text": "."}
 
-    with pytest.raises(InvalidMailError) as raised:
+    with pytest.raises(InvalidMessageError) as raised:
         api.send(**(arguments | wrong))  # type: ignore[arg-type]  # the table is of many types
 
     assert raised.value.field == field
@@ -168,7 +168,7 @@ def test_a_finished_mail_with_an_address_that_no_session_could_name_is_refused(
         envelope_sender=address if field == "from" else "",
         recipients=[api.OutgoingRecipient(address if field == "to" else "ann@example.com")],
     )
-    with pytest.raises(InvalidMailError, match="Not an address") as raised:
+    with pytest.raises(InvalidMessageError, match="Not an address") as raised:
         api.queue_sources([item])
 
     assert raised.value.field == field

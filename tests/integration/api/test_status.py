@@ -9,14 +9,16 @@ from django.utils import timezone
 
 from outbox import api
 from outbox.models import OPEN, Circuit, Destination, Recipient, State, Worker
+from outbox.reasons import Reason, ReasonCode
 from tests.integration.api.conftest import Queue
+from tests.states import set_state
 
 pytestmark = pytest.mark.django_db
 
 
-def a_worker(lease_for: float) -> Worker:
+def a_worker(lease_duration: float) -> Worker:
     now = timezone.now()
-    until = now + dt.timedelta(seconds=lease_for)
+    until = now + dt.timedelta(seconds=lease_duration)
     return Worker.objects.create(
         host="here", pid=7, started_at=now, heartbeat_at=now, lease_until=until
     )
@@ -47,14 +49,18 @@ def test_what_is_delivered_is_not_read(queue: Queue) -> None:
     counted = [query["sql"] for query in queries if "COUNT(" in query["sql"]]
     assert counted
     wheres = [sql.partition("WHERE")[2] for sql in counted]
-    assert all('"next_attempt_at" IS NOT NULL' in each or '"folder" IN' in each for each in wheres)
+    assert all(
+        '"next_attempt_at" IS NOT NULL' in each or '"final_at" IS NULL' in each for each in wheres
+    )
 
 
-def test_overdue_is_told_from_waiting(queue: Queue) -> None:
+def test_overdue_recipients_are_counted_separately(queue: Queue) -> None:
     now = timezone.now()
     for seconds in (-30, 600, 1200):
-        Recipient.objects.filter(message=queue()).update(
-            state=State.DEFERRED, next_attempt_at=now + dt.timedelta(seconds=seconds)
+        set_state(
+            Recipient.objects.filter(message=queue()),
+            State.DEFERRED,
+            next_attempt_at=now + dt.timedelta(seconds=seconds),
         )
     report = api.status()
     assert (report.counts["deferred"], report.overdue) == (3, 1)
@@ -72,12 +78,12 @@ def test_the_oldest_that_waits_is_the_one_due_first(queue: Queue) -> None:
     assert api.status().oldest_overdue_at == now - dt.timedelta(seconds=90)
 
 
-def test_what_is_not_due_keeps_nobody_waiting(queue: Queue) -> None:
+def test_a_scheduled_message_is_not_overdue(queue: Queue) -> None:
     queue(send_at=timezone.now() + dt.timedelta(days=1))
     assert api.status().oldest_overdue_at is None
 
 
-def test_workers_are_told_from_those_that_fell_silent() -> None:
+def test_workers_without_a_heartbeat_are_not_alive() -> None:
     living, silent = a_worker(60), a_worker(-60)
     ended = a_worker(60)
     Worker.objects.filter(pk=ended.pk).update(ended_at=timezone.now())
@@ -85,16 +91,17 @@ def test_workers_are_told_from_those_that_fell_silent() -> None:
     assert living.pk < silent.pk
 
 
-def test_an_open_circuit_is_told_with_its_reason_and_end(queue: Queue) -> None:
+def test_an_open_circuit_is_reported_with_its_reason_and_end(queue: Queue) -> None:
     queue()
     until = timezone.now() + dt.timedelta(minutes=5)
     Destination.objects.update(
-        circuit=Circuit.OPEN, circuit_reason="the server refused the login", circuit_until=until
+        circuit=Circuit.OPEN, circuit_reason=Reason(ReasonCode.LOGIN_REJECTED), circuit_until=until
     )
     [held] = api.status().blocked_destinations
-    assert (held.rule, held.reason, held.until) == (
+    assert (held.rule, held.reason, held.reason_code, held.until) == (
         "circuit",
-        "the server refused the login",
+        "The server rejected the login.",
+        "login_rejected",
         until,
     )
 

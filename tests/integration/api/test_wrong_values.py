@@ -8,9 +8,9 @@ import pytest
 from django.core.mail import EmailMessage
 
 from outbox import api
-from outbox.api.options import Wishes
+from outbox.api.options import SendOptions
 from outbox.backend import EmailBackend
-from outbox.exceptions import InvalidMailError
+from outbox.exceptions import InvalidMessageError
 from outbox.models import Message, State
 from tests.integration.api.wrong_values import MAKERS, attempt, problems
 
@@ -61,7 +61,7 @@ OF_A_MESSAGE: dict[str, Call] = {
     "idempotency_key": (lambda value: {"idempotency_key": value}, {"idempotency_key"}),
 }  # fmt: skip
 OF_ALL: dict[str, Call] = {
-    **under("reply_to", "subject", "text", "html", "account", *Wishes.__annotations__),
+    **under("reply_to", "subject", "text", "html", "account", *SendOptions.__annotations__),
     "one of tags": (lambda value: {"tags": ["a", value]}, {"tags"}),
     "one of references": (lambda value: {"references": ["<a@b>", value]}, {"references"}),
 }
@@ -117,8 +117,8 @@ def test_send_with_a_template(values: Callable[[Any], dict[str, Any]], fields: s
     assert not problems(send, fields, kinds=kinds)  # a loop over a million letters takes its time
 
 
-def good(name: str) -> api.Merge:
-    return api.Merge(f"{name}@example.com", {"items": ["x"], "x": "y"})
+def good(name: str) -> api.MergeRow:
+    return api.MergeRow(f"{name}@example.com", {"items": ["x"], "x": "y"})
 
 
 @pytest.mark.parametrize("argument", OF_A_MESSAGE)
@@ -135,10 +135,10 @@ def test_one_bad_row_of_send_many_is_one_refused_row(argument: str) -> None:
             "to": "ben@example.com",
             "context": {"items": [], "x": ""},
         } | arguments(value)
-        many = api.send_many([good("ann"), api.Merge(**row), good("cid")], template=TEMPLATE)
-        assert many.queued + len(many.refused) == 3
-        if many.refused:
-            ((place, error),) = [(one.place, one.error) for one in many.refused]
+        result = api.send_many([good("ann"), api.MergeRow(**row), good("cid")], template=TEMPLATE)
+        assert result.queued + len(result.refused) == 3
+        if result.refused:
+            ((place, error),) = [(one.place, one.error) for one in result.refused]
             assert place == 1
             assert set(Message.objects.values_list("to_summary", flat=True)) >= {
                 "ann@example.com",
@@ -151,19 +151,19 @@ def test_one_bad_row_of_send_many_is_one_refused_row(argument: str) -> None:
 
 
 @pytest.mark.parametrize("kind", MAKERS)
-def test_a_row_that_is_no_merge_is_one_refused_row(kind: str) -> None:
-    many = api.send_many([good("ann"), MAKERS[kind](), good("cid")], template=TEMPLATE)
+def test_a_value_that_is_not_a_merge_row_is_one_refused_row(kind: str) -> None:
+    result = api.send_many([good("ann"), MAKERS[kind](), good("cid")], template=TEMPLATE)
 
-    assert many.queued == 2
-    assert [(one.place, one.error.field) for one in many.refused] == [(1, "merges")]
+    assert result.queued == 2
+    assert [(one.place, one.error.field) for one in result.refused] == [(1, "rows")]
 
 
 def test_a_bad_context_of_a_row_is_one_refused_row() -> None:
     def send(value: Any) -> None:
-        rows = [good("ann"), api.Merge("ben@example.com", value), good("cid")]
-        many = api.send_many(rows, template=TEMPLATE)
-        assert many.queued == 2
-        raise many.refused[0].error
+        rows = [good("ann"), api.MergeRow("ben@example.com", value), good("cid")]
+        result = api.send_many(rows, template=TEMPLATE)
+        assert result.queued == 2
+        raise result.refused[0].error
 
     assert not problems(send, {"context"})
 
@@ -174,16 +174,16 @@ def test_what_is_wrong_with_all_rows_of_send_many_raises(argument: str) -> None:
 
     def send(value: Any) -> None:
         common = {"subject": "Hello", "text": "Hello"} | arguments(value)
-        many = api.send_many([api.Merge("ann@example.com")], **common)
-        assert many.queued == 1, many.refused
+        result = api.send_many([api.MergeRow("ann@example.com")], **common)
+        assert result.queued == 1, result.refused
 
     assert not problems(send, fields)
 
 
-@pytest.mark.parametrize("argument", ["merges", "batch_size", "progress", "context", "template"])
+@pytest.mark.parametrize("argument", ["rows", "batch_size", "progress", "context", "template"])
 def test_wrong_arguments_of_send_many_itself(argument: str) -> None:
     def send(value: Any) -> None:
-        arguments: dict[str, Any] = {"merges": [], "subject": "Hello"} | {argument: value}
+        arguments: dict[str, Any] = {"rows": [], "subject": "Hello"} | {argument: value}
         if argument == "template":
             arguments.pop("subject")
         api.send_many(**arguments)
@@ -191,7 +191,7 @@ def test_wrong_arguments_of_send_many_itself(argument: str) -> None:
     fine = {"empty list", "set", "tuple", "list of None", "list of numbers", "list of bytes"}
     kinds = {kind: make for kind, make in MAKERS.items() if kind not in fine | {"broken generator"}}
     assert not problems(send, {argument}, kinds=kinds)
-    if argument in {"merges", "batch_size"}:
+    if argument in {"rows", "batch_size"}:
         assert attempt(lambda: send(0)) == argument
 
 
@@ -230,7 +230,7 @@ def test_items_of_another_type(queue: Callable[[Any], object]) -> None:
     assert not problems(lambda value: queue([value]), {"items"})
 
 
-@pytest.mark.parametrize("name", ["account", *Wishes.__annotations__])
+@pytest.mark.parametrize("name", ["account", *SendOptions.__annotations__])
 def test_options_of_a_django_message(name: str) -> None:
     def send(value: Any) -> None:
         message: Any = EmailMessage("Hello", "Hello", "shop@example.com", ["ann@example.com"])
@@ -255,21 +255,21 @@ def test_the_reason_of_an_action(action: Callable[..., object]) -> None:
     handle = api.send(**PLAIN)
 
     assert not problems(lambda value: action(handle, why=value), {"why"})
-    assert not problems(lambda value: api.settle(handle, State.SENT, why=value), {"why"})
+    assert not problems(lambda value: api.resolve_uncertain(handle, State.SENT, why=value), {"why"})
 
 
 def test_values_of_a_compiled_template() -> None:
-    compiled = api.mould(api.Template(text="{{ x }}"))
+    compiled = api.compile_template(api.Template(text="{{ x }}"))
 
     assert not problems(compiled.fill, {"context"})
 
 
 def test_an_unknown_argument_names_the_function() -> None:
-    with pytest.raises(TypeError, match=r"send\(\) got an unexpected keyword argument 'colour'"):
-        api.send(**PLAIN, colour="red")  # type: ignore[call-arg]  # that is the mistake
+    with pytest.raises(TypeError, match=r"send\(\) got an unexpected keyword argument 'color'"):
+        api.send(**PLAIN, color="red")  # type: ignore[call-arg]  # that is the mistake
 
     with pytest.raises(TypeError, match=r"send_many\(\) got an unexpected keyword argument"):
-        api.send_many([], colour="red")  # type: ignore[call-arg]  # that is the mistake
+        api.send_many([], color="red")  # type: ignore[call-arg]  # that is the mistake
 
 
 def test_an_account_that_was_not_saved_never_sends_as_the_default_one(shop: Any) -> None:
@@ -277,7 +277,7 @@ def test_an_account_that_was_not_saved_never_sends_as_the_default_one(shop: Any)
         name="billing", from_address="billing@example.com", host="mail.example.com"
     )
 
-    with pytest.raises(InvalidMailError) as raised:
+    with pytest.raises(InvalidMessageError) as raised:
         api.send(**PLAIN, account=unsaved)
 
     assert raised.value.field == "account"

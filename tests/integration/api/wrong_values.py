@@ -10,7 +10,7 @@ from typing import Any
 from django.db import transaction
 from django.utils.translation import gettext_lazy
 
-from outbox.exceptions import InvalidMailError, NoAccountError
+from outbox.exceptions import InvalidMessageError, NoAccountError
 from outbox.models import Message
 
 
@@ -58,7 +58,7 @@ MAKERS: dict[str, Callable[[], Any]] = {
     "line breaks": lambda: "ann@example.com\r\nBcc: eve@example.com",
     "line feed": lambda: "ann\n",
     "huge text": lambda: "x" * 200_000,
-    "huge text of words": lambda: "xyz, " * 40_000,
+    "huge text of words": lambda: "xyz, " * 2_000,
     "emoji": lambda: "\N{PILE OF POO}",
     "empty text": lambda: "",
     "year 1": lambda: dt.datetime(1, 1, 1, tzinfo=dt.timezone(dt.timedelta(hours=14))),
@@ -102,7 +102,7 @@ def attempt(send: Callable[[], object]) -> str:
             send()
     except NoAccountError:
         field = "account"
-    except InvalidMailError as error:
+    except InvalidMessageError as error:
         field = error.field if str(error) else "an error without words"
     else:
         return ""

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from email.utils import parseaddr
 from typing import Any
 
-import django
 import pytest
 from django.conf import LazySettings
 from django.core.mail import EmailMessage
 from django.core.mail.backends.smtp import EmailBackend as DjangoBackend
 
 from outbox.models import Account, Recipient, Source
+from tests.email_backend import use_backend
 
 BACKEND = "outbox.backend.EmailBackend"
 
@@ -20,10 +20,7 @@ BACKEND = "outbox.backend.EmailBackend"
 @pytest.fixture(autouse=True)
 def _outbox_as_backend(settings: LazySettings) -> None:
     """A test run puts its own backend in place of the site's."""
-    if django.VERSION >= (6, 1):
-        settings.MAILERS = {"default": {"BACKEND": BACKEND}}
-    else:
-        settings.EMAIL_BACKEND = BACKEND
+    use_backend(settings)
 
 
 @pytest.fixture
@@ -36,7 +33,7 @@ def app_account(db: None) -> Account:
 
 @dataclass
 class Wire:
-    """What one mail was on the wire."""
+    """The envelope and the source of one message on the wire."""
 
     sender: str
     recipients: list[str]
@@ -45,7 +42,7 @@ class Wire:
 
 @dataclass
 class _Connection:
-    """The far end of Django's backend: takes what it would hand to smtplib."""
+    """The connection of Django's backend: records the arguments of each smtplib call."""
 
     wires: list[Wire] = field(default_factory=list)
 

@@ -8,7 +8,7 @@ from django.core.mail import EmailMessage
 from django.test import override_settings
 from django.utils.translation import gettext_lazy
 
-from outbox.exceptions import InvalidMailError
+from outbox.exceptions import InvalidMessageError
 from outbox.models import Message, Status
 from tests.integration.backend.conftest import by_outbox
 
@@ -24,7 +24,7 @@ UNSET = type("UNSET", (), {})  # what Anymail's own class of messages has where 
         pytest.param("", "", id="the null sender"),
     ],
 )
-def test_it_honours_an_envelope_sender_as_anymail_does(given: str, sender: str) -> None:
+def test_it_uses_an_envelope_sender_as_anymail_does(given: str, sender: str) -> None:
     message = EmailMessage(to=["a@example.com"], from_email="shop@example.com")
     message.envelope_sender = given  # type: ignore[attr-defined]  # Anymail's attribute
 
@@ -69,7 +69,7 @@ def test_a_time_that_is_none_is_refused() -> None:
     message: Any = EmailMessage(to=["a@example.com"])
     message.send_at = "tomorrow"
 
-    with pytest.raises(InvalidMailError, match="send_at must be a time, not str"):
+    with pytest.raises(InvalidMessageError, match="send_at must be a time, not str"):
         message.send()
 
 
@@ -97,11 +97,11 @@ def test_a_message_of_anymail_s_own_class_may_set_none() -> None:
 
 @pytest.mark.parametrize("value", [{"a@example.com": {"name": "Ann"}}, {}], ids=["some", "none"])
 @pytest.mark.parametrize("name", ["merge_data", "merge_headers", "merge_metadata"])
-def test_what_wants_a_mail_for_each_is_not_sent_to_all(name: str, value: object) -> None:
+def test_merge_attributes_are_refused(name: str, value: object) -> None:
     message = EmailMessage(to=["a@example.com", "b@example.com"])
     setattr(message, name, value)
 
-    with pytest.raises(InvalidMailError, match="send_many") as refused:
+    with pytest.raises(InvalidMessageError, match="send_many") as refused:
         message.send()
 
     assert refused.value.field == name
@@ -115,7 +115,7 @@ def test_what_a_provider_was_to_fill_in_is_not_sent_unfilled(name: str, value: o
     message = EmailMessage(to=["a@example.com"])
     setattr(message, name, value)
 
-    with pytest.raises(InvalidMailError, match=name):
+    with pytest.raises(InvalidMessageError, match=name):
         message.send()
 
 

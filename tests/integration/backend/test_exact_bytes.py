@@ -23,7 +23,7 @@ TEMPLATE = "Dear {{ name }}, {% load i18n %} {# not a template #} {{ unclosed\n"
 
 
 def mail(**fields: Any) -> EmailMessage:
-    """A mail that differs from the plainest one in these fields."""
+    """Return a plain message with these fields changed."""
     headers = {**HEADERS, **fields.pop("headers", {})}
     kind = fields.pop("kind", EmailMessage)
     plain = {"subject": "Subject", "body": "Text\n", "to": ["to@example.com"]}
@@ -145,7 +145,7 @@ SHAPES: dict[str, Build] = {
         from_email='"Shop, The" <shop@example.com>',
         to=['"Doe, Jane" <jane@example.com>', '"Q \\"x\\" Y" <q@example.com>'],
         cc=["Plain Name <plain@example.com>"],
-        reply_to=['"Help, Desk" <help@example.com>'],
+        reply_to=['"Help, Support" <help@example.com>'],
     ),
     "names and domains outside ASCII": lambda: mail(
         subject="Überraschung für 佐藤 🎉 " * 5,
@@ -156,8 +156,8 @@ SHAPES: dict[str, Build] = {
         from_email="bounces@example.com",
         headers={
             "From": '"Shop, The" <shop@example.com>',
-            "To": "everybody@example.com",
-            "Cc": "nobody@example.com",
+            "To": "list@example.com",
+            "Cc": "none@example.com",
             "Reply-To": "reply@example.com",
         },
     ),

@@ -1,4 +1,4 @@
-"""Somebody else's app sends inside its own transaction, knowing nothing of an outbox."""
+"""A third-party app sends email inside its own transaction, through Django's API only."""
 
 import pytest
 from django.test import Client
@@ -12,7 +12,7 @@ ORDER = {"item": "Lamp", "customer": "jane@example.com"}
 pytestmark = pytest.mark.urls("tests.exampleapp.urls")
 
 
-def test_an_order_and_its_mail_are_stored_together(client: Client, app_account: Account) -> None:
+def test_an_order_and_its_message_are_stored_together(client: Client, app_account: Account) -> None:
     assert client.post("/orders/", ORDER).status_code == 201
 
     assert Order.objects.get().item == "Lamp"
@@ -20,7 +20,7 @@ def test_an_order_and_its_mail_are_stored_together(client: Client, app_account: 
     assert b"{{ Not a template. }}" in by_outbox().source
 
 
-def test_a_rolled_back_order_mails_nobody(client: Client, app_account: Account) -> None:
+def test_a_rolled_back_order_queues_no_message(client: Client, app_account: Account) -> None:
     assert client.post("/orders-too-late/", ORDER).status_code == 409
 
     assert not Order.objects.exists()

@@ -1,4 +1,4 @@
-"""A mail sent inside a transaction of another database than the outbox's."""
+"""Sending inside a transaction of a database other than the outbox's."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,7 +45,7 @@ def test_it_is_queued_at_once(choice: str, settings: LazySettings) -> None:
     assert queued() == 1
 
 
-def test_it_waits_for_that_commit_when_told_to(settings: LazySettings) -> None:
+def test_with_the_setting_wait_it_waits_for_that_commit(settings: LazySettings) -> None:
     settings.OUTBOX = {**settings.OUTBOX, "ON_OTHER_DATABASE": "wait"}
 
     with transaction.atomic(using=OTHER):

@@ -12,8 +12,8 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy
 
 from outbox import api
-from outbox.api.options import Wishes
-from outbox.exceptions import InvalidMailError, NoAccountError
+from outbox.api.options import SendOptions
+from outbox.exceptions import InvalidMessageError, NoAccountError
 from outbox.models import Account, Message, Recipient, Status
 from tests.integration.api.reading import read
 
@@ -40,7 +40,7 @@ def test_a_password_reset_can_be_urgent_and_expire(app_account: Account) -> None
             subject = " ".join(loader.render_to_string(subject_template_name, context).split())
             body = loader.render_to_string(email_template_name, context)
             message: Any = EmailMultiAlternatives(subject, body, from_email, [to_email])
-            message.outbox = {"lane": "urgent", "expires_after": dt.timedelta(hours=1)}
+            message.outbox = {"priority": "urgent", "expires_after": dt.timedelta(hours=1)}
             message.send()
 
     User.objects.create_user("ann", "ann@example.com", "for this test")
@@ -66,7 +66,7 @@ def test_what_the_row_holds_is_set(app_account: Account) -> None:
         {
             "account": "billing",
             "owner": ann,
-            "lane": "bulk",
+            "priority": "bulk",
             "send_at": TOMORROW,
             "expires_at": TOMORROW + dt.timedelta(hours=1),
             "idempotency_key": "hello 7",
@@ -93,7 +93,7 @@ def test_what_recipients_see_is_written_into_the_header() -> None:
     row, mail = send(
         {
             "from_name": "Zoë, the shop",
-            "priority": 1,
+            "importance": "high",
             "in_reply_to": "2@a.example",
             "references": ["<1@a.example>", "<2@a.example>"],
         },
@@ -101,11 +101,11 @@ def test_what_recipients_see_is_written_into_the_header() -> None:
     )
 
     assert mail["From"] == '"Zoë, the shop" <shop@example.com>'
-    assert mail["X-Priority"] == "1"
+    assert (mail["Importance"], mail["X-Priority"]) == ("high", "1")
     assert mail["In-Reply-To"] == "<2@a.example>"
     assert mail["References"] == "<1@a.example> <2@a.example>"
     assert mail["X-Kept"] == "yes"
-    assert (row.priority, row.in_reply_to) == (1, "2@a.example")
+    assert (row.importance, row.in_reply_to) == ("high", "2@a.example")
     assert row.envelope_sender == "shop@example.com"
 
 
@@ -117,12 +117,12 @@ def test_a_from_header_is_renamed_too() -> None:
 
 def test_the_caller_s_message_stays_as_it_was() -> None:
     message: Any = EmailMessage("Hi", "Hello", "shop@example.com", ["ann@example.com"])
-    message.outbox = {"priority": 1, "from_name": "Zoë"}
+    message.outbox = {"importance": "high", "from_name": "Zoë"}
 
     message.send()
 
     assert (message.from_email, message.extra_headers) == ("shop@example.com", {})
-    assert message.outbox == {"priority": 1, "from_name": "Zoë"}
+    assert message.outbox == {"importance": "high", "from_name": "Zoë"}
 
 
 def test_a_repeated_key_sends_nothing_new() -> None:
@@ -156,17 +156,18 @@ def test_without_options_the_bytes_are_django_s_own(nothing: Any) -> None:
 @pytest.mark.parametrize(
     ("options", "field"),
     [
-        ({"colour": "red"}, "outbox"),
+        ({"color": "red"}, "outbox"),
         ({"to": "eve@example.com"}, "outbox"),
-        ({"priority": 9}, "priority"),
-        ({"lane": "fast"}, "lane"),
+        ({"importance": 9}, "importance"),
+        ({"priority": 3}, "priority"),
+        ({"priority": "fast"}, "priority"),
         ({"from_name": "a\nBcc: eve@example.com"}, "from_name"),
         ("urgent", "outbox"),
         (7, "outbox"),
     ],
 )
 def test_a_mistake_raises_and_queues_nothing(options: Any, field: str) -> None:
-    with pytest.raises(InvalidMailError) as raised:
+    with pytest.raises(InvalidMessageError) as raised:
         send(options)
 
     assert raised.value.field == field
@@ -175,21 +176,21 @@ def test_a_mistake_raises_and_queues_nothing(options: Any, field: str) -> None:
 
 def test_an_account_that_does_not_exist_raises() -> None:
     with pytest.raises(NoAccountError):
-        send({"account": "nobody"})
+        send({"account": "missing"})
 
 
 def test_every_option_of_send_is_one_of_a_message() -> None:
-    for name in Wishes.__annotations__:
+    for name in SendOptions.__annotations__:
         row, _ = send({name: None})
         assert row.status == Status.QUEUED
 
 
 @pytest.mark.parametrize("given", [1e300, float("nan"), float("inf"), -1e300, True, b"x"])
-def test_a_timestamp_that_is_no_time_is_refused(given: Any) -> None:
+def test_an_invalid_timestamp_is_refused(given: Any) -> None:
     message: Any = EmailMessage("Hi", "Hello", "shop@example.com", ["ann@example.com"])
     message.send_at = given
 
-    with pytest.raises(InvalidMailError) as raised:
+    with pytest.raises(InvalidMessageError) as raised:
         message.send()
 
     assert raised.value.field == "send_at"

@@ -19,7 +19,7 @@ def test_send_mail_queues_and_returns_one(app_account: Account) -> None:
     assert (message.subject, message.to_summary) == ("Subject", "b@example.com")
 
 
-def test_a_rollback_takes_the_mail_back(app_account: Account) -> None:
+def test_a_rollback_removes_the_message(app_account: Account) -> None:
     with transaction.atomic():
         send_mail("Subject", "Text", None, ["b@example.com"])
         transaction.set_rollback(True)
@@ -27,11 +27,11 @@ def test_a_rollback_takes_the_mail_back(app_account: Account) -> None:
     assert not Message.objects.exists()
 
 
-def test_it_counts_the_mails_that_have_a_recipient(app_account: Account) -> None:
+def test_it_counts_the_messages_that_have_a_recipient(app_account: Account) -> None:
     addressed = EmailMessage(to=["a@example.com"])
-    nobody = EmailMessage(to=[])
+    unaddressed = EmailMessage(to=[])
 
-    assert EmailBackend().send_messages([addressed, nobody, addressed]) == 2
+    assert EmailBackend().send_messages([addressed, unaddressed, addressed]) == 2
     assert Message.objects.count() == 2
 
 

@@ -8,7 +8,7 @@ from django.core.mail import EmailMessage, send_mail
 from django.db import DatabaseError, connection
 
 from outbox.backend import EmailBackend
-from outbox.exceptions import InvalidMailError, NoAccountError
+from outbox.exceptions import InvalidMessageError, NoAccountError
 from outbox.models import Account, Message
 
 
@@ -32,7 +32,7 @@ BAD_MAIL: dict[str, dict[str, Any]] = {
     "an address as a name without quotes": {"to": ["to@other.com <to@example.com>"]},
     "two addresses in one": {"to": ["a@example.com, b@example.com"]},
     "nothing before the @": {"bcc": ["@example.com"]},
-    "nothing behind the @": {"bcc": ["to@"]},
+    "nothing after the @": {"bcc": ["to@"]},
     "a local part outside ASCII": {"to": ["nø@example.com"]},
     "a bad sender": {"from_email": "a@b@c"},
     "a URI as a recipient": {"to": ["mailto:a@example.com"]},
@@ -48,21 +48,21 @@ BAD_MAIL: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", BAD_MAIL)
 @pytest.mark.usefixtures("nothing_queued")
-def test_it_refuses_a_mail_with(name: str) -> None:
+def test_it_refuses(name: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011  # Django raises its own kinds of it
         EmailMessage(**{"to": ["a@example.com"], **BAD_MAIL[name]}).send()
 
 
 @pytest.mark.usefixtures("nothing_queued")
-def test_it_says_which_field_an_address_stood_in() -> None:
-    with pytest.raises(InvalidMailError, match="Invalid address 'bob@'") as raised:
+def test_it_names_the_field_of_an_invalid_address() -> None:
+    with pytest.raises(InvalidMessageError, match="Invalid address 'bob@'") as raised:
         EmailMessage(to=["a@example.com"], cc=["bob@"]).send()
 
     assert raised.value.field == "cc"
 
 
 @pytest.mark.usefixtures("nothing_queued")
-def test_one_bad_mail_keeps_its_whole_call_back() -> None:
+def test_one_invalid_message_stops_the_whole_call() -> None:
     good = EmailMessage(to=["a@example.com"])
     bad = EmailMessage("two\nlines", to=["a@example.com"])
 
@@ -72,7 +72,7 @@ def test_one_bad_mail_keeps_its_whole_call_back() -> None:
 
 @pytest.mark.usefixtures("nothing_queued")
 def test_fail_silently_does_not_hide_a_bad_mail() -> None:
-    with pytest.raises(InvalidMailError):
+    with pytest.raises(InvalidMessageError):
         EmailBackend(fail_silently=True).send_messages([EmailMessage(to=["bob@"])])
 
 
@@ -82,7 +82,7 @@ def test_without_an_account_it_says_so(db: None) -> None:
 
 
 @pytest.mark.usefixtures("nothing_queued")
-@pytest.mark.parametrize("account", ["nobody", 0], ids=["by name", "by id"])
+@pytest.mark.parametrize("account", ["missing", 0], ids=["by name", "by id"])
 def test_an_unknown_account_is_named(account: str | int) -> None:
     with pytest.raises(NoAccountError, match=repr(account)):
         EmailBackend(account=account).send_messages([EmailMessage(to=["a@example.com"])])
@@ -97,7 +97,7 @@ def test_a_name_that_two_accounts_have_is_refused(app_account: Account) -> None:
 
 @pytest.fixture
 def broken_database(app_account: Account) -> Iterator[None]:
-    """A database that takes no mail: a table of it is gone, as after a bad restore."""
+    """A database that lacks a table, as after an incomplete restore: no message can be stored."""
     with connection.cursor() as cursor:
         cursor.execute("ALTER TABLE outbox_source RENAME TO outbox_source_gone")
     yield

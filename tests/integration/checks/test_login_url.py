@@ -82,7 +82,7 @@ def test_a_language_prefix_is_added_by_the_middleware(
 
 @pytest.mark.usefixtures("_under_a_prefix")
 @pytest.mark.parametrize("login_url", ["/shop/accounts/login/", "login"])
-def test_a_script_prefix_is_no_part_of_the_path(login_url: str, settings: LazySettings) -> None:
+def test_a_script_prefix_is_ignored(login_url: str, settings: LazySettings) -> None:
     settings.ROOT_URLCONF = urls(PAGES, AUTH)
     settings.LOGIN_URL = login_url
     assert found() == []

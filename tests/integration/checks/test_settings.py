@@ -1,7 +1,9 @@
-"""Every classic mistake in the settings has its check, with a hint; a good set-up has none."""
+"""Every common mistake in the settings has a check with a hint; a good configuration passes."""
 
 import datetime as dt
+import threading
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,9 @@ from cryptography.fernet import Fernet
 from django.conf import LazySettings
 from django.core import checks
 
+from outbox import wakeup
 from outbox.checks import check_settings
-from outbox.conf import get_conf
+from outbox.conf import RENAMED, Conf, get_conf
 
 OURS = "outbox.backend.EmailBackend"
 ELSEWHERE = "django.core.mail.backends.smtp.EmailBackend"
@@ -42,31 +45,126 @@ def found() -> list[str | None]:
     return [message.id for message in messages]
 
 
-def test_a_good_set_up_has_nothing_to_mend() -> None:
+def test_a_good_configuration_passes() -> None:
     assert found() == []
 
 
+def test_a_project_without_time_zones_has_an_error(settings: LazySettings) -> None:
+    settings.USE_TZ = False
+
+    assert found() == ["outbox.E019"]
+
+
+REPLY_RULE = """
+[[rules]]
+id = "site"
+kind = "recipient"
+effect = "soft"
+words = ["mailbox is over"]
+examples = ["550 The mailbox is over its limit"]
+"""
+
+
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("text", "said"),
+    [
+        (REPLY_RULE, ""),
+        (REPLY_RULE.replace('["mailbox is over"]', '"mailbox is over"'), "list of texts"),
+        (
+            REPLY_RULE.replace('["mailbox is over', '["mailbox is under'),
+            "does not match its example",
+        ),
+        ("no table", "not TOML"),
+        (None, "No such file"),
+    ],
+)
+def test_an_invalid_file_of_reply_rules_is_an_error(
+    text: str | None, said: str, settings: LazySettings, tmp_path: Path
+) -> None:
+    path = tmp_path / "rules.toml"
+    if text is not None:
+        path.write_text(text)
+    settings.OUTBOX = {**settings.OUTBOX, "REPLY_RULES": str(path)}
+
+    assert found() == (["outbox.E020"] if said else [])
+    if said:
+        (message,) = check_settings(None)
+        assert str(path) in message.msg
+        assert said in message.msg
+
+
+def test_a_broker_of_the_app_alone_is_found_in_every_thread(settings: LazySettings) -> None:
+    """Celery's current app is that of the main thread; a development server checks in another."""
+    settings.CELERY_BROKER_URL = ""
+    wakeup.remember_app()
+    results: list[list[str | None]] = []
+    thread = threading.Thread(target=lambda: results.append(found()))
+    thread.start()
+    thread.join()
+
+    assert results == [[]]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
     [
         pytest.param({"LEASE_FRO": 30}, "outbox.E001", id="an unknown setting"),
         pytest.param({"SECRET_KEYS": ["short"]}, "outbox.E002", id="a malformed key"),
         pytest.param({"SECRET_KEYS": "short"}, "outbox.E002", id="a malformed key, alone"),
         pytest.param({"SECRET_KEYS": []}, "outbox.W003", id="no key"),
         pytest.param({"SECRET_KEYS": 7}, "outbox.E001", id="a key of a wrong type"),
-        pytest.param({"LEASE_FOR": "30"}, "outbox.E001", id="a text for a duration"),
+        pytest.param({"LEASE_DURATION": "30"}, "outbox.E001", id="a text for a duration"),
         pytest.param({"CLAIM_SIZE": 1.5}, "outbox.E001", id="a part of a recipient"),
         pytest.param({"CHUNKING": "off"}, "outbox.E001", id="a word for False"),
         pytest.param({"DATABASE": "mail"}, "outbox.E004", id="an unknown database"),
         pytest.param({"STORAGE": "mail"}, "outbox.E005", id="an unknown storage"),
-        pytest.param({"LEASE_FOR": 9, "HEARTBEAT_EVERY": 5}, "outbox.E006", id="a short lease"),
+        pytest.param(
+            {"LEASE_DURATION": 9, "HEARTBEAT_INTERVAL": 5}, "outbox.E006", id="a short lease"
+        ),
+        pytest.param({"TRUSTED_PROXIES": ["10.0.0.1/8"]}, "outbox.E018", id="host bits set"),
+        pytest.param({"METRICS_NETWORKS": ["unix"]}, "outbox.E018", id="not for metrics"),
         pytest.param({"ON_OTHER_DATABASE": "never"}, "outbox.E011", id="an unknown choice"),
+        pytest.param({"EHLO_NAME": "my server"}, "outbox.W030", id="a name with a space"),
+        pytest.param({"EHLO_NAME": "a.test\r\nRSET"}, "outbox.W030", id="a name of two lines"),
     ],
 )
-def test_outbox_has(given: dict[str, Any], told: str, settings: LazySettings) -> None:
+def test_outbox_has(given: dict[str, Any], expected: str, settings: LazySettings) -> None:
     settings.OUTBOX = {**settings.OUTBOX, **given}
 
-    assert found() == [told]
+    assert found() == [expected]
+
+
+def test_the_former_name_of_a_setting_is_an_error_that_has_the_new_name(
+    settings: LazySettings,
+) -> None:
+    settings.OUTBOX = {**settings.OUTBOX, "LEASE_FOR": 30, "POLL_EVERY": 1}
+
+    (error,) = check_settings(None)
+
+    assert error.id == "outbox.E001"
+    assert (
+        "LEASE_FOR is now named LEASE_DURATION, POLL_EVERY is now named POLL_INTERVAL" in error.msg
+    )
+
+
+def test_no_key_and_no_url_is_shown(settings: LazySettings) -> None:
+    settings.OUTBOX = {
+        "SECRET_KEYS": [Fernet.generate_key().decode()],
+        "REDIS_URL": "redis://:red-secret@cache/0",
+        "SITE_URL": "https://user:site-secret@mail.example.com",
+        "CLAIM_SIZE": 7,
+    }
+    shown = repr(get_conf()) + str(get_conf())
+    assert settings.OUTBOX["SECRET_KEYS"][0] not in shown
+    assert "secret@" not in shown
+    assert "claim_size=7" in shown
+
+
+def test_former_names_are_not_in_use() -> None:
+    names = {field.name for field in fields(Conf)}
+
+    assert set(RENAMED.values()) <= names
+    assert not names & set(RENAMED)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +201,7 @@ def test_a_text_may_be_nothing(nothing: object, settings: LazySettings) -> None:
 
 
 @pytest.mark.parametrize("keys", [["short"], ["€" * 43 + "="], [b"bytes"]], ids=repr)
-def test_a_key_is_told_by_its_place_and_never_shown(
+def test_a_key_is_named_by_its_position_and_never_shown(
     keys: list[Any], settings: LazySettings
 ) -> None:
     settings.OUTBOX = {**settings.OUTBOX, "SECRET_KEYS": [*settings.OUTBOX["SECRET_KEYS"], *keys]}
@@ -117,13 +215,13 @@ def test_a_lease_of_two_heartbeats_is_long_enough(
     settings: LazySettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(settings.DATABASES, "default", POSTGRESQL)
-    settings.OUTBOX = {**settings.OUTBOX, "LEASE_FOR": 10, "HEARTBEAT_EVERY": 5}
+    settings.OUTBOX = {**settings.OUTBOX, "LEASE_DURATION": 10, "HEARTBEAT_INTERVAL": 5}
 
     assert found() == []
 
 
 @pytest.mark.parametrize(
-    ("options", "lease_for", "told"),
+    ("options", "lease_duration", "expected"),
     [
         pytest.param({"timeout": 60}, 30, ["outbox.W012"], id="a patient database"),
         pytest.param({"timeout": 25}, 30, ["outbox.W012"], id="one just as long"),
@@ -133,39 +231,44 @@ def test_a_lease_of_two_heartbeats_is_long_enough(
 )
 def test_a_lease_outlasts_what_a_heartbeat_may_wait(
     options: dict[str, Any],
-    lease_for: float,
-    told: list[str],
+    lease_duration: float,
+    expected: list[str],
     settings: LazySettings,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(settings.DATABASES, "default", SQLITE | {"OPTIONS": options})
-    settings.OUTBOX = {**settings.OUTBOX, "LEASE_FOR": lease_for, "HEARTBEAT_EVERY": 5}
+    settings.OUTBOX = {**settings.OUTBOX, "LEASE_DURATION": lease_duration, "HEARTBEAT_INTERVAL": 5}
 
-    assert found() == told
+    assert found() == expected
 
 
 @pytest.mark.parametrize(
-    ("root", "options", "told"),
+    ("root", "options", "expected"),
     [
         pytest.param("", {}, ["outbox.W014"], id="no MEDIA_ROOT"),
         pytest.param("/srv/media", {}, [], id="a MEDIA_ROOT"),
         pytest.param("", {"location": "/srv/mail"}, [], id="a folder of its own"),
     ],
 )
-def test_large_mail_has_a_place(
-    root: str, options: dict[str, str], told: list[str], settings: LazySettings
+def test_large_messages_have_a_storage(
+    root: str, options: dict[str, str], expected: list[str], settings: LazySettings
 ) -> None:
     backend = "django.core.files.storage.FileSystemStorage"
     settings.STORAGES = settings.STORAGES | {"default": {"BACKEND": backend, "OPTIONS": options}}
     settings.MEDIA_ROOT = root
 
-    assert found() == told
+    assert found() == expected
 
 
 @pytest.mark.parametrize(
-    ("celery", "told"),
+    ("celery", "expected"),
     [
         pytest.param({"broker_url": None}, ["outbox.W007"], id="no broker"),
+        pytest.param(
+            {"beat_schedule": {"sweep": {**SWEEP["sweep"], "options": {"expires": 15}}}},
+            ["outbox.W031"],
+            id="a sweep that expires",
+        ),
         pytest.param({"broker_url": "memory://"}, ["outbox.W007"], id="a broker in memory"),
         pytest.param({"beat_schedule": {}}, ["outbox.W008"], id="no sweep"),
         pytest.param(
@@ -183,14 +286,14 @@ def test_large_mail_has_a_place(
         ),
     ],
 )
-def test_celery_has(celery: dict[str, Any], told: list[str]) -> None:
+def test_celery_has(celery: dict[str, Any], expected: list[str]) -> None:
     current_app.conf.update(celery)
 
-    assert found() == told
+    assert found() == expected
 
 
 @pytest.mark.parametrize(
-    ("when", "told"),
+    ("when", "expected"),
     [
         pytest.param(30, [], id="as long as the lease"),
         pytest.param(31.0, ["outbox.W015"], id="a number"),
@@ -199,13 +302,13 @@ def test_celery_has(celery: dict[str, Any], told: list[str]) -> None:
         pytest.param(schedule(300), ["outbox.W015"], id="a schedule"),
         pytest.param(crontab(), ["outbox.W015"], id="every minute"),
         pytest.param(crontab(hour=3), ["outbox.W015"], id="every minute of an hour"),
-        pytest.param(BaseSchedule(), [], id="nobody can say"),
+        pytest.param(BaseSchedule(), [], id="an unknown schedule"),
     ],
 )
-def test_a_sweep_comes_as_often_as_leases_end(when: object, told: list[str]) -> None:
+def test_a_sweep_comes_as_often_as_leases_end(when: object, expected: list[str]) -> None:
     current_app.conf.beat_schedule = {"sweep": {"task": "outbox.sweep", "schedule": when}}
 
-    assert found() == told
+    assert found() == expected
 
 
 def test_the_most_frequent_of_several_sweeps_counts() -> None:
@@ -215,22 +318,22 @@ def test_the_most_frequent_of_several_sweeps_counts() -> None:
 
 
 def test_a_crontab_is_as_rare_as_its_longest_gap(settings: LazySettings) -> None:
-    settings.OUTBOX = {**settings.OUTBOX, "LEASE_FOR": 20 * 60}
-    for minutes, told in (("*/20", []), ("0,20,39", ["outbox.W015"]), ("7", ["outbox.W015"])):
+    settings.OUTBOX = {**settings.OUTBOX, "LEASE_DURATION": 20 * 60}
+    for minutes, expected in (("*/20", []), ("0,20,39", ["outbox.W015"]), ("7", ["outbox.W015"])):
         entry = {"task": "outbox.sweep", "schedule": crontab(minute=minutes)}
         current_app.conf.beat_schedule = {"sweep": entry}
 
-        assert found() == told
+        assert found() == expected
 
 
 def test_outbox_deliver_sweeps_as_often(settings: LazySettings) -> None:
-    settings.OUTBOX = {**settings.OUTBOX, "SWEEP_EVERY": 60}
+    settings.OUTBOX = {**settings.OUTBOX, "SWEEP_INTERVAL": 60}
 
     assert found() == ["outbox.W015"]
 
 
 @pytest.mark.parametrize(
-    ("database", "broker", "told"),
+    ("database", "broker", "expected"),
     [
         pytest.param(SQLITE, "redis://redis.example:6379/0", ["outbox.W009"], id="SQLite, far"),
         pytest.param(SQLITE, "redis://localhost:6379/0", [], id="SQLite, near"),
@@ -241,18 +344,18 @@ def test_outbox_deliver_sweeps_as_often(settings: LazySettings) -> None:
 def test_several_hosts_may_not_share(
     database: dict[str, str],
     broker: str,
-    told: list[str],
+    expected: list[str],
     monkeypatch: pytest.MonkeyPatch,
     settings: LazySettings,
 ) -> None:
     monkeypatch.setitem(settings.DATABASES, "default", database)
     current_app.conf.update(broker_url=broker)
 
-    assert found() == told
+    assert found() == expected
 
 
 @pytest.mark.parametrize(
-    ("default", "named", "told"),
+    ("default", "named", "expected"),
     [
         pytest.param(OURS, None, ["outbox.W010"], id="by the default"),
         pytest.param(OURS, OURS, ["outbox.W010"], id="by name"),
@@ -262,7 +365,7 @@ def test_several_hosts_may_not_share(
     ],
 )
 def test_alerts_about_mail_leave(
-    default: str, named: str | None, told: list[str], settings: LazySettings
+    default: str, named: str | None, expected: list[str], settings: LazySettings
 ) -> None:
     handler = {"class": "django.utils.log.AdminEmailHandler"}
     if django.VERSION >= (6, 1):
@@ -277,7 +380,7 @@ def test_alerts_about_mail_leave(
         "handlers": {"mail": handler | (chosen if named else {})},
     }
 
-    assert found() == told
+    assert found() == expected
 
 
 def test_several_databases_want_a_choice(

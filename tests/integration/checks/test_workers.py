@@ -1,4 +1,4 @@
-"""Workers of two hosts on one SQLite file are told, where checks may ask the database."""
+"""Workers of two hosts on one SQLite file cause a warning, if checks may use the database."""
 
 from collections.abc import Callable, Iterator
 
@@ -25,7 +25,7 @@ def found() -> list[str | None]:
     return [message.id for message in check_workers(None, databases=["default"])]
 
 
-def test_two_hosts_on_sqlite_are_told() -> None:
+def test_two_hosts_on_sqlite_cause_a_warning() -> None:
     start("a.example")
     start("b.example")
 
@@ -62,13 +62,13 @@ def journal() -> Iterator[Callable[[str], None]]:
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize(("mode", "told"), [("delete", ["outbox.W013"]), ("wal", [])])
-def test_a_journal_that_makes_pages_wait_is_told(
-    mode: str, told: list[str], journal: Callable[[str], None]
+@pytest.mark.parametrize(("mode", "expected"), [("delete", ["outbox.W013"]), ("wal", [])])
+def test_a_journal_that_makes_pages_wait_causes_a_warning(
+    mode: str, expected: list[str], journal: Callable[[str], None]
 ) -> None:
     journal(mode)
 
-    assert found() == told
+    assert found() == expected
 
 
 def test_django_runs_it_where_databases_are_checked() -> None:

@@ -63,7 +63,7 @@ def account(*arguments: str, **options: Any) -> str:
 def test_settings_become_the_default_account(settings: LazySettings) -> None:
     configure(settings, **SERVER)
 
-    assert "made: mail.example.com:587, default for apps" in account("--from-settings")
+    assert "created: mail.example.com:587, default for apps" in account("--from-settings")
 
     made = Account.objects.get()
     assert (made.name, made.from_name, made.from_address) == (
@@ -160,22 +160,21 @@ def test_an_entry_of_mailers_may_be_named(settings: LazySettings) -> None:
     settings.MAILERS = settings.MAILERS | {"bulk": {"OPTIONS": {"host": "bulk.example.com"}}}
     account("bulk", "--from-settings", "--mailer", "bulk")
     assert Account.objects.get(name="bulk").host == "bulk.example.com"
-    with pytest.raises(CommandError, match="nobody"):
-        account("--from-settings", "--mailer", "nobody")
+    with pytest.raises(CommandError, match="unknown"):
+        account("--from-settings", "--mailer", "unknown")
 
 
 def test_an_account_is_made_and_changed_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     server = ("--host", "mail.example.com", "--username", "ann")
     monkeypatch.setenv("OUTBOX_ACCOUNT_PASSWORD", PASSWORD)
-    assert "made" in account("work", "--from-address", "ann@example.com", *server)
+    assert "created" in account("work", "--from-address", "ann@example.com", *server)
     made = Account.objects.get(name="work")
     assert (made.secret, made.port, made.security) == (PASSWORD, 587, "starttls")
-    monkeypatch.delenv("OUTBOX_ACCOUNT_PASSWORD")
-
     assert "changed" in account("work", "--port", "2525", "--security", "none")
     made.refresh_from_db()
     assert (made.secret, made.port, made.security) == (PASSWORD, 2525, "none")
 
+    monkeypatch.delenv("OUTBOX_ACCOUNT_PASSWORD")
     monkeypatch.setattr(sys, "stdin", io.StringIO(f"{PASSWORD}!\n"))
     account("work", "--password-stdin")
     made.refresh_from_db()
@@ -208,9 +207,9 @@ def test_a_password_is_asked_for_on_a_terminal_and_not_shown(tmp_path: Path) -> 
     while b"Password: " not in said:
         said += os.read(ours, 1000)
     os.write(ours, b"swordfish\n")
-    while process.poll() is None or b"made" not in said:
+    while process.poll() is None or b"created" not in said:
         said += os.read(ours, 1000)
-        if b"made" in said:
+        if b"created" in said:
             process.wait(60)
     os.close(ours)
     assert process.returncode == 0, said
@@ -223,11 +222,11 @@ def test_a_password_is_asked_for_on_a_terminal_and_not_shown(tmp_path: Path) -> 
         pytest.param(["work"], "from_address", id="no address"),
         pytest.param(["work", "--from-address", "a@example.com"], "host", id="no server"),
         pytest.param(["work", "--from-address", "a", "--host", "h"], "from_address", id="no @"),
-        pytest.param(["--host", "h"], "Name the account", id="no name"),
+        pytest.param(["--host", "h"], "Add the name", id="no name"),
         pytest.param(["--from-settings", "--host", "h"], "exclude", id="both sources"),
     ],
 )
-def test_what_is_no_account_is_an_error(arguments: list[str], problem: str) -> None:
+def test_an_invalid_account_is_an_error(arguments: list[str], problem: str) -> None:
     with pytest.raises(CommandError, match=problem):
         account(*arguments)
     assert not Account.objects.exists()
@@ -236,7 +235,7 @@ def test_what_is_no_account_is_an_error(arguments: list[str], problem: str) -> N
 def test_an_account_of_a_person_is_left_alone(django_user_model: Any) -> None:
     owner = django_user_model.objects.create_user("anna")
     Account.objects.create(name="work", from_address="a@example.com", host="h", owner=owner)
-    with pytest.raises(CommandError, match="not one of the site"):
+    with pytest.raises(CommandError, match="belongs to a user"):
         account("work", "--host", "elsewhere.example.com")
     assert Account.objects.get().host == "h"
 

@@ -40,7 +40,7 @@ def running(site_environment: dict[str, str], tmp_path: Path) -> Iterator[Proces
     with (tmp_path / "deliver.log").open("wb") as output:
         process = Process(
             [sys.executable, "manage.py", "outbox_deliver"],
-            environment=site_environment | {"OUTBOX_SWEEP_EVERY": "0.2"},
+            environment=site_environment | {"OUTBOX_SWEEP_INTERVAL": "0.2"},
             output=output,
             cwd=ROOT,
         )
@@ -62,7 +62,7 @@ def state() -> str:
 
 def test_it_delivers_and_sweeps_until_it_is_stopped(account: Account, running: Process) -> None:
     send()
-    until(lambda: state() == State.SENT, "the first mail")
+    until(lambda: state() == State.SENT, "the first message")
 
     # Due tomorrow, and of no use any more: only a sweep looks at it.
     api.send(
@@ -81,7 +81,7 @@ def test_it_delivers_and_sweeps_until_it_is_stopped(account: Account, running: P
 
 def test_it_calls_webhooks(account: Account, running: Process) -> None:
     send()
-    until(lambda: state() == State.SENT, "the first mail")
+    until(lambda: state() == State.SENT, "the first message")
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
         hook = Webhook.objects.create(name="the warehouse", url=url)
@@ -102,7 +102,7 @@ def test_until_empty_it_ends_when_nothing_is_due(account: Account) -> None:
 
     forget_webhooks()
     assert state() == State.SENT
-    assert WebhookCall.objects.get().attempts == 1, "it tells at once what just happened"
+    assert WebhookCall.objects.get().attempts == 1, "the call is made at once"
 
 
 def test_until_empty_it_says_what_became_of_the_recipients(
@@ -115,7 +115,7 @@ def test_until_empty_it_says_what_became_of_the_recipients(
     )
 
     call_command("outbox_deliver", "--until-empty")
-    assert capsys.readouterr().out == "delivered 1, deferred 2, failed 1\n"
+    assert capsys.readouterr().out == "sent 1, deferred 2, failed 1\n"
 
     call_command("outbox_deliver", "--until-empty")
     assert capsys.readouterr().out == "Nothing was due.\n"

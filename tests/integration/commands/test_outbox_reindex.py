@@ -42,7 +42,7 @@ def test_entries_that_are_gone_come_back(anna: User) -> None:
     assert found(anna, "figures") == keys
 
 
-def test_entries_of_other_words_are_mended(anna: User) -> None:
+def test_outdated_entries_are_replaced(anna: User) -> None:
     changed = draft(anna, "Figures")
     Message.objects.filter(pk=changed.pk).update(subject="Report")
     assert found(anna, "figures") == {changed.pk}
@@ -53,7 +53,7 @@ def test_entries_of_other_words_are_mended(anna: User) -> None:
     assert found(anna, "report") == {changed.pk}
 
 
-def test_what_has_no_owner_any_more_is_on_nobody_s_list(anna: User) -> None:
+def test_a_message_that_lost_its_owner_is_in_no_index(anna: User) -> None:
     left = draft(anna, "Figures")
     Message.objects.filter(pk=left.pk).update(owner=None)
 
@@ -62,7 +62,7 @@ def test_what_has_no_owner_any_more_is_on_nobody_s_list(anna: User) -> None:
     assert not SearchEntry.objects.exists()
 
 
-def test_it_tells_how_far_it_is_when_asked(anna: User) -> None:
+def test_it_prints_its_progress_if_verbose(anna: User) -> None:
     for number in range(3):
         draft(anna, f"Figures {number}")
 

@@ -1,4 +1,4 @@
-"""A site that is tried out gets one user whose password nobody could have guessed."""
+"""A demo site gets one user with a random password."""
 
 import stat
 from pathlib import Path
@@ -38,11 +38,16 @@ def test_two_sites_have_different_passwords(tmp_path: Path) -> None:
 
 def test_the_user_s_account_sends_through_the_local_mail_server(tmp_path: Path) -> None:
     set_up(tmp_path)
-    account = Account.objects.get()
+    account = Account.objects.get(owner=get_user_model().objects.get())
     assert (account.host, account.port) == ("127.0.0.1", 2525)
     assert account.security == Security.NONE
-    assert account.owner == get_user_model().objects.get()
-    assert account.is_app_default
+
+
+def test_apps_send_with_an_account_of_the_site(tmp_path: Path) -> None:
+    set_up(tmp_path)
+    account = Account.objects.get(is_app_default=True)
+    assert (account.owner, account.host, account.port) == (None, "127.0.0.1", 2525)
+    assert account.is_trusted
 
 
 def test_a_user_of_that_name_is_left_alone(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import re
 from io import StringIO
 
 import pytest
@@ -10,7 +11,9 @@ from django.utils import timezone
 
 from dev.redis_server import RedisServer
 from outbox import api
-from outbox.models import Account, Circuit, Destination, Recipient, State, Worker
+from outbox.models import Account, Circuit, Destination, PendingHold, Recipient, State, Worker
+from outbox.reasons import Reason, ReasonCode
+from tests.states import set_state
 
 pytestmark = pytest.mark.django_db
 
@@ -26,14 +29,14 @@ def busy() -> None:
         account=account,
     )
     api.queue_sources([outgoing])
-    Recipient.objects.filter(address="b@example.com").update(state=State.FAILED)
+    set_state(Recipient.objects.filter(address="b@example.com"), State.FAILED)
     now = timezone.now()
-    for host, lease_for in (("here", 60), ("gone", -60)):
-        lease = now + dt.timedelta(seconds=lease_for)
+    for host, lease_duration in (("here", 60), ("gone", -60)):
+        lease = now + dt.timedelta(seconds=lease_duration)
         Worker.objects.create(host=host, pid=7, started_at=now, heartbeat_at=now, lease_until=lease)
     Destination.objects.update(
         circuit=Circuit.OPEN,
-        circuit_reason="connection refused",
+        circuit_reason=Reason(ReasonCode.CONNECTION_REFUSED),
         circuit_until=now + dt.timedelta(minutes=5),
     )
 
@@ -60,7 +63,7 @@ def test_it_prints_a_table() -> None:
     assert "here/7 alive" in shown
     assert "gone/7 silent" in shown
     assert "(shop <a@example.com>) blocked by its circuit until" in shown
-    assert "connection refused" in shown
+    assert "No server is listening" in shown
     assert "minutes ago" in shown
 
 
@@ -74,19 +77,41 @@ def test_it_says_when_there_is_nothing() -> None:
 
 
 @pytest.mark.usefixtures("busy")
+def test_it_shows_the_progress_of_holding_many_recipients() -> None:
+    assert "being held" not in status()
+    PendingHold.objects.create(
+        account=Account.objects.get(),
+        is_for_composed=False,
+        reason=Reason(ReasonCode.ACCOUNT_DISABLED),
+        highest_id=9_000,
+        held_count=1_500,
+    )
+    assert "being held            1,500 recipients so far (shop <a@example.com>), since" in status()
+    assert json.loads(status("--json"))["pending_holds"][0]["held"] == 1_500
+
+
+def test_it_lists_the_pauses() -> None:
+    assert "paused" not in status()
+    api.pause(reason="moving the server")
+    assert re.search(r"paused +everything, since .+: moving the server", status())
+    (pause,) = json.loads(status("--json"))["pauses"]
+    assert (pause["target"], pause["until"]) == ("everything", None)
+
+
+@pytest.mark.usefixtures("busy")
 def test_it_prints_json() -> None:
     report = json.loads(status("--json"))
 
     assert report["counts"]["queued"] == 2
     assert [worker["alive"] for worker in report["workers"]] == [True, False]
-    assert report["blocked_destinations"][0]["reason"] == "connection refused"
+    assert report["blocked_destinations"][0]["reason_code"] == "connection_refused"
     assert dt.datetime.fromisoformat(report["oldest_overdue_at"]) <= timezone.now()
 
 
 @pytest.mark.usefixtures("busy")
 def test_what_waits_for_its_time_is_not_overdue() -> None:
     later = timezone.now() + dt.timedelta(hours=2, minutes=1)
-    Recipient.objects.update(state=State.DEFERRED, next_attempt_at=later)
+    set_state(Recipient.objects, State.DEFERRED, next_attempt_at=later)
 
     shown = status()
 
@@ -95,7 +120,7 @@ def test_what_waits_for_its_time_is_not_overdue() -> None:
     assert f"{later:%Y-%m-%d %H:%M:%S} UTC, in 2 hours" in shown
 
 
-def test_it_sees_a_broker_that_answers(redis_server: RedisServer) -> None:
+def test_it_reports_an_available_broker(redis_server: RedisServer) -> None:
     assert json.loads(status("--json"))["broker_seen"] is True
 
 

@@ -1,7 +1,7 @@
-"""A database that can be made to go away and come back, for the connections made meanwhile.
+"""A database that can be made unavailable for connections that are opened during a test.
 
 SQLite is locked by a writer that does not end; PostgreSQL is reached through a relay that can be
-cut. The test's own connection is spared.
+cut. The test's own connection is not affected.
 """
 
 import contextlib
@@ -22,12 +22,12 @@ class Outage(Protocol):
     def begin(self) -> None: ...
     def end(self) -> None: ...
     def lose_next_commit(self) -> None:
-        """Let it happen, and cut the wire before anybody hears of it (PostgreSQL only)."""
+        """Allow the commit, and cut the connection before its response (PostgreSQL only)."""
 
 
 @contextmanager
 def breakable_database() -> Iterator[Outage]:
-    """Lead connections that are made in the block over something that can break."""
+    """Redirect connections that are opened in the block over something that can break."""
     connection.ensure_connection()
     settings: dict[str, Any] = connection.settings_dict
     before = dict(settings)
@@ -40,7 +40,7 @@ def breakable_database() -> Iterator[Outage]:
 
 
 class _Locked:
-    """SQLite, on which another process sits."""
+    """SQLite, locked by another process."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
         # Writers meet the lock at once instead of waiting twenty seconds for it.
@@ -63,7 +63,7 @@ class _Locked:
 
 
 class _Relay:
-    """PostgreSQL behind a wire that can be cut in the middle of anything."""
+    """PostgreSQL, reached over a relay that can be cut at any time."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
         host = settings["HOST"] or settings["OPTIONS"].get("host") or "/var/run/postgresql"
@@ -114,8 +114,8 @@ class _Relay:
                     continue
                 pair = client, self._reach()
                 self._pairs.append(pair)
-            self._start(self._carry_there, *pair)
-            self._start(self._carry_back, *pair)
+            self._start(self._relay_to_server, *pair)
+            self._start(self._relay_to_client, *pair)
 
     def _reach(self) -> socket.socket:
         host, port = self._target
@@ -125,7 +125,7 @@ class _Relay:
         server.connect(str(Path(host) / f".s.PGSQL.{port}"))
         return server
 
-    def _carry_there(self, client: socket.socket, server: socket.socket) -> None:
+    def _relay_to_server(self, client: socket.socket, server: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := client.recv(65_536):
                 if self._losing and b"COMMIT" in data:
@@ -134,7 +134,7 @@ class _Relay:
                 server.sendall(data)
         _shut(client, server)
 
-    def _carry_back(self, client: socket.socket, server: socket.socket) -> None:
+    def _relay_to_client(self, client: socket.socket, server: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while (data := server.recv(65_536)) and client not in self._deaf:
                 client.sendall(data)

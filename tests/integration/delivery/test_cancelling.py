@@ -1,4 +1,4 @@
-"""Cancel and delivery race for the same row; the server's ledger tells who won. Item 103."""
+"""Cancel and delivery race for the same row; the server's ledger shows which one won. Item 103."""
 
 import random
 import time
@@ -10,7 +10,7 @@ from outbox import api
 from outbox.models import Attempt, Event, EventKind, Outcome, State, Status
 from outbox.testing.faultlab import FaultLab
 from outbox.testing.pytest_plugin import StartLab
-from tests.integration.delivery.desk import (
+from tests.integration.delivery.mail_client import (
     BOB,
     Working,
     account,
@@ -29,19 +29,19 @@ pytestmark = pytest.mark.django_db(transaction=True)
 EVE = "eve@example.net"
 
 
-def test_before_a_worker_has_it(fault_lab: StartLab) -> None:
+def test_a_cancel_before_the_claim_wins(fault_lab: StartLab) -> None:
     lab = fault_lab("")
     message = queue(account_at(lab))
     assert api.cancel(message) == api.CancelResult(stopped=1, too_late=0)
     with Working():
-        until(all_in(State.SENT, [queue(account_at(lab))]), "another mail was sent")
+        until(all_in(State.SENT, [queue(account_at(lab))]), "another message was sent")
     assert states(message) == [State.CANCELLED]
-    assert row(message).settled_at is not None
+    assert row(message).final_at is not None
     assert len(lab.ledger.accepted) == 1
 
 
 @pytest.mark.parametrize("stage", ["greeting", "ehlo", "mail", "rcpt", "data"])
-def test_while_a_worker_has_it_and_its_end_has_not_left(
+def test_a_cancel_before_the_final_dot_wins(
     fault_lab: StartLab, settings: LazySettings, stage: str
 ) -> None:
     settings.OUTBOX = settings.OUTBOX | {"SESSION_MAX_IDLE": 0.2}
@@ -52,7 +52,7 @@ def test_while_a_worker_has_it_and_its_end_has_not_left(
         lab.ledger.wait_for(lambda ledger: bool(ledger.sessions))
         assert api.cancel(message) == api.CancelResult(stopped=1, too_late=0)
         assert states(message) == [State.CANCELLED]
-        lab.hurry()
+        lab.skip_delays()
         lab.ledger.wait_for(lambda ledger: ledger.sessions[0].over)
         until(lambda: working.engine.recorder.idle, "all was written")
     assert not any(taken.dot for taken in lab.ledger.transactions)
@@ -62,20 +62,20 @@ def test_while_a_worker_has_it_and_its_end_has_not_left(
     assert last_attempt(message).outcome == Outcome.CANCELLED
 
 
-def test_after_its_end_was_marked(fault_lab: StartLab) -> None:
+def test_a_cancel_after_the_mark_is_too_late_for_the_server(fault_lab: StartLab) -> None:
     lab = fault_lab("at dot: late 60")
     message = queue(account_at(lab))
     with Working():
         until(lambda: Attempt.objects.exclude(dot_marked_at=None).exists(), "it was marked")
         assert api.cancel(message) == api.CancelResult(stopped=0, too_late=1)
-        lab.hurry()
+        lab.skip_delays()
         until(all_in(State.SENT, [message]), "it was sent")
     assert len(lab.ledger.accepted) == 1
     kinds = Event.objects.filter(message=message).values_list("kind", flat=True)
     assert list(kinds) == [EventKind.CANCEL_TOO_LATE]
 
 
-def test_after_it_was_sent(fault_lab: StartLab) -> None:
+def test_a_cancel_after_delivery_changes_nothing(fault_lab: StartLab) -> None:
     message = queue(account_at(fault_lab("")))
     with Working():
         until(all_in(State.SENT, [message]), "it was sent")
@@ -84,14 +84,14 @@ def test_after_it_was_sent(fault_lab: StartLab) -> None:
     assert Event.objects.filter(kind=EventKind.CANCEL_TOO_LATE).count() == 1
 
 
-def test_a_second_cancel_finds_nothing_and_says_nothing_new() -> None:
+def test_a_second_cancel_changes_nothing() -> None:
     message = queue(account())
     api.cancel(message)
     assert api.cancel(message) == api.CancelResult(stopped=0, too_late=0)
     assert Event.objects.filter(kind=EventKind.CANCEL_TOO_LATE).count() == 0
 
 
-def test_some_recipients_are_stopped_and_others_not(fault_lab: StartLab) -> None:
+def test_some_recipients_can_be_cancelled_alone(fault_lab: StartLab) -> None:
     lab = fault_lab(f"at rcpt <{EVE}>: 451 4.7.1 later")
     message = queue(account_at(lab), BOB, EVE)
     with Working():
@@ -110,10 +110,8 @@ def test_some_recipients_are_stopped_and_others_not(fault_lab: StartLab) -> None
         "PIPELINING, CHUNKING, 8BITMIME",
     ],
 )
-def test_at_any_moment_it_is_stopped_or_too_late_and_the_server_agrees(
-    fault_lab: StartLab, offer: str
-) -> None:
-    """Both ends of the race are met, or it was no race."""
+def test_a_cancel_at_any_moment_agrees_with_the_server(fault_lab: StartLab, offer: str) -> None:
+    """Both results of the race must occur, or it was not a race."""
     lab = fault_lab(f"offer {offer}\nat rcpt: late 0.003\nat dot: late 0.003\nat bdat: late 0.003")
     sender = account_at(lab, max_connections=2)
     chance = random.Random(7)  # noqa: S311  # a fixed spread of moments
@@ -123,7 +121,7 @@ def test_at_any_moment_it_is_stopped_or_too_late_and_the_server_agrees(
     with Working():
         while (stopped < 10 or sent < 10) and time.monotonic() < deadline:
             message = queue(sender)
-            time.sleep(chance.uniform(0, longest))  # the race: any moment of the mail's way
+            time.sleep(chance.uniform(0, longest))  # the race: at any moment of the delivery
             result = api.cancel(message)
             until(lambda m=message: states(m)[0] in {State.SENT, State.CANCELLED}, "it ended")  # type: ignore[misc]  # binds the loop's value
             [state] = states(message)

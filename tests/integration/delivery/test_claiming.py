@@ -1,7 +1,8 @@
-"""A claim takes what is due, most urgent first, senders in turn, and never what another holds."""
+"""A claim takes due recipients, urgent ones first, senders alternately, and no claimed ones."""
 
 import datetime as dt
 import threading
+import tracemalloc
 from collections import Counter
 from collections.abc import Sequence
 
@@ -12,11 +13,11 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from outbox import api
+from outbox.db.packing import unpack
 from outbox.delivery import due
 from outbox.delivery.job import Job
-from outbox.models import Account, Attempt, Folder, Message, Recipient, State, Status
-from outbox.models.packing import unpack
-from tests.integration.delivery.desk import (
+from outbox.models import Account, Attempt, Folder, Message, Outcome, Recipient, State, Status
+from tests.integration.delivery.mail_client import (
     USING,
     a_worker,
     account,
@@ -27,6 +28,7 @@ from tests.integration.delivery.desk import (
     queue_many,
     states,
 )
+from tests.states import set_state
 
 pytestmark = pytest.mark.django_db
 
@@ -35,11 +37,41 @@ def addresses(jobs: Sequence[Job]) -> list[str]:
     return [recipient.address for job in jobs for recipient in job.recipients]
 
 
+def test_only_the_last_signature_of_a_message_is_read() -> None:
+    """A message with many recipients has thousands of attempts, and each has its signature."""
+    sender = account()
+    messages = queue_many(sender, 3)
+    Recipient.objects.update(attempts=1)
+    now = timezone.now()
+    first, second, _unsigned = messages
+    Attempt.objects.bulk_create(
+        Attempt(message=message, started_at=now, signature=f"{number:09}" * 10_000)
+        for message in (first, second)
+        for number in range(30)
+    )
+    Attempt.objects.bulk_create(
+        [
+            Attempt(message=first, started_at=now),
+            Attempt(message=second, started_at=now, outcome=Outcome.UNCERTAIN),
+        ]
+    )
+    tracemalloc.start()
+    try:
+        jobs = {job.message_id: job for job in claim_due(sender)}
+        _size, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert [jobs[one.pk].signature[:9] for one in messages] == ["000000029", "000000029", ""]
+    resent = Attempt.objects.filter(is_resend=True).values_list("message_id", flat=True)
+    assert list(resent) == [second.pk]
+    assert most < 2_000_000
+
+
 def person(name: str) -> User:
     return User.objects.create_user(name)
 
 
-def test_a_claim_writes_down_who_sends_what_under_which_token() -> None:
+def test_a_claim_records_worker_message_and_token() -> None:
     message = queue(account(), "bob@example.net", "eve@example.net")
     worker = a_worker()
     [job] = claim_due(message.account, worker)
@@ -61,7 +93,7 @@ def test_a_claim_writes_down_who_sends_what_under_which_token() -> None:
     assert api.Handle(message.pk).status() == Status.SENDING
 
 
-def test_the_first_claim_of_a_scheduled_message_takes_it_out_of_its_folder() -> None:
+def test_the_first_claim_of_a_scheduled_message_removes_it_from_its_folder() -> None:
     message = queue(account(), send_at=timezone.now() + dt.timedelta(hours=1))
     assert message.status == Status.SCHEDULED
     Recipient.objects.update(next_attempt_at=timezone.now())
@@ -71,7 +103,7 @@ def test_the_first_claim_of_a_scheduled_message_takes_it_out_of_its_folder() -> 
     assert (message.status, message.folder) == (Status.QUEUED, Folder.OUTBOX)
 
 
-def test_what_is_claimed_is_not_claimed_again() -> None:
+def test_a_claimed_recipient_is_not_claimed_again() -> None:
     queue_many(account(), 3)
     sender = Account.objects.get()
     assert len(claim_due(sender)) == 3
@@ -79,24 +111,28 @@ def test_what_is_claimed_is_not_claimed_again() -> None:
 
 
 @pytest.mark.parametrize("state", [state for state in State if state not in {"queued", "deferred"}])
-def test_only_what_waits_is_claimed(state: State) -> None:
+def test_only_waiting_recipients_are_claimed(state: State) -> None:
     message = queue(account())
-    Recipient.objects.update(state=state)
+    set_state(Recipient.objects, state)
     assert claim_due(message.account) == []
     assert states() == [state]
 
 
-def test_only_what_is_due_is_claimed() -> None:
+def test_only_due_recipients_are_claimed() -> None:
     sender = account()
     now = timezone.now()
     queue(sender, "later@example.net", send_at=now + dt.timedelta(hours=1))
     waits = queue(sender, "waits@example.net")
-    Recipient.objects.filter(message=waits).update(
-        state=State.DEFERRED, next_attempt_at=now + dt.timedelta(seconds=30)
+    set_state(
+        Recipient.objects.filter(message=waits),
+        State.DEFERRED,
+        next_attempt_at=now + dt.timedelta(seconds=30),
     )
     back = queue(sender, "back@example.net")
-    Recipient.objects.filter(message=back).update(
-        state=State.DEFERRED, next_attempt_at=now - dt.timedelta(seconds=30)
+    set_state(
+        Recipient.objects.filter(message=back),
+        State.DEFERRED,
+        next_attempt_at=now - dt.timedelta(seconds=30),
     )
     assert addresses(claim_due(sender)) == ["back@example.net"]
     earliest = due.waiting(USING)
@@ -104,19 +140,21 @@ def test_only_what_is_due_is_claimed() -> None:
     assert now < earliest[destination(sender).pk] <= now + dt.timedelta(seconds=31)
 
 
-def test_the_most_urgent_goes_first() -> None:
-    """X-Priority: 1 is the highest."""
+def test_the_most_urgent_is_claimed_first() -> None:
     sender = account()
-    for priority in (5, 3, 1, 2, 4):
-        queue(sender, f"p{priority}@example.net", priority=priority)
-    assert addresses(claim_due(sender, limit=5)) == [f"p{n}@example.net" for n in range(1, 6)]
+    for priority in ("bulk", "normal", "urgent"):
+        queue(sender, f"{priority}@example.net", priority=priority)
+
+    claimed = addresses(claim_due(sender, limit=3))
+
+    assert claimed == ["urgent@example.net", "normal@example.net", "bulk@example.net"]
 
 
-def test_the_urgent_leave_a_share_to_the_others() -> None:
-    """Or a stream of urgent mail would hold up all else for ever."""
+def test_urgent_messages_leave_a_share_to_the_others() -> None:
+    """Otherwise a stream of urgent messages would block all others for ever."""
     sender = account()
-    queue_many(sender, 30, priority=1)
-    queue_many(sender, 30, priority=3)
+    queue_many(sender, 30, priority="urgent")
+    queue_many(sender, 30, priority="normal")
     taken = [
         Recipient.objects.get(pk=recipient.id).priority
         for job in claim_due(sender, limit=20)
@@ -125,8 +163,8 @@ def test_the_urgent_leave_a_share_to_the_others() -> None:
     assert Counter(taken) == {1: 15, 3: 5}
 
 
-def test_senders_take_turns() -> None:
-    """Protocol item 112: ten thousand mails of one are no queue for another's single one."""
+def test_senders_are_served_alternately() -> None:
+    """Protocol item 112: ten thousand messages of one sender do not delay another's single one."""
     sender = account()
     ann, ben = person("ann"), person("ben")
     queue_many(sender, 50, owner=ann)
@@ -149,13 +187,13 @@ def test_the_sender_served_last_is_last_in_the_next_claim() -> None:
 
 
 @pytest.mark.parametrize("idle", ["another sender", "another urgency"])
-def test_a_share_that_nobody_can_use_goes_to_those_who_can(idle: str) -> None:
-    """Or one mail that waits for tomorrow would halve the speed of all others today."""
+def test_an_unused_share_goes_to_the_others(idle: str) -> None:
+    """Otherwise one message scheduled for tomorrow would halve the speed of all others."""
     sender = account()
     ann, ben = person("ann"), person("ben")
-    queue_many(sender, 10, owner=ann, priority=1)
+    queue_many(sender, 10, owner=ann, priority="urgent")
     tomorrow = timezone.now() + dt.timedelta(days=1)
-    fields = {"owner": ben} if idle == "another sender" else {"owner": ann, "priority": 5}
+    fields = {"owner": ben} if idle == "another sender" else {"owner": ann, "priority": "bulk"}
     queue(sender, "tomorrow@example.net", send_at=tomorrow, **fields)
     jobs = claim_due(sender, limit=6)
     taken = addresses(jobs)
@@ -170,14 +208,14 @@ def test_no_transaction_has_more_recipients_than_allowed(settings: LazySettings)
     assert len({job.attempt_id for job in jobs}) == 3
 
 
-def test_a_large_source_is_not_read_before_its_turn(settings: LazySettings) -> None:
+def test_a_large_source_is_not_read_with_the_claim(settings: LazySettings) -> None:
     settings.OUTBOX = settings.OUTBOX | {"INLINE_SOURCE_BYTES": 100}
     message = queue(account())
     [job] = claim_due(message.account)
     assert (job.source, job.sha256) == (None, message.source.sha256)
 
 
-def test_destinations_are_claimed_apart() -> None:
+def test_a_claim_is_for_one_destination() -> None:
     here, there = account(25), account(26)
     queue(here, "here@example.net")
     queue(there, "there@example.net")
@@ -186,8 +224,8 @@ def test_destinations_are_claimed_apart() -> None:
 
 
 @pytest.mark.django_db(transaction=True)  # threads see only what is committed
-def test_rows_another_claim_holds_are_skipped_not_waited_for() -> None:
-    """Protocol item 98, where both claims are under way at the same moment."""
+def test_rows_locked_by_another_claim_are_skipped() -> None:
+    """Protocol item 98, with both claims in progress at the same time."""
     if is_sqlite():
         pytest.skip("SQLite has one writer at a time: there is nothing to skip")
     sender = account()
@@ -213,7 +251,7 @@ def test_rows_another_claim_holds_are_skipped_not_waited_for() -> None:
 
 
 @pytest.mark.django_db(transaction=True)  # threads see only what is committed
-def test_two_claims_side_by_side_never_share_a_row() -> None:
+def test_two_concurrent_claims_never_share_a_row() -> None:
     """Protocol item 98."""
     sender = account()
     queue_many(sender, 120)

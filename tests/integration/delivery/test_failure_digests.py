@@ -30,7 +30,8 @@ from outbox.models import (
     State,
 )
 from outbox.testing.pytest_plugin import StartLab
-from tests.integration.delivery.desk import USING, account, account_at, deliver, queue
+from tests.integration.delivery.mail_client import USING, account, account_at, deliver, queue
+from tests.states import set_state
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -39,7 +40,7 @@ REFUSING = "at rcpt: 550 5.1.1 no such user"
 
 @pytest.fixture(autouse=True)
 def _at_once(settings: LazySettings) -> None:
-    settings.OUTBOX = settings.OUTBOX | {"FAILURE_DIGEST_WAIT": 0}
+    settings.OUTBOX = settings.OUTBOX | {"FAILURE_DIGEST_DELAY": 0}
 
 
 @pytest.fixture
@@ -52,7 +53,7 @@ def reports() -> list[Message]:
 
 
 def make_due() -> None:
-    """Let the time of the collected digests come."""
+    """Make the collected digests due."""
     FailureDigest.objects.update(due_at=timezone.now() - dt.timedelta(seconds=1))
 
 
@@ -65,10 +66,13 @@ def text_of(message: Message) -> str:
 def fails(sender: Account, *, owner: User | None = None, subject: str = "Figures") -> Message:
     """Queue a message that has failed, as its server's refusal would leave it."""
     message = queue(sender, owner=owner, subject=subject)
-    Recipient.objects.filter(message=message).update(
-        state=State.UNCERTAIN, reply_code=550, reply_text="5.1.1 no such user"
+    set_state(
+        Recipient.objects.filter(message=message),
+        State.UNCERTAIN,
+        reply_code=550,
+        reply_text="5.1.1 no such user",
     )
-    api.settle(message, State.FAILED)
+    api.resolve_uncertain(message, State.FAILED)
     message.refresh_from_db()
     return message
 
@@ -101,9 +105,9 @@ def test_a_second_account_delivers_a_digest_in_the_owner_s_language_and_time_zon
     assert mail["To"] == "anna@example.com"
     assert mail["From"].addresses[0].addr_spec == "anna@example.net"
     assert mail["Auto-Submitted"] == "auto-generated"
-    assert mail["Subject"] == "未送达：Figures"
+    assert mail["Subject"] == "投递失败：Figures"
     text = mail.get_content()
-    assert "bob@example.net: 550 5.1.1 no such user" in text
+    assert "bob@example.net：550 5.1.1 no such user" in text
     assert "4:30" in text  # the next morning in Shanghai
     assert "UTC+8" in text
     [report] = reports()
@@ -127,7 +131,7 @@ def test_several_failures_are_one_email(anna: User) -> None:
         fails(first, owner=anna, subject=f"Letter {number}")
     assert report_failures(USING) == 1
     [report] = reports()
-    assert report.subject == "25 messages were not delivered"
+    assert report.subject == "Delivery of 25 messages failed"
     text = text_of(report)
     assert "Letter 24" in text
     assert "… and 5 more." in text
@@ -167,10 +171,10 @@ def test_what_was_seen_is_not_reported(anna: User) -> None:
     mark_failures_seen(Message.objects.filter(pk=seen_later.pk))
     make_due()
     assert report_failures(USING) == 1
-    assert reports()[0].subject == f"Not delivered: {unseen.subject}"
+    assert reports()[0].subject == f"Delivery failed: {unseen.subject}"
 
 
-def test_what_was_retried_meanwhile_is_not_reported(anna: User) -> None:
+def test_a_message_retried_in_the_meantime_is_not_reported(anna: User) -> None:
     message = fails(account(owner=anna), owner=anna)
     account(26, owner=anna)
     api.retry(message)
@@ -178,7 +182,7 @@ def test_what_was_retried_meanwhile_is_not_reported(anna: User) -> None:
     assert reports() == []
 
 
-def test_who_wants_no_email_gets_none(anna: User) -> None:
+def test_a_user_who_wants_no_email_gets_none(anna: User) -> None:
     Preferences.objects.create(user=anna, failure_digest=FailureDigestChoice.NEVER)
     message = fails(account(owner=anna), owner=anna)
     account(26, owner=anna)
@@ -212,8 +216,8 @@ def test_the_failure_of_a_digest_is_on_the_pages_but_in_no_email(anna: User) -> 
     fails(first, owner=anna)
     assert report_failures(USING) == 1
     [report] = reports()
-    Recipient.objects.filter(message=report).update(state=State.UNCERTAIN)
-    api.settle(report, State.FAILED)
+    set_state(Recipient.objects.filter(message=report), State.UNCERTAIN)
+    api.resolve_uncertain(report, State.FAILED)
     assert report_failures(USING) == 0
     report.refresh_from_db()
     assert (report.failure_unseen, report.failure_unreported) == (True, False)
@@ -241,14 +245,17 @@ def test_messages_of_apps_are_reported_to_the_addresses_of_the_setting(
     assert set(addresses) == {"ops@example.com", "duty@example.com"}
 
 
-def test_without_the_setting_staff_who_may_view_messages_are_told(shop: Account) -> None:
-    view = Permission.objects.get(codename="view_message", content_type__app_label="outbox")
+def test_without_the_setting_staff_who_may_view_all_are_notified(shop: Account) -> None:
+    names = ("view_message", "view_all_accounts")
+    view = Permission.objects.filter(codename__in=names, content_type__app_label="outbox")
     for name, is_staff, may_view in (
         ("reads", True, True), ("blind", True, False), ("user", False, True), ("quiet", True, True),
     ):  # fmt: skip
         user = User.objects.create_user(name, email=f"{name}@example.com", is_staff=is_staff)
         if may_view:
-            user.user_permissions.add(view)
+            user.user_permissions.set(view)
+        if name == "blind":
+            user.user_permissions.set(view.filter(codename="view_message"))
         if name == "quiet":
             Preferences.objects.create(user=user, failure_digest=FailureDigestChoice.NEVER)
     User.objects.create_superuser("root", email="root@example.com")
@@ -310,7 +317,7 @@ def test_two_workers_queue_one_digest(anna: User, in_threads: list[threading.Thr
         thread.start()
     for thread in in_threads:
         thread.join(60)
-    while report_failures(USING):  # what another had locked meanwhile
+    while report_failures(USING):  # what another thread had locked
         pass
     assert len(queued) == 4
     named = "\n".join(text_of(report) for report in reports())

@@ -10,12 +10,19 @@ from django.utils import timezone
 
 from outbox import api
 from outbox.delivery import record
+from outbox.delivery.job import Mark
 from outbox.delivery.sweep import sweep
-from outbox.delivery.unit import Mark
 from outbox.delivery.verdict import Verdict
 from outbox.models import FAILURES, Folder, Message, Recipient, State, Status
+from outbox.reasons import Reason, ReasonCode
 from outbox.smtp import Reply
-from tests.integration.delivery.desk import USING, account, claimed, left_behind, queue
+from tests.integration.delivery.mail_client import (
+    USING,
+    account,
+    claimed,
+    claimed_by_dead_worker,
+    queue,
+)
 from tests.integration.delivery.test_recording import ended
 
 pytestmark = pytest.mark.django_db
@@ -26,7 +33,11 @@ SENT = Verdict(state=State.SENT)
 
 def later() -> Verdict:
     soon = timezone.now() + dt.timedelta(minutes=5)
-    return Verdict(state=State.DEFERRED, reason="451 later", next_attempt_at=soon)
+    return Verdict(
+        state=State.DEFERRED,
+        reason=Reason(ReasonCode.SERVER_REPLY, reply="451 later"),
+        next_attempt_at=soon,
+    )
 
 
 def flags(message: Message) -> tuple[bool, int, bool, bool]:
@@ -41,13 +52,13 @@ def flags(message: Message) -> tuple[bool, int, bool, bool]:
 NONE = (False, 0, False, False)
 
 
-def refused_by_the_server(message: Message) -> None:
+def rejected_by_the_server(message: Message) -> None:
     count = message.recipients.count()
     record.write([ended(claimed(message), *[REFUSED] * count)], USING)
 
 
-def refused_after_the_lease(message: Message) -> None:
-    job = left_behind(message)
+def rejected_after_the_lease(message: Message) -> None:
+    job = claimed_by_dead_worker(message)
     record.write([Mark(attempt_id=job.attempt_id)], USING)
     sweep(USING)
     record.write([ended(job, *[REFUSED] * len(job.recipients))], USING)
@@ -58,19 +69,24 @@ def expired_in_the_queue(message: Message) -> None:
     sweep(USING)
 
 
-def given_up_by_a_person(message: Message) -> None:
+def marked_failed_by_a_person(message: Message) -> None:
     record.write(
         [ended(claimed(message), *[Verdict(state=State.UNCERTAIN)] * message.recipients.count())],
         USING,
     )
     assert flags(message) == NONE
-    api.settle(message, State.FAILED)
+    api.resolve_uncertain(message, State.FAILED)
 
 
 @pytest.mark.parametrize("number", [1, 2], ids=["one recipient", "two recipients"])
 @pytest.mark.parametrize(
     "fail",
-    [refused_by_the_server, refused_after_the_lease, expired_in_the_queue, given_up_by_a_person],
+    [
+        rejected_by_the_server,
+        rejected_after_the_lease,
+        expired_in_the_queue,
+        marked_failed_by_a_person,
+    ],
 )
 def test_every_way_to_fail_is_marked(fail: Callable[[Message], None], number: int) -> None:
     message = queue(account(), *(f"bob{i}@example.net" for i in range(number)))
@@ -82,7 +98,7 @@ def test_every_way_to_fail_is_marked(fail: Callable[[Message], None], number: in
     assert (message.status, message.folder) == (Status.FAILED, Folder.FAILED)
 
 
-def test_a_refusal_is_in_failed_and_in_the_outbox_while_another_recipient_waits() -> None:
+def test_a_rejection_is_in_failed_and_in_the_outbox_while_another_recipient_waits() -> None:
     message = queue(account(), "bob@example.net", "eve@example.net")
     record.write([ended(claimed(message), REFUSED, later())], USING)
     message.refresh_from_db()
@@ -107,11 +123,11 @@ def test_one_more_failure_is_unseen_again() -> None:
 @pytest.mark.parametrize("number", [1, 2], ids=["one recipient", "two recipients"])
 def test_a_retried_message_has_no_failure_until_it_fails_again(number: int) -> None:
     message = queue(account(), *(f"bob{i}@example.net" for i in range(number)))
-    refused_by_the_server(message)
+    rejected_by_the_server(message)
     Message.objects.update(failure_unseen=False, failure_unreported=False)
     api.retry(message)
     assert flags(message) == NONE
-    refused_by_the_server(message)
+    rejected_by_the_server(message)
     assert flags(message) == (True, number, True, True)
     assert set(message.recipients.values_list("attempts", flat=True)) == {2}
 

@@ -1,4 +1,4 @@
-"""Holding mail back and delivery race for the same row; exactly one of them has it."""
+"""Hold and delivery race for the same row, and exactly one of them gets it."""
 
 import threading
 
@@ -8,7 +8,7 @@ from django.db import connection
 from outbox import api
 from outbox.models import Attempt, State, Status
 from outbox.testing.pytest_plugin import StartLab
-from tests.integration.delivery.desk import (
+from tests.integration.delivery.mail_client import (
     Working,
     a_worker,
     account,
@@ -25,12 +25,12 @@ from tests.integration.delivery.desk import (
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def test_held_mail_stays_until_it_is_released(fault_lab: StartLab) -> None:
+def test_a_held_message_stays_until_it_is_released(fault_lab: StartLab) -> None:
     lab = fault_lab("")
     message = queue(account_at(lab))
     assert api.hold(message, why="Wrong list") == 1
     with Working():
-        until(all_in(State.SENT, [queue(account_at(lab))]), "another mail was sent")
+        until(all_in(State.SENT, [queue(account_at(lab))]), "another message was sent")
         assert states(message) == [State.HELD]
         assert len(lab.ledger.accepted) == 1
         assert api.release(message) == 1
@@ -38,19 +38,19 @@ def test_held_mail_stays_until_it_is_released(fault_lab: StartLab) -> None:
     assert len(lab.ledger.accepted) == 2
 
 
-def test_what_a_worker_has_is_not_held(fault_lab: StartLab) -> None:
+def test_a_claimed_message_is_not_held(fault_lab: StartLab) -> None:
     lab = fault_lab("at mail: late 60")
     message = queue(account_at(lab))
     with Working():
         until(lambda: states(message) == [State.SENDING], "it was claimed")
         assert api.hold(message) == 0
-        lab.hurry()
+        lab.skip_delays()
         until(all_in(State.SENT, [message]), "it was sent")
     message.refresh_from_db()
     assert message.status == Status.SENT
 
 
-def test_hold_and_claim_never_both_have_a_recipient() -> None:
+def test_hold_and_claim_never_both_get_a_recipient() -> None:
     sender = account()
     messages = queue_many(sender, 30)
     worker = a_worker()

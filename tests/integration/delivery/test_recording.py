@@ -1,4 +1,4 @@
-"""What a group commit writes, what its guards refuse, and what survives a refused row."""
+"""What a group commit writes, what its guards reject, and what survives a rejected row."""
 
 import asyncio
 import datetime as dt
@@ -9,10 +9,10 @@ import pytest
 
 from outbox import api
 from outbox.delivery import record
-from outbox.delivery.job import Job
+from outbox.delivery.job import Job, JobsReturned, Mark, Result, SessionOpened
+from outbox.delivery.record_queue import BYTES_MAX
 from outbox.delivery.recorder import Recorder
 from outbox.delivery.sweep import sweep
-from outbox.delivery.unit import GivenBack, Mark, Opened, Result
 from outbox.delivery.verdict import Verdict
 from outbox.models import (
     CHANGES,
@@ -22,26 +22,28 @@ from outbox.models import (
     Message,
     Outcome,
     Recipient,
-    Session,
+    SmtpSession,
     State,
     Status,
 )
 from outbox.models.rollup import roll_up
+from outbox.reasons import Reason, ReasonCode, quoted
 from outbox.smtp import Reply
-from tests.integration.delivery.desk import (
+from tests.integration.delivery.mail_client import (
     USING,
     a_worker,
     account,
     claim_due,
     claimed,
+    claimed_by_dead_worker,
     last_attempt,
-    left_behind,
     queue,
     queue_many,
     refusing,
     row,
     states,
 )
+from tests.states import set_state
 
 pytestmark = pytest.mark.django_db
 
@@ -62,7 +64,7 @@ def ended(job: Job, *verdicts: Verdict, **fields: object) -> Result:
     return Result(job=job, verdicts=given, outcome=Outcome.SENT, **fields)  # type: ignore[arg-type]  # the test's own words
 
 
-def test_the_mark_is_granted_once_the_commit_has_it() -> None:
+def test_the_mark_is_granted_once_it_is_committed() -> None:
     """Protocol item 72."""
     message = queue(account())
     mark = Mark(attempt_id=claimed(message).attempt_id)
@@ -71,7 +73,7 @@ def test_the_mark_is_granted_once_the_commit_has_it() -> None:
     assert last_attempt(message).dot_marked_at is not None
 
 
-def test_the_mark_is_refused_after_a_cancel() -> None:
+def test_the_mark_is_rejected_after_a_cancel() -> None:
     """Protocol item 103: one row decides which of the two was first."""
     message = queue(account())
     job = claimed(message)
@@ -92,10 +94,10 @@ def test_a_cancel_after_the_mark_is_too_late() -> None:
     assert Event.objects.filter(kind=EventKind.CANCEL_TOO_LATE).count() == 1
 
 
-def test_the_mark_is_refused_after_a_sweep() -> None:
-    """Protocol item 98: a worker that lost its mail sends no dot."""
+def test_the_mark_is_rejected_after_a_sweep() -> None:
+    """Protocol item 98: a worker that lost its claims sends no final dot."""
     message = queue(account())
-    job = left_behind(message)
+    job = claimed_by_dead_worker(message)
     sweep(USING)
     assert states(message) == [State.DEFERRED]
     mark = Mark(attempt_id=job.attempt_id)
@@ -103,10 +105,10 @@ def test_the_mark_is_refused_after_a_sweep() -> None:
     assert not mark.granted
 
 
-def test_a_result_that_comes_after_a_sweep_changes_no_state_but_is_kept() -> None:
+def test_a_result_after_a_sweep_is_kept_but_changes_no_state() -> None:
     """Protocol item 98."""
     message = queue(account())
-    job = left_behind(message)
+    job = claimed_by_dead_worker(message)
     sweep(USING)
     late = ended(job, Verdict(state=State.FAILED, reply=Reply(550, "5.1.1", "5.1.1 no")))
     record.write([late], USING)
@@ -114,6 +116,9 @@ def test_a_result_that_comes_after_a_sweep_changes_no_state_but_is_kept() -> Non
     assert states(message) == [State.DEFERRED]
     attempt = last_attempt(message)
     assert (attempt.outcome, attempt.late_reply) == (Outcome.ABANDONED, "550 5.1.1 no")
+
+
+NO_REPLY = Reason(ReasonCode.ATTEMPTS_FAILED, attempts=3, why=Reason(ReasonCode.CONNECTION_RESET))
 
 
 @pytest.mark.parametrize(
@@ -128,19 +133,19 @@ def test_a_result_that_comes_after_a_sweep_changes_no_state_but_is_kept() -> Non
         (Verdict(state=State.UNCERTAIN), State.UNCERTAIN),
     ],
 )
-def test_a_late_reply_settles_the_uncertainty_its_attempt_caused(
+def test_a_late_reply_resolves_the_uncertainty_of_its_attempt(
     verdict: Verdict, state: State
 ) -> None:
     message = queue(account())
-    job = left_behind(message)
+    job = claimed_by_dead_worker(message)
     record.write([Mark(attempt_id=job.attempt_id)], USING)
     sweep(USING)
     assert states(message) == [State.UNCERTAIN]
     record.write([ended(job, verdict)], USING)
     assert states(message) == [state]
     events = Event.objects.filter(kind=EventKind.LATE_REPLY)
-    told = list(events.values_list("from_state", "to_state"))
-    assert told == ([] if state == State.UNCERTAIN else [(State.UNCERTAIN, state)])
+    changes = list(events.values_list("from_state", "to_state"))
+    assert changes == ([] if state == State.UNCERTAIN else [(State.UNCERTAIN, state)])
     message.refresh_from_db()
     assert message.status == state  # one recipient: the same words
 
@@ -148,7 +153,7 @@ def test_a_late_reply_settles_the_uncertainty_its_attempt_caused(
 @pytest.mark.parametrize("number", [1, 2], ids=["the only recipient", "one of two"])
 @pytest.mark.parametrize("state", CHANGES[State.SENDING])
 def test_the_message_s_status_is_rolled_up_from_each_state(state: State, number: int) -> None:
-    """There is a short cut for a message of one recipient; both ways end alike."""
+    """Messages with one recipient have a shortcut with the same result."""
     message = queue(account(), *(f"bob{i}@example.net" for i in range(number)))
     verdicts = [Verdict(state=state, next_attempt_at=NOW) for _ in range(number)]
     record.write([ended(claimed(message), *verdicts)], USING)
@@ -158,12 +163,12 @@ def test_the_message_s_status_is_rolled_up_from_each_state(state: State, number:
     assert Message.objects.values_list(*ROLLED_UP).get() == written
 
 
-def test_a_late_reply_settles_nothing_that_another_attempt_caused() -> None:
+def test_a_late_reply_does_not_resolve_another_attempt() -> None:
     message = queue(account())
-    old = left_behind(message)
+    old = claimed_by_dead_worker(message)
     record.write([Mark(attempt_id=old.attempt_id)], USING)
     sweep(USING)
-    api.settle_as_unsent(message)
+    api.resolve_as_unsent(message)
     new = claimed(message)
     record.write([Mark(attempt_id=new.attempt_id)], USING)
     record.write([ended(old, Verdict(state=State.FAILED, reply=Reply(550, "", "no")))], USING)
@@ -173,16 +178,16 @@ def test_a_late_reply_settles_nothing_that_another_attempt_caused() -> None:
     assert states(message) == [State.UNCERTAIN]
 
 
-def test_the_last_reply_stays_when_the_next_attempt_hears_none() -> None:
-    """Protocol item 105: what is given up in the end shows what a server really said."""
+def test_the_last_reply_stays_when_the_next_attempt_gets_none() -> None:
+    """Protocol item 105: an expired recipient shows the last reply of a server."""
     message = queue(account())
     greylisted = Reply(451, "4.7.1", "4.7.1 greylisted")
     waits = Verdict(state=State.DEFERRED, next_attempt_at=NOW, reply=greylisted, command="RCPT")
     record.write([ended(claimed(message), waits)], USING)
-    silent = Verdict(state=State.EXPIRED, reason="Given up: no answer")
+    silent = Verdict(state=State.EXPIRED, reason=NO_REPLY)
     record.write([ended(claimed(message), silent)], USING)
     recipient = row(message)
-    assert (recipient.state, recipient.reason) == (State.EXPIRED, "Given up: no answer")
+    assert (recipient.state, recipient.reason) == (State.EXPIRED, NO_REPLY)
     assert (recipient.reply_code, recipient.reply_enhanced) == (451, "4.7.1")
     assert (recipient.reply_text, recipient.reply_command) == ("4.7.1 greylisted", "RCPT")
     assert last_attempt(message).reply_code is None  # of that attempt there was none
@@ -191,30 +196,33 @@ def test_the_last_reply_stays_when_the_next_attempt_hears_none() -> None:
 @pytest.mark.parametrize(
     ("said", "kept"),
     [
-        ("no \0 way", "no \\x00 way"),
-        ("half \ud83d a pair", "half \\ud83d a pair"),
+        ("no \0 way", "no \ufffd way"),
+        ("half \ud83d a pair", "half \ufffd a pair"),
         ("中文 🙂 ok", "中文 🙂 ok"),
     ],
 )
-def test_no_text_of_a_server_is_too_odd_to_be_kept(said: str, kept: str) -> None:
-    """Protocol item 84, and RFC 5321 knows no such bytes: only the database would choke."""
+def test_any_text_of_a_server_can_be_stored(said: str, kept: str) -> None:
+    """Protocol item 84, although RFC 5321 has no such bytes: only the database would fail."""
     message = queue(account())
-    verdict = Verdict(state=State.FAILED, reason=said, reply=Reply(550, "", said))
+    verdict = Verdict(state=State.FAILED, reason=quoted(said), reply=Reply(550, "", said))
     record.write(
-        [ended(claimed(message), verdict, detail=said, transfer=said, traceback=said)], USING
+        [ended(claimed(message), verdict, reason=quoted(said), transfer=said, traceback=said)],
+        USING,
     )
     recipient, attempt = row(message), last_attempt(message)
-    assert recipient.reply_text == recipient.reason == kept
-    assert attempt.reply_text == attempt.detail == attempt.transfer == attempt.traceback == kept
+    assert recipient.reply_text == str(recipient.reason) == kept
+    assert (
+        attempt.reply_text == str(attempt.reason) == attempt.transfer == attempt.traceback == kept
+    )
     assert attempt.result_rows[0]["text"] == kept
 
 
-def test_what_was_never_begun_goes_back_as_it_was() -> None:
+def test_a_job_that_was_not_begun_is_returned_unchanged() -> None:
     fresh, tried = queue_many(account(), 2)
     worker = a_worker()
-    Recipient.objects.filter(message=tried).update(state=State.DEFERRED, attempts=3)
+    set_state(Recipient.objects.filter(message=tried), State.DEFERRED, attempts=3)
     jobs = claim_due(fresh.account, worker)
-    record.write([GivenBack(jobs=jobs, worker_id=worker.pk)], USING)
+    record.write([JobsReturned(jobs=jobs, worker_id=worker.pk)], USING)
     assert (states(fresh), states(tried)) == ([State.QUEUED], [State.DEFERRED])
     assert not Attempt.objects.exists()
     fresh.refresh_from_db()
@@ -222,7 +230,7 @@ def test_what_was_never_begun_goes_back_as_it_was() -> None:
 
 
 @pytest.mark.parametrize("begun", ["marked", "cancelled", "of another worker"])
-def test_what_is_not_ours_to_return_stays(begun: str) -> None:
+def test_a_job_of_another_worker_is_not_returned(begun: str) -> None:
     message = queue(account())
     worker = a_worker()
     job = claimed(message, worker)
@@ -233,7 +241,7 @@ def test_what_is_not_ours_to_return_stays(begun: str) -> None:
     else:
         worker = a_worker()
     before = states(message)
-    record.write([GivenBack(jobs=[job], worker_id=worker.pk)], USING)
+    record.write([JobsReturned(jobs=[job], worker_id=worker.pk)], USING)
     assert states(message) == before
     assert Attempt.objects.count() == 1
 
@@ -253,8 +261,8 @@ def recorder() -> Iterator[Recorder]:
 
 
 @pytest.mark.django_db(transaction=True)  # threads see only what is committed
-def test_a_group_with_one_row_the_database_refuses_is_taken_apart() -> None:
-    """The eleven others are written as if it had not been there."""
+def test_one_rejected_row_does_not_affect_its_group() -> None:
+    """The eleven others are written normally."""
     messages = queue_many(account(), 12)
     jobs = [claimed(message) for message in messages]
     poison = Verdict(state=State.SENT, reply=Reply(250, "", "poison"))
@@ -263,14 +271,14 @@ def test_a_group_with_one_row_the_database_refuses_is_taken_apart() -> None:
             writer.put(ended(job, *([poison] if number == 5 else [])))
     assert states() == [State.SENT] * 12  # also the refused one's, less its texts
     refused = last_attempt(messages[5])
-    assert refused.detail == "The database refused the full record of this attempt."
+    assert refused.reason == Reason(ReasonCode.RECORD_REFUSED)
     assert "this row is refused" in refused.traceback
-    assert last_attempt(messages[6]).detail == ""
+    assert not last_attempt(messages[6]).reason
 
 
 @pytest.mark.django_db(transaction=True)  # threads see only what is committed
-def test_what_our_own_code_cannot_write_stops_no_other_unit() -> None:
-    """Not even an error that is none of the database's ends the recorder's thread."""
+def test_an_item_that_our_code_cannot_write_stops_no_other() -> None:
+    """Even an error of another kind does not end the recorder's thread."""
     first, second = queue_many(account(), 2)
     jobs = [claimed(first), claimed(second)]
     unwritable = ended(jobs[0], phases_ms=object())  # no type the database knows
@@ -281,7 +289,7 @@ def test_what_our_own_code_cannot_write_stops_no_other_unit() -> None:
 
 
 @pytest.mark.django_db(transaction=True)  # threads see only what is committed
-def test_a_receiver_that_fails_stops_nothing() -> None:
+def test_a_failing_signal_receiver_stops_nothing() -> None:
     def fails(results: object) -> None:
         raise RuntimeError("a defect in what listens")
 
@@ -296,12 +304,25 @@ def test_a_receiver_that_fails_stops_nothing() -> None:
 
 
 @pytest.mark.django_db(transaction=True)  # threads see only what is committed
-def test_a_session_row_that_is_refused_costs_the_attempt_its_pointer_only() -> None:
+def test_a_rejected_session_row_costs_only_the_reference_to_it() -> None:
     message = queue(account())
-    session = Session(host="h" * 10, port=25, started_at=NOW, extensions={"X": "\0"})
+    session = SmtpSession(host="h" * 10, port=25, started_at=NOW, extensions={"X": "\0"})
     session.port = -1  # a check of the database's own refuses it
     with recorder() as writer:
-        writer.put(Opened(session=session))
+        writer.put(SessionOpened(session=session))
         writer.put(ended(claimed(message), session=session))
     assert states(message) == [State.SENT]
     assert last_attempt(message).session_id is None
+
+
+def test_a_result_with_much_text_is_written_row_by_row() -> None:
+    """PostgreSQL would write the rows of one statement to disk and read them for each row."""
+    message = queue(account(), *(f"r{number}@example.net" for number in range(20)))
+    job = claimed(message)
+    long = Reply(451, "4.3.0", "4.3.0 " + "x" * 60_000)
+    verdict = Verdict(state=State.DEFERRED, next_attempt_at=NOW, reply=long, command="RCPT")
+    result = Result(job=job, verdicts=[verdict] * len(job.recipients), outcome=Outcome.DEFERRED)
+    assert result.size > BYTES_MAX
+    record.write([result], USING)
+    assert states(message) == [State.DEFERRED] * 20
+    assert {recipient.reply_text for recipient in message.recipients.all()} == {long.text}

@@ -1,11 +1,11 @@
-"""A retry sends what the first try sent, to the bit, and only to whom it is owed."""
+"""A retry sends the same bytes as the first attempt, only to the remaining recipients."""
 
 import pytest
 
 from outbox import api
 from outbox.models import State
 from outbox.testing.pytest_plugin import StartLab
-from tests.integration.delivery.desk import BOB, account_at, deliver, queue, states
+from tests.integration.delivery.mail_client import BOB, account_at, deliver, queue, states
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -26,7 +26,7 @@ def test_a_retry_changes_neither_bytes_nor_message_id(fault_lab: StartLab) -> No
     assert first.message_id == second.message_id == f"<{message.message_id}>"
 
 
-def test_when_everybody_is_refused_no_data_follows(fault_lab: StartLab) -> None:
+def test_no_data_follows_when_every_recipient_is_rejected(fault_lab: StartLab) -> None:
     """Protocol item 55, on a server without PIPELINING."""
     lab = fault_lab("offer SIZE 35882577\nat rcpt: 550 5.1.1 no such user")
     message = queue(account_at(lab), BOB, EVE)

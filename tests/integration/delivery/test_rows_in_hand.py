@@ -1,20 +1,33 @@
-"""What workers have in hand stays in the index of what waits, and is passed over there."""
+"""Claimed recipients stay in the index of waiting ones until their results are recorded.
 
+A claim passes over each of them, so its time must grow no faster than their number, and their
+number is limited.
+"""
+
+import asyncio
 import datetime as dt
+import threading
 from collections import Counter
-from typing import Any
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection
+from django.db import connection, connections
 from django.utils import timezone
 
-from outbox.delivery import due, record
-from outbox.delivery.unit import Mark, Result
+from outbox.conf import get_conf
+from outbox.delivery import due, lease, record
+from outbox.delivery.claimed import ClaimedJobs
+from outbox.delivery.context import DeliveryContext, run_in
+from outbox.delivery.job import Mark, Result
+from outbox.delivery.recorder import Recorder
 from outbox.delivery.verdict import Verdict
 from outbox.models import Account, Attempt, Outcome, Recipient, State
+from outbox.reasons import quoted
 from outbox.smtp import Reply
-from tests.integration.delivery.desk import (
+from tests.integration.delivery.mail_client import (
     USING,
     a_worker,
     account,
@@ -25,14 +38,16 @@ from tests.integration.delivery.desk import (
     queue,
     queue_many,
 )
+from tests.states import set_state
 
 pytestmark = pytest.mark.django_db
 
+T = TypeVar("T")
 REFUSAL = Reply(550, "5.1.1", "5.1.1 no such user")
 
 
 def in_hand(sender: Account, number: int, **values: Any) -> None:
-    """Put rows in front of all others, as claims of a while ago left them."""
+    """Create claimed rows that sort before all others, as earlier claims leave them."""
     message = queue(sender)
     message.recipients.all().delete()
     attempt = Attempt.objects.create(message=message, started_at=timezone.now())
@@ -46,6 +61,7 @@ def in_hand(sender: Account, number: int, **values: Any) -> None:
     )  # fmt: skip
 
 
+@pytest.mark.system
 def test_a_claim_passes_over_five_thousand_rows_in_hand() -> None:
     sender = account()
     in_hand(sender, 5_000)
@@ -56,6 +72,51 @@ def test_a_claim_passes_over_five_thousand_rows_in_hand() -> None:
     ]
 
 
+def rows_visited(sender: Account) -> int:
+    """Return how much work a claim is: rows that PostgreSQL fetches, or steps that SQLite takes."""
+    if is_sqlite():
+        steps = 0
+
+        def count() -> int:
+            nonlocal steps
+            steps += 1
+            return 0
+
+        connection.connection.set_progress_handler(count, 10)
+        try:
+            due.waiting(USING)
+            claim_due(sender, limit=20)
+        finally:
+            connection.connection.set_progress_handler(None, 0)
+        return steps
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE outbox_recipient")
+    before = _fetched()
+    due.waiting(USING)
+    claim_due(sender, limit=20)
+    return _fetched() - before
+
+
+def _fetched() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables "
+            "WHERE relname = 'outbox_recipient'"
+        )
+        return int(cursor.fetchone()[0])
+
+
+@pytest.mark.system
+def test_the_work_of_a_claim_is_linear_in_the_rows_in_hand() -> None:
+    visited = []
+    for number in (500, 5_000):
+        sender = account()
+        in_hand(sender, number)
+        queue_many(sender, 30)
+        visited.append(rows_visited(sender))
+    assert visited[1] < 15 * visited[0]
+
+
 def test_where_all_is_in_hand_nothing_is_due() -> None:
     sender = account()
     in_hand(sender, 50)
@@ -63,7 +124,7 @@ def test_where_all_is_in_hand_nothing_is_due() -> None:
     assert claim_due(sender) == []
 
 
-@pytest.mark.parametrize("priority", [1, 5], ids=["more urgent", "less urgent"])
+@pytest.mark.parametrize("priority", [1, 5], ids=["urgent", "bulk"])
 def test_a_level_of_which_all_is_in_hand_has_no_share(priority: int) -> None:
     sender = account()
     in_hand(sender, 200, priority=priority)
@@ -77,6 +138,31 @@ def test_a_sender_whose_rows_are_all_in_hand_has_no_share() -> None:
     in_hand(sender, 200, sender_key=busy.pk)
     queue_many(sender, 40, owner=other)
     assert len(claim_due(sender, limit=40)) == 40
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_worker_limits_what_it_has_in_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("outbox.delivery.claimed._IN_HAND_MAX", 20)
+    sender = account()
+    queue_many(sender, 60)
+
+    async def claim_three_times(context: DeliveryContext) -> list[int]:
+        claimed = ClaimedJobs(context)
+        counts = []
+        for _ in range(3):
+            await claimed.fill(where, 100)
+            counts.append(len(claimed))
+            for job in [claimed.take() for _ in range(5)]:
+                assert job is not None
+                if len(counts) == 2:
+                    context.recorder.put(refused(job))
+        claimed.return_all()
+        return counts
+
+    where = destination(sender)
+    # Jobs that are being delivered count as well, until their results are recorded.
+    assert in_context(claim_three_times) == [20, 15, 15]
+    assert Recipient.objects.filter(state=State.FAILED).count() == 5
 
 
 def test_a_claim_a_mark_and_the_end_of_an_attempt_write_no_index_entry() -> None:
@@ -109,8 +195,30 @@ def test_a_mark_writes_no_index_entry() -> None:
     assert updates() - earlier == {"attempt": 40, "attempt on its page": 40}
 
 
+def in_context(work: Callable[[DeliveryContext], Awaitable[T]]) -> T:
+    """Run a coroutine with what an engine gives to its runners."""
+
+    async def main() -> T:
+        with ThreadPoolExecutor(1) as claimer, ThreadPoolExecutor(1) as renewer:
+            held = await run_in(claimer, lambda: lease.register("", USING), USING)
+            recorder = Recorder(USING, asyncio.get_running_loop())
+            context = DeliveryContext(
+                conf=get_conf(), lease=held, recorder=recorder, claimer=claimer, renewer=renewer,
+                stopping=threading.Event(), spawn=lambda coroutine: coroutine.close(),
+            )  # fmt: skip
+            try:
+                return await work(context)
+            finally:
+                recorder.stop(30)
+                claimer.submit(connections.close_all)
+
+    return asyncio.run(main())
+
+
 def refused(job: object) -> Result:
-    verdict = Verdict(state=State.FAILED, reply=REFUSAL, command="RCPT", reason="No such user.")
+    verdict = Verdict(
+        state=State.FAILED, reply=REFUSAL, command="RCPT", reason=quoted("No such user.")
+    )
     return Result(job=job, verdicts=[verdict], outcome=Outcome.FAILED)  # type: ignore[arg-type]  # it is a job
 
 
@@ -166,7 +274,7 @@ def test_a_sweeper_s_outcome_is_not_taken_for_the_worker_s_own() -> None:
     worker = a_worker()
     [job] = claim_due(message.account, worker)
     Attempt.objects.update(outcome=Outcome.UNCERTAIN, ended_at=timezone.now())
-    Recipient.objects.update(state=State.UNCERTAIN, next_attempt_at=None)
+    set_state(Recipient.objects, State.UNCERTAIN, next_attempt_at=None)
     late = Result(
         job=job, verdicts=[Verdict(state=State.SENT, reply=REFUSAL)], outcome=Outcome.SENT,
         number_in_session=1,

@@ -1,4 +1,4 @@
-"""A worker that is asked to stop ends what it began and gives back what it did not."""
+"""A worker that is asked to stop ends its transactions and returns its other jobs."""
 
 import contextlib
 from collections import Counter
@@ -8,15 +8,14 @@ from django.conf import LazySettings
 
 from outbox.delivery import process
 from outbox.delivery.engine import Engine
-from outbox.delivery.sweep import sweep
-from outbox.models import Attempt, Recipient, Slot, Source, State, Worker
+from outbox.models import Attempt, Recipient, Slot, SmtpSession, Source, State, Worker
 from outbox.testing.pytest_plugin import StartLab
-from tests.integration.delivery.desk import (
-    USING,
+from tests.integration.delivery.mail_client import (
     Working,
     account_at,
     all_in,
     deliver,
+    last_attempt,
     queue,
     queue_many,
     refusing,
@@ -29,15 +28,17 @@ from tests.integration.delivery.desk import (
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def test_what_was_begun_ends_and_the_rest_goes_back(fault_lab: StartLab) -> None:
+def test_transactions_in_progress_end_and_other_jobs_are_returned(fault_lab: StartLab) -> None:
     lab = fault_lab("at dot: late 60")
     queue_many(account_at(lab, max_connections=1), 6)
     with Working() as working:
-        until(lambda: Attempt.objects.exclude(dot_marked_at=None).exists(), "a dot was marked")
+        until(
+            lambda: Attempt.objects.exclude(dot_marked_at=None).exists(), "a final dot was marked"
+        )
         assert states().count(State.SENDING) > 1  # claimed ahead
         working.engine.stop()
         until(lambda: states().count(State.SENDING) == 1, "the rest went back")
-        lab.hurry()
+        lab.skip_delays()
     assert Counter(states()) == {State.SENT: 1, State.QUEUED: 5}
     assert len(lab.ledger.accepted) == 1
     assert {recipient.attempts for recipient in Recipient.objects.filter(state="queued")} == {0}
@@ -47,10 +48,10 @@ def test_what_was_begun_ends_and_the_rest_goes_back(fault_lab: StartLab) -> None
     assert lab.ledger.commands[-1] == "QUIT"
 
 
-def test_what_was_still_connecting_goes_back_too(
+def test_jobs_that_wait_for_a_connection_are_returned_too(
     fault_lab: StartLab, settings: LazySettings
 ) -> None:
-    settings.OUTBOX = settings.OUTBOX | {"SHUTDOWN_FOR": 0.1}
+    settings.OUTBOX = settings.OUTBOX | {"SHUTDOWN_TIMEOUT": 0.1}
     lab = fault_lab("at greeting: black-hole")
     message = queue(account_at(lab))
     with Working():
@@ -62,21 +63,28 @@ def test_what_was_still_connecting_goes_back_too(
 
 @pytest.mark.parametrize(
     ("scenario", "state"),
-    [("at data: black-hole", State.DEFERRED), ("at dot: black-hole", State.UNCERTAIN)],
+    [("at data: black-hole", State.QUEUED), ("at dot: black-hole", State.UNCERTAIN)],
 )
-def test_what_does_not_end_in_time_is_cut_and_found_by_the_sweep(
+def test_a_transaction_that_takes_too_long_is_ended_and_recorded(
     fault_lab: StartLab, settings: LazySettings, scenario: str, state: State
 ) -> None:
-    settings.OUTBOX = settings.OUTBOX | {"SHUTDOWN_FOR": 0.1}
+    settings.OUTBOX = settings.OUTBOX | {"SHUTDOWN_TIMEOUT": 0.1}
     lab = fault_lab(scenario)
     message = queue(account_at(lab))
     with Working():
         lab.ledger.wait_for(lambda ledger: "DATA" in ledger.commands)
         if state == State.UNCERTAIN:
             until(lambda: Attempt.objects.exclude(dot_marked_at=None).exists(), "it was marked")
-    assert states(message) == [State.SENDING]
-    sweep(USING)
-    assert states(message) == [state]
+    recipient = row(message)
+    assert (recipient.state, recipient.attempts) == (state, int(state == State.UNCERTAIN))
+    assert "The worker was stopped while it waited for the server." in str(recipient.reason)
+    attempt = last_attempt(message)
+    assert attempt.ended_at is not None
+    said = [text for _, _, text in attempt.transfer_lines]
+    assert said[0].startswith("MAIL FROM:")
+    assert said[-1] == "worker_stopped"
+    assert SmtpSession.objects.get().ended_at is not None
+    assert not Slot.objects.exists()
 
 
 def test_nothing_is_claimed_after_the_stop(fault_lab: StartLab) -> None:
@@ -87,7 +95,7 @@ def test_nothing_is_claimed_after_the_stop(fault_lab: StartLab) -> None:
     assert lab.ledger.sessions == []
 
 
-def test_a_run_until_empty_ends_by_itself_and_leaves_what_is_not_due(fault_lab: StartLab) -> None:
+def test_a_drain_ends_by_itself_and_ignores_what_is_not_due(fault_lab: StartLab) -> None:
     lab = fault_lab("at rcpt <busy@*>: 451 4.3.0 later")
     sender = account_at(lab)
     queue_many(sender, 5)
@@ -97,8 +105,8 @@ def test_a_run_until_empty_ends_by_itself_and_leaves_what_is_not_due(fault_lab: 
     deliver()  # nothing to do
 
 
-def test_a_run_until_empty_tells_of_a_step_that_failed(fault_lab: StartLab) -> None:
-    """It would else run for ever, or end as if all were well."""
+def test_a_drain_raises_the_error_of_a_failed_step(fault_lab: StartLab) -> None:
+    """Otherwise it would run for ever, or end without an error."""
     queue(account_at(fault_lab("")))
     with (
         refusing("outbox_recipient", "NEW.state = 'sending'"),
@@ -121,7 +129,7 @@ def test_a_working_engine_survives_a_step_that_failed(
             until(all_in(State.SENT, [message]), "it was sent")
 
 
-def test_a_process_has_one_engine_whoever_feeds_it(fault_lab: StartLab) -> None:
+def test_a_process_has_one_engine(fault_lab: StartLab) -> None:
     """Protocol item 99: a task delivered twice does nothing the second time."""
     lab = fault_lab("")
     sender = account_at(lab)
@@ -129,7 +137,7 @@ def test_a_process_has_one_engine_whoever_feeds_it(fault_lab: StartLab) -> None:
     try:
         for _ in range(5):
             process.feed()
-        until(all_in(State.SENT, messages), "all mail was sent")
+        until(all_in(State.SENT, messages), "all messages were sent")
         assert Worker.objects.count() == 1
     finally:
         process.stop()
@@ -153,7 +161,7 @@ def test_an_engine_may_be_stopped_and_woken_before_it_runs() -> None:
     engine.wake()  # and after
 
 
-def test_a_large_source_is_read_when_its_turn_comes(
+def test_a_large_source_is_read_before_its_transaction(
     fault_lab: StartLab, settings: LazySettings
 ) -> None:
     settings.OUTBOX = settings.OUTBOX | {"INLINE_SOURCE_BYTES": 10}

@@ -25,14 +25,14 @@ def account_at(server: MailServer) -> Account:
 
 
 def sweep_until(message: Message, status: Status, within: float = 30) -> None:
-    """Sweep as beat would: a bell may be lost, and costs only time."""
+    """Sweep like beat: a wake-up may be lost, which costs time only."""
 
     def has_it() -> bool:
         app.send_task("outbox.sweep")
         message.refresh_from_db()
         return message.status == status
 
-    wait_until(has_it, within=within, what=f"a mail that is {status}")
+    wait_until(has_it, within=within, what=f"a message that is {status}")
 
 
 def test_it_delivers_what_the_test_sends(

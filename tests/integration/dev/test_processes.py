@@ -74,7 +74,7 @@ def test_waiting_has_an_end() -> None:
         wait_until(lambda: False, within=0.1, what="the server")
 
 
-def test_a_process_ended_twice_signals_nobody_else() -> None:
+def test_a_process_that_is_stopped_twice_signals_no_other() -> None:
     process = Process(["sleep", "600"])
     process.kill()
     process.stop()

@@ -1,4 +1,4 @@
-"""The servers that tests stand on can crash and come back, and leave nothing behind."""
+"""The servers of the tests can crash and restart, and leave no files."""
 
 import os
 import shutil
@@ -20,7 +20,7 @@ def test_redis_keeps_what_it_holds_through_a_stop(tmp_path: Path) -> None:
     with redis.Redis.from_url(server.url) as client:
         client.set("key", "value")
     server.stop()
-    assert not server.answers()
+    assert not server.responds()
     server.start()
     with redis.Redis.from_url(server.url) as client:
         assert client.get("key") == b"value"
@@ -31,9 +31,9 @@ def test_redis_comes_back_after_a_crash(tmp_path: Path) -> None:
     server = RedisServer(tmp_path / "redis", append_only=True)
     server.start()
     server.kill()
-    assert not server.answers()
+    assert not server.responds()
     server.start()
-    assert server.answers()
+    assert server.responds()
     server.close()
 
 
@@ -59,7 +59,7 @@ def test_postgresql_comes_back_after_a_crash_with_what_was_committed() -> None:
     with psycopg.connect(server.url, autocommit=True) as connection:
         connection.execute("CREATE TABLE kept AS SELECT 1 AS one")
     server.kill()
-    assert not server.answers()
+    assert not server.responds()
     server.start()
     with psycopg.connect(server.url) as connection:
         assert connection.execute("SELECT one FROM kept").fetchall() == [(1,)]
@@ -89,7 +89,7 @@ def test_postgresql_runs_from_a_copy_where_its_user_may_not_read(
     server = PostgresServer(options=FORGETFUL)
     assert server.binaries != find_binaries()
     server.start()
-    assert server.answers()
+    assert server.responds()
     server.close()
 
 

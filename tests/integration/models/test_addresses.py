@@ -1,4 +1,4 @@
-"""Addresses are found in any case, whole or by their beginning, through one index."""
+"""Searches by address ignore case, match whole addresses or prefixes, and use one index."""
 
 from typing import Any
 
@@ -48,7 +48,7 @@ def test_a_beginning_is_found_in_any_case(account: Account) -> None:
         sql, params = beginning.query.sql_with_params()
         plan = plan_of(sql, params)
         assert "outbox_recipient_folded" in plan
-        assert "~>=~" in plan  # a range of the index, not a walk through it
+        assert "~>=~" in plan  # a range of the index, not a full scan
 
 
 @pytest.mark.parametrize("asked", ["BCC@example.org", "bcc@ex", " Bcc@Example "])

@@ -1,4 +1,4 @@
-"""Which refusals a person's messages got is known without reading all of them."""
+"""The distinct negative replies to one sender's messages."""
 
 import pytest
 
@@ -15,7 +15,7 @@ def replied(sender: int, code: int | None, enhanced: str = "") -> None:
     )  # fmt: skip
 
 
-def test_each_reply_is_named_once_in_order() -> None:
+def test_each_reply_is_listed_once_in_order() -> None:
     for code, enhanced in (
         (550, "5.1.1"),
         (250, "2.0.0"),
@@ -32,14 +32,14 @@ def test_each_reply_is_named_once_in_order() -> None:
     ]
 
 
-def test_mail_of_others_and_mail_without_a_reply_say_nothing() -> None:
+def test_messages_of_others_and_without_a_reply_are_ignored() -> None:
     replied(1, None)
     replied(2, 550, "5.1.1")
 
     assert refusals_of(1, "default", 10) == []
 
 
-def test_it_stops_where_it_was_told() -> None:
+def test_the_limit_bounds_the_number_of_replies() -> None:
     for code in (450, 451, 452, 453):
         replied(1, code)
 

@@ -1,15 +1,17 @@
-"""What mail is found by: entries that follow drafts at once and queued mail soon."""
+"""Search entries: those of drafts are written at once, those of queued messages soon."""
 
+import datetime as dt
 from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 from django.contrib.auth.models import User
+from django.utils import timezone
 
 from outbox import api
 from outbox.delivery.sweep import sweep
-from outbox.mail.terms import terms_asked
-from outbox.models import Account, Message, SearchEntry, SearchMark
+from outbox.mail.search_terms import terms_asked
+from outbox.models import Account, Message, SearchEntry, SearchMark, SiteEntry
 from outbox.models.search import (
     FACT,
     PEOPLE,
@@ -17,9 +19,10 @@ from outbox.models.search import (
     SUBJECT,
     body_term,
     has_phrase,
-    put_in_new,
+    index_new,
 )
-from outbox.models.terms import MAX_TERMS, Wanted
+from outbox.models.terms import MAX_TERMS, Wanted, Whole
+from tests.shares import share
 
 DATE = "Tue, 24 Nov 2026 12:00:00 +0000"
 pytestmark = pytest.mark.django_db
@@ -38,7 +41,7 @@ def account(anna: User) -> Account:
 
 
 def queued(account: Account, owner: User | None, subject: str, text: str = "") -> int:
-    """Queue a mail as an app does."""
+    """Queue a message as an app does."""
     head = f"From: anna@example.com\r\nDate: {DATE}\r\nSubject: {subject}\r\n\r\n"
     source = f"{head}{text}\r\n".encode()
     outgoing = api.Outgoing(
@@ -82,11 +85,11 @@ PLACES = [
 
 
 @pytest.mark.parametrize(("words", "kinds", "is_found"), PLACES)
-def test_a_mail_is_found_by_what_stands_where(
+def test_a_message_is_found_by_the_part_that_contains_a_word(
     anna: User, account: Account, words: str, kinds: tuple[str, ...], is_found: bool
 ) -> None:
     pk = queued(account, anna, "Figures (October) 東京都")
-    put_in_new("default", 10)
+    index_new("default", 10)
     assert found(anna, words, kinds) == ({pk} if is_found else set())
 
 
@@ -95,22 +98,22 @@ def test_a_recipient_is_found_by_address_and_domain(
     anna: User, account: Account, term: str
 ) -> None:
     pk = queued(account, anna, "x")
-    put_in_new("default", 10)
+    index_new("default", 10)
     wanted = has_phrase(anna.pk, (PEOPLE,), [term])
     assert SearchEntry.objects.filter(head__has=wanted).get().pk == pk
 
 
 @pytest.mark.parametrize("fact", ["tag=invoice", "account="])
-def test_facts_are_found_as_words_are(anna: User, account: Account, fact: str) -> None:
+def test_facts_are_found_like_words(anna: User, account: Account, fact: str) -> None:
     queued(account, anna, "x")
-    put_in_new("default", 10)
+    index_new("default", 10)
     wanted = has_phrase(anna.pk, (FACT,), [fact])
     assert SearchEntry.objects.filter(head__has=wanted).exists()
 
 
-def test_every_group_is_wanted(anna: User, account: Account) -> None:
+def test_every_group_has_to_match(anna: User, account: Account) -> None:
     queued(account, anna, "Figures October")
-    put_in_new("default", 10)
+    index_new("default", 10)
 
     def has(*words: str) -> bool:
         groups = [has_phrase(anna.pk, (SUBJECT, PEOPLE), [word]).groups[0] for word in words]
@@ -120,9 +123,9 @@ def test_every_group_is_wanted(anna: User, account: Account) -> None:
     assert not has("october", "joe")
 
 
-def test_a_body_is_found_whatever_it_is_written_in(anna: User, account: Account) -> None:
+def test_a_body_is_found_in_every_script(anna: User, account: Account) -> None:
     pk = queued(account, anna, "x", "Please pay the invoice 2026-113, 谢谢合作 – it's due")
-    put_in_new("default", 10)
+    index_new("default", 10)
     for words in ("invoice", "pay the inv", "2026 113", "谢谢", "谢合", "it s due"):
         assert found_inside(anna, words) == {pk}, words
     assert found_inside(anna, "invoice pay") == set()
@@ -133,7 +136,7 @@ def test_a_body_is_found_whatever_it_is_written_in(anna: User, account: Account)
     "text",
     ["it's", "a\\b c\\", "x' | !y:* & z", "%_ %% {}", "\\x00", "'; DROP TABLE x; --", "𠀀\ud83d"],
 )
-def test_no_text_breaks_an_entry_or_a_question(anna: User, account: Account, text: str) -> None:
+def test_no_text_breaks_an_entry_or_a_query(anna: User, account: Account, text: str) -> None:
     storable = text.encode("utf-8", "ignore").decode()
     draft = api.save_draft(
         anna, api.DraftFields(account=account, to=storable, subject=storable, text=storable)
@@ -143,21 +146,46 @@ def test_no_text_breaks_an_entry_or_a_question(anna: User, account: Account, tex
     SearchEntry.objects.filter(head__has=has_phrase(anna.pk, (PEOPLE,), [term])).count()
 
 
-def test_one_person_s_words_find_nothing_of_another_s(anna: User, account: Account) -> None:
+def test_a_search_finds_messages_of_its_own_user_only(anna: User, account: Account) -> None:
     ben = User.objects.create_user("ben")
+    share(account, ben)
     pk = queued(account, ben, "Figures")
-    put_in_new("default", 10)
+    index_new("default", 10)
     assert found(anna, "figures") == set()
     assert found(ben, "figures") == {pk}
 
 
-def test_mail_without_an_owner_costs_nothing(account: Account) -> None:
-    queued(account, None, "Figures")
-    assert put_in_new("default", 10) == 0
+def test_app_messages_have_only_a_site_wide_entry(account: Account) -> None:
+    pk = queued(account, None, "Figures of 2026")
+    assert index_new("default", 10) == 1
     assert not SearchEntry.objects.exists()
+    terms = ("s:figures", "s:2026", "@example.org", "tag=invoice", f"account={account.pk}")
+    for term in (*terms, "origin=api"):
+        wanted = Wanted(((Whole([term]),),))
+        assert SiteEntry.objects.filter(terms__has=wanted).get().pk == pk, term
+    for term in ("s:jane", "jane.doe@example.org", "s:anna"):
+        wanted = Wanted(((Whole([term]),),))
+        assert not SiteEntry.objects.filter(terms__has=wanted).exists(), term
 
 
-def test_a_draft_is_found_as_it_was_saved_last_and_as_it_was_sent(
+def test_a_composed_message_gets_a_site_wide_entry_when_it_is_queued(
+    anna: User, account: Account
+) -> None:
+    fields = api.DraftFields(account=account, to="jane@example.com", subject="Plan", text="x")
+    later = replace(fields, send_at=timezone.now() + dt.timedelta(days=1))
+    draft = api.save_draft(anna, later)
+    index_new("default", 10)
+    assert not SiteEntry.objects.exists()
+    api.send_draft(draft, actor=anna)
+    index_new("default", 10)
+    assert SiteEntry.objects.get().pk == draft.pk
+
+    api.return_to_drafts(draft, actor=anna)  # only its owner sees a draft
+
+    assert not SiteEntry.objects.exists()
+
+
+def test_a_draft_is_found_by_its_last_saved_text_and_by_its_sent_text(
     anna: User, account: Account
 ) -> None:
     early = api.DraftFields(account=account, to="jane@example.com", text="early words")
@@ -170,38 +198,39 @@ def test_a_draft_is_found_as_it_was_saved_last_and_as_it_was_sent(
     assert SearchEntry.objects.get().listed_at == Message.objects.get(pk=sent.pk).listed_at
 
 
-def test_an_unfinished_address_is_found_as_it_was_typed(anna: User) -> None:
+def test_an_incomplete_address_is_found_as_typed(anna: User) -> None:
     draft = api.save_draft(anna, api.DraftFields(to="jane@, Joe <joe@example.org>"))
     assert found(anna, "joe", (PEOPLE,)) == {draft.pk}
 
 
-def test_the_sweep_goes_on_where_it_stopped(anna: User, account: Account) -> None:
+def test_the_sweep_continues_where_it_stopped(anna: User, account: Account) -> None:
     keys = [queued(account, anna, f"Mail {n}") for n in range(5)]
-    assert put_in_new("default", 3) == 3
+    assert index_new("default", 3) == 3
     assert SearchMark.objects.get().upto == keys[2]
     sweep("default")
     assert set(SearchEntry.objects.values_list("pk", flat=True)) == set(keys)
-    assert put_in_new("default", 3) == 0
+    assert index_new("default", 3) == 0
 
 
-def test_a_mail_that_was_committed_late_is_found_too(anna: User, account: Account) -> None:
+def test_a_message_that_was_committed_late_is_found(anna: User, account: Account) -> None:
     early = queued(account, anna, "Early")
     late = queued(account, anna, "Late")
-    put_in_new("default", 10)
-    SearchEntry.objects.filter(pk=early).delete()  # as if its transaction had ended only now
-    assert put_in_new("default", 10) == 1
+    index_new("default", 10)
+    SearchEntry.objects.filter(pk=early).delete()  # as if its transaction had committed only now
+    SiteEntry.objects.filter(pk=early).delete()
+    assert index_new("default", 10) == 1
     assert set(SearchEntry.objects.values_list("pk", flat=True)) == {early, late}
 
 
 def test_a_very_long_body_is_found_by_its_beginning(anna: User, account: Account) -> None:
     words = "\r\n".join(f"w{n}" for n in range(MAX_TERMS + 500))
     pk = queued(account, anna, "x", words)
-    put_in_new("default", 10)
+    index_new("default", 10)
     assert found_inside(anna, "w0 w1") == {pk}
     assert found_inside(anna, "w15000 w15001") == {pk}
 
 
-def test_a_mail_that_is_deleted_is_found_no_more(anna: User) -> None:
+def test_a_deleted_message_is_not_found(anna: User) -> None:
     draft = api.save_draft(anna, api.DraftFields(subject="Figures"))
     api.discard_draft(draft)
     assert not SearchEntry.objects.exists()

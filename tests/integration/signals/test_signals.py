@@ -1,4 +1,4 @@
-"""Other apps hear what became of each recipient, after the commit, and cannot stop it."""
+"""Other apps receive the changes of each recipient after the commit, and cannot stop it."""
 
 import datetime as dt
 import logging
@@ -12,6 +12,7 @@ from outbox import api, signals
 from outbox.delivery.sweep import sweep
 from outbox.models import Account, Attempt, Message, Recipient, State, Worker
 from outbox.signals import SIGNAL_OF, Change
+from tests.states import set_state
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PAST = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
@@ -21,12 +22,12 @@ class Listener:
     """A receiver that remembers; `fault` is what it raises instead of returning."""
 
     def __init__(self) -> None:
-        self.heard: list[Change] = []
+        self.received: list[Change] = []
         self.fault: Exception | None = None
 
     def __call__(self, sender: type, change: Change, **_: Any) -> None:
         assert sender is Recipient
-        self.heard.append(change)
+        self.received.append(change)
         if self.fault is not None:
             raise self.fault
 
@@ -55,56 +56,56 @@ def queue(*addresses: str) -> Message:
     return api.queue_sources([outgoing])[0]
 
 
-def test_each_recipient_is_told_when_it_is_queued(listener: Listener) -> None:
+def test_queueing_sends_a_signal_for_each_recipient(listener: Listener) -> None:
     message = queue("a@example.com", "b@example.com")
 
-    assert [(each.address, each.state) for each in listener.heard] == [
+    assert [(each.address, each.state) for each in listener.received] == [
         ("a@example.com", State.QUEUED),
         ("b@example.com", State.QUEUED),
     ]
-    assert {each.message_id for each in listener.heard} == {message.pk}
+    assert {each.message_id for each in listener.received} == {message.pk}
     ids = set(Recipient.objects.values_list("pk", flat=True))
-    assert {each.recipient_id for each in listener.heard} == ids
+    assert {each.recipient_id for each in listener.received} == ids
 
 
-def test_nothing_is_told_before_the_commit(listener: Listener) -> None:
+def test_no_signal_is_sent_before_the_commit(listener: Listener) -> None:
     with transaction.atomic():
         queue("a@example.com")
-        assert listener.heard == []
-    assert len(listener.heard) == 1
+        assert listener.received == []
+    assert len(listener.received) == 1
 
 
-def test_nothing_is_told_of_what_was_rolled_back(listener: Listener) -> None:
+def test_no_signal_is_sent_after_a_rollback(listener: Listener) -> None:
     with transaction.atomic():
         queue("a@example.com")
         transaction.set_rollback(True)
 
-    assert listener.heard == []
+    assert listener.received == []
 
 
-def test_a_cancellation_is_told_with_its_reason(listener: Listener) -> None:
+def test_a_cancellation_is_sent_with_its_reason(listener: Listener) -> None:
     message = queue("a@example.com")
-    listener.heard.clear()
+    listener.received.clear()
 
     api.cancel(message, why="wrong address")
 
-    (change,) = listener.heard
+    (change,) = listener.received
     assert (change.state, change.reason) == (State.CANCELLED, "wrong address")
 
 
-def test_what_a_delivery_said_last_is_told_along(listener: Listener) -> None:
+def test_the_signal_of_a_delivery_has_the_last_reply(listener: Listener) -> None:
     message = queue("a@example.com")
-    Recipient.objects.update(state=State.UNCERTAIN, reply_code=250, reply_command="DOT")
+    set_state(Recipient.objects, State.UNCERTAIN, reply_code=250, reply_command="DOT")
 
-    api.settle(message, State.FAILED)
+    api.resolve_uncertain(message, State.FAILED)
 
-    change = listener.heard[-1]
+    change = listener.received[-1]
     assert (change.reply_code, change.reply_command) == (250, "DOT")
     assert (change.state, change.event_type) == (State.FAILED, "failed")
 
 
 @pytest.mark.parametrize(
-    ("values", "told"),
+    ("values", "expected"),
     [
         pytest.param({"expires_at": PAST}, State.EXPIRED, id="too old"),
         pytest.param({"destination": None}, State.HELD, id="its account is gone"),
@@ -113,21 +114,28 @@ def test_what_a_delivery_said_last_is_told_along(listener: Listener) -> None:
         ),
     ],
 )
-def test_what_the_sweep_changes_is_told(
-    listener: Listener, values: dict[str, Any], told: State
+def test_changes_of_the_sweep_are_sent(
+    listener: Listener, values: dict[str, Any], expected: State
 ) -> None:
     queue("a@example.com")
-    Recipient.objects.update(**values)
+    set_state(Recipient.objects, **{"state": State.QUEUED} | values)
 
     sweep("default")
 
-    assert [change.state for change in listener.heard] == [State.QUEUED, told]
-    assert listener.heard[-1].reason == Recipient.objects.get().reason != ""
+    assert [change.state for change in listener.received] == [State.QUEUED, expected]
+    reason = Recipient.objects.get().reason
+    assert (listener.received[-1].reason, listener.received[-1].reason_code) == (
+        str(reason),
+        reason.code,
+    )
+    assert reason
 
 
-@pytest.mark.parametrize(("marked_at", "told"), [(None, State.DEFERRED), (PAST, State.UNCERTAIN)])
-def test_what_a_dead_worker_leaves_is_told(
-    listener: Listener, marked_at: dt.datetime | None, told: State
+@pytest.mark.parametrize(
+    ("marked_at", "expected"), [(None, State.DEFERRED), (PAST, State.UNCERTAIN)]
+)
+def test_changes_after_the_death_of_a_worker_are_sent(
+    listener: Listener, marked_at: dt.datetime | None, expected: State
 ) -> None:
     message = queue("a@example.com")
     worker = Worker.objects.create(
@@ -136,15 +144,15 @@ def test_what_a_dead_worker_leaves_is_told(
     attempt = Attempt.objects.create(
         message=message, worker=worker, started_at=PAST, dot_marked_at=marked_at
     )
-    Recipient.objects.update(state=State.SENDING, attempt=attempt)
+    set_state(Recipient.objects, State.SENDING, attempt=attempt)
 
     sweep("default")
 
-    assert [change.state for change in listener.heard] == [State.QUEUED, told]
+    assert [change.state for change in listener.received] == [State.QUEUED, expected]
 
 
 @pytest.mark.parametrize("named", [True, False], ids=["a function", "an object"])
-def test_a_receiver_that_raises_stops_neither_the_mail_nor_the_next_one(
+def test_a_receiver_that_raises_stops_neither_the_message_nor_the_next_receiver(
     named: bool, listener: Listener, caplog: pytest.LogCaptureFixture
 ) -> None:
     listener.fault = RuntimeError("the receiver is broken")
@@ -154,18 +162,18 @@ def test_a_receiver_that_raises_stops_neither_the_mail_nor_the_next_one(
     with caplog.at_level(logging.ERROR):
         queue("a@example.com", "b@example.com")
 
-    assert Recipient.objects.count() == len(listener.heard) == 2
+    assert Recipient.objects.count() == len(listener.received) == 2
     assert "the receiver is broken" in caplog.text
 
 
-def test_who_tells_can_ask_whether_anybody_listens(listener: Listener) -> None:
-    assert signals.is_heard(State.FAILED)
+def test_a_sender_can_check_for_receivers(listener: Listener) -> None:
+    assert signals.has_receivers(State.FAILED)
 
     signals.failed.disconnect(listener)
 
-    assert not signals.is_heard(State.FAILED)
+    assert not signals.has_receivers(State.FAILED)
 
 
 def test_every_state_but_sending_has_a_signal() -> None:
     assert set(SIGNAL_OF) == set(State) - {State.SENDING}
-    assert not signals.is_heard(State.SENDING)
+    assert not signals.has_receivers(State.SENDING)

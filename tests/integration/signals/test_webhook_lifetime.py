@@ -6,10 +6,10 @@ import pytest
 from django.conf import LazySettings
 
 from outbox import api
-from outbox.delivery import webhooks
+from outbox.db.clock import database_now
 from outbox.delivery.sweep import sweep
 from outbox.models import Webhook, WebhookCall
-from outbox.models.clock import database_now
+from outbox.webhooks import calls
 
 pytestmark = pytest.mark.django_db
 LIFETIME = dt.timedelta(days=30)
@@ -38,10 +38,10 @@ def kept() -> list[int]:
 
 def test_what_is_over_and_old_is_deleted_by_the_sweep(hook: Webhook) -> None:
     a_call(hook, LIFETIME, taken=True)
-    a_call(hook, LIFETIME)  # given up
+    a_call(hook, LIFETIME)  # after its last attempt
     young = a_call(hook, LIFETIME - dt.timedelta(minutes=1), taken=True)
 
-    assert sweep("default").forgotten == 2
+    assert sweep("default").deleted == 2
     assert kept() == [young]
 
 
@@ -50,12 +50,12 @@ def test_what_is_still_to_be_tried_is_kept_however_old(hook: Webhook) -> None:
     again = WebhookCall.objects.get(pk=a_call(hook, LIFETIME))
     assert api.call_again(again)
 
-    assert sweep("default").forgotten == 0
+    assert sweep("default").deleted == 0
     assert kept() == [waiting, again.pk]
 
 
 def test_the_setting_says_how_old(hook: Webhook, settings: LazySettings) -> None:
-    settings.OUTBOX = {**settings.OUTBOX, "WEBHOOK_CALL_LIFETIME": 60}
+    settings.OUTBOX = {**settings.OUTBOX, "WEBHOOK_CALL_RETENTION": 60}
     a_call(hook, dt.timedelta(minutes=1), taken=True)
     young = a_call(hook, dt.timedelta(seconds=10), taken=True)
 
@@ -65,12 +65,12 @@ def test_the_setting_says_how_old(hook: Webhook, settings: LazySettings) -> None
 
 
 def test_a_sweep_deletes_the_oldest_few(hook: Webhook, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(webhooks, "_FORGOTTEN_AT_ONCE", 2)
+    monkeypatch.setattr(calls, "_DELETED_AT_ONCE", 2)
     later = a_call(hook, LIFETIME, taken=True)
     for days in (1, 2):
         a_call(hook, LIFETIME + dt.timedelta(days=days), taken=True)
 
-    assert sweep("default").forgotten == 2
+    assert sweep("default").deleted == 2
     assert kept() == [later]
     sweep("default")
     assert kept() == []

@@ -1,4 +1,4 @@
-"""On SQLite as startproject sets it up, transactions take turns; what a project states stands."""
+"""With the SQLite settings of startproject, transactions wait for each other."""
 
 import sqlite3
 import threading
@@ -52,7 +52,7 @@ def patience(wrapper: DatabaseWrapper) -> float:
         return int(cursor.fetchone()[0]) / 1000
 
 
-def test_a_transaction_waits_for_its_turn(opened: Open) -> None:
+def test_a_transaction_waits_for_the_other_one(opened: Open) -> None:
     wrapper = opened()
 
     assert mode(wrapper) == "IMMEDIATE"

@@ -46,7 +46,7 @@ class Authority:
     def context(
         self, *names: str, days: tuple[int, int] = (-1, 30), newest: ssl.TLSVersion | None = None
     ) -> ssl.SSLContext:
-        """Give a server's context with a certificate for `names`, valid between two days."""
+        """Return a server's context with a certificate for `names`, valid between two days."""
         key = ec.generate_private_key(ec.SECP256R1())
         builder = _identified(_builder(names[0], self.name, key.public_key(), days), key, self._key)
         builder = builder.add_extension(
@@ -93,7 +93,7 @@ def _identified(
     key: ec.EllipticCurvePrivateKey,
     signer: ec.EllipticCurvePrivateKey,
 ) -> x509.CertificateBuilder:
-    """Say whose keys are in play, without which Python 3.13 accepts no certificate."""
+    """Add the key identifiers that Python 3.13 requires."""
     return builder.add_extension(
         x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False
     ).add_extension(

@@ -8,7 +8,7 @@ import pytest
 from aiosmtpd.smtp import SMTP
 from aiosmtpd.smtp import Envelope as Received
 
-from outbox.smtp import Disposition, Envelope, Security, Server, Session
+from outbox.smtp import Connection, Disposition, Envelope, Security, Server
 
 SOURCES = {
     "plain": b"Subject: x\r\n\r\nhello\r\n",
@@ -23,7 +23,7 @@ SOURCES = {
 
 
 class Keeping:
-    """Keeps every mail it is given, untouched."""
+    """Store every message unchanged."""
 
     def __init__(self) -> None:
         self.received: list[Received] = []
@@ -58,7 +58,7 @@ async def judging() -> AsyncIterator[tuple[Keeping, Server]]:
         await asyncio.sleep(0)
 
 
-async def yes() -> bool:
+async def permit() -> bool:
     return True
 
 
@@ -66,9 +66,9 @@ async def yes() -> bool:
 async def test_it_reads_what_was_sent(source: bytes) -> None:
     """Protocol items 64 to 66."""
     async with judging() as (keeping, server):
-        session = await Session.open(server)
+        session = await Connection.open(server)
         envelope = Envelope(sender="a@x.test", recipients=("b@y.test", '"c d"@y.test'))
-        transaction = await session.send(envelope, source, yes)
+        transaction = await session.send(envelope, source, permit)
         await session.quit()
     assert transaction.recipients[1].disposition is Disposition.ACCEPTED
     (received,) = keeping.received
@@ -81,11 +81,11 @@ async def test_it_reads_what_was_sent(source: bytes) -> None:
 async def test_it_reads_addresses_outside_ascii() -> None:
     """Protocol items 51 and 52."""
     async with judging() as (keeping, server):
-        session = await Session.open(server)
+        session = await Connection.open(server)
         envelope = Envelope(sender="jörg@bücher.test", recipients=("b@bücher.test",))
-        await session.send(envelope, SOURCES["plain"], yes)
+        await session.send(envelope, SOURCES["plain"], permit)
         envelope = Envelope(sender="a@bücher.test", recipients=("b@bücher.test",))
-        await session.send(envelope, SOURCES["plain"], yes)
+        await session.send(envelope, SOURCES["plain"], permit)
         await session.quit()
     first, second = keeping.received
     assert first.mail_from == "jörg@bücher.test"

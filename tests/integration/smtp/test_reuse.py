@@ -1,4 +1,4 @@
-"""More than one mail on a connection, and what becomes of one that lies idle."""
+"""Several messages on one connection, and idle connections."""
 
 import asyncio
 import gc
@@ -8,32 +8,32 @@ import weakref
 import pytest
 
 from outbox.smtp import (
+    Connection,
     Disposition,
     Envelope,
     FaultKind,
     Phase,
     Security,
     Server,
-    Session,
     SessionFacts,
     Timeouts,
     Transaction,
     Transcript,
 )
 from outbox.smtp.protocol import Protocol, Verb
-from outbox.smtp.wire import Wire
-from tests.integration.smtp.far_end import Act, Entry, FarEnd, Raw
-from tests.integration.smtp.test_sending import COURSES, IN_EACH_COURSE, SOURCE
+from outbox.smtp.transport import SmtpTransport
+from tests.integration.smtp.scripted_server import Entry, Raw, ScriptedServer, ServerAction
+from tests.integration.smtp.test_sending import IN_EACH_MODE, MODES, SOURCE
 
 ENVELOPE = Envelope(sender="a@x.test", recipients=("b@y.test",))
 FACTS = SessionFacts("far.test", 25)
 
 
-async def yes() -> bool:
+async def permit() -> bool:
     return True
 
 
-async def no_longer_usable(session: Session) -> bool:
+async def no_longer_usable(session: Connection) -> bool:
     """Wait until the session notices, for as long as an idle one may take."""
     for _ in range(1_000):
         if not await session.check_idle():
@@ -54,17 +54,15 @@ def is_not_tried(transaction: Transaction) -> bool:
         (b"hello?\r\n", FaultKind.PROTOCOL),
     ],
 )
-async def test_a_server_that_leaves_meanwhile_does_no_harm(
-    last_words: bytes, kind: FaultKind
-) -> None:
+async def test_a_server_that_closes_early_does_no_harm(last_words: bytes, kind: FaultKind) -> None:
     """Protocol item 90: not an attempt, nothing said, nothing uncertain."""
-    async with FarEnd().serving() as far_end:
-        session = await Session.open(far_end.server())
-        await session.send(ENVELOPE, SOURCE, yes)
+    async with ScriptedServer().serving() as remote:
+        session = await Connection.open(remote.server())
+        await session.send(ENVELOPE, SOURCE, permit)
         assert await session.check_idle()
-        far_end.hang_up(last_words)
+        remote.close_all(last_words)
         assert await no_longer_usable(session)
-        transaction = await session.send(ENVELOPE, SOURCE, yes)
+        transaction = await session.send(ENVELOPE, SOURCE, permit)
         await session.quit()
     assert is_not_tried(transaction)
     assert transaction.fault is not None
@@ -73,78 +71,80 @@ async def test_a_server_that_leaves_meanwhile_does_no_harm(
     assert session.messages == 1
     assert session.transcript.close is not None
     close = session.transcript.close.as_text()
-    assert transaction.fault.detail in close
+    assert str(transaction.fault.reason) in close
     assert close.count("421 4.4.2 idle too long") == (kind is FaultKind.SHUTDOWN)
 
 
-async def test_one_look_at_an_idle_session_is_enough() -> None:
+async def test_one_check_of_an_idle_session_is_enough() -> None:
     """Protocol item 90: what lies in the kernel's buffer counts, before the loop has seen it."""
     ours, theirs = socket.socketpair()
-    wire = Wire(Protocol(), Timeouts(), Transcript())
-    await asyncio.get_running_loop().create_connection(lambda: wire, sock=ours)
-    session = Session(Server(host="far.test", port=25, security=Security.NONE), wire, FACTS)
+    transport = SmtpTransport(Protocol(), Timeouts(), Transcript())
+    await asyncio.get_running_loop().create_connection(lambda: transport, sock=ours)
+    session = Connection(Server(host="far.test", port=25, security=Security.NONE), transport, FACTS)
     for verb, reply in ((None, b"220 far.test\r\n"), (Verb.EHLO, b"250 far.test\r\n")):
         if verb is not None:
-            wire.write(wire.protocol.command(verb))
+            transport.write(transport.protocol.command(verb))
         theirs.send(reply)
-        await wire.answers()
+        await transport.wait_for_replies()
     usable = [await session.check_idle()]
     theirs.send(b"421 4.4.2 idle too long\r\n")
     usable.append(await session.check_idle())
     theirs.close()
     await session.quit()
     assert usable == [True, False]
-    assert wire.transcript.as_text().count("421 4.4.2 idle too long") == 1
+    assert transport.transcript.as_text().count("421 4.4.2 idle too long") == 1
 
 
-async def test_a_session_that_lay_idle_is_trusted_no_further_than_a_new_one(
+async def test_an_idle_session_is_trusted_no_more_than_a_new_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Protocol item 94: gone without a sign, it leaves the mail untried, not uncertain."""
-    async with FarEnd({"MAIL": ["250 ok", Act.CLOSE]}).serving() as far_end:
-        session = await Session.open(far_end.server())
-        await session.send(ENVELOPE, SOURCE, yes)
+    """Protocol item 94: lost unnoticed, it leaves the message untried, not uncertain."""
+    async with ScriptedServer({"MAIL": ["250 ok", ServerAction.CLOSE]}).serving() as remote:
+        session = await Connection.open(remote.server())
+        await session.send(ENVELOPE, SOURCE, permit)
         monkeypatch.setattr("outbox.smtp.connection._FRESH_FOR", 0.0)
-        transaction = await session.send(ENVELOPE, SOURCE, yes)
+        transaction = await session.send(ENVELOPE, SOURCE, permit)
         await session.quit()
     assert is_not_tried(transaction)
     assert not transaction.dot_sent
 
 
-async def test_half_a_line_heard_while_idle_is_enough_to_leave() -> None:
-    """Protocol item 90: a check for pending input before the next MAIL."""
-    async with FarEnd().serving() as far_end:
-        session = await Session.open(far_end.server())
-        await session.send(ENVELOPE, SOURCE, yes)
-        far_end.say_unasked(b"42")
+async def test_a_partial_line_while_idle_ends_the_session() -> None:
+    """Protocol item 90: a check for pending input before the next transaction."""
+    async with ScriptedServer().serving() as remote:
+        session = await Connection.open(remote.server())
+        await session.send(ENVELOPE, SOURCE, permit)
+        remote.send_unsolicited(b"42")
         assert await no_longer_usable(session)
-        transaction = await session.send(ENVELOPE, SOURCE, yes)
+        transaction = await session.send(ENVELOPE, SOURCE, permit)
         await session.quit()
     assert is_not_tried(transaction)
-    assert len(far_end.mails) == 1
+    assert len(remote.messages) == 1
 
 
-@pytest.mark.parametrize("course", ["step by step", "pipelined", "chunks"])
-async def test_a_first_command_that_fails_leaves_the_mail_untried(course: str) -> None:
+@pytest.mark.parametrize("mode", ["step by step", "pipelined", "chunks"])
+async def test_a_failed_first_command_leaves_the_message_untried(mode: str) -> None:
     """Protocol item 94: the connection broke unnoticed; the dot was not sent."""
-    replies: dict[str, list[Entry]] = {"MAIL": ["250 ok", Act.CLOSE]}
-    async with FarEnd(replies, offers=COURSES[course]).serving() as far_end:
-        session = await Session.open(far_end.server())
-        await session.send(ENVELOPE, SOURCE, yes)
-        transaction = await session.send(ENVELOPE, SOURCE, yes)
+    replies: dict[str, list[Entry]] = {"MAIL": ["250 ok", ServerAction.CLOSE]}
+    async with ScriptedServer(replies, extensions=MODES[mode]).serving() as remote:
+        session = await Connection.open(remote.server())
+        await session.send(ENVELOPE, SOURCE, permit)
+        transaction = await session.send(ENVELOPE, SOURCE, permit)
         await session.quit()
     assert is_not_tried(transaction)
     assert not transaction.dot_sent
 
 
 @pytest.mark.parametrize(
-    "goodbye", [Act.CLOSE, Act.RESET, Raw(b"nonsense"), "500 what", "421 bye"], ids=str
+    "goodbye",
+    [ServerAction.CLOSE, ServerAction.RESET, Raw(b"nonsense"), "500 what", "421 bye"],
+    ids=str,
 )
-async def test_a_mail_accepted_stays_accepted_however_the_parting_goes(goodbye: Entry) -> None:
+async def test_an_accepted_message_stays_accepted_however_quit_ends(goodbye: Entry) -> None:
     """Protocol item 92."""
-    async with FarEnd({"QUIT": goodbye}).serving() as far_end:
-        session = await Session.open(far_end.server())
-        transaction = await session.send(ENVELOPE, SOURCE, yes)
+    async with ScriptedServer({"QUIT": goodbye}).serving() as remote:
+        session = await Connection.open(remote.server())
+        transaction = await session.send(ENVELOPE, SOURCE, permit)
         await session.quit()
         await session.quit()
     assert transaction.fault is None
@@ -152,58 +152,58 @@ async def test_a_mail_accepted_stays_accepted_however_the_parting_goes(goodbye: 
     assert not session.usable
 
 
-@IN_EACH_COURSE
-async def test_a_close_right_behind_the_last_reply_takes_nothing_back(
-    offers: tuple[str, ...],
+@IN_EACH_MODE
+async def test_a_close_after_the_last_reply_changes_no_outcome(
+    extensions: tuple[str, ...],
 ) -> None:
     """Protocol item 92."""
-    replies = {"DOT": Raw(b"250 2.0.0 Ok: queued as 4FAR12\r\n", Act.CLOSE)}
-    async with FarEnd(replies, offers=offers).serving() as far_end:
-        session = await Session.open(far_end.server())
-        transaction = await session.send(ENVELOPE, SOURCE, yes)
+    replies = {"DOT": Raw(b"250 2.0.0 Ok: queued as 4QUEUED12\r\n", ServerAction.CLOSE)}
+    async with ScriptedServer(replies, extensions=extensions).serving() as remote:
+        session = await Connection.open(remote.server())
+        transaction = await session.send(ENVELOPE, SOURCE, permit)
         assert await no_longer_usable(session)
         await session.quit()
     assert transaction.fault is None
     assert transaction.recipients[0].disposition is Disposition.ACCEPTED
 
 
-async def test_it_obeys_the_number_of_mails_a_server_wants() -> None:
+async def test_it_obeys_the_message_limit_of_a_server() -> None:
     """Protocol item 60."""
-    async with FarEnd(offers=("LIMITS MAILMAX=2",)).serving() as far_end:
-        session = await Session.open(far_end.server())
+    async with ScriptedServer(extensions=("LIMITS MAILMAX=2",)).serving() as remote:
+        session = await Connection.open(remote.server())
         usable = []
         for _ in range(2):
-            await session.send(ENVELOPE, SOURCE, yes)
+            await session.send(ENVELOPE, SOURCE, permit)
             usable.append(session.usable)
         assert usable == [True, False]
-        transaction = await session.send(ENVELOPE, SOURCE, yes)
+        transaction = await session.send(ENVELOPE, SOURCE, permit)
         await session.quit()
     assert is_not_tried(transaction)
     assert transaction.fault is not None
     assert transaction.fault.kind is FaultKind.LOCAL
-    assert len(far_end.mails) == 2
+    assert len(remote.messages) == 2
 
 
-@IN_EACH_COURSE
-async def test_it_resets_a_refused_transaction_before_the_next(offers: tuple[str, ...]) -> None:
+@IN_EACH_MODE
+async def test_it_sends_rset_after_a_rejected_transaction(extensions: tuple[str, ...]) -> None:
     """Protocol item 91."""
     replies = {"DOT": ["554 5.7.1 spam", "250 ok"]}
-    async with FarEnd(replies, offers=offers).serving() as far_end:
-        session = await Session.open(far_end.server())
-        refused = await session.send(ENVELOPE, SOURCE, yes)
+    async with ScriptedServer(replies, extensions=extensions).serving() as remote:
+        session = await Connection.open(remote.server())
+        refused = await session.send(ENVELOPE, SOURCE, permit)
         assert session.usable
-        accepted = await session.send(ENVELOPE, SOURCE, yes)
+        accepted = await session.send(ENVELOPE, SOURCE, permit)
         await session.quit()
     assert refused.recipients[0].disposition is Disposition.PERMANENT
     assert accepted.recipients[0].disposition is Disposition.ACCEPTED
-    assert far_end.commands.count("RSET") == 1
+    assert remote.commands.count("RSET") == 1
 
 
-async def test_nothing_holds_on_to_a_session_that_is_over() -> None:
+async def test_a_session_that_is_over_is_released() -> None:
     """A deadline left behind would keep it in memory for minutes."""
-    async with FarEnd().serving() as far_end:
-        session = await Session.open(far_end.server())
-        await session.send(ENVELOPE, SOURCE, yes)
+    async with ScriptedServer().serving() as remote:
+        session = await Connection.open(remote.server())
+        await session.send(ENVELOPE, SOURCE, permit)
         await session.quit()
     part = weakref.ref(session.transcript.close)
     del session
@@ -213,11 +213,11 @@ async def test_nothing_holds_on_to_a_session_that_is_over() -> None:
 
 
 async def test_it_knows_when_it_was_last_used() -> None:
-    async with FarEnd().serving() as far_end:
-        session = await Session.open(far_end.server())
+    async with ScriptedServer().serving() as remote:
+        session = await Connection.open(remote.server())
         opened, used = session.opened_at, session.last_used_at
         await asyncio.sleep(0.01)
-        await session.send(ENVELOPE, SOURCE, yes)
+        await session.send(ENVELOPE, SOURCE, permit)
         assert session.opened_at == opened
         assert session.last_used_at > used
         session.abort()

@@ -1,34 +1,23 @@
-"""The servers of `outbox.testing`, started for one test each."""
+"""Client connections to the servers of `outbox.testing`."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
-from outbox.testing.mailserver import MailServer
-from outbox.testing.pytest_plugin import fault_lab
-from tests.integration.testing.talk import Talk
+from tests.integration.testing.dialogue import Dialogue
 
-__all__ = ["fault_lab"]
-
-OpenTalk = Callable[[int], Talk]
+OpenDialogue = Callable[[int], Dialogue]
 
 
 @pytest.fixture
-def mail_server(tmp_path: Path) -> Iterator[MailServer]:
-    with MailServer(tmp_path / "mail", slow_after=0.3) as server:
-        yield server
-
-
-@pytest.fixture
-def talk() -> Iterator[OpenTalk]:
+def dialogue() -> Iterator[OpenDialogue]:
     """Open connections that end with the test."""
-    opened: list[Talk] = []
+    opened: list[Dialogue] = []
 
-    def open_talk(port: int) -> Talk:
-        opened.append(Talk(port))
+    def open_dialogue(port: int) -> Dialogue:
+        opened.append(Dialogue(port))
         return opened[-1]
 
-    yield open_talk
+    yield open_dialogue
     for each in opened:
         each.socket.close()

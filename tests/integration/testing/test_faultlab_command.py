@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError, call_command
 
-from outbox.smtp import Envelope, Security, Server, Session
+from outbox.smtp import Connection, Envelope, Security, Server
 from outbox.testing.faultlab import FaultLab
 from outbox.testing.pytest_plugin import StartLab
 from outbox.testing.replay import scenario_text
-from tests.integration.testing.talk import PATIENCE, Talk
+from tests.integration.testing.dialogue import PATIENCE, Dialogue
 
 ROOT = Path(__file__).parents[3]
 
@@ -40,9 +40,9 @@ def playing(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
-def test_it_prints_the_dialogue_until_it_is_told_to_stop(signum: signal.Signals) -> None:
+def test_it_prints_the_dialogue_until_a_signal(signum: signal.Signals) -> None:
     with playing("overquota") as (process, port):
-        with Talk(port) as client:
+        with Dialogue(port) as client:
             client.greeted()
             assert client.begin("full@example.net") == ["452 4.2.2 The mailbox is over its quota"]
             process.send_signal(signum)
@@ -55,15 +55,15 @@ def test_it_prints_the_dialogue_until_it_is_told_to_stop(signum: signal.Signals)
 
 def test_it_replays_a_transcript(tmp_path: Path) -> None:
     transcript = tmp_path / "transcript.json"
-    transcript.write_text(json.dumps([[0, "S", "554 5.3.2 go away"]]))
-    with playing(f"--replay={transcript}") as (_, port), Talk(port) as client:
-        assert client.reply() == "554 5.3.2 go away"
+    transcript.write_text(json.dumps([[0, "S", "554 5.3.2 no service"]]))
+    with playing(f"--replay={transcript}") as (_, port), Dialogue(port) as client:
+        assert client.reply() == "554 5.3.2 no service"
 
 
-def test_a_replay_answers_as_the_recorded_server(fault_lab: StartLab) -> None:
+def test_a_replay_replies_as_the_recorded_server(fault_lab: StartLab) -> None:
     recorded = fault_lab("name mx.example.org\nat rcpt 2: 550 5.1.1 no\nat dot: 451 4.3.0 a\\nb")
     first = dialogue(recorded)
-    transcript = [[line.ms, line.who, line.text] for line in recorded.ledger.sessions[0].lines]
+    transcript = [[line.ms, line.speaker, line.text] for line in recorded.ledger.sessions[0].lines]
     assert dialogue(fault_lab(scenario_text(transcript))) == first
 
 
@@ -81,7 +81,7 @@ def test_our_own_transcripts_can_be_replayed(fault_lab: StartLab) -> None:
         return [line for line in asyncio.run(send_one(server)) if line[0] == "S"]
 
     async def send_one(server: Server) -> list[list[object]]:
-        session = await Session.open(server)
+        session = await Connection.open(server)
         envelope = Envelope(sender="a@b.org", recipients=("c@d.org", "e@f.org"))
         sent = await session.send(envelope, b"Subject: x\r\n\r\nhi\r\n", proceed)
         await session.quit()
@@ -100,7 +100,7 @@ def test_our_own_transcripts_can_be_replayed(fault_lab: StartLab) -> None:
 
 
 def dialogue(lab: FaultLab) -> list[str]:
-    with Talk(lab.port) as client:
+    with Dialogue(lab.port) as client:
         lines = ["EHLO me.example", "MAIL FROM:<a@b.org>", "RCPT TO:<c@d.org>", "RCPT TO:<e@f.org>"]
         lines += ["DATA", "Subject: x\r\n\r\nhi\r\n.", "QUIT"]
         said = [client.reply(), *(client.say(line) for line in lines)]
@@ -108,9 +108,9 @@ def dialogue(lab: FaultLab) -> list[str]:
     return said
 
 
-def test_it_lists_and_shows_the_catalogue(capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_lists_and_shows_the_catalog(capsys: pytest.CaptureFixture[str]) -> None:
     call_command("outbox_faultlab")
-    assert "greylisting               Each recipient is put off" in capsys.readouterr().out
+    assert "greylisting               Each recipient is deferred" in capsys.readouterr().out
     call_command("outbox_faultlab", "greylisting", show=True)
     assert "at rcpt on try 1: 451" in capsys.readouterr().out
 
@@ -122,7 +122,7 @@ def test_a_file_is_a_scenario_too(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert capsys.readouterr().out == "at dot: close\n"
 
 
-def test_what_it_cannot_play_it_names(tmp_path: Path) -> None:
+def test_it_names_a_scenario_that_it_cannot_play(tmp_path: Path) -> None:
     file = tmp_path / "mine.scn"
     file.write_text("at lunch: close\n")
     with pytest.raises(CommandError, match="mine, line 1: there is no stage “lunch”"):
@@ -130,5 +130,5 @@ def test_what_it_cannot_play_it_names(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="There is no scenario “nothing”"):
         call_command("outbox_faultlab", "nothing")
     file.write_text("[[1]]")
-    with pytest.raises(CommandError, match="is no line of a transcript"):
+    with pytest.raises(CommandError, match="is not a transcript line"):
         call_command("outbox_faultlab", replay=file)

@@ -64,7 +64,8 @@ SHAPES = [
         _plain(to=["b@c.org", "d@e.org"], cc=["f@g.org"], bcc=["h@i.org"]), id="all roles"
     ),
     pytest.param(
-        _plain(to=['"B, Bob" <b@c.org>', "Bö <d@e.org>"], reply_to=["Desk <r@c.org>"]), id="names"
+        _plain(to=['"B, Bob" <b@c.org>', "Bö <d@e.org>"], reply_to=["Shop <r@c.org>"]),
+        id="names",
     ),
     pytest.param(_plain(headers={"X-Order": "7", "List-Id": "<a.b>"}), id="headers"),
     pytest.param(_with_html(), id="alternatives"),
@@ -74,10 +75,10 @@ SHAPES = [
 ]
 
 
-TOLD = ("subject", "body", "from_email", "to", "cc", "bcc", "reply_to", "extra_headers")
+FIELDS = ("subject", "body", "from_email", "to", "cc", "bcc", "reply_to", "extra_headers")
 
 
-def _told(message: EmailMessage) -> dict[str, object]:
+def _fields(message: EmailMessage) -> dict[str, object]:
     names = [
         "subject",
         "body",
@@ -89,19 +90,19 @@ def _told(message: EmailMessage) -> dict[str, object]:
         "extra_headers",
         "content_subtype",
     ]
-    told = {name: getattr(message, name) for name in names}
-    told["alternatives"] = [tuple(one) for one in getattr(message, "alternatives", ())]
-    told["attachments"] = [tuple(one) for one in message.attachments]
-    told["content_subtype"] = message.content_subtype
-    return told | {"recipients": message.recipients()}
+    fields = {name: getattr(message, name) for name in names}
+    fields["alternatives"] = [tuple(one) for one in getattr(message, "alternatives", ())]
+    fields["attachments"] = [tuple(one) for one in message.attachments]
+    fields["content_subtype"] = message.content_subtype
+    return fields | {"recipients": message.recipients()}
 
 
 @pytest.mark.parametrize("message", SHAPES)
-def test_a_queued_mail_reads_as_in_mail_outbox(message: EmailMessage, inbox: Inbox) -> None:
+def test_a_queued_message_reads_as_in_mail_outbox(message: EmailMessage, inbox: Inbox) -> None:
     message.send()
 
     (queued,) = inbox
-    assert _told(queued) == _told(message)
+    assert _fields(queued) == _fields(message)
 
 
 def test_its_message_is_what_was_queued_byte_for_byte(inbox: Inbox) -> None:
@@ -113,7 +114,7 @@ def test_its_message_is_what_was_queued_byte_for_byte(inbox: Inbox) -> None:
     assert inbox[0].source == Message.objects.get().source.read()
 
 
-def test_it_is_read_like_a_list(inbox: Inbox) -> None:
+def test_it_behaves_like_a_list(inbox: Inbox) -> None:
     assert not inbox
     for number in range(3):
         send_mail(f"mail {number}", "", "ann@example.org", ["bob@example.net"])
@@ -124,7 +125,7 @@ def test_it_is_read_like_a_list(inbox: Inbox) -> None:
     assert repr(inbox) == "<Inbox: 'mail 0', 'mail 1', 'mail 2'>"
 
 
-def test_it_begins_empty_and_can_be_emptied(inbox: Inbox) -> None:
+def test_it_starts_empty_and_can_be_cleared(inbox: Inbox) -> None:
     send_mail("earlier", "", "ann@example.org", ["bob@example.net"])
     with Inbox() as later:
         assert repr(later) == "<Inbox: empty>"
@@ -136,7 +137,7 @@ def test_it_begins_empty_and_can_be_emptied(inbox: Inbox) -> None:
     assert Message.objects.count() == 2
 
 
-def test_while_it_is_closed_the_backend_is_the_one_of_django_s_runner(db: None) -> None:
+def test_while_it_is_closed_django_s_test_backend_is_used(db: None) -> None:
     with Inbox() as inbox:
         send_mail("inside", "", "ann@example.org", ["bob@example.net"])
     send_mail("outside", "", "ann@example.org", ["bob@example.net"])
@@ -145,7 +146,7 @@ def test_while_it_is_closed_the_backend_is_the_one_of_django_s_runner(db: None) 
     assert [one.subject for one in mail.outbox] == ["outside"]
 
 
-def test_a_project_s_own_account_is_used_where_it_has_one(db: None) -> None:
+def test_an_account_of_the_project_is_used(db: None) -> None:
     own = Account.objects.create(name="own", from_address="a@b.org", host="mail.example.org")
     with Inbox() as inbox:
         _plain().send()
@@ -154,7 +155,7 @@ def test_a_project_s_own_account_is_used_where_it_has_one(db: None) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_it_drains_to_a_local_server_and_tells_the_states(tmp_path: Any) -> None:
+def test_it_drains_to_a_local_server_and_shows_the_states(tmp_path: Any) -> None:
     own = Account.objects.create(name="own", from_address="a@b.org", host="mail.example.org")
     with Inbox() as inbox, MailServer(tmp_path) as server:
         _plain(to=["bob@example.net", "reject@example.net"]).send()
@@ -176,13 +177,15 @@ def test_it_drains_to_the_fault_lab() -> None:
         assert inbox[0].states == {"b@c.org": "deferred"}
 
 
-def test_it_says_why_it_cannot_drain_inside_a_transaction(inbox: Inbox) -> None:
+def test_it_reports_why_it_cannot_drain_inside_a_transaction(inbox: Inbox) -> None:
     with FaultLab() as lab, pytest.raises(RuntimeError, match="TransactionTestCase"):
         inbox.drain(lab)
 
 
 @pytest.mark.django_db(transaction=True)
-def test_it_says_why_it_cannot_drain_a_database_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_reports_why_it_cannot_drain_a_database_in_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     if connection.vendor != "sqlite":
         pytest.skip("only SQLite has databases in memory")
     monkeypatch.setattr(connection, "is_in_memory_db", lambda: True, raising=False)

@@ -8,43 +8,43 @@ from pathlib import Path
 
 import pytest
 
+from outbox.testing.capabilities import EXTENSIONS, Capabilities
 from outbox.testing.mailboxes import Mailboxes
 from outbox.testing.mailserver import MailServer
-from outbox.testing.offer import EXTENSIONS, Offer
-from tests.integration.testing.conftest import OpenTalk
-from tests.integration.testing.talk import on_the_wire
+from tests.integration.testing.conftest import OpenDialogue
+from tests.integration.testing.dialogue import on_the_wire
 
 SOURCE = (
     b"Message-ID: <1@example.org>\r\nSubject: Hi\r\n\r\n.one\r\n..two\r\n...\r\nlast \xc3\xbc\r\n"
 )
 
 
-def test_it_keeps_the_bytes_as_they_came(mail_server: MailServer, talk: OpenTalk) -> None:
-    client = talk(mail_server.port).greeted()
+def test_it_keeps_the_bytes_as_they_came(mail_server: MailServer, dialogue: OpenDialogue) -> None:
+    client = dialogue(mail_server.port).greeted()
     assert client.message(SOURCE).startswith("250 2.0.0")
     [message] = mail_server.mailboxes.messages("bob@example.net")
     assert message.source == SOURCE
 
 
-def test_it_stores_one_mail_per_recipient(mail_server: MailServer, talk: OpenTalk) -> None:
-    talk(mail_server.port).greeted().message(SOURCE, "a@example.net", "b@example.net")
+def test_it_stores_one_message_per_recipient(
+    mail_server: MailServer, dialogue: OpenDialogue
+) -> None:
+    dialogue(mail_server.port).greeted().message(SOURCE, "a@example.net", "b@example.net")
     assert mail_server.mailboxes.addresses() == ["a@example.net", "b@example.net"]
 
 
 def test_it_ends_a_message_at_a_dot_between_crlfs_only(
-    mail_server: MailServer, talk: OpenTalk
+    mail_server: MailServer, dialogue: OpenDialogue
 ) -> None:
     source = b"Subject: x\r\n\r\na\n.\nb\r\n\n.\r\nc\n.\r\nd\r.\r\n"
-    client = talk(mail_server.port).greeted()
+    client = dialogue(mail_server.port).greeted()
     assert client.message(source).startswith("250")
     [message] = mail_server.mailboxes.messages("bob@example.net")
     assert message.source == source
 
 
-def test_a_dot_that_begins_a_line_goes_though_it_was_not_doubled(
-    mail_server: MailServer, talk: OpenTalk
-) -> None:
-    client = talk(mail_server.port).greeted()
+def test_a_single_leading_dot_is_removed(mail_server: MailServer, dialogue: OpenDialogue) -> None:
+    client = dialogue(mail_server.port).greeted()
     client.begin("bob@example.net")
     client.say("DATA")
     assert client.say(".a", ".b", ".").startswith("250")  # RFC 5321 4.5.2
@@ -65,19 +65,21 @@ def test_a_dot_that_begins_a_line_goes_though_it_was_not_doubled(
         ),
     ],
 )
-def test_it_takes_chunks_where_they_are_offered(
-    tmp_path: Path, talk: OpenTalk, commands: list[str], codes: list[str]
+def test_it_accepts_announced_chunks(
+    tmp_path: Path, dialogue: OpenDialogue, commands: list[str], codes: list[str]
 ) -> None:
-    with MailServer(tmp_path, offer=Offer(extensions=("CHUNKING", "PIPELINING"))) as server:
-        client = talk(server.port).greeted()
+    with MailServer(
+        tmp_path, capabilities=Capabilities(extensions=("CHUNKING", "PIPELINING"))
+    ) as server:
+        client = dialogue(server.port).greeted()
         assert [client.say_bare(command)[:3] for command in commands] == codes
 
 
 @pytest.mark.parametrize("source", [b"", b".\r\n", b"x\r\n" * 50_000], ids=["empty", "dot", "long"])
-def test_it_reads_a_message_however_it_is_cut(
-    mail_server: MailServer, talk: OpenTalk, source: bytes
+def test_it_reads_a_message_however_it_is_split(
+    mail_server: MailServer, dialogue: OpenDialogue, source: bytes
 ) -> None:
-    client = talk(mail_server.port).greeted()
+    client = dialogue(mail_server.port).greeted()
     client.begin("bob@example.net")
     client.say("DATA")
     wire = on_the_wire(source)
@@ -89,8 +91,10 @@ def test_it_reads_a_message_however_it_is_cut(
     assert message.source == source
 
 
-def test_it_answers_a_pipelined_group_in_order(mail_server: MailServer, talk: OpenTalk) -> None:
-    client = talk(mail_server.port).greeted()
+def test_it_replies_to_a_pipelined_group_in_order(
+    mail_server: MailServer, dialogue: OpenDialogue
+) -> None:
+    client = dialogue(mail_server.port).greeted()
     first = client.say(
         "MAIL FROM:<alice@example.org>", "RCPT TO:<reject@example.net>", "RCPT TO:<b@c.de>", "DATA"
     )
@@ -107,33 +111,40 @@ def test_it_answers_a_pipelined_group_in_order(mail_server: MailServer, talk: Op
         ("full@example.net", "452 4.2.2"),
     ],
 )
-def test_it_refuses_recipients_by_their_names(
-    mail_server: MailServer, talk: OpenTalk, address: str, reply: str
+def test_it_rejects_recipients_by_their_names(
+    mail_server: MailServer, dialogue: OpenDialogue, address: str, reply: str
 ) -> None:
-    assert talk(mail_server.port).greeted().begin(address)[0].startswith(reply)
+    assert dialogue(mail_server.port).greeted().begin(address)[0].startswith(reply)
 
 
-def test_it_refuses_a_message_for_refuse_data(mail_server: MailServer, talk: OpenTalk) -> None:
-    client = talk(mail_server.port).greeted()
+def test_it_rejects_a_message_for_refuse_data(
+    mail_server: MailServer, dialogue: OpenDialogue
+) -> None:
+    client = dialogue(mail_server.port).greeted()
     assert client.message(SOURCE, "refuse-data@example.net").startswith("554 5.7.1")
     assert mail_server.mailboxes.addresses() == []
 
 
-def test_it_takes_mail_for_slow_and_answers_late(mail_server: MailServer, talk: OpenTalk) -> None:
-    client = talk(mail_server.port).greeted()
+def test_it_accepts_messages_for_slow_and_replies_late(
+    mail_server: MailServer, dialogue: OpenDialogue
+) -> None:
+    mail_server.slow_after = 0.3
+    client = dialogue(mail_server.port).greeted()
     began = time.monotonic()
     assert client.message(SOURCE, "slow@example.net").startswith("250")
     assert time.monotonic() - began >= mail_server.slow_after
     assert client.say("NOOP").startswith("250")
 
 
-def test_its_ledger_names_each_transaction_once(mail_server: MailServer, talk: OpenTalk) -> None:
-    client = talk(mail_server.port).greeted()
+def test_its_ledger_names_each_transaction_once(
+    mail_server: MailServer, dialogue: OpenDialogue
+) -> None:
+    client = dialogue(mail_server.port).greeted()
     client.message(SOURCE, "bob@example.net", "reject@example.net")
     client.message(SOURCE, "refuse-data@example.net")
     client.begin("busy@example.net")
     client.say("RSET")
-    client.begin()  # names nobody, and so is no transaction yet
+    client.begin()  # without recipients it is not a transaction yet
     client.say("RSET")
     taken, refused, unfinished = mail_server.entries()
     assert (taken.message_id, taken.sender) == ("<1@example.org>", "alice@example.org")
@@ -145,15 +156,15 @@ def test_its_ledger_names_each_transaction_once(mail_server: MailServer, talk: O
     assert (unfinished.sha256, unfinished.reply) == ("", "")
 
 
-def test_it_says_452_when_it_cannot_store(mail_server: MailServer, talk: OpenTalk) -> None:
+def test_it_says_452_when_it_cannot_store(mail_server: MailServer, dialogue: OpenDialogue) -> None:
     mail_server.mailboxes.directory.write_text("in the way")
-    assert talk(mail_server.port).greeted().message(SOURCE).startswith("452 4.3.1")
+    assert dialogue(mail_server.port).greeted().message(SOURCE).startswith("452 4.3.1")
 
 
-def test_it_refuses_more_than_its_size(tmp_path: Path, talk: OpenTalk) -> None:
-    offer = Offer(extensions=("SIZE 1000",))
-    with MailServer(tmp_path, offer=offer) as server:
-        client = talk(server.port).greeted()
+def test_it_rejects_messages_above_its_size(tmp_path: Path, dialogue: OpenDialogue) -> None:
+    capabilities = Capabilities(extensions=("SIZE 1000",))
+    with MailServer(tmp_path, capabilities=capabilities) as server:
+        client = dialogue(server.port).greeted()
         assert client.say("MAIL FROM:<a@example.org> SIZE=1001").startswith("552 5.3.4")
         assert client.message(b"x\r\n" * 100_000).startswith("552 5.3.4")
         assert client.message(b"x\r\n").startswith("250")
@@ -163,7 +174,7 @@ def test_it_refuses_more_than_its_size(tmp_path: Path, talk: OpenTalk) -> None:
 @pytest.mark.parametrize(
     ("command", "code"),
     [
-        ("MAIL FROM: <a@example.org>", "501"),  # RFC 5321 3.3: no space behind the colon
+        ("MAIL FROM: <a@example.org>", "501"),  # RFC 5321 3.3: no space after the colon
         ("MAIL FROM:a@example.org", "501"),
         ("MAIL FROM:<a@example.org> RET=HDRS", "555"),  # DSN is not offered
         ("MAIL FROM:<zoë@example.org>", "553"),
@@ -180,18 +191,18 @@ def test_it_refuses_more_than_its_size(tmp_path: Path, talk: OpenTalk) -> None:
         ("x" * 20_000, "500"),
     ],
 )
-def test_it_answers_what_it_does_not_take(
-    mail_server: MailServer, talk: OpenTalk, command: str, code: str
+def test_it_replies_to_invalid_commands(
+    mail_server: MailServer, dialogue: OpenDialogue, command: str, code: str
 ) -> None:
-    client = talk(mail_server.port).greeted()
+    client = dialogue(mail_server.port).greeted()
     assert client.say(command)[:3] == code
     assert client.say("NOOP")[:3] == "250"
 
 
 def test_a_client_logs_in_with_each_mechanism(tmp_path: Path) -> None:
     extensions = (*EXTENSIONS, "AUTH PLAIN LOGIN CRAM-MD5")
-    offer = Offer(extensions=extensions, login=("me", "secret"), login_required=True)
-    with MailServer(tmp_path, offer=offer) as server:
+    capabilities = Capabilities(extensions=extensions, login=("me", "secret"), login_required=True)
+    with MailServer(tmp_path, capabilities=capabilities) as server:
         for mechanism in ("auth_plain", "auth_login", "auth_cram_md5"):
             with smtplib.SMTP("127.0.0.1", server.port) as client:
                 client.ehlo()

@@ -1,4 +1,4 @@
-"""`manage.py outbox_mailserver` serves until it is told to stop; `outbox_mailbox` looks inside."""
+"""`manage.py outbox_mailserver` serves until a signal; `outbox_mailbox` displays messages."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from outbox.testing.mailboxes import Mailboxes
-from tests.integration.testing.talk import PATIENCE, Talk
+from tests.integration.testing.dialogue import PATIENCE, Dialogue
 
 ROOT = Path(__file__).parents[3]
 
@@ -41,7 +41,7 @@ def test_it_ends_at_once_even_while_a_client_waits(
     served: tuple[subprocess.Popen[str], int], signum: signal.Signals
 ) -> None:
     process, port = served
-    with Talk(port) as client:
+    with Dialogue(port) as client:
         client.greeted()
         process.send_signal(signum)
         assert process.wait(PATIENCE) == 0
@@ -75,11 +75,11 @@ def test_a_mailbox_is_listed_and_read(tmp_path: Path, capsys: pytest.CaptureFixt
     call_command("outbox_mailbox", "bob@example.net", directory=tmp_path)
     assert "a  Grüße" in capsys.readouterr().out
     call_command("outbox_mailbox", "bob@example.net", "1", directory=tmp_path)
-    assert "\\x1b[2J" in capsys.readouterr().out  # a mail does not command our terminal
+    assert "\\x1b[2J" in capsys.readouterr().out  # escaped for the terminal
 
 
 @pytest.mark.parametrize("arguments", [["eve@example.net"], ["bob@example.net", "2"]])
-def test_a_mail_that_is_not_there_is_an_error(tmp_path: Path, arguments: list[str]) -> None:
+def test_a_missing_message_is_an_error(tmp_path: Path, arguments: list[str]) -> None:
     Mailboxes(tmp_path).deliver("bob@example.net", b"\r\n")
-    with pytest.raises(CommandError, match="There is no mail"):
+    with pytest.raises(CommandError, match=r"There (is|are) no message"):
         call_command("outbox_mailbox", *arguments, directory=tmp_path)

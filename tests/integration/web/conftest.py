@@ -1,11 +1,15 @@
-"""Anna owns an account, Ben was given it, Carl has nothing to do with either."""
+"""Anna owns an account that is shared with Ben. Carl has no access to it."""
 
 import pytest
+from django.contrib.auth import get_user
 from django.contrib.auth.models import Permission, User
+from django.http import HttpRequest
 from django.test import Client
 
 from outbox import api
 from outbox.models import Account, Message
+from outbox.web.messages.preview import preview_address
+from tests.shares import share
 
 
 @pytest.fixture
@@ -36,7 +40,7 @@ def account(anna: User, ben: User) -> Account:
     )
     account.secret = "swordfish"
     account.save()
-    account.users.add(ben)
+    share(account, ben)
     return account
 
 
@@ -46,11 +50,20 @@ def signed_in(user: User) -> Client:
     return client
 
 
+def preview_seen_by(client: Client, message: Message) -> str:
+    """Return the address of the preview that the message page contains for this client."""
+    request = HttpRequest()
+    request.session = client.session
+    request.user = get_user(request)
+    return preview_address(message, request)
+
+
 def staff_member(*permissions: str, name: str = "staff") -> User:
-    """Return a new member of staff with these permissions of the outbox."""
+    """Return a new member of staff with these permissions of the outbox, for every account."""
     user = User.objects.create_user(name, is_staff=True)
-    given = Permission.objects.filter(content_type__app_label="outbox", codename__in=permissions)
-    assert given.count() == len(permissions)
+    names = {*permissions, "view_all_accounts"}
+    given = Permission.objects.filter(content_type__app_label="outbox", codename__in=names)
+    assert given.count() == len(names)
     user.user_permissions.set(given)
     return user
 
@@ -74,7 +87,7 @@ def typed(account: Account | None, **fields: str) -> dict[str, str]:
         "bcc": "",
         "reply_to": "",
         "subject": "Figures",
-        "priority": "3",
+        "importance": "normal",
         "text": "Hello",
     } | fields
 
@@ -92,7 +105,7 @@ def draft(anna: User, account: Account) -> Message:
 
 @pytest.fixture
 def mail(anna: User, account: Account) -> Message:
-    """A queued mail of Anna's to two recipients, with an attachment."""
+    """A queued message of Anna's to two recipients, with an attachment."""
     draft = api.save_draft(
         anna,
         api.DraftFields(

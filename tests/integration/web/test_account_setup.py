@@ -8,15 +8,17 @@ from django.urls import reverse
 from outbox.models import Account
 from outbox.testing.mailserver import MailServer
 from tests.integration.web.conftest import signed_in
+from tests.integration.web.probing import page_of_result
 from tests.integration.web.test_accounts import described
 
 ADD = reverse("outbox:account-add")
+SETTINGS = reverse("outbox:account-settings")
 TEST = reverse("outbox:account-add-test")
 
 
 def filled(client: Client, address: str) -> dict[str, object]:
     """What the page that follows the question is filled with."""
-    form = client.get(ADD, {"address": address}).context["form"]
+    form = client.post(SETTINGS, {"address": address}).context["form"]
     return {name: form[name].value() for name in form.fields}
 
 
@@ -39,34 +41,34 @@ def test_a_known_provider_leaves_only_the_password_to_be_typed(anna: User) -> No
 
 
 def test_it_says_what_kind_of_password_is_wanted(as_anna: Client) -> None:
-    assert "app password" in as_anna.get(ADD, {"address": "a@gmail.com"}).content.decode()
-    assert "authorization code" in as_anna.get(ADD, {"address": "a@qq.com"}).content.decode()
+    assert "app password" in as_anna.post(SETTINGS, {"address": "a@gmail.com"}).content.decode()
+    assert "authorization code" in as_anna.post(SETTINGS, {"address": "a@qq.com"}).content.decode()
     assert filled(as_anna, "a@outlook.com")["secret_is_token"] is True
 
 
 def test_of_an_unknown_domain_nothing_is_guessed(as_anna: Client) -> None:
-    answer = as_anna.get(ADD, {"address": "Anna L. <anna@example.invalid>"})
-    assert "We found no settings for example.invalid" in answer.content.decode()
-    form = answer.context["form"]
+    response = as_anna.post(SETTINGS, {"address": "Anna L. <anna@example.invalid>"})
+    assert "No settings found for example.invalid" in response.content.decode()
+    form = response.context["form"]
     assert not form["host"].value()
     assert form["from_address"].value() == "anna@example.invalid"
     assert form["from_name"].value() == "Anna L."
 
 
 def test_everything_can_be_filled_in_by_hand(as_anna: Client) -> None:
-    answer = as_anna.get(ADD, {"address": ""})
-    assert 'name="host"' in answer.content.decode()
-    assert "We found no settings" not in answer.content.decode()
+    response = as_anna.get(ADD, {"address": ""})
+    assert 'name="host"' in response.content.decode()
+    assert "No settings found" not in response.content.decode()
 
 
-def test_what_is_no_address_is_told_at_the_field(as_anna: Client) -> None:
-    answer = as_anna.get(ADD, {"address": "anna@"})
-    assert answer.status_code == 422
-    assert "has no domain" in answer.content.decode()
-    assert 'value="anna@"' in answer.content.decode()
+def test_an_invalid_address_is_reported_at_the_field(as_anna: Client) -> None:
+    response = as_anna.post(SETTINGS, {"address": "anna@"})
+    assert response.status_code == 422
+    assert "has no domain" in response.content.decode()
+    assert 'value="anna@"' in response.content.decode()
 
 
-def test_what_is_folded_away_opens_where_something_is_wrong_in_it(as_anna: Client) -> None:
+def test_a_folded_group_is_open_if_it_has_an_error(as_anna: Client) -> None:
     folded = '<details class="more-groups">'
     assert folded in as_anna.post(ADD, described(host="")).content.decode()
     assert folded not in as_anna.post(ADD, described(max_connections="0")).content.decode()
@@ -91,7 +93,7 @@ def reached(server: MailServer, **fields: str) -> dict[str, str]:
 def test_a_test_before_saving_counts_for_what_is_saved(
     as_anna: Client, mail_server: MailServer
 ) -> None:
-    assert b"Connected." in as_anna.post(TEST, reached(mail_server)).content
+    assert b"Connected." in page_of_result(as_anna, TEST, reached(mail_server)).content
     as_anna.post(ADD, reached(mail_server))
     assert Account.objects.get().tested_at is not None
 
@@ -108,7 +110,7 @@ def test_a_test_before_saving_counts_for_what_is_saved(
 def test_a_test_counts_as_long_as_server_and_login_stay(
     as_anna: Client, mail_server: MailServer, changed: dict[str, str], is_tested: bool
 ) -> None:
-    as_anna.post(TEST, reached(mail_server))
+    page_of_result(as_anna, TEST, reached(mail_server))
     as_anna.post(ADD, reached(mail_server))
     account = Account.objects.get()
     as_anna.post(reverse("outbox:account", args=[account.pk]), reached(mail_server, **changed))
@@ -123,29 +125,41 @@ def test_testing_a_stored_account_as_it_stands_is_noted_at_once(
     account = Account.objects.get()
     assert account.tested_at is None
     test = reverse("outbox:account-test", args=[account.pk])
-    as_anna.post(test, reached(mail_server, username="x", password="y"))
+    page_of_result(as_anna, test, reached(mail_server, username="x", password="y"))
     account.refresh_from_db()
     assert account.tested_at is None
-    as_anna.post(test, reached(mail_server))
+    page_of_result(as_anna, test, reached(mail_server))
     account.refresh_from_db()
     assert account.tested_at is not None
 
 
 def test_a_failed_test_is_not_noted(as_anna: Client, mail_server: MailServer) -> None:
-    as_anna.post(TEST, reached(mail_server, port="1"))
+    page_of_result(as_anna, TEST, reached(mail_server, port="1"))
     as_anna.post(ADD, reached(mail_server, port="1"))
     assert Account.objects.get().tested_at is None
 
 
-def test_an_account_is_removed_after_a_question(as_anna: Client, account: Account) -> None:
-    remove = reverse("outbox:account-remove", args=[account.pk])
-    assert b"Remove the account" in as_anna.get(remove).content
+def test_an_account_is_deleted_after_a_question(as_anna: Client, account: Account) -> None:
+    delete = reverse("outbox:account-delete", args=[account.pk])
+    assert b"Delete the account" in as_anna.get(delete).content
     assert Account.objects.exists()
-    as_anna.post(remove)
+    as_anna.post(delete)
     assert not Account.objects.exists()
 
 
 @pytest.mark.usefixtures("mail")
-def test_before_it_is_removed_waiting_mail_is_counted(as_anna: Client, account: Account) -> None:
-    page = as_anna.get(reverse("outbox:account-remove", args=[account.pk])).content.decode()
-    assert "1 mail still waits" in page
+def test_the_question_counts_the_waiting_messages(as_anna: Client, account: Account) -> None:
+    page = as_anna.get(reverse("outbox:account-delete", args=[account.pk])).content.decode()
+    assert "1 message is waiting" in page
+
+
+def test_a_link_with_an_address_makes_no_request_of_the_server(
+    as_anna: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr("outbox.web.accounts.views.suggest", asked.append)
+    page = as_anna.get(ADD, {"address": "x@any.example"}).content.decode()
+    assert 'value="x@any.example"' in page
+    assert 'name="host"' not in page
+    assert as_anna.get(SETTINGS, {"address": "x@any.example"}).status_code == 405
+    assert asked == []

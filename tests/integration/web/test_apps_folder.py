@@ -1,19 +1,20 @@
 """The folder Apps and the message page for staff: what they see, and what they may do."""
 
+from html import unescape
+
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from outbox import api
-from outbox.mail.mime import AttachmentPart
+from outbox.mail.mime_writer import AttachmentPart
 from outbox.models import Account, Folder, Message, State, Status
 from outbox.models.access import READ_SOURCE
-from outbox.web.messages.paging import PAGE_SIZE
-from outbox.web.messages.preview import preview_address
-from tests.integration.web.conftest import signed_in, staff_member
+from outbox.web.folders.pagination import PAGE_SIZE
+from tests.integration.web.conftest import preview_seen_by, signed_in, staff_member
 
 pytestmark = pytest.mark.django_db
 APPS = reverse("outbox:apps")
@@ -59,7 +60,7 @@ def of_apps(count: int, folder: Folder = Folder.SENT) -> list[Message]:
 
 
 @pytest.mark.usefixtures("mail", "draft", "reset")
-def test_apps_lists_messages_without_an_owner_alone() -> None:
+def test_apps_lists_only_messages_without_an_owner() -> None:
     client = signed_in(staff_member(VIEW))
     assert subjects(client) == ["Reset your password"]
     assert subjects(client, folder="outbox") == ["Reset your password"]
@@ -72,19 +73,19 @@ def test_apps_are_paged_without_gap_over_all_folders() -> None:
     for folder in (Folder.SENT, Folder.FAILED, Folder.SENT, Folder.CANCELLED):
         of_apps(30, folder)
     first = staff.get(APPS)
-    second = staff.get(APPS, {"before": first.context["list"].stretch.older})
-    third = staff.get(APPS, {"before": second.context["list"].stretch.older})
+    second = staff.get(APPS, {"before": first.context["list"].slice.older})
+    third = staff.get(APPS, {"before": second.context["list"].slice.older})
     pages = [
         [row.message.pk for row in page.context["list"].rows] for page in (first, second, third)
     ]
     assert list(map(len, pages)) == [PAGE_SIZE, PAGE_SIZE, 20]
     newest = list(Message.objects.order_by("-listed_at", "-pk").values_list("pk", flat=True))
     assert [*pages[0], *pages[1], *pages[2]] == newest
-    back = staff.get(APPS, {"after": third.context["list"].stretch.newer})
+    back = staff.get(APPS, {"after": third.context["list"].slice.newer})
     assert [row.message.pk for row in back.context["list"].rows] == pages[1]
 
 
-def test_apps_are_read_by_the_index_of_lists() -> None:
+def test_apps_uses_the_index_of_the_lists() -> None:
     client = signed_in(staff_member(VIEW))
     of_apps(3)
     with CaptureQueriesContext(connection) as queries:
@@ -134,11 +135,12 @@ def every_page(message: Message, part: str = "2") -> list[str]:
     pages += [reverse("outbox:content", args=[message.pk, tab]) for tab in tabs]
     pages += [reverse("outbox:message", args=[message.pk]) + f"?show={tab}" for tab in tabs]
     pages += [reverse("outbox:part", args=[message.pk, part])]
-    return [*pages, f"/admin/outbox/message/{message.pk}/change/", "/admin/outbox/message/"]
+    admin = f"/admin/outbox/message/{message.pk}/change/"
+    return [*pages, admin, f"{admin}?content=text", "/admin/outbox/message/"]
 
 
 @pytest.mark.parametrize("words", [SECRET, "Reset", "to:jane@example.com", ""])
-def test_a_search_finds_ones_own_messages_alone(words: str, reset: Message, anna: User) -> None:
+def test_a_search_finds_only_the_users_own_messages(words: str, reset: Message, anna: User) -> None:
     client = signed_in(staff_member(VIEW, READ_SOURCE))
     for owner in (None, anna):
         Message.objects.update(owner=owner)
@@ -156,7 +158,8 @@ def test_no_page_shows_content_without_the_permission(
         assert SECRET not in client.get(page).content.decode(), page
     shown = client.get(reverse("outbox:message", args=[reset.pk])).content.decode()
     assert "Reset your password" in shown
-    assert READ_SOURCE in shown  # says what is missing
+    name = Permission.objects.get(codename=READ_SOURCE).name
+    assert f"you need the permission “{name}”" in unescape(shown)
 
 
 def test_content_is_shown_with_the_permission(reset: Message) -> None:
@@ -164,8 +167,8 @@ def test_content_is_shown_with_the_permission(reset: Message) -> None:
     shown = [page for page in every_page(reset) if SECRET in client.get(page).content.decode()]
     named = {page.removeprefix(f"/messages/{reset.pk}/") for page in shown}
     assert {"source/", "content/text/", "content/html/", "?show=text"} <= named
-    assert f"/admin/outbox/message/{reset.pk}/change/" in named
-    assert APPS in named
+    assert f"/admin/outbox/message/{reset.pk}/change/?content=text" in named
+    assert APPS not in named  # a list records no reading
 
 
 def test_the_owner_needs_no_permission_even_as_staff(reset: Message) -> None:
@@ -176,7 +179,7 @@ def test_the_owner_needs_no_permission_even_as_staff(reset: Message) -> None:
 
 def test_a_preview_ends_with_the_permission(reset: Message) -> None:
     staff = staff_member(VIEW, READ_SOURCE)
-    address = preview_address(reset, staff)
+    address = preview_seen_by(signed_in(staff), reset)
     assert SECRET in Client().get(address).content.decode()
     staff.user_permissions.remove(staff.user_permissions.get(codename=READ_SOURCE))
     refused = Client().get(address)
@@ -184,9 +187,9 @@ def test_a_preview_ends_with_the_permission(reset: Message) -> None:
     assert SECRET not in refused.content.decode()
 
 
-def test_staff_see_no_draft_of_another_person(draft: Message, mail: Message, anna: User) -> None:
+def test_staff_see_no_draft_of_another_user(draft: Message, mail: Message, anna: User) -> None:
     client = signed_in(staff_member(VIEW, READ_SOURCE, CHANGE))
-    api.answer(mail, api.Answer.COPY, actor=anna)
+    api.reply_to_message(mail, api.DraftKind.COPY, actor=anna)
     assert client.get(reverse("outbox:message", args=[draft.pk])).status_code == 404
     copy = Message.objects.get(made_from=mail)
     for page in (
@@ -199,14 +202,14 @@ def test_staff_see_no_draft_of_another_person(draft: Message, mail: Message, ann
 # --- actions --------------------------------------------------------------------------------------
 
 
-def test_buttons_are_offered_to_those_who_may_use_them(reset: Message) -> None:
+def test_buttons_are_shown_to_permitted_users(reset: Message) -> None:
     page = reverse("outbox:message", args=[reset.pk])
     only_view = signed_in(staff_member(VIEW)).get(page).content.decode()
     may_change = signed_in(staff_member(VIEW, CHANGE, name="changer")).get(page).content.decode()
-    for name in ("act-cancel", "act-hold"):
+    for name in ("action-cancel", "action-hold"):
         assert name not in only_view
         assert name in may_change
-    for owners in ('value="reply"', 'value="copy"', "act-undo"):
+    for owners in ('value="reply"', 'value="copy"', "action-undo"):
         assert owners not in may_change
 
 
@@ -223,12 +226,12 @@ def test_staff_act_on_many_messages_of_apps(reset: Message, mail: Message) -> No
     address = reverse("outbox:bulk", args=["cancel"])
     asked = client.get(address, {"apps": "1", "all": "1"})
     assert asked.context["keys"] == str(reset.pk)
-    client.post(address, {"messages": asked.context["keys"]})
+    client.post(address, {"messages": asked.context["keys"], "why": "sent by mistake"})
     assert reset.recipients.get().state == State.CANCELLED
     assert not mail.recipients.filter(state=State.CANCELLED).exists()
 
 
-def test_staff_who_only_view_act_on_nothing(reset: Message, mail: Message) -> None:
+def test_staff_with_view_permission_change_nothing(reset: Message, mail: Message) -> None:
     client = signed_in(staff_member(VIEW, READ_SOURCE))
     address = reverse("outbox:bulk", args=["cancel"])
     assert client.get(address, {"apps": "1", "all": "1"}).context["keys"] == ""
@@ -240,7 +243,7 @@ def test_staff_who_only_view_act_on_nothing(reset: Message, mail: Message) -> No
 # --- ways between the pages -----------------------------------------------------------------------
 
 
-def test_the_admin_and_the_message_page_lead_to_each_other(reset: Message) -> None:
+def test_the_admin_and_the_message_page_link_to_each_other(reset: Message) -> None:
     client = signed_in(staff_member(VIEW))
     page = reverse("outbox:message", args=[reset.pk])
     admin = f"/admin/outbox/message/{reset.pk}/change/"
@@ -248,13 +251,13 @@ def test_the_admin_and_the_message_page_lead_to_each_other(reset: Message) -> No
     assert f'href="{page}"' in client.get(admin).content.decode()
 
 
-def test_a_draft_has_no_page_to_lead_to(draft: Message, superuser: User) -> None:
+def test_a_draft_has_no_link_to_a_message_page(draft: Message, superuser: User) -> None:
     page = signed_in(superuser).get(f"/admin/outbox/message/{draft.pk}/change/")
     assert reverse("outbox:message", args=[draft.pk]) not in page.content.decode()
 
 
 def test_first_steps_do_not_hide_messages_of_apps(superuser: User, anna: User) -> None:
-    home, notice = reverse("outbox:list"), "Messages that apps sent are in the folder Apps."
+    home, notice = reverse("outbox:list"), "Messages that apps send are in the folder Apps."
     assert notice not in signed_in(superuser).get(home).content.decode()
     of_apps(1)
     shown = signed_in(superuser).get(home).content.decode()

@@ -36,7 +36,7 @@ def test_a_page_asks_for_nothing_that_is_not_there(signed_in: Client, page: str)
     assert response.status_code == 200
     assert b"/mail/htmx.js?" in response.content
     assert b"Sign out" not in response.content
-    assert b"Administration" not in response.content
+    assert b">Admin<" not in response.content
 
 
 def test_htmx_comes_out_of_its_package(client: Client) -> None:
@@ -48,7 +48,7 @@ def test_htmx_comes_out_of_its_package(client: Client) -> None:
     assert "immutable" in response["Cache-Control"]
 
 
-def test_a_fragment_is_told_from_a_page_without_the_middleware(client: Client) -> None:
+def test_a_fragment_is_shown_from_a_page_without_the_middleware(client: Client) -> None:
     page = client.get("/mail/")
     fragment = client.get("/mail/", headers={"hx-request": "true"})
 

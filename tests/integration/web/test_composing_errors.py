@@ -16,7 +16,7 @@ ALL_WRONG = {
     "bcc": "a@b@c",
     "reply_to": "Jane: Roe <jane@example.org>",
     "send_at": "2001-01-01T09:00",
-    "priority": "17",
+    "importance": "17",
     "account": "0",
 }
 
@@ -35,37 +35,37 @@ def described(page: str, field: str) -> str:
 
 
 def test_every_field_is_checked_at_once(as_anna: Client) -> None:
-    answer = as_anna.post(reverse("outbox:compose"), ALL_WRONG | {"send": "1"})
+    response = as_anna.post(reverse("outbox:compose"), ALL_WRONG | {"send": "1"})
 
-    assert answer.status_code == 422
-    page = answer.content.decode()
-    assert set(answer.context["form"].errors) == set(ALL_WRONG)
+    assert response.status_code == 422
+    page = response.content.decode()
+    assert set(response.context["form"].errors) == set(ALL_WRONG)
     assert "“jane” has no @" in described(page, "to")
     for field in ALL_WRONG:
         described(page, field)
-    assert answer.context["advice"] is None
+    assert response.context["warnings"] is None
 
 
 def test_without_a_recipient_that_is_said_before_any_warning(
     as_anna: Client, account: Account
 ) -> None:
     fields = {"account": account.pk, "text": "The plan is attached.", "send": "1"}
-    answer = as_anna.post(reverse("outbox:compose"), fields)
+    response = as_anna.post(reverse("outbox:compose"), fields)
 
-    assert "Enter at least one recipient." in described(answer.content.decode(), "to")
-    assert b"The subject is empty" not in answer.content
+    assert "Enter at least one recipient." in described(response.content.decode(), "to")
+    assert b"The subject is empty" not in response.content
     draft = Message.objects.get()
     fields |= {"bcc": "a@x.org", "version": draft.draft.version}
-    answer = as_anna.post(reverse("outbox:draft", args=[draft.pk]), fields)
-    assert answer.context["form"].errors == {}
-    assert b"The subject is empty" in answer.content
+    response = as_anna.post(reverse("outbox:draft", args=[draft.pk]), fields)
+    assert response.context["form"].errors == {}
+    assert b"The subject is empty" in response.content
 
 
 def test_schedule_without_a_time_sends_nothing(as_anna: Client, account: Account) -> None:
     fields = {"account": account.pk, "to": "a@x.org", "subject": "Hello", "text": "Hello"}
-    answer = as_anna.post(reverse("outbox:compose"), fields | {"send": "at"})
+    response = as_anna.post(reverse("outbox:compose"), fields | {"send": "at"})
 
-    assert "Enter a valid date and time." in described(answer.content.decode(), "send_at")
+    assert "Enter a valid date and time." in described(response.content.decode(), "send_at")
     assert Message.objects.get().is_draft
 
 
@@ -78,7 +78,7 @@ def test_each_wrong_recipient_of_a_field_is_quoted(as_anna: Client, account: Acc
     assert "“a@x.org.” has a dot at its end" in error
 
 
-def test_a_person_without_an_account_is_told_at_the_field(ben: User) -> None:
+def test_a_person_without_an_account_is_shown_at_the_field(ben: User) -> None:
     fields = {"to": "a@x.org", "subject": "Hello", "send": "1"}
     page = signed_in(ben).post(reverse("outbox:compose"), fields).content.decode()
 

@@ -12,22 +12,22 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from outbox import api
-from outbox.exceptions import InvalidMailError
+from outbox.exceptions import InvalidMessageError
 from outbox.models import Account, Message, Preferences, Status
-from outbox.web.compose import later
-from outbox.web.compose.later import SendAtField
+from outbox.web.compose.send_at import PRESETS, SendAtField
 from tests.integration.web.conftest import typed
 from tests.integration.web.controls import controls_of
 
 COMPOSE = reverse("outbox:compose")
 BERLIN = zoneinfo.ZoneInfo("Europe/Berlin")
+AUCKLAND = zoneinfo.ZoneInfo("Pacific/Auckland")
 EVERY_FIELD = {
     "to": "Jane Doe <jane@example.com>, joe@example.org",
     "cc": "cc@example.com",
     "bcc": "bcc@example.com",
-    "reply_to": "desk@example.com",
+    "reply_to": "office@example.com",
     "subject": "  Figures & <facts>  ",
-    "priority": "1",
+    "importance": "high",
     "text": "\n  First line, see attached\n\nLast line  \n",
     "send_at": "2071-07-01T09:00",
     "wants_report": "on",
@@ -58,7 +58,7 @@ def stored(draft: Message) -> dict[str, str]:
         "bcc": content.bcc,
         "reply_to": content.reply_to,
         "subject": draft.subject,
-        "priority": str(draft.priority),
+        "importance": draft.importance,
         "text": content.text.replace("\r\n", "\n"),
         "send_at": at.astimezone(BERLIN).strftime("%Y-%m-%dT%H:%M") if at else "",
     } | ({"wants_report": "on"} if draft.wants_report else {})
@@ -79,16 +79,17 @@ def test_every_field_survives_a_warning_and_an_error(
     assert {name: reloaded.get(name, "") for name in fields} == fields
 
 
-@pytest.mark.parametrize("preset", later.PRESETS)
+@pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("pending", [name for name in PENDING if name != "time"])
 def test_a_preset_survives_a_warning_and_an_error(
     as_anna: Client, account: Account, preset: str, pending: str
 ) -> None:
-    zone = zoneinfo.ZoneInfo("Pacific/Auckland" if preset == "evening" else "Europe/Berlin")
+    # “This evening” needs a zone in which the evening is still to come.
+    zone = next(one for one in (BERLIN, AUCKLAND) if timezone.localtime(timezone=one).hour < 17)
     with timezone.override(zone):
-        expected = later.PRESETS[preset].after(timezone.localtime())
+        expected = PRESETS[preset].after(timezone.localtime())
     Preferences.objects.update(time_zone=zone.key)
-    fields = typed(account) | PENDING[pending] | {"later": preset}
+    fields = typed(account) | PENDING[pending] | {"preset": preset}
     page = as_anna.post(COMPOSE, fields)
     draft = Message.objects.get(status=Status.DRAFT)
     assert draft.send_at is not None
@@ -101,9 +102,9 @@ def test_a_preset_survives_a_warning_and_an_error(
 def test_the_warned_page_schedules_when_it_is_sent_as_displayed(
     as_anna: Client, account: Account
 ) -> None:
-    page = as_anna.post(COMPOSE, typed(account, subject="", later="tomorrow"))
+    page = as_anna.post(COMPOSE, typed(account, subject="", preset="tomorrow"))
     draft = Message.objects.get()
-    again = controls_of(page.content.decode()) | {"advised": "subject", "send": "1"}
+    again = controls_of(page.content.decode()) | {"shown_warning": "subject", "send": "1"}
     as_anna.post(reverse("outbox:draft", args=[draft.pk]), again)
     draft.refresh_from_db()
     assert draft.status == Status.SCHEDULED
@@ -128,7 +129,7 @@ def test_formatted_text_survives_a_warning(as_anna: Client, account: Account) ->
 def test_a_preset_survives_a_conflict(as_anna: Client, account: Account, draft: Message) -> None:
     address = reverse("outbox:draft", args=[draft.pk])
     fields = typed(account) | EVERY_FIELD | {"send_at": "", "version": "999"}
-    page = as_anna.post(address, fields | {"later": "tomorrow"})
+    page = as_anna.post(address, fields | {"preset": "tomorrow"})
     assert page.status_code == 409
     mine = page.context["mine"]
     assert mine["send_at"].endswith("T09:00")
@@ -150,10 +151,10 @@ def test_presets_are_displayed_with_their_date(as_anna: Client, account: Account
 
 def test_an_hour_from_now_is_an_hour_when_the_clock_changes() -> None:
     before = dt.datetime(2026, 10, 25, 2, 30, tzinfo=BERLIN)  # occurs again an hour later
-    after = later.PRESETS["hour"].after(before)
+    after = PRESETS["hour"].after(before)
     assert after.astimezone(dt.UTC) - before.astimezone(dt.UTC) == dt.timedelta(hours=1)
     before = dt.datetime(2026, 3, 29, 1, 30, tzinfo=BERLIN)  # an hour before is skipped
-    after = later.PRESETS["hour"].after(before)
+    after = PRESETS["hour"].after(before)
     assert after.astimezone(dt.UTC) - before.astimezone(dt.UTC) == dt.timedelta(hours=1)
 
 
@@ -170,11 +171,11 @@ def test_a_year_that_no_clock_reaches_is_refused_at_its_field(
     as_anna: Client, account: Account, at: str, zone: str, name: str
 ) -> None:
     Preferences.objects.update(time_zone=zone)
-    answer = as_anna.post(reverse(name), typed(account, send_at=at, send="1"))
+    response = as_anna.post(reverse(name), typed(account, send_at=at, send="1"))
     assert Message.objects.get().status == Status.DRAFT
     if name == "outbox:compose":
-        assert answer.status_code == 422
-        errors = answer.context["form"].errors["send_at"]
+        assert response.status_code == 422
+        errors = response.context["form"].errors["send_at"]
         assert errors[0].startswith(("Enter a valid date", "That time has passed"))
         assert (
             as_anna.get(reverse("outbox:draft", args=[Message.objects.get().pk])).status_code == 200
@@ -185,7 +186,7 @@ def test_a_year_that_no_clock_reaches_is_refused_at_its_field(
 @pytest.mark.parametrize("year", [1, 1969, 3000, 9999])
 def test_the_api_refuses_a_time_outside_of_the_calendar(account: Account, year: int) -> None:
     moment = dt.datetime(year, 12, 31, tzinfo=dt.UTC)
-    with pytest.raises(InvalidMailError) as raised:
+    with pytest.raises(InvalidMessageError) as raised:
         api.send(to="jane@example.com", subject="x", text="x", account=account, send_at=moment)
     assert raised.value.field == "send_at"
     assert not Message.objects.exists()
@@ -194,17 +195,17 @@ def test_the_api_refuses_a_time_outside_of_the_calendar(account: Account, year: 
 @pytest.mark.parametrize("name", ["outbox:compose", "outbox:compose-save"])
 @pytest.mark.parametrize("at", ["start", "middle", "only"])
 @pytest.mark.parametrize(
-    "field", [*typed(None), *EVERY_FIELD, "form", "html", "advised", "version"]
+    "field", [*typed(None), *EVERY_FIELD, "form", "html", "shown_warning", "version"]
 )
-def test_a_nul_in_any_field_is_no_server_error(
+def test_a_nul_in_any_field_causes_no_server_error(
     as_anna: Client, account: Account, name: str, field: str, at: str
 ) -> None:
     value = {"start": "\0ab", "middle": "a\0b", "only": "\0"}[at]
-    answer = as_anna.post(reverse(name), typed(account) | {field: value, "send": "1"})
-    assert answer.status_code < 500
+    response = as_anna.post(reverse(name), typed(account) | {field: value, "send": "1"})
+    assert response.status_code < 500
 
 
-def test_a_nul_in_what_the_composer_asks_for_is_no_server_error(
+def test_a_nul_in_a_request_of_the_composer_causes_no_server_error(
     as_anna: Client, account: Account, draft: Message
 ) -> None:
     for address in (
@@ -213,7 +214,7 @@ def test_a_nul_in_what_the_composer_asks_for_is_no_server_error(
         reverse("outbox:compose-template") + "?template=%00",
     ):
         assert as_anna.get(address).status_code < 500
-    files = reverse("outbox:draft-files", args=[draft.pk])
+    files = reverse("outbox:draft-attachments", args=[draft.pk])
     upload = SimpleUploadedFile("a\0b.txt", b"text", "text/pl\0ain")
     assert as_anna.post(files, {"attachments": upload, "remove": "\0"}).status_code == 200
     assert draft.attachments.count() == 2
@@ -231,8 +232,10 @@ def test_an_empty_file_is_uploaded_while_the_message_is_written(
     as_anna: Client, draft: Message
 ) -> None:
     upload = SimpleUploadedFile("empty.txt", b"", "text/plain")
-    answer = as_anna.post(reverse("outbox:draft-files", args=[draft.pk]), {"attachments": upload})
-    assert "empty.txt" in answer.json()["list"]
+    response = as_anna.post(
+        reverse("outbox:draft-attachments", args=[draft.pk]), {"attachments": upload}
+    )
+    assert "empty.txt" in response.json()["list"]
 
 
 def test_a_file_over_the_limit_is_refused_with_words_while_the_message_is_written(
@@ -240,6 +243,8 @@ def test_a_file_over_the_limit_is_refused_with_words_while_the_message_is_writte
 ) -> None:
     settings.OUTBOX = settings.OUTBOX | {"MAX_MESSAGE_BYTES": 1000}
     upload = SimpleUploadedFile("large.bin", b"x" * 1001)
-    answer = as_anna.post(reverse("outbox:draft-files", args=[draft.pk]), {"attachments": upload})
-    assert answer.status_code == 422
-    assert "large.bin" in answer.json()["problem"]
+    response = as_anna.post(
+        reverse("outbox:draft-attachments", args=[draft.pk]), {"attachments": upload}
+    )
+    assert response.status_code == 422
+    assert "large.bin" in response.json()["problem"]

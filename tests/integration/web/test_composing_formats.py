@@ -16,7 +16,7 @@ from pytest_django import Settings
 
 from outbox import api
 from outbox.models import Account, Message, Preferences, Status
-from outbox.web.compose.later import PRESETS
+from outbox.web.compose.send_at import PRESETS
 from tests.integration.web.conftest import typed
 
 COMPOSE = reverse("outbox:compose")
@@ -46,12 +46,12 @@ def test_formatted_text_is_cleaned_and_its_text_is_derived(
     assert not any(word in body for word in ("script", "onclick", "onerror", "javascript"))
 
 
-def test_a_formatted_text_that_is_too_long_is_told_and_keeps_the_plain_one(
+def test_a_formatted_text_that_is_too_long_is_shown_and_keeps_the_plain_one(
     as_anna: Client, account: Account
 ) -> None:
-    answer = as_anna.post(COMPOSE, typed(account, html="<p>x</p>" * 70_000, save="1"))
-    assert answer.status_code == 422
-    assert list(answer.context["form"].errors) == ["html"]
+    response = as_anna.post(COMPOSE, typed(account, html="<p>x</p>" * 70_000, save="1"))
+    assert response.status_code == 422
+    assert list(response.context["form"].errors) == ["html"]
     assert Message.objects.get().draft.text == "Hello"
 
 
@@ -63,8 +63,8 @@ def test_plain_text_stays_plain(as_anna: Client, account: Account) -> None:
 def add_picture(client: Client, draft: Message) -> str:
     upload = SimpleUploadedFile("dot.png", b"\x89PNG dot", "image/png")
     fields = {"attachments": upload, "inline": "1"}
-    told = client.post(reverse("outbox:draft-files", args=[draft.pk]), fields).json()
-    address: str = told["pictures"][0]
+    reported = client.post(reverse("outbox:draft-attachments", args=[draft.pk]), fields).json()
+    address: str = reported["pictures"][0]
     return address
 
 
@@ -102,10 +102,10 @@ def test_a_picture_taken_off_the_draft_leaves_its_text_too(as_anna: Client, draf
     page = reverse("outbox:draft", args=[draft.pk])
     as_anna.post(page, typed(draft.account, version="1", html=html, save="1"))
     picture = draft.attachments.exclude(content_id="").get()
-    files = reverse("outbox:draft-files", args=[draft.pk])
-    assert as_anna.post(files, {"remove": picture.pk}).json()["gone"] == [address]
+    files = reverse("outbox:draft-attachments", args=[draft.pk])
+    assert as_anna.post(files, {"remove": picture.pk}).json()["removed"] == [address]
     assert Message.objects.get().draft.html == "<p>Look:</p>"
-    assert as_anna.post(files, {"remove": picture.pk}).json()["gone"] == []  # the second time
+    assert as_anna.post(files, {"remove": picture.pk}).json()["removed"] == []  # the second time
 
 
 def test_a_picture_of_another_draft_is_not_taken_along(
@@ -123,8 +123,8 @@ def test_a_picture_of_another_draft_is_not_taken_along(
 @pytest.mark.parametrize("kind", ["image/svg+xml", "text/html", "application/pdf"])
 def test_only_plain_pictures_go_into_the_text(as_anna: Client, draft: Message, kind: str) -> None:
     fields = {"attachments": SimpleUploadedFile("x", b"<svg/>", kind), "inline": "1"}
-    told = as_anna.post(reverse("outbox:draft-files", args=[draft.pk]), fields).json()
-    assert told["pictures"] == []
+    reported = as_anna.post(reverse("outbox:draft-attachments", args=[draft.pk]), fields).json()
+    assert reported["pictures"] == []
     plain = draft.attachments.get(content_type=kind)
     assert plain.content_id == ""
     address = reverse("outbox:picture", args=[draft.pk, plain.pk])
@@ -171,26 +171,26 @@ def test_a_typed_time_is_in_the_person_s_zone(
         ("2071-03-08T02:30", "couldn’t be interpreted"),  # the clock is set forward over it
     ],
 )
-def test_a_time_that_cannot_be_is_told_at_its_field(
+def test_a_time_that_cannot_be_is_shown_at_its_field(
     as_anna: Client, anna: User, account: Account, typed_time: str, said: str
 ) -> None:
     Preferences.objects.create(user=anna, time_zone="America/New_York")
-    answer = as_anna.post(COMPOSE, typed(account, send_at=typed_time, send="1"))
-    assert answer.status_code == 422
-    assert said in str(answer.context["form"].errors["send_at"])
+    response = as_anna.post(COMPOSE, typed(account, send_at=typed_time, send="1"))
+    assert response.status_code == 422
+    assert said in str(response.context["form"].errors["send_at"])
     assert Message.objects.get().status == Status.DRAFT
 
 
 def test_a_preset_wins_over_a_typed_time(as_anna: Client, account: Account) -> None:
-    as_anna.post(COMPOSE, typed(account, send_at="soon", later="monday"))
+    as_anna.post(COMPOSE, typed(account, send_at="soon", preset="monday"))
     mail = Message.objects.get()
     assert mail.status == Status.SCHEDULED
     assert mail.send_at is not None
     assert (mail.send_at.weekday(), mail.send_at.hour) == (0, 9)
 
 
-def test_a_preset_nobody_knows_sends_nothing(as_anna: Client, account: Account) -> None:
-    as_anna.post(COMPOSE, typed(account, later="never"))
+def test_an_unknown_preset_sends_nothing(as_anna: Client, account: Account) -> None:
+    as_anna.post(COMPOSE, typed(account, preset="never"))
     assert Message.objects.get().status == Status.DRAFT
 
 
@@ -240,11 +240,11 @@ def test_a_picture_that_cannot_become_a_part_is_refused_with_words(
     as_anna: Client, account: Account, address: str, said: str
 ) -> None:
     html = f'<p>before <img src="{address}"> after</p>'
-    answer = as_anna.post(COMPOSE, typed(account, html=html, send="1"))
-    assert answer.status_code == 422
-    assert said in answer.context["form"].errors["html"][0]
-    assert said in answer.content.decode()
-    assert answer.context["form"]["html"].value() == html
+    response = as_anna.post(COMPOSE, typed(account, html=html, send="1"))
+    assert response.status_code == 422
+    assert said in response.context["form"].errors["html"][0]
+    assert said in response.content.decode()
+    assert response.context["form"]["html"].value() == html
     assert Message.objects.get().is_draft
 
 
@@ -253,9 +253,9 @@ def test_pictures_over_the_limit_are_refused_with_words(
 ) -> None:
     settings.OUTBOX = settings.OUTBOX | {"MAX_MESSAGE_BYTES": 50}
     html = f'<p><img src="{DATA_PNG}"></p>'
-    answer = as_anna.post(COMPOSE, typed(account, html=html, send="1"))
-    assert answer.status_code == 422
-    assert list(answer.context["form"].errors) == ["attachments"]
+    response = as_anna.post(COMPOSE, typed(account, html=html, send="1"))
+    assert response.status_code == 422
+    assert list(response.context["form"].errors) == ["attachments"]
     assert (
         as_anna.post(reverse("outbox:compose-save"), typed(account, html=html)).status_code == 200
     )

@@ -11,47 +11,49 @@ from outbox import api
 from outbox.models import Account, Message, Status
 from tests.integration.web.conftest import typed
 
+pytestmark = pytest.mark.every_database
+
 COMPOSE_SAVE = reverse("outbox:compose-save")
 
 
 def save(client: Client, address: str, fields: dict[str, str]) -> dict[str, Any]:
     """What the composer's script does a second after a change."""
-    answer = client.post(address, fields)
-    assert answer.status_code == 200, answer.content
-    told: dict[str, Any] = answer.json()
-    return told
+    response = client.post(address, fields)
+    assert response.status_code == 200, response.content
+    reported: dict[str, Any] = response.json()
+    return reported
 
 
 def test_the_first_save_makes_a_draft_and_says_where_it_is(
     as_anna: Client, account: Account
 ) -> None:
-    told = save(as_anna, COMPOSE_SAVE, typed(account, form="page-1", to="jane@", text="Dear"))
+    reported = save(as_anna, COMPOSE_SAVE, typed(account, form="page-1", to="jane@", text="Dear"))
     draft = Message.objects.get()
-    assert told["draft"] == reverse("outbox:draft", args=[draft.pk])
-    assert told["save"] == reverse("outbox:draft-save", args=[draft.pk])
-    assert told["version"] == 1
+    assert reported["draft"] == reverse("outbox:draft", args=[draft.pk])
+    assert reported["save"] == reverse("outbox:draft-save", args=[draft.pk])
+    assert reported["version"] == 1
     assert draft.draft.to == "jane@"
-    assert "has no domain" in told["wrong"]["to"]["problem"]
+    assert "has no domain" in reported["invalid"]["to"]["problem"]
 
 
 def test_many_saves_of_one_page_stay_one_row(as_anna: Client, account: Account) -> None:
-    told = save(as_anna, COMPOSE_SAVE, typed(account, form="page-1", text="D"))
+    reported = save(as_anna, COMPOSE_SAVE, typed(account, form="page-1", text="D"))
     for text in ("De", "Dea", "Dear"):
-        fields = typed(account, form="page-1", version=str(told["version"]), text=text)
-        told = save(as_anna, told["save"], fields)
+        fields = typed(account, form="page-1", version=str(reported["version"]), text=text)
+        reported = save(as_anna, reported["save"], fields)
     assert Message.objects.get().draft.text == "Dear"
-    assert told["version"] == 4
+    assert reported["version"] == 4
 
 
-def test_a_save_whose_answer_was_lost_makes_no_second_draft_and_no_conflict(
+def test_a_save_whose_response_was_lost_makes_no_second_draft_and_no_conflict(
     as_anna: Client, account: Account
 ) -> None:
     save(as_anna, COMPOSE_SAVE, typed(account, form="page-1", text="Dear"))
-    told = save(as_anna, COMPOSE_SAVE, typed(account, form="page-1", text="Dear Jane"))
+    reported = save(as_anna, COMPOSE_SAVE, typed(account, form="page-1", text="Dear Jane"))
     assert Message.objects.get().draft.text == "Dear Jane"
-    save(as_anna, told["save"], typed(account, form="page-1", version="2", text="Dear Jane,"))
+    save(as_anna, reported["save"], typed(account, form="page-1", version="2", text="Dear Jane,"))
     late = typed(account, form="page-1", version="2", text="Dear Jane, and")
-    save(as_anna, told["save"], late)
+    save(as_anna, reported["save"], late)
     assert Message.objects.get().draft.text == "Dear Jane, and"
 
 
@@ -63,33 +65,33 @@ def test_the_same_mark_of_another_person_s_page_is_another_draft(
     assert Message.objects.count() == 2
 
 
-def test_a_second_tab_is_told_and_nothing_is_overwritten(as_anna: Client, draft: Message) -> None:
+def test_a_second_tab_is_shown_and_nothing_is_overwritten(as_anna: Client, draft: Message) -> None:
     address = reverse("outbox:draft-save", args=[draft.pk])
     fields = typed(draft.account, version="1", form="tab-1", text="From the first tab")
     save(as_anna, address, fields)
-    answer = as_anna.post(address, fields | {"form": "tab-2", "text": "From the second tab"})
-    assert answer.status_code == 409
+    response = as_anna.post(address, fields | {"form": "tab-2", "text": "From the second tab"})
+    assert response.status_code == 409
     assert Message.objects.get().draft.text == "From the first tab"
 
 
-def test_the_first_tab_is_told_once_the_second_one_won(as_anna: Client, draft: Message) -> None:
+def test_the_first_tab_is_shown_once_the_second_one_won(as_anna: Client, draft: Message) -> None:
     address = reverse("outbox:draft-save", args=[draft.pk])
     save(as_anna, address, typed(draft.account, version="1", form="tab-1", text="First"))
     save(as_anna, address, typed(draft.account, version="2", form="tab-2", text="Second"))
-    answer = as_anna.post(
+    response = as_anna.post(
         address, typed(draft.account, version="2", form="tab-1", text="First again")
     )
-    assert answer.status_code == 409
+    assert response.status_code == 409
     assert Message.objects.get().draft.text == "Second"
 
 
-def test_a_page_whose_draft_went_on_elsewhere_begins_no_other(
+def test_a_page_whose_draft_was_changed_elsewhere_creates_no_other_draft(
     as_anna: Client, account: Account
 ) -> None:
-    told = save(as_anna, COMPOSE_SAVE, typed(account, form="page-1", text="Begun"))
-    save(as_anna, told["save"], typed(account, form="page-2", version="1", text="Gone on"))
-    answer = as_anna.post(COMPOSE_SAVE, typed(account, form="page-1", text="Behind"))
-    assert answer.status_code == 409
+    reported = save(as_anna, COMPOSE_SAVE, typed(account, form="page-1", text="Begun"))
+    save(as_anna, reported["save"], typed(account, form="page-2", version="1", text="Gone on"))
+    response = as_anna.post(COMPOSE_SAVE, typed(account, form="page-1", text="Older"))
+    assert response.status_code == 409
     assert Message.objects.get().draft.text == "Gone on"
 
 
@@ -111,15 +113,19 @@ def test_a_conflict_shows_both_and_mine_can_be_kept(as_anna: Client, draft: Mess
     assert kept.wants_report
 
 
-def test_what_was_sent_meanwhile_is_gone_for_the_page(as_anna: Client, mail: Message) -> None:
+def test_a_save_of_a_draft_that_was_already_sent_is_rejected(
+    as_anna: Client, mail: Message
+) -> None:
     address = reverse("outbox:draft-save", args=[mail.pk])
-    answer = as_anna.post(address, typed(mail.account, version="1", text="Too late"))
-    assert answer.status_code == 410
-    assert "sent or discarded" in answer.json()["problem"]
+    response = as_anna.post(address, typed(mail.account, version="1", text="Too late"))
+    assert response.status_code == 410
+    assert "sent or discarded" in response.json()["problem"]
     assert mail.draft.text == "Hello"
 
 
-def test_a_page_that_sent_its_mail_begins_no_second_one(as_anna: Client, account: Account) -> None:
+def test_a_page_that_sent_its_draft_creates_no_other_draft(
+    as_anna: Client, account: Account
+) -> None:
     fields = typed(account, form="page-1", send="1")
     as_anna.post(reverse("outbox:compose"), fields)
     assert as_anna.post(COMPOSE_SAVE, fields).status_code == 410
@@ -134,10 +140,10 @@ def test_a_discarded_draft_is_gone(as_anna: Client, draft: Message) -> None:
 
 
 @pytest.mark.parametrize("field", ["to", "cc", "bcc", "reply_to"])
-def test_what_is_no_address_is_told_while_it_is_typed(
+def test_an_invalid_address_is_reported_by_the_save(
     as_anna: Client, account: Account, field: str
 ) -> None:
-    wrong = save(as_anna, COMPOSE_SAVE, typed(account, **{field: "jane(at)example.org"}))["wrong"]
+    wrong = save(as_anna, COMPOSE_SAVE, typed(account, **{field: "jane(at)example.org"}))["invalid"]
     assert list(wrong) == [field]
 
 
@@ -146,13 +152,13 @@ def test_files_are_put_in_and_taken_out_without_a_save(
 ) -> None:
     from django.core.files.uploadedfile import SimpleUploadedFile
 
-    address = reverse("outbox:draft-files", args=[draft.pk])
+    address = reverse("outbox:draft-attachments", args=[draft.pk])
     upload = SimpleUploadedFile("page.pdf", b"%PDF", "application/pdf")
-    told = as_anna.post(address, {"attachments": upload}).json()
-    assert "page.pdf" in told["list"]
-    assert told["pictures"] == []
+    reported = as_anna.post(address, {"attachments": upload}).json()
+    assert "page.pdf" in reported["list"]
+    assert reported["pictures"] == []
     first = draft.attachments.get(name="figures.csv")
-    told = as_anna.post(address, {"remove": str(first.pk)}).json()
-    assert "figures.csv" not in told["list"]
+    reported = as_anna.post(address, {"remove": str(first.pk)}).json()
+    assert "figures.csv" not in reported["list"]
     assert [file.name for file in draft.attachments.all()] == ["page.pdf"]
     assert Message.objects.get().draft.version == 1

@@ -1,4 +1,4 @@
-"""A mail begun with a template: chosen, filled in, previewed, taken."""
+"""A message begun with a template: chosen, filled in, previewed, taken."""
 
 import pytest
 from django.contrib.auth.models import User
@@ -14,8 +14,8 @@ HERE = reverse("outbox:compose-template")
 def template(anna: User) -> Template:
     return Template.objects.create(
         owner=anna,
-        name="Offer",
-        subject="Offer for {{ name }}",
+        name="Quote",
+        subject="Quote for {{ name }}",
         text="Dear {{ name }},\nit costs {{ price }}{{ extra|default:'' }}.",
     )
 
@@ -25,24 +25,24 @@ def test_the_templates_one_may_use_are_offered(
 ) -> None:
     Template.objects.create(owner=None, name="Of the site", text="Hello")
     mine, other = (client.get(HERE).content.decode() for client in (as_anna, as_ben))
-    assert "Offer" in mine
+    assert "Quote" in mine
     assert "Of the site" in mine
-    assert "Offer" not in other
+    assert "Quote" not in other
     assert "Of the site" in other
 
 
-def test_nobody_fills_another_s_template(as_ben: Client, template: Template) -> None:
+def test_another_user_s_template_cannot_be_filled(as_ben: Client, template: Template) -> None:
     page = as_ben.get(HERE, {"template": template.pk})
     assert page.context["filled"] is None
     as_ben.post(HERE, {"template": template.pk, "use": "1"})
     assert not Message.objects.exists()
 
 
-def test_a_preview_says_what_the_mail_will_say(as_anna: Client, template: Template) -> None:
+def test_a_preview_says_what_the_message_will_say(as_anna: Client, template: Template) -> None:
     fields = {"template": template.pk, "value-name": "<Jane>", "part": "1"}
     part = as_anna.post(HERE, fields, headers={"hx-request": "true"}).content.decode()
     assert "<h1" not in part
-    assert "Offer for &lt;Jane&gt;" in part
+    assert "Quote for &lt;Jane&gt;" in part
     assert "it costs {{ price }}." in part
     assert "<Jane>" not in part
 
@@ -51,10 +51,10 @@ def test_without_scripts_taking_it_begins_a_draft(
     as_anna: Client, account: Account, template: Template
 ) -> None:
     fields = {"template": template.pk, "value-name": "Jane", "value-price": "5 €", "use": "1"}
-    answer = as_anna.post(HERE, fields)
+    response = as_anna.post(HERE, fields)
     draft = Message.objects.get()
-    assert answer["Location"] == reverse("outbox:draft", args=[draft.pk])
-    assert (draft.subject, draft.account) == ("Offer for Jane", account)
+    assert response["Location"] == reverse("outbox:draft", args=[draft.pk])
+    assert (draft.subject, draft.account) == ("Quote for Jane", account)
     assert draft.draft.text == "Dear Jane,\nit costs 5 €."
 
 
@@ -70,7 +70,7 @@ def test_formatted_wording_is_cleaned_and_values_in_it_are_text(
     assert content.text.strip() == "Dear <i>Jane</i>"
 
 
-def test_a_template_that_makes_no_sense_is_told(as_anna: Client, anna: User) -> None:
+def test_a_template_that_makes_no_sense_is_shown(as_anna: Client, anna: User) -> None:
     broken = Template.objects.create(owner=anna, name="Broken", text="{% if %}")
     page = as_anna.get(HERE, {"template": broken.pk})
     assert page.status_code == 200

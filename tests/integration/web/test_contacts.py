@@ -1,4 +1,4 @@
-"""The address book: kept by hand, remembered from sent mail, offered while one types."""
+"""The address book: kept by hand, remembered from sent message, offered while one types."""
 
 import pytest
 from django.contrib.auth.models import User
@@ -11,23 +11,24 @@ from outbox.mail.addresses import parse_address
 from outbox.models import Account, Contact, Message, State
 from outbox.web.contacts.views import PAGE_SIZE
 from tests.integration.web.conftest import typed
+from tests.states import set_state
+
+pytestmark = pytest.mark.every_database
 
 CONTACTS = reverse("outbox:contacts")
 
 
 def offered(client: Client, words: str) -> list[str]:
-    answer = client.get(reverse("outbox:suggest"), {"q": words}).json()
-    return [contact["entry"] for contact in answer["contacts"]]
+    response = client.get(reverse("outbox:suggest"), {"q": words}).json()
+    return [contact["entry"] for contact in response["contacts"]]
 
 
 def keep(client: Client, address: str, name: str = "") -> None:
-    answer = client.post(reverse("outbox:contact-add"), {"address": address, "name": name})
-    assert answer.status_code == 302
+    response = client.post(reverse("outbox:contact-add"), {"address": address, "name": name})
+    assert response.status_code == 302
 
 
-def test_whoever_was_written_to_is_remembered_and_offered(
-    as_anna: Client, account: Account
-) -> None:
+def test_recipients_are_remembered_and_suggested(as_anna: Client, account: Account) -> None:
     fields = typed(
         account,
         to="Jane Doe <jane@example.com>",
@@ -41,12 +42,12 @@ def test_whoever_was_written_to_is_remembered_and_offered(
     assert not Contact.objects.filter(is_kept=True).exists()
 
 
-def test_a_draft_remembers_nobody(as_anna: Client, account: Account) -> None:
+def test_the_recipients_of_a_draft_are_not_remembered(as_anna: Client, account: Account) -> None:
     as_anna.post(reverse("outbox:compose"), typed(account, save="1"))
     assert offered(as_anna, "jane") == []
 
 
-def test_whom_one_wrote_to_last_comes_first(
+def test_the_latest_recipient_is_suggested_first(
     as_anna: Client, anna: User, mail: Message, account: Account
 ) -> None:
     keep(as_anna, "jane.other@example.com")
@@ -56,14 +57,14 @@ def test_whom_one_wrote_to_last_comes_first(
 
 
 @pytest.mark.usefixtures("mail")
-def test_nobody_is_offered_another_s_contacts(as_ben: Client) -> None:
+def test_another_user_s_contacts_are_not_suggested(as_ben: Client) -> None:
     assert offered(as_ben, "jane") == []
     assert b"jane@example.com" not in as_ben.get(CONTACTS).content
 
 
 @pytest.mark.parametrize("words", ["", "  ", "%", "_", "x" * 5000, "\x00"])
 @pytest.mark.usefixtures("mail")
-def test_odd_words_find_nobody(as_anna: Client, words: str) -> None:
+def test_odd_words_find_no_contact(as_anna: Client, words: str) -> None:
     assert offered(as_anna, words) == []
 
 
@@ -78,7 +79,7 @@ def test_a_contact_is_kept_found_changed_and_removed(as_anna: Client) -> None:
         {"address": "jane@example.com", "name": "Jane Roe"},
     )
     assert offered(as_anna, "roe") == ["Jane Roe <jane@example.com>"]
-    as_anna.post(reverse("outbox:contact-forget", args=[contact.pk]))
+    as_anna.post(reverse("outbox:contact-delete", args=[contact.pk]))
     assert not Contact.objects.exists()
 
 
@@ -91,13 +92,13 @@ def test_a_contact_is_kept_found_changed_and_removed(as_anna: Client) -> None:
         ("jane@example.com", "already"),
     ],
 )
-def test_what_is_no_new_contact_is_told_at_its_field(
+def test_an_invalid_contact_is_reported_at_its_field(
     as_anna: Client, address: str, said: str
 ) -> None:
     keep(as_anna, "jane@example.com")
-    answer = as_anna.post(reverse("outbox:contact-add"), {"address": address, "name": "J"})
-    assert answer.status_code == 422
-    assert said in str(answer.context["form"].errors["address"])
+    response = as_anna.post(reverse("outbox:contact-add"), {"address": address, "name": "J"})
+    assert response.status_code == 422
+    assert said in str(response.context["form"].errors["address"])
     assert Contact.objects.count() == 1
 
 
@@ -134,28 +135,31 @@ def test_markup_in_a_name_is_text(as_anna: Client) -> None:
 
 
 def warnings(client: Client, words: str) -> list[str]:
-    answer = client.get(reverse("outbox:suggest"), {"q": words}).json()
-    return [contact["warning"] for contact in answer["contacts"]]
+    response = client.get(reverse("outbox:suggest"), {"q": words}).json()
+    return [contact["warning"] for contact in response["contacts"]]
 
 
 def test_a_refused_address_is_offered_with_the_reply(as_anna: Client, mail: Message) -> None:
     assert warnings(as_anna, "jane") == [""]
-    mail.recipients.filter(address="jane@example.com").update(
-        state=State.FAILED, reply_code=550, reply_text="5.1.1 no \x1bsuch user"
+    set_state(
+        mail.recipients.filter(address="jane@example.com"),
+        State.FAILED,
+        reply_code=550,
+        reply_text="5.1.1 no \x1bsuch user",
     )
     [warning] = warnings(as_anna, "jane")
-    assert warning == "Last message not delivered: 550 5.1.1 no ⟨1B⟩such user"
+    assert warning == "The latest message failed: 550 5.1.1 no ⟨1B⟩such user"
     page = as_anna.get(CONTACTS).content.decode()
-    assert "last message not delivered" in page
+    assert "latest message failed" in page
     assert "550 5.1.1 no ⟨1B⟩such user" in page
 
 
 def test_the_book_says_what_became_of_the_last_message(as_anna: Client, mail: Message) -> None:
-    assert "last message not delivered yet" in as_anna.get(CONTACTS).content.decode()
-    mail.recipients.update(state=State.SENT, settled_at=timezone.now())
+    assert "latest message not sent yet" in as_anna.get(CONTACTS).content.decode()
+    set_state(mail.recipients, State.SENT, final_at=timezone.now())
     page = as_anna.get(CONTACTS).content.decode()
-    assert "last message <time" in page
-    assert "not delivered" not in page
+    assert "latest message <time" in page
+    assert "latest message failed" not in page
 
 
 def test_a_cancelled_message_counts_as_none(as_anna: Client, mail: Message) -> None:
@@ -165,13 +169,15 @@ def test_a_cancelled_message_counts_as_none(as_anna: Client, mail: Message) -> N
     assert "last message" not in page
 
 
-def test_another_person_s_refusal_is_not_told(as_ben: Client, ben: User, mail: Message) -> None:
+def test_a_failure_of_another_user_s_message_causes_no_warning(
+    as_ben: Client, ben: User, mail: Message
+) -> None:
     keep(as_ben, "JANE@example.com")
-    mail.recipients.update(state=State.FAILED, reply_code=550)
+    set_state(mail.recipients, State.FAILED, reply_code=550)
     assert warnings(as_ben, "jane") == [""]
 
 
 def test_an_address_is_the_same_in_any_case(as_anna: Client, mail: Message) -> None:
     keep(as_anna, "JANE@Example.com")
-    mail.recipients.update(state=State.FAILED, reply_code=550, reply_text="no")
-    assert "Last message not delivered: 550 no" in warnings(as_anna, "jane")
+    set_state(mail.recipients, State.FAILED, reply_code=550, reply_text="no")
+    assert "The latest message failed: 550 no" in warnings(as_anna, "jane")

@@ -1,4 +1,4 @@
-"""Downloads carry the exact bytes, a safe name, and no power over the site."""
+"""Downloads have the exact bytes and a safe name, and cannot affect the site."""
 
 import pytest
 from django.http.response import HttpResponseBase
@@ -7,24 +7,24 @@ from django.urls import reverse
 from django.utils import timezone
 
 from outbox.mail.addresses import parse_address
-from outbox.mail.mime import AttachmentPart, Composition, render
+from outbox.mail.mime_writer import AttachmentPart, Composition, render
 from outbox.models import Message
 
 
-def assert_harmless(answer: HttpResponseBase) -> None:
-    assert answer["Content-Disposition"].startswith("attachment")
-    assert answer["X-Content-Type-Options"] == "nosniff"
-    assert answer["Content-Type"] in {"application/octet-stream", "message/rfc822"}
-    assert "sandbox" in answer["Content-Security-Policy"]
-    assert "\n" not in answer["Content-Disposition"]
+def assert_harmless(response: HttpResponseBase) -> None:
+    assert response["Content-Disposition"].startswith("attachment")
+    assert response["X-Content-Type-Options"] == "nosniff"
+    assert response["Content-Type"] in {"application/octet-stream", "message/rfc822"}
+    assert "sandbox" in response["Content-Security-Policy"]
+    assert "\n" not in response["Content-Disposition"]
 
 
-def carry(mail: Message, name: str, data: bytes) -> None:
-    """Give the mail one attachment of any name, as another app might."""
-    nobody = parse_address("anna@example.com")
+def set_attachment(mail: Message, name: str, data: bytes) -> None:
+    """Replace the source by one with an attachment of any name, as another app might write it."""
+    address = parse_address("anna@example.com")
     composition = Composition(
-        from_=nobody,
-        to=[nobody],
+        from_=address,
+        to=[address],
         subject="x",
         date=timezone.now(),
         message_id=f"<{mail.message_id}>",
@@ -36,7 +36,7 @@ def carry(mail: Message, name: str, data: bytes) -> None:
 
 
 HOSTILE_NAMES = [
-    # as it arrived, how it is offered
+    # the name in the message, and in the download
     ("../../etc/passwd", 'filename="passwd"'),
     ("..\\..\\boot.ini", 'filename="boot.ini"'),
     ("evil\u202etxt.exe", 'filename="eviltxt.exe"'),
@@ -48,22 +48,22 @@ HOSTILE_NAMES = [
 
 
 @pytest.mark.parametrize(("name", "offered"), HOSTILE_NAMES)
-def test_a_file_is_offered_under_a_safe_name(
+def test_a_file_is_downloaded_under_a_safe_name(
     as_anna: Client, mail: Message, name: str, offered: str
 ) -> None:
     """Protocol item 154."""
-    carry(mail, name, b"<script>alert(1)</script>")
-    answer = as_anna.get(reverse("outbox:part", args=[mail.pk, "1.2"]))
-    assert answer.content == b"<script>alert(1)</script>"
-    assert offered in answer["Content-Disposition"]
-    assert_harmless(answer)
+    set_attachment(mail, name, b"<script>alert(1)</script>")
+    response = as_anna.get(reverse("outbox:part", args=[mail.pk, "1.2"]))
+    assert response.content == b"<script>alert(1)</script>"
+    assert offered in response["Content-Disposition"]
+    assert_harmless(response)
 
 
-def test_a_draft_s_file_comes_back_as_it_was_put_in(as_anna: Client, draft: Message) -> None:
+def test_a_file_of_a_draft_is_downloaded_unchanged(as_anna: Client, draft: Message) -> None:
     file = draft.attachments.get()
-    answer = as_anna.get(reverse("outbox:attachment", args=[draft.pk, file.pk]))
-    assert answer.content == b"1;2;3"
-    assert_harmless(answer)
+    response = as_anna.get(reverse("outbox:attachment", args=[draft.pk, file.pk]))
+    assert response.content == b"1;2;3"
+    assert_harmless(response)
 
 
 def test_the_source_is_a_download_too(as_anna: Client, mail: Message) -> None:
@@ -74,9 +74,9 @@ def test_a_subject_names_the_file_and_cannot_leave_the_header(
     as_anna: Client, mail: Message
 ) -> None:
     Message.objects.filter(pk=mail.pk).update(subject='a"b\r\nSet-Cookie: x=1/../z')
-    answer = as_anna.get(reverse("outbox:source", args=[mail.pk]))
-    assert_harmless(answer)
-    assert "Set-Cookie" not in answer.headers
+    response = as_anna.get(reverse("outbox:source", args=[mail.pk]))
+    assert_harmless(response)
+    assert "Set-Cookie" not in response.headers
 
 
 @pytest.mark.parametrize("path", ["9", "1.9", "x", "1.2.3.4", "1" * 500])
@@ -84,7 +84,7 @@ def test_a_part_that_is_not_there_is_404(as_anna: Client, mail: Message, path: s
     assert as_anna.get(reverse("outbox:part", args=[mail.pk, path])).status_code == 404
 
 
-def test_a_file_of_another_mail_is_not_reached_through_ones_own(
+def test_a_file_of_another_message_is_not_found_under_this_one(
     as_anna: Client, mail: Message, draft: Message
 ) -> None:
     file = draft.attachments.get()

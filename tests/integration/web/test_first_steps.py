@@ -1,4 +1,4 @@
-"""Somebody new is led: account, test, first mail. Who has sent something is left alone."""
+"""The first steps of a new user: account, test, first message. Afterwards they are hidden."""
 
 import pytest
 from django.contrib.auth.models import User
@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from outbox import api
 from outbox.models import Account, Message
-from outbox.web.home import start_of
+from outbox.web.first_steps import FirstSteps
 from tests.integration.web.conftest import signed_in
 
 TITLE = "Send your first message in three steps"
@@ -19,28 +19,28 @@ def home(client: Client) -> str:
     return client.get(HOME).content.decode()
 
 
-def test_it_begins_with_an_account(as_anna: Client) -> None:
+def test_the_first_step_is_an_account(as_anna: Client) -> None:
     page = home(as_anna)
     assert TITLE in page
     assert f'class="button primary" href="{reverse("outbox:account-add")}"' in page
 
 
-def test_then_comes_the_test(anna: User, account: Account) -> None:
+def test_the_second_step_is_the_test(anna: User, account: Account) -> None:
     page = home(signed_in(anna))
     assert f'hx-post="{reverse("outbox:account-test-saved", args=[account.pk])}"' in page
     assert "anna%40example.com" in page
 
 
-def test_then_comes_the_first_mail(anna: User, account: Account) -> None:
+def test_the_last_step_is_the_first_message(anna: User, account: Account) -> None:
     Account.objects.update(tested_at=timezone.now())
-    start = start_of(anna)
+    start = FirstSteps.of(anna)
     assert start is not None
     assert start.step == 3
     assert "Connection tested" in home(signed_in(anna))
 
 
-def test_who_was_given_an_account_need_not_test_it(account: Account, ben: User) -> None:
-    start = start_of(ben)
+def test_a_shared_account_needs_no_test(account: Account, ben: User) -> None:
+    start = FirstSteps.of(ben)
     assert start is not None
     assert start.step == 3
     page = home(signed_in(ben))
@@ -52,21 +52,21 @@ def test_a_tested_account_is_preferred(anna: User, account: Account) -> None:
     tested = Account.objects.create(
         owner=anna, name="Zeta", host="mail.example.org", tested_at=timezone.now()
     )
-    start = start_of(anna)
+    start = FirstSteps.of(anna)
     assert start is not None
     assert start.account == tested
 
 
-def test_a_draft_is_no_first_mail(anna: User, draft: Message) -> None:
+def test_a_draft_does_not_end_the_first_steps(anna: User, draft: Message) -> None:
     assert TITLE in home(signed_in(anna))
     api.send_draft(draft, actor=anna)
-    assert start_of(anna) is None
+    assert FirstSteps.of(anna) is None
 
 
 @pytest.mark.usefixtures("mail")
-def test_it_is_over_once_something_was_sent(as_anna: Client) -> None:
+def test_the_steps_end_with_the_first_message(as_anna: Client) -> None:
     assert TITLE not in home(as_anna)
 
 
-def test_other_folders_keep_their_own_words(as_anna: Client) -> None:
+def test_other_folders_keep_their_own_texts(as_anna: Client) -> None:
     assert TITLE not in as_anna.get(reverse("outbox:folder", args=["sent"])).content.decode()

@@ -1,6 +1,7 @@
-"""Lists: what a row says, paging by key, and refreshing only what changed."""
+"""Lists: the rows, paging by key, and refreshing only what changed."""
 
 import datetime as dt
+import re
 
 import pytest
 from django.contrib.auth.models import User
@@ -12,35 +13,38 @@ from pytest_django import DjangoAssertNumQueries
 from outbox import api
 from outbox.models import Account, Folder, Message, State, Status
 from outbox.models.rollup import roll_up
-from outbox.web.messages.paging import PAGE_SIZE, Place
+from outbox.web.folders.pagination import PAGE_SIZE, Cursor
+from tests.states import set_state
+
+pytestmark = pytest.mark.every_database
 
 OUTBOX = reverse("outbox:list")
 
 
-def sent_mails(anna: User, count: int) -> list[Message]:
-    """Rows for a long list; what they carry does not matter here."""
+def add_sent(anna: User, count: int) -> list[Message]:
+    """Add sent messages without recipients, for a long list."""
     return Message.objects.bulk_create(
         Message(owner=anna, subject=f"Mail {n}", status=Status.SENT, folder=Folder.SENT)
         for n in range(count)
     )
 
 
-def subjects(answer: object) -> list[str]:
-    page = answer.context["list"]  # type: ignore[attr-defined]  # the test client's
+def subjects(response: object) -> list[str]:
+    page = response.context["list"]  # type: ignore[attr-defined]  # the test client's
     return [row.message.subject for row in page.rows]
 
 
 @pytest.mark.parametrize("folder", Folder.values)
-def test_an_empty_folder_says_so(as_anna: Client, folder: str) -> None:
+def test_an_empty_folder_has_a_text(as_anna: Client, folder: str) -> None:
     page = as_anna.get(reverse("outbox:folder", args=[folder]))
     assert b'class="empty"' in page.content
 
 
-def test_a_row_tells_states_and_next_try(as_anna: Client, mail: Message) -> None:
+def test_a_row_shows_the_states_and_the_next_attempt(as_anna: Client, mail: Message) -> None:
     first, second = mail.recipients.all()
     soon = timezone.now() + dt.timedelta(minutes=5, seconds=15)
-    mail.recipients.filter(pk=first.pk).update(state=State.SENT)
-    mail.recipients.filter(pk=second.pk).update(state=State.DEFERRED, next_attempt_at=soon)
+    set_state(mail.recipients.filter(pk=first.pk), State.SENT)
+    set_state(mail.recipients.filter(pk=second.pk), State.DEFERRED, next_attempt_at=soon)
     roll_up([mail.pk], timezone.now(), "default")
     page = as_anna.get(OUTBOX).content.decode()
     assert "1 sent" in page
@@ -56,62 +60,62 @@ def test_recipients_beyond_the_summary_are_counted(anna: User, as_anna: Client) 
     assert "+37" in as_anna.get(OUTBOX).content.decode()
 
 
-def test_a_draft_leads_to_the_composer(as_anna: Client, draft: Message) -> None:
+def test_a_draft_links_to_the_composer(as_anna: Client, draft: Message) -> None:
     page = as_anna.get(reverse("outbox:folder", args=["drafts"])).content.decode()
     assert reverse("outbox:draft", args=[draft.pk]) in page
 
 
-def test_pages_are_keyed_and_meet_without_gap(anna: User, as_anna: Client) -> None:
-    sent_mails(anna, 2 * PAGE_SIZE + 7)
+def test_pages_have_no_gap_and_no_overlap(anna: User, as_anna: Client) -> None:
+    add_sent(anna, 2 * PAGE_SIZE + 7)
     url = reverse("outbox:folder", args=["sent"])
     first = as_anna.get(url)
-    second = as_anna.get(url, {"before": first.context["list"].stretch.older})
-    third = as_anna.get(url, {"before": second.context["list"].stretch.older})
+    second = as_anna.get(url, {"before": first.context["list"].slice.older})
+    third = as_anna.get(url, {"before": second.context["list"].slice.older})
     assert [len(subjects(page)) for page in (first, second, third)] == [PAGE_SIZE, PAGE_SIZE, 7]
     assert len({*subjects(first), *subjects(second), *subjects(third)}) == 2 * PAGE_SIZE + 7
-    assert third.context["list"].stretch.older is None
-    back = as_anna.get(url, {"after": third.context["list"].stretch.newer})
+    assert third.context["list"].slice.older is None
+    back = as_anna.get(url, {"after": third.context["list"].slice.newer})
     assert subjects(back) == subjects(second)
-    top = as_anna.get(url, {"after": second.context["list"].stretch.newer})
+    top = as_anna.get(url, {"after": second.context["list"].slice.newer})
     assert subjects(top) == subjects(first)
 
 
 @pytest.mark.parametrize(
     "key", ["", "x", "-3", "1" * 40, "٣", "1.5", "7", "1-", "-", "1-x", f"{10**18 - 1}-1"]
 )
-def test_a_nonsense_key_shows_the_first_page(anna: User, as_anna: Client, key: str) -> None:
-    sent_mails(anna, 3)
+def test_an_invalid_key_shows_the_newest_page(anna: User, as_anna: Client, key: str) -> None:
+    add_sent(anna, 3)
     url = reverse("outbox:folder", args=["sent"])
     for name in ("before", "after"):
         assert len(subjects(as_anna.get(url, {name: key}))) == 3
 
 
-def test_an_unknown_folder_is_not_there(as_anna: Client) -> None:
+def test_an_unknown_folder_is_not_found(as_anna: Client) -> None:
     assert as_anna.get(reverse("outbox:folder", args=["spam"])).status_code == 404
 
 
-def test_rows_are_sent_again_only_when_they_changed(as_anna: Client, mail: Message) -> None:
+def test_rows_are_sent_again_only_after_a_change(as_anna: Client, mail: Message) -> None:
     seen = as_anna.get(OUTBOX).context["list"].fingerprint
     url = reverse("outbox:rows", args=["outbox"])
     assert as_anna.get(url, {"seen": seen}).status_code == 204
-    mail.recipients.update(state=State.SENT)
+    set_state(mail.recipients, State.SENT)
     roll_up([mail.pk], timezone.now(), "default")
     changed = as_anna.get(url, {"seen": seen})
     assert changed.status_code == 200
     assert b"Figures" not in changed.content
 
 
-def test_the_outbox_watches_itself_and_older_pages_do_not(anna: User, as_anna: Client) -> None:
+def test_the_outbox_refreshes_itself_and_older_pages_do_not(anna: User, as_anna: Client) -> None:
     assert b"hx-trigger" in as_anna.get(OUTBOX).content
-    mails = sent_mails(anna, 3)
-    last = str(Place.of(mails[-1]))
+    messages = add_sent(anna, 3)
+    last = str(Cursor.of(messages[-1]))
     older = as_anna.get(reverse("outbox:folder", args=["sent"]), {"before": last})
     assert b"hx-trigger" not in older.content
 
 
-@pytest.mark.parametrize("way", ["", "before", "after"], ids=["newest", "further down", "back up"])
+@pytest.mark.parametrize("way", ["", "before", "after"], ids=["newest", "older", "newer"])
 @pytest.mark.parametrize("folder", Folder.values)
-def test_a_list_costs_the_same_however_long_it_is(
+def test_a_list_of_60_rows_takes_no_more_queries_than_one_of_5(
     anna: User,
     as_anna: Client,
     account: Account,
@@ -120,14 +124,15 @@ def test_a_list_costs_the_same_however_long_it_is(
     way: str,
 ) -> None:
     url = reverse("outbox:folder", args=[folder])
-    # Session, user, preferences, page, recipients, three counts, accounts, unseen failures; on the
-    # way back up the newest page is shown instead where little is above. Failed asks what is new.
-    most = 10 + (way == "after") + (folder == Folder.FAILED)
+    # Session, user, preferences, page, recipients, three counts, accounts, invitations, unseen
+    # failures. `after` reads the newest page too if little is above. Failed also reads which
+    # failures are unseen.
+    most = 11 + (way == "after") + (folder == Folder.FAILED)
     for count in (5, 60):
-        mails = sent_mails(anna, count)
+        messages = add_sent(anna, count)
         Message.objects.update(folder=folder, has_failure=folder == Folder.FAILED)
         with django_assert_max_num_queries(most):
-            as_anna.get(url, {way: str(Place.of(mails[2]))} if way else {})
+            as_anna.get(url, {way: str(Cursor.of(messages[2]))} if way else {})
 
 
 def test_counts_in_the_navigation_end_at_99(anna: User, as_anna: Client) -> None:
@@ -135,7 +140,7 @@ def test_counts_in_the_navigation_end_at_99(anna: User, as_anna: Client) -> None
     assert "99+" in as_anna.get(OUTBOX).content.decode()
 
 
-def test_a_draft_that_is_sent_late_comes_to_the_top(
+def test_a_draft_is_listed_at_the_time_it_was_sent(
     anna: User, as_anna: Client, account: Account, draft: Message
 ) -> None:
     later = api.save_draft(anna, api.DraftFields(account=account, to="jo@example.com", subject="B"))
@@ -144,12 +149,26 @@ def test_a_draft_that_is_sent_late_comes_to_the_top(
     assert subjects(as_anna.get(OUTBOX)) == ["Figures", "B"]
 
 
-def test_mail_listed_at_one_moment_is_paged_without_gap(anna: User, as_anna: Client) -> None:
-    sent_mails(anna, 2 * PAGE_SIZE)
+def test_messages_listed_at_the_same_time_are_paged_without_gap(
+    anna: User, as_anna: Client
+) -> None:
+    add_sent(anna, 2 * PAGE_SIZE)
     Message.objects.update(listed_at=timezone.now())
     url = reverse("outbox:folder", args=["sent"])
     first = as_anna.get(url)
-    second = as_anna.get(url, {"before": first.context["list"].stretch.older})
+    second = as_anna.get(url, {"before": first.context["list"].slice.older})
     assert len({*subjects(first), *subjects(second)}) == 2 * PAGE_SIZE
-    top = as_anna.get(url, {"after": second.context["list"].stretch.newer})
+    top = as_anna.get(url, {"after": second.context["list"].slice.newer})
     assert subjects(top) == subjects(first)
+
+
+def test_the_count_of_a_folder_is_spoken_in_singular_and_plural(
+    anna: User, as_anna: Client, account: Account, draft: Message
+) -> None:
+    api.save_draft(anna, api.DraftFields(account=account, to="jo@example.com", subject="B"))
+    api.send_draft(draft, actor=anna)
+    page = as_anna.get(OUTBOX).content.decode()
+    assert re.findall(r'<span class="unseen"> ([^<]*)<', page) == ["message", "message"]
+    api.save_draft(anna, api.DraftFields(account=account, to="jo@example.com", subject="C"))
+    page = as_anna.get(OUTBOX).content.decode()
+    assert re.findall(r'<span class="unseen"> ([^<]*)<', page) == ["message", "messages"]

@@ -1,4 +1,4 @@
-"""What is wrong with a form is told in its reader's language, whoever found it."""
+"""The errors of a form are in the user's language, whether Django or the outbox found them."""
 
 from collections.abc import Mapping
 
@@ -22,23 +22,23 @@ CHINESE = {"accept-language": "zh-hans"}
         pytest.param("account-add", described(reply_to="anna"), id="an address for replies"),
     ],
 )
-def test_a_bad_address_is_told_in_chinese(
+def test_a_bad_address_is_shown_in_chinese(
     page: str, fields: Mapping[str, str], as_anna: Client
 ) -> None:
     shown = as_anna.post(reverse(f"outbox:{page}"), fields, headers=CHINESE).content.decode()
     assert "“anna”缺少 @" in shown
 
 
-def test_a_bad_template_is_told_in_chinese(as_anna: Client) -> None:
+def test_a_bad_template_is_shown_in_chinese(as_anna: Client) -> None:
     fields = {"name": "news", "subject": "{% load i18n %}", "text": "", "html": ""}
-    answer = as_anna.post(reverse("outbox:template-add"), fields, headers=CHINESE)
-    assert "不支持标签" in answer.content.decode()
+    response = as_anna.post(reverse("outbox:template-add"), fields, headers=CHINESE)
+    assert "不支持标签" in response.content.decode()
 
 
-def test_a_mail_that_is_too_large_is_told_in_chinese(
+def test_a_message_that_is_too_large_is_shown_in_chinese(
     as_anna: Client, account: Account, settings: LazySettings
 ) -> None:
     settings.OUTBOX = settings.OUTBOX | {"MAX_MESSAGE_BYTES": 1_000}
     fields = typed(account, text="x" * 2_000, send="1")
     shown = as_anna.post(reverse("outbox:compose"), fields, headers=CHINESE).content.decode()
-    assert "总大小不得超过" in shown
+    assert "邮件大小将为 2.0 kB。上限为 1.0 kB。" in shown

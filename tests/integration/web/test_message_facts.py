@@ -1,6 +1,7 @@
-"""What the message page tells beside the state: its origin, and how and how long it is tried."""
+"""The message page beside the state: origin, attempts, times and security."""
 
 import datetime as dt
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
@@ -9,7 +10,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from outbox import api
-from outbox.models import Account, Attempt, Event, EventKind, Message, Session, State
+from outbox.models import Account, Attempt, Event, EventKind, Message, SmtpSession, State
+from tests.states import set_state
 
 SOURCE = b"From: shop@example.com\r\nSubject: Invoice\r\n\r\nPlease pay.\r\n"
 
@@ -23,7 +25,7 @@ def timeline_of(page: str) -> str:
     return page[page.index('id="timeline"') :].partition("</section>")[0]
 
 
-def test_a_mail_of_an_app_shows_what_the_app_said_of_it(
+def test_a_message_of_an_app_shows_its_tags_metadata_and_key(
     as_anna: Client, anna: User, account: Account
 ) -> None:
     mail = api.send(
@@ -41,9 +43,19 @@ def test_a_mail_of_an_app_shows_what_the_app_said_of_it(
         assert said in page
 
 
-def test_the_key_of_a_page_of_the_composer_is_nobody_s_business(
-    as_anna: Client, mail: Message
+@pytest.mark.parametrize("given", [None, "own@example.com", ""])
+def test_the_envelope_sender_in_force_is_shown(
+    as_anna: Client, anna: User, account: Account, given: str | None
 ) -> None:
+    Account.objects.filter(pk=account.pk).update(return_path="bounces@example.com")
+    options: dict[str, Any] = {"account": account, "owner": anna, "envelope_sender": given}
+    mail = api.send(to="jane@example.com", subject="Invoice", text="Hi", **options).message()
+    page = page_of(as_anna, mail)
+    assert ("<bdi>bounces@example.com</bdi>" in page) == (given is None)
+    assert ("<bdi>own@example.com</bdi>" in page) == bool(given)
+
+
+def test_the_internal_key_of_the_composer_is_not_shown(as_anna: Client, mail: Message) -> None:
     Message.objects.filter(pk=mail.pk).update(idempotency_key="compose 1 abc")
     assert "compose 1 abc" not in page_of(as_anna, mail)
 
@@ -55,7 +67,7 @@ def test_the_key_of_a_page_of_the_composer_is_nobody_s_business(
         ("jane@example.com", "X-Name: Jörg\r\n".encode(), "because of its headers"),
     ],
 )
-def test_it_says_why_it_needs_smtputf8(
+def test_the_reason_for_smtputf8_is_shown(
     as_anna: Client, anna: User, account: Account, recipient: str, headers: bytes, said: str
 ) -> None:
     outgoing = api.Outgoing(
@@ -71,18 +83,18 @@ def test_it_says_why_it_needs_smtputf8(
     assert "because of <bdi>joe@" not in page
 
 
-def test_each_recipient_tells_its_tries_and_when_they_end(as_anna: Client, mail: Message) -> None:
+def test_each_recipient_shows_its_attempts(as_anna: Client, mail: Message) -> None:
     now = timezone.now()
-    mail.recipients.filter(address="jane@example.com").update(
-        state=State.DEFERRED,
+    set_state(
+        mail.recipients.filter(address="jane@example.com"),
+        State.DEFERRED,
         attempts=3,
         first_attempt_at=now - dt.timedelta(hours=2),
         last_attempt_at=now - dt.timedelta(minutes=30),
         next_attempt_at=now + dt.timedelta(minutes=30, seconds=15),
-        expires_at=now + dt.timedelta(days=4, seconds=30),
     )
     page = page_of(as_anna, mail)
-    for said in (">2 hours ago<", ">30 minutes ago<", ">in 30 minutes<", ">in 4 days<"):
+    for said in (">2 hours ago<", ">30 minutes ago<", ">in 30 minutes<"):
         assert said in page
 
 
@@ -94,22 +106,22 @@ def test_each_recipient_tells_its_tries_and_when_they_end(as_anna: Client, mail:
         ({"version": "TLSv1.2", "verified": False}, "TLSv1.2, certificate not verified"),
     ],
 )
-def test_each_recipient_tells_the_security_that_was_reached(
+def test_each_recipient_shows_the_tls_version(
     as_anna: Client, mail: Message, tls: dict[str, object] | None, said: str
 ) -> None:
-    session = Session.objects.create(host="mx.example.com", started_at=timezone.now(), tls=tls)
+    session = SmtpSession.objects.create(host="mx.example.com", started_at=timezone.now(), tls=tls)
     attempt = Attempt.objects.create(message=mail, session=session, started_at=timezone.now())
-    mail.recipients.update(attempt=attempt, state=State.SENT, remote_host="mx.example.com")
+    set_state(mail.recipients, State.SENT, attempt=attempt, remote_host="mx.example.com")
     recipients = page_of(as_anna, mail).partition('id="attempts-title"')[0]
     assert said in recipients
 
 
-def test_an_attempt_that_is_gone_breaks_nothing(as_anna: Client, mail: Message) -> None:
-    mail.recipients.update(attempt=4711, state=State.SENT)
+def test_a_deleted_attempt_does_not_break_the_page(as_anna: Client, mail: Message) -> None:
+    set_state(mail.recipients, State.SENT, attempt=4711)
     assert "jane<wbr>@" in page_of(as_anna, mail)
 
 
-def test_the_timeline_of_one_recipient_leaves_out_the_others(
+def test_the_timeline_of_one_recipient_has_no_events_of_others(
     as_anna: Client, mail: Message
 ) -> None:
     jane, joe = mail.recipients.order_by("pk")
@@ -139,13 +151,19 @@ def test_the_timeline_of_one_recipient_leaves_out_the_others(
 
 
 @pytest.mark.parametrize("asked", ["", "0", "x", "99999999"])
-def test_the_timeline_of_nobody_is_everybody_s(as_anna: Client, mail: Message, asked: str) -> None:
+def test_an_invalid_recipient_shows_the_whole_timeline(
+    as_anna: Client, mail: Message, asked: str
+) -> None:
     assert "Queued" in timeline_of(page_of(as_anna, mail, recipient=asked))
 
 
-def test_what_can_be_copied_is_what_is_shown(as_anna: Client, mail: Message) -> None:
-    mail.recipients.update(
-        state=State.FAILED, reply_code=550, reply_text='5.1.1 "no" \x1b[2J\u202e', attempts=1
+def test_the_copied_text_is_the_shown_text(as_anna: Client, mail: Message) -> None:
+    set_state(
+        mail.recipients,
+        State.FAILED,
+        reply_code=550,
+        reply_text='5.1.1 "no" \x1b[2J\u202e',
+        attempts=1,
     )
     page = page_of(as_anna, mail)
     assert 'data-copy="550 5.1.1 &quot;no&quot; ⟨1B⟩[2J⟨202E⟩"' in page

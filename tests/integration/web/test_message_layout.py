@@ -1,6 +1,7 @@
-"""The message page: what was written comes before the attempts, and long lists are folded."""
+"""The layout of the message page: content before attempts, and long lists folded."""
 
 import datetime as dt
+import re
 
 import pytest
 from django.contrib.auth.models import User
@@ -11,6 +12,11 @@ from django.utils import timezone
 from outbox import api
 from outbox.models import Account, Attempt, Message, Recipient, State
 from outbox.models.rollup import roll_up
+from outbox.reasons import Reason, ReasonCode
+from outbox.texts import cause_of
+from tests.states import set_state
+
+pytestmark = pytest.mark.every_database
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(40)
 
@@ -49,7 +55,7 @@ def test_more_than_five_recipients_are_folded(
         assert "more recipient" not in page
 
 
-def test_failed_recipient_is_never_among_the_folded(as_anna: Client, mail: Message) -> None:
+def test_a_failed_recipient_is_never_folded(as_anna: Client, mail: Message) -> None:
     Recipient.objects.bulk_create(
         Recipient(message=mail, address=f"r{n}@example.com", state=State.SENT) for n in range(6)
     )
@@ -79,17 +85,17 @@ def test_attachments_are_counted_and_listed_below_the_text(
     assert page.index("yard.png") < page.index("in the text")
 
 
-def test_attempt_under_way_is_counted_and_has_no_conversation_yet(
+def test_an_attempt_in_progress_is_counted_and_has_no_conversation_yet(
     as_anna: Client, mail: Message
 ) -> None:
     now = timezone.now()
     Attempt.objects.create(message=mail, started_at=now)
-    mail.recipients.update(state=State.SENDING, last_attempt_at=now)
+    set_state(mail.recipients, State.SENDING, last_attempt_at=now)
     roll_up([mail.pk], now, "default")
     page = page_of(as_anna, mail)
     assert "No conversation recorded yet." in page
     assert "started <time" in page
-    assert "last <time" not in page
+    assert "latest <time" not in page
 
 
 def test_cancelled_message_was_not_attempted(as_anna: Client, mail: Message, anna: User) -> None:
@@ -98,29 +104,62 @@ def test_cancelled_message_was_not_attempted(as_anna: Client, mail: Message, ann
     assert "No delivery was attempted." in page_of(as_anna, mail)
 
 
-def test_each_way_to_send_again_is_explained(as_anna: Client, mail: Message) -> None:
-    mail.recipients.update(state=State.FAILED)
+def test_a_message_has_one_primary_action(as_anna: Client, mail: Message) -> None:
+    jane, _joe = mail.recipients.order_by("pk")
+    set_state(mail.recipients, State.FAILED)
+    set_state(mail.recipients.filter(pk=jane.pk), State.UNCERTAIN)
     roll_up([mail.pk], timezone.now(), "default")
     page = page_of(as_anna, mail)
-    assert "Retry delivery sends the same message again." in page
-    assert "Edit and resend opens a new draft" in page
-    mail.recipients.update(state=State.SENT)
+    primary = re.findall(r'id="action-([\w-]+)" class="button primary"', page)
+    assert primary == ["mark-sent"]
+
+
+def test_the_next_attempt_is_shown_once(as_anna: Client, mail: Message) -> None:
+    _jane, joe = mail.recipients.order_by("pk")
+    soon = timezone.now() + dt.timedelta(minutes=10)
+    set_state(mail.recipients, State.DEFERRED, attempts=1, next_attempt_at=soon)
+    roll_up([mail.pk], timezone.now(), "default")
+    assert page_of(as_anna, mail).count("Next attempt") == 1
+    mail.recipients.filter(pk=joe.pk).update(next_attempt_at=soon + dt.timedelta(hours=1))
+    assert page_of(as_anna, mail).count("Next attempt") == 2
+
+
+def test_a_scheduled_message_shows_its_time_once(
+    as_anna: Client, anna: User, account: Account
+) -> None:
+    moment = timezone.now() + dt.timedelta(days=3)
+    fields = api.DraftFields(account=account, to="jane@example.com", send_at=moment)
+    draft = api.save_draft(anna, fields)
+    page = page_of(as_anna, api.send_draft(draft, actor=anna))
+    assert page.count("Scheduled for") == 1
+    assert "Next attempt" not in page
+    assert "queued" not in page.partition('id="recipients-title"')[2].partition("</table>")[0]
+
+
+def test_retry_and_resend_are_explained(as_anna: Client, mail: Message) -> None:
+    set_state(mail.recipients, State.FAILED)
+    roll_up([mail.pk], timezone.now(), "default")
+    page = page_of(as_anna, mail)
+    assert "Retry delivery sends the same message again, to the recipients" in page
+    assert "Edit and resend opens a draft" in page
+    set_state(mail.recipients, State.SENT)
     roll_up([mail.pk], timezone.now(), "default")
     assert "Retry delivery" not in page_of(as_anna, mail)
 
 
 @pytest.mark.parametrize(
-    ("stored", "shown"),
+    ("error", "shown"),
     [
-        ("the connection broke: [Errno 104] Connection reset", "broke: Connection reset"),
-        ("TimeoutError: [Errno 110] Operation timed out", "Operation timed out"),
+        (ConnectionAbortedError(103, "Connection aborted"), "broke: ConnectionAbortedError: "),
+        (TimeoutError(110, "Operation timed out"), "TimeoutError: Operation timed out"),
     ],
 )
-def test_error_number_of_the_system_is_not_shown(
-    as_anna: Client, mail: Message, stored: str, shown: str
+def test_system_error_numbers_are_not_shown(
+    as_anna: Client, mail: Message, error: OSError, shown: str
 ) -> None:
     later = timezone.now() + dt.timedelta(hours=1)
-    mail.recipients.update(state=State.DEFERRED, attempts=1, reason=stored, next_attempt_at=later)
+    reason = Reason(ReasonCode.CONNECTION_BROKEN, cause=cause_of(error))
+    set_state(mail.recipients, State.DEFERRED, attempts=1, reason=reason, next_attempt_at=later)
     roll_up([mail.pk], timezone.now(), "default")
     page = page_of(as_anna, mail)
     assert shown in page

@@ -1,4 +1,4 @@
-"""Transcript and JSON: everything known of a mail's fate, handed out harmlessly."""
+"""Conversations and JSON of a message, as safe downloads."""
 
 import json
 
@@ -7,13 +7,15 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from outbox.models import Attempt, Message, Session
+from outbox.models import Attempt, Message, SmtpSession, Worker
+from outbox.reasons import Reason, ReasonCode, quoted
+from tests.integration.web.conftest import signed_in, staff_member
 
 HOSTILE = "<script>alert(1)</script>\u202eevil\x1b[2J"
 
 
 def tried(mail: Message, said: str = "550 5.1.1 no") -> Attempt:
-    session = Session.objects.create(
+    session = SmtpSession.objects.create(
         host="mx.example.net",
         port=25,
         started_at=timezone.now(),
@@ -26,21 +28,21 @@ def tried(mail: Message, said: str = "550 5.1.1 no") -> Attempt:
         started_at=timezone.now(),
         ended_at=timezone.now(),
         outcome="failed",
-        detail="Refused.",
+        reason=quoted("Refused."),
         results=json.dumps([{"address": "jane@example.com", "state": "failed"}]),
         transfer=json.dumps([[10, "C", "RCPT TO:<jane@example.com>"], [11, "S", said]]),
     )
 
 
 def text_of(client: Client, mail: Message, **query: int) -> str:
-    answer = client.get(reverse("outbox:transcript", args=[mail.pk]), query)
-    assert answer["Content-Disposition"].startswith('attachment; filename="transcript-')
-    assert answer["X-Content-Type-Options"] == "nosniff"
-    assert "sandbox" in answer["Content-Security-Policy"]
-    return answer.content.decode()
+    response = client.get(reverse("outbox:transcript", args=[mail.pk]), query)
+    assert response["Content-Disposition"].startswith('attachment; filename="transcript-')
+    assert response["X-Content-Type-Options"] == "nosniff"
+    assert "sandbox" in response["Content-Security-Policy"]
+    return response.content.decode()
 
 
-def test_a_transcript_tells_both_sides_apart(as_anna: Client, mail: Message) -> None:
+def test_a_transcript_names_the_speaker_of_each_line(as_anna: Client, mail: Message) -> None:
     tried(mail)
     tried(mail, "250 2.0.0 taken")
     lines = text_of(as_anna, mail).splitlines()
@@ -52,6 +54,40 @@ def test_a_transcript_tells_both_sides_apart(as_anna: Client, mail: Message) -> 
         "Attempt 1:",
         "Attempt 2:",
     ]
+
+
+def test_workers_and_inner_addresses_are_shown_to_staff_only(
+    as_anna: Client, mail: Message
+) -> None:
+    attempt = tried(mail)
+    assert attempt.session is not None
+    note = str(Reason(ReasonCode.CONNECTING, address="10.0.0.5", port="25").dump())
+    SmtpSession.objects.filter(pk=attempt.session.pk).update(
+        address="10.0.0.5",
+        local_address="172.18.0.7",
+        opening=json.dumps([[1, "-", note], [2, "C", "EHLO [172.18.0.7]"]]),
+        tried=[["fd00::9", Reason(ReasonCode.CONNECTION_REFUSED).dump()]],
+    )
+    now = timezone.now()
+    worker = Worker.objects.create(
+        host="worker-7.internal",
+        pid=4711,
+        version="1",
+        started_at=now,
+        heartbeat_at=now,
+        lease_until=now,
+    )
+    Attempt.objects.update(worker=worker)
+
+    def shown_to(client: Client) -> str:
+        names = ("message", "transcript", "record")
+        pages = (client.get(reverse(f"outbox:{name}", args=[mail.pk])) for name in names)
+        return "".join(page.content.decode() for page in pages)
+
+    inner = ("worker-7", "4711", "10.0.0.5", "172.18.0.7", "fd00::9")
+    to_owner, to_staff = shown_to(as_anna), shown_to(signed_in(staff_member("view_message")))
+    assert [text for text in inner if text in to_owner] == []
+    assert [text for text in inner if text in to_staff] == [*inner]
 
 
 def test_one_attempt_can_be_had_alone(as_anna: Client, mail: Message) -> None:
@@ -76,18 +112,21 @@ def test_a_transcript_cannot_play_with_a_terminal(as_anna: Client, mail: Message
 
 def test_the_record_has_every_row(as_anna: Client, mail: Message) -> None:
     tried(mail)
-    answer = as_anna.get(reverse("outbox:record", args=[mail.pk]))
-    assert answer["Content-Type"] == "application/json"
-    assert answer["Content-Disposition"] == f'attachment; filename="mail-{mail.pk}.json"'
-    assert answer["X-Content-Type-Options"] == "nosniff"
-    told = json.loads(answer.content)
-    assert told["message"]["subject"] == "Figures"
-    assert told["account"] == "Work"
-    assert [row["address"] for row in told["recipients"]] == ["jane@example.com", "joe@example.org"]
-    (attempt,) = told["attempts"]
+    response = as_anna.get(reverse("outbox:record", args=[mail.pk]))
+    assert response["Content-Type"] == "application/json"
+    assert response["Content-Disposition"] == f'attachment; filename="message-{mail.pk}.json"'
+    assert response["X-Content-Type-Options"] == "nosniff"
+    record = json.loads(response.content)
+    assert record["message"]["subject"] == "Figures"
+    assert record["account"] == "Work"
+    assert [row["address"] for row in record["recipients"]] == [
+        "jane@example.com",
+        "joe@example.org",
+    ]
+    (attempt,) = record["attempts"]
     assert attempt["session"]["host"] == "mx.example.net"
     assert attempt["transfer"][1] == [11, "S", "550 5.1.1 no"]
-    assert [event["actor"] for event in told["events"]] == ["anna"]
+    assert [event["actor"] for event in record["events"]] == ["anna"]
 
 
 def test_neither_has_a_secret(as_anna: Client, mail: Message) -> None:

@@ -9,7 +9,7 @@ from django.urls import reverse
 
 from outbox.api import DraftFields, save_draft
 from outbox.models import Account, Message, Preferences
-from outbox.web.person import ZONE_COOKIE
+from outbox.web.auth import ZONE_COOKIE
 
 PREFERENCES = reverse("outbox:preferences")
 USUAL = {
@@ -19,7 +19,7 @@ USUAL = {
     "page_size": "",
     "uses_shortcuts": "on",
     "default_account": "",
-    "undo_for": "",
+    "undo_period": "",
     "signature": "",
 }
 
@@ -28,13 +28,13 @@ def test_what_is_chosen_is_kept(as_anna: Client, anna: User) -> None:
     chosen = {
         "language": "zh-hans",
         "time_zone": "Asia/Shanghai",
-        "undo_for": "30",
+        "undo_period": "30",
         "writes_rich": "on",
         "signature": "Anna",
     }
     assert as_anna.post(PREFERENCES, USUAL | chosen).status_code == 302
     kept = Preferences.objects.get(user=anna)
-    assert (kept.language, kept.time_zone, kept.undo_for) == ("zh-hans", "Asia/Shanghai", 30)
+    assert (kept.language, kept.time_zone, kept.undo_period) == ("zh-hans", "Asia/Shanghai", 30)
     assert (kept.writes_rich, kept.signature) == (True, "Anna")
 
 
@@ -43,23 +43,25 @@ def test_what_is_chosen_is_kept(as_anna: Client, anna: User) -> None:
     [
         ("language", "xx"),
         ("time_zone", "Mars/Olympus"),
-        ("undo_for", "3600"),
-        ("undo_for", "x"),
+        ("undo_period", "3600"),
+        ("undo_period", "x"),
         ("theme", "pink"),
         ("page_size", "7"),
         ("default_account", "999"),
     ],
 )
-def test_what_is_no_choice_is_told_at_its_field(as_anna: Client, field: str, value: str) -> None:
-    answer = as_anna.post(PREFERENCES, USUAL | {field: value})
-    assert answer.status_code == 422
-    assert list(answer.context["form"].errors) == [field]
+def test_an_invalid_choice_is_reported_at_its_field(
+    as_anna: Client, field: str, value: str
+) -> None:
+    response = as_anna.post(PREFERENCES, USUAL | {field: value})
+    assert response.status_code == 422
+    assert list(response.context["form"].errors) == [field]
     assert not Preferences.objects.exists()
 
 
 def offset_shown(client: Client) -> str:
     """Return the offset of the time that the page names as now."""
-    found = re.search(r"It is now <time[^>]*>[^<]* (UTC[^<]*)</time>", page_of(client))
+    found = re.search(r"Current time: <time[^>]*>[^<]* (UTC[^<]*)</time>", page_of(client))
     assert found is not None
     return found[1]
 
@@ -77,7 +79,7 @@ def test_times_are_in_the_chosen_zone(as_anna: Client, mail: Message) -> None:
     assert " UTC</time>" not in page
 
 
-def test_the_browser_s_zone_counts_as_long_as_none_is_chosen(as_anna: Client) -> None:
+def test_the_browser_s_zone_is_used_if_none_is_chosen(as_anna: Client) -> None:
     as_anna.cookies[ZONE_COOKIE] = "Asia/Tokyo"
     assert offset_shown(as_anna) == "UTC+9"
     as_anna.post(PREFERENCES, USUAL | {"time_zone": "UTC"})
@@ -85,7 +87,7 @@ def test_the_browser_s_zone_counts_as_long_as_none_is_chosen(as_anna: Client) ->
 
 
 @pytest.mark.parametrize("named", ["Mars/Olympus", "../../etc/passwd", "", "x" * 4000])
-def test_a_zone_that_is_none_is_ignored(as_anna: Client, named: str) -> None:
+def test_an_unknown_zone_is_ignored(as_anna: Client, named: str) -> None:
     as_anna.cookies[ZONE_COOKIE] = named
     assert offset_shown(as_anna) == "UTC"
 
@@ -96,21 +98,23 @@ def test_pages_come_in_the_chosen_language(as_anna: Client, anna: User) -> None:
     assert '<html lang="zh-hans"' in page
 
 
-def test_pages_that_know_nobody_follow_in_the_same_browser(as_anna: Client, anna: User) -> None:
+def test_pages_without_a_user_keep_the_language_in_the_same_browser(
+    as_anna: Client, anna: User
+) -> None:
     as_anna.post(PREFERENCES, USUAL | {"language": "zh-hans"})
     as_anna.post(reverse("logout"))
     assert '<html lang="zh-hans"' in as_anna.get(reverse("login")).content.decode()
     assert '<html lang="zh-hans"' in as_anna.get("/nowhere/").content.decode()
 
 
-def test_a_language_that_is_given_up_is_forgotten(as_anna: Client, anna: User) -> None:
+def test_a_language_that_is_no_longer_chosen_is_forgotten(as_anna: Client, anna: User) -> None:
     chosen = as_anna.post(PREFERENCES, USUAL | {"language": "zh-hans"})
     assert chosen.cookies["django_language"].value == "zh-hans"
-    given_up = as_anna.post(PREFERENCES, USUAL)
-    assert given_up.cookies["django_language"].value == ""
+    reset = as_anna.post(PREFERENCES, USUAL)
+    assert reset.cookies["django_language"].value == ""
 
 
-def test_the_signature_stands_below_a_new_mail(as_anna: Client, account: Account) -> None:
+def test_a_new_message_ends_with_the_signature(as_anna: Client, account: Account) -> None:
     as_anna.post(PREFERENCES, USUAL | {"signature": "Anna\r\nSales"})
     form = as_anna.get(reverse("outbox:compose")).context["form"]
     assert form["text"].value() == "\n\n-- \nAnna\nSales"
@@ -151,7 +155,7 @@ def test_page_size_applies_to_folders_and_search(
     as_anna.post(PREFERENCES, USUAL | {"page_size": "25"})
     first = as_anna.get(drafts).context["list"]
     assert len(first.rows) == 25
-    older = as_anna.get(drafts, {"before": str(first.stretch.older)}).context["list"]
+    older = as_anna.get(drafts, {"before": str(first.slice.older)}).context["list"]
     assert len(older.rows) == 2
     found = as_anna.get(reverse("outbox:search"), {"q": "in:drafts"}).context["list"]
     assert len(found.rows) == 25
@@ -170,8 +174,8 @@ def test_default_account_is_selected_in_a_new_message(as_anna: Client, account: 
 
 def test_account_of_another_person_cannot_be_the_default(as_anna: Client, carl: User) -> None:
     foreign = Account.objects.create(owner=carl, name="Carl", from_address="carl@example.com")
-    answer = as_anna.post(PREFERENCES, USUAL | {"default_account": str(foreign.pk)})
-    assert answer.status_code == 422
+    response = as_anna.post(PREFERENCES, USUAL | {"default_account": str(foreign.pk)})
+    assert response.status_code == 422
 
 
 def test_deleted_default_account_leaves_none(as_anna: Client, account: Account) -> None:

@@ -1,4 +1,4 @@
-"""A scheduled message is sent now, gets another time or is edited, as its owner decides."""
+"""A scheduled message: send it now, change its time, edit it."""
 
 import datetime as dt
 import email
@@ -24,16 +24,19 @@ from outbox.models import (
     Status,
 )
 from tests.integration.web.conftest import signed_in, typed
+from tests.states import set_state
 
-ACTIONS = ("send-now", "change-time", "edit-scheduled")
+pytestmark = pytest.mark.every_database
+
+ACTIONS = ("send-now", "change-time", "edit")
 NEXT_YEAR = dt.datetime(2071, 7, 1, 9, 0, tzinfo=dt.UTC)
 LATER = "2071-07-02T09:00"
 
 
 @pytest.fixture
 def scheduled(as_anna: Client, anna: User, account: Account) -> Message:
-    """A message of Anna's to two recipients that is scheduled for 2071."""
-    Preferences.objects.create(user=anna, time_zone="UTC", undo_for=0)
+    """A message of Anna to two recipients that is scheduled for 2071."""
+    Preferences.objects.create(user=anna, time_zone="UTC", undo_period=0)
     as_anna.post(
         reverse("outbox:compose"),
         typed(
@@ -46,10 +49,10 @@ def scheduled(as_anna: Client, anna: User, account: Account) -> Message:
 
 
 def press(client: Client, action: str, message: Message, **fields: str) -> str:
-    """Press a button; return where it leads."""
-    answer = client.post(reverse(f"outbox:{action}", args=[message.pk]), fields)
-    assert answer.status_code == 302
-    return str(answer["Location"])
+    """Press a button and return the address it redirects to."""
+    response = client.post(reverse(f"outbox:{action}", args=[message.pk]), fields)
+    assert response.status_code == 302
+    return str(response["Location"])
 
 
 def date_of(message: Message) -> dt.datetime:
@@ -61,13 +64,15 @@ def kinds(message: Message) -> list[str]:
     return list(Event.objects.filter(message=message).values_list("kind", flat=True))
 
 
-def test_the_page_offers_the_actions(as_anna: Client, scheduled: Message) -> None:
+def test_the_page_has_the_buttons(as_anna: Client, scheduled: Message) -> None:
     page = as_anna.get(reverse("outbox:message", args=[scheduled.pk])).content.decode()
     for action in ACTIONS:
         assert reverse(f"outbox:{action}", args=[scheduled.pk]) in page
 
 
-def test_send_now_makes_it_due_and_dates_it_today(as_anna: Client, scheduled: Message) -> None:
+def test_send_now_makes_the_message_due_with_the_present_date(
+    as_anna: Client, scheduled: Message
+) -> None:
     press(as_anna, "send-now", scheduled)
     message = Message.objects.get()
     assert message.status == Status.QUEUED
@@ -92,7 +97,7 @@ def api_sha256(content: bytes) -> str:
 
 
 def test_send_now_can_be_undone(as_anna: Client, scheduled: Message) -> None:
-    Preferences.objects.update(undo_for=10)
+    Preferences.objects.update(undo_period=10)
     press(as_anna, "send-now", scheduled)
     message = Message.objects.get()
     assert message.waits_for_undo
@@ -100,7 +105,7 @@ def test_send_now_can_be_undone(as_anna: Client, scheduled: Message) -> None:
     assert Message.objects.get().is_draft
 
 
-def test_change_time_moves_everything_that_names_the_time(
+def test_change_time_moves_the_expiry_and_the_date_header(
     as_anna: Client, scheduled: Message
 ) -> None:
     lifetime = scheduled.expires_at - scheduled.send_at  # type: ignore[operator]  # both are set
@@ -115,10 +120,10 @@ def test_change_time_moves_everything_that_names_the_time(
     assert kinds(message) == [EventKind.QUEUED, EventKind.RESCHEDULED]
 
 
-def test_change_time_takes_a_preset(as_anna: Client, scheduled: Message) -> None:
+def test_change_time_accepts_a_preset(as_anna: Client, scheduled: Message) -> None:
     page = as_anna.get(reverse("outbox:change-time", args=[scheduled.pk])).content.decode()
     assert 'value="2071-07-01T09:00"' in page
-    press(as_anna, "change-time", scheduled, later="tomorrow", send_at="2071-07-01T09:00")
+    press(as_anna, "change-time", scheduled, preset="tomorrow", send_at="2071-07-01T09:00")
     message = Message.objects.get()
     assert message.send_at is not None
     tomorrow = timezone.now() + dt.timedelta(days=1)
@@ -128,19 +133,19 @@ def test_change_time_takes_a_preset(as_anna: Client, scheduled: Message) -> None
 @pytest.mark.parametrize(
     "at", ["", "soon", "2001-01-01T09:00", "9999-12-31T23:59", "0001-01-01T00:00", "\0"]
 )
-def test_a_time_that_cannot_be_is_refused_at_the_field(
+def test_an_invalid_time_is_an_error_of_the_field(
     as_anna: Client, scheduled: Message, at: str
 ) -> None:
-    answer = as_anna.post(reverse("outbox:change-time", args=[scheduled.pk]), {"send_at": at})
-    assert answer.status_code == 422
-    assert answer.context["form"].errors["send_at"]
+    response = as_anna.post(reverse("outbox:change-time", args=[scheduled.pk]), {"send_at": at})
+    assert response.status_code == 422
+    assert response.context["form"].errors["send_at"]
     assert Message.objects.get().send_at == NEXT_YEAR
 
 
-def test_edit_returns_it_to_the_drafts_with_its_time(as_anna: Client, scheduled: Message) -> None:
-    assert press(as_anna, "edit-scheduled", scheduled) == reverse(
-        "outbox:draft", args=[scheduled.pk]
-    )
+def test_edit_returns_the_message_to_the_drafts_with_its_time(
+    as_anna: Client, scheduled: Message
+) -> None:
+    assert press(as_anna, "edit", scheduled) == reverse("outbox:draft", args=[scheduled.pk])
     draft = Message.objects.get()
     assert (draft.status, draft.folder, draft.send_at) == (Status.DRAFT, "drafts", NEXT_YEAR)
     assert not Recipient.objects.exists()
@@ -155,11 +160,9 @@ def test_edit_returns_it_to_the_drafts_with_its_time(as_anna: Client, scheduled:
     assert [one.address for one in again.recipients.all()] == ["jane@example.com"]
 
 
-def test_edit_pressed_twice_leads_to_the_draft(as_anna: Client, scheduled: Message) -> None:
+def test_a_second_edit_opens_the_draft(as_anna: Client, scheduled: Message) -> None:
     for _ in range(2):
-        assert press(as_anna, "edit-scheduled", scheduled) == reverse(
-            "outbox:draft", args=[scheduled.pk]
-        )
+        assert press(as_anna, "edit", scheduled) == reverse("outbox:draft", args=[scheduled.pk])
 
 
 def facts_of_messages() -> list[tuple[object, ...]]:
@@ -168,22 +171,22 @@ def facts_of_messages() -> list[tuple[object, ...]]:
 
 @pytest.mark.parametrize("state", [state for state in State if state != State.QUEUED])
 @pytest.mark.parametrize("action", ACTIONS)
-def test_what_is_not_scheduled_any_more_is_left_alone(
+def test_a_message_that_is_not_scheduled_any_more_is_not_changed(
     as_anna: Client, scheduled: Message, action: str, state: State
 ) -> None:
-    Recipient.objects.filter(address="jane@example.com").update(state=state)
+    set_state(Recipient.objects.filter(address="jane@example.com"), state)
     if state == State.CANCELLED:  # the other one still waits
-        Recipient.objects.update(state=state)
+        set_state(Recipient.objects, state)
     before = list(Recipient.objects.values()), facts_of_messages()
-    answer = as_anna.post(reverse(f"outbox:{action}", args=[scheduled.pk]), {"send_at": LATER})
-    assert [str(one) for one in get_messages(answer.wsgi_request)] == [
-        "Too late: this message is not scheduled any more. Nothing was changed."
+    response = as_anna.post(reverse(f"outbox:{action}", args=[scheduled.pk]), {"send_at": LATER})
+    assert [str(one) for one in get_messages(response.wsgi_request)] == [
+        "Too late: the message is no longer scheduled. Nothing was changed."
     ]
     assert (list(Recipient.objects.values()), facts_of_messages()) == before
 
 
 @pytest.mark.parametrize("action", ACTIONS)
-def test_only_its_owner_may(scheduled: Message, ben: User, action: str) -> None:
+def test_only_the_owner_is_permitted(scheduled: Message, ben: User, action: str) -> None:
     admin = User.objects.create_superuser("root")
     for person in (ben, admin):
         address = reverse(f"outbox:{action}", args=[scheduled.pk])
@@ -192,12 +195,12 @@ def test_only_its_owner_may(scheduled: Message, ben: User, action: str) -> None:
     assert Message.objects.get().send_at == NEXT_YEAR
 
 
-@pytest.mark.parametrize("action", ["send-now", "edit-scheduled"])
-def test_a_link_does_nothing(as_anna: Client, scheduled: Message, action: str) -> None:
+@pytest.mark.parametrize("action", ["send-now", "edit"])
+def test_a_get_request_changes_nothing(as_anna: Client, scheduled: Message, action: str) -> None:
     assert as_anna.get(reverse(f"outbox:{action}", args=[scheduled.pk])).status_code == 405
 
 
-def test_a_message_of_an_app_can_be_moved_but_not_edited(
+def test_a_message_of_an_app_can_be_rescheduled_but_not_edited(
     as_anna: Client, anna: User, account: Account
 ) -> None:
     handle = api.send(
@@ -207,14 +210,14 @@ def test_a_message_of_an_app_can_be_moved_but_not_edited(
     message = handle.message()
     page = as_anna.get(reverse("outbox:message", args=[message.pk])).content.decode()
     assert reverse("outbox:send-now", args=[message.pk]) in page
-    assert reverse("outbox:edit-scheduled", args=[message.pk]) not in page
-    press(as_anna, "edit-scheduled", message)
+    assert reverse("outbox:edit", args=[message.pk]) not in page
+    press(as_anna, "edit", message)
     assert handle.message().status == Status.SCHEDULED
     press(as_anna, "send-now", message)
     assert handle.message().status == Status.QUEUED
 
 
-def test_a_large_source_moves_too(
+def test_the_date_of_a_large_source_changes_too(
     as_anna: Client,
     scheduled: Message,
     settings: object,
@@ -230,6 +233,6 @@ def test_a_large_source_moves_too(
     assert source.sha256 == api_sha256(source.read())
 
 
-def test_cancel_says_what_happens(as_anna: Client, scheduled: Message) -> None:
+def test_cancel_explains_the_alternative(as_anna: Client, scheduled: Message) -> None:
     page = as_anna.get(reverse("outbox:cancel", args=[scheduled.pk])).content.decode()
     assert "It moves to Cancelled. To change the message instead, choose Edit." in page

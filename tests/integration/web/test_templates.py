@@ -8,12 +8,12 @@ from django.test import Client
 from django.urls import reverse
 
 from outbox import api
-from outbox.exceptions import InvalidMailError
+from outbox.exceptions import InvalidMessageError
 from outbox.models import Account, Message, Template
 from tests.integration.web.conftest import signed_in
 
 ADD = reverse("outbox:template-add")
-TRY = reverse("outbox:template-try")
+TRY = reverse("outbox:template-preview")
 LIST = reverse("outbox:templates")
 INSERT = reverse("outbox:compose-template")
 
@@ -21,8 +21,8 @@ INSERT = reverse("outbox:compose-template")
 def written(**fields: str) -> dict[str, str]:
     """What a browser sends for a filled form."""
     return {
-        "name": "Offer",
-        "subject": "Offer for {{ name }}",
+        "name": "Quote",
+        "subject": "Quote for {{ name }}",
         "text": "Dear {{ name }}",
         "html": "",
     } | fields
@@ -38,14 +38,14 @@ def test_a_template_is_written_and_changed(as_anna: Client, anna: User) -> None:
     assert template.text == "Hello {{ name }}"
     page = as_anna.get(LIST).content.decode()
     assert url in page
-    assert "Offer for {{ name }}" in page
+    assert "Quote for {{ name }}" in page
 
 
 WRONG = [
     ("name", "", "required"),
-    ("subject", "Dear {{ name", "not closed"),
-    ("text", "Dear {{\nname }}", "not closed"),
-    ("text", "Dear name }}", "not closed"),
+    ("subject", "Dear {{ name", "Close each placeholder"),
+    ("text", "Dear {{\nname }}", "Close each placeholder"),
+    ("text", "Dear name }}", "Close each placeholder"),
     ("text", "{% if x %}", "Unclosed tag"),
     ("text", "{% now 'Y' %}", "Tags are not supported"),
     ("text", "{{ name|nosuch }}", "nosuch"),
@@ -56,11 +56,13 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("field", "words", "said"), WRONG)
-def test_a_mistake_is_told_at_its_field(as_anna: Client, field: str, words: str, said: str) -> None:
-    answer = as_anna.post(ADD, written(**{field: words}))
-    assert answer.status_code == 422
-    assert list(answer.context["form"].errors) == [field]
-    assert said in answer.content.decode()
+def test_a_mistake_is_shown_at_its_field(
+    as_anna: Client, field: str, words: str, said: str
+) -> None:
+    response = as_anna.post(ADD, written(**{field: words}))
+    assert response.status_code == 422
+    assert list(response.context["form"].errors) == [field]
+    assert said in response.content.decode()
     assert not Template.objects.exists()
 
 
@@ -71,7 +73,7 @@ def test_two_of_one_person_need_two_names(as_anna: Client, as_ben: Client) -> No
     assert Template.objects.count() == 2
 
 
-def test_what_could_run_is_cleaned_away(as_anna: Client) -> None:
+def test_scripts_are_removed(as_anna: Client) -> None:
     as_anna.post(ADD, written(html='<p onclick="x()">Dear {{ name }}<script>x()</script></p>'))
     assert Template.objects.get().html == "<p>Dear {{ name }}</p>"
 
@@ -80,15 +82,15 @@ def tried(client: Client, **fields: str) -> str:
     return client.post(TRY, written(**fields), HTTP_HX_REQUEST="true").content.decode()
 
 
-def test_a_placeholder_without_a_value_stands_for_itself(as_anna: Client) -> None:
+def test_a_placeholder_without_a_value_is_shown_as_written(as_anna: Client) -> None:
     page = tried(as_anna)
-    assert "Offer for {{ name }}" in page
+    assert "Quote for {{ name }}" in page
     assert 'name="value-name"' in page
 
 
 def test_a_value_is_put_in_and_its_field_is_left_alone(as_anna: Client) -> None:
     page = tried(as_anna, **{"value-name": "<Jane>"})
-    assert "Offer for &lt;Jane&gt;" in page
+    assert "Quote for &lt;Jane&gt;" in page
     assert "Dear &lt;Jane&gt;" in page
     assert 'name="value-name"' not in page
 
@@ -112,18 +114,18 @@ def test_formatted_text_is_shown_in_a_frame_that_can_do_nothing(as_anna: Client)
     assert "<script" not in unescape(frame)
 
 
-def test_what_makes_no_sense_yet_is_no_error(as_anna: Client) -> None:
-    assert "once what is written makes sense" in tried(as_anna, text="{% if x %}")
-    assert "once what is written makes sense" in tried(as_anna, text="{{ a|b }}")
+def test_an_unfinished_template_causes_no_server_error(as_anna: Client) -> None:
+    assert "the template has a mistake" in tried(as_anna, text="{% if x %}")
+    assert "the template has a mistake" in tried(as_anna, text="{{ a|b }}")
 
 
 def test_trying_it_out_without_scripts_saves_nothing(as_anna: Client) -> None:
-    page = as_anna.post(ADD, written() | {"try": "1", "value-name": "Jane"}).content.decode()
-    assert "Offer for Jane" in page
+    page = as_anna.post(ADD, written() | {"preview": "1", "value-name": "Jane"}).content.decode()
+    assert "Quote for Jane" in page
     assert not Template.objects.exists()
 
 
-def test_the_site_s_own_can_be_read_and_not_changed(as_anna: Client) -> None:
+def test_a_template_of_the_site_can_be_read_but_not_changed(as_anna: Client) -> None:
     template = Template.objects.create(
         name="welcome", subject="Welcome", text="{% if x %}y{% endif %}"
     )
@@ -134,12 +136,12 @@ def test_the_site_s_own_can_be_read_and_not_changed(as_anna: Client) -> None:
     as_anna.post(url, written())
     template.refresh_from_db()
     assert template.name == "welcome"
-    assert as_anna.post(reverse("outbox:template-remove", args=[template.pk])).status_code == 404
+    assert as_anna.post(reverse("outbox:template-delete", args=[template.pk])).status_code == 404
 
 
 def test_it_is_removed(as_anna: Client, anna: User) -> None:
-    template = Template.objects.create(owner=anna, name="Offer")
-    as_anna.post(reverse("outbox:template-remove", args=[template.pk]))
+    template = Template.objects.create(owner=anna, name="Quote")
+    as_anna.post(reverse("outbox:template-delete", args=[template.pk]))
     assert not Template.objects.exists()
 
 
@@ -167,7 +169,7 @@ def test_a_placeholder_in_an_attribute_is_kept_and_filled_in(
 ) -> None:
     as_anna.post(ADD, {"name": "n", "subject": "s", "text": "", "html": html})
     template = Template.objects.get(owner=anna)
-    assert sent in api.mould(template).fill({"link": value}).html
+    assert sent in api.compile_template(template).fill({"link": value}).html
     page = reverse("outbox:template", args=[template.pk])
     as_anna.post(page, {"name": "n", "html": template.html})
     assert Template.objects.get().html == template.html
@@ -184,18 +186,18 @@ def test_a_placeholder_in_an_attribute_is_kept_and_filled_in(
 def test_a_placeholder_that_cannot_be_kept_is_refused_with_words(
     as_anna: Client, html: str
 ) -> None:
-    answer = as_anna.post(ADD, {"name": "n", "subject": "s", "text": "", "html": html})
-    assert answer.status_code == 422
-    assert answer.context["form"].errors["html"][0].startswith("{{ x }} cannot be used there.")
-    assert html in unescape(answer.content.decode())  # nothing that was typed is lost
+    response = as_anna.post(ADD, {"name": "n", "subject": "s", "text": "", "html": html})
+    assert response.status_code == 422
+    assert response.context["form"].errors["html"][0].startswith("{{ x }} cannot be used there.")
+    assert html in unescape(response.content.decode())  # nothing that was typed is lost
     assert not Template.objects.exists()
 
 
 def test_a_picture_inside_of_a_template_is_refused_with_words(as_anna: Client) -> None:
     html = "<p><IMG alt=x SRC = data:image/png;base64,iVBORw0KGgo=></p>"
-    answer = as_anna.post(ADD, {"name": "n", "subject": "s", "text": "", "html": html})
-    assert answer.status_code == 422
-    assert "cannot hold pictures" in answer.context["form"].errors["html"][0]
+    response = as_anna.post(ADD, {"name": "n", "subject": "s", "text": "", "html": html})
+    assert response.status_code == 422
+    assert "cannot contain pictures" in response.context["form"].errors["html"][0]
 
 
 SCRIPTS = ["javascript:alert(1)", "JAVASCRIPT:alert(1)", "data:text/html,x", "/x", "x.test"]
@@ -208,7 +210,7 @@ def test_a_value_that_is_not_an_address_is_refused_with_words(
     html = '<p><a href="{{ link }}">x</a></p>'
     as_anna.post(ADD, {"name": "n", "subject": "s", "text": "", "html": html})
     template = Template.objects.get(owner=anna)
-    with pytest.raises(InvalidMailError, match="is not an address") as raised:
+    with pytest.raises(InvalidMessageError, match="is not an address") as raised:
         api.send(to="jane@example.com", account=account, template=template, context={"link": value})
     assert raised.value.field == "context"
     fields = {"template": str(template.pk), "value-link": value}
@@ -223,7 +225,7 @@ def test_a_value_that_is_not_an_address_is_refused_with_words(
 def test_a_style_or_a_constant_brings_no_script_into_a_message(as_anna: Client, anna: User) -> None:
     html = "<p style='color:{{ c }}'>{{ x|default:'<b onclick=alert(1)>' }}</p>"
     as_anna.post(ADD, {"name": "n", "subject": "s", "text": "", "html": html})
-    filled = api.mould(Template.objects.get(owner=anna)).fill(
+    filled = api.compile_template(Template.objects.get(owner=anna)).fill(
         {"c": "red; background: url(https://spy.test/)"}
     )
     assert "onclick" not in filled.html

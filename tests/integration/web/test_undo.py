@@ -1,4 +1,4 @@
-"""Undo: for some seconds after Send the mail can be taken back, and the server alone decides."""
+"""Undo: for some seconds after Send the message can be taken back, and the server alone decides."""
 
 import datetime as dt
 
@@ -11,12 +11,13 @@ from django.utils import timezone
 from outbox import api
 from outbox.models import Account, Message, Preferences, Recipient, Source, State, Status
 from tests.integration.web.conftest import typed
+from tests.states import set_state
 
 
 @pytest.fixture
 def patient(anna: User) -> Preferences:
     """Anna wants ten seconds."""
-    return Preferences.objects.create(user=anna, undo_for=10)
+    return Preferences.objects.create(user=anna, undo_period=10)
 
 
 def send(client: Client, account: Account, **fields: str) -> Message:
@@ -25,7 +26,7 @@ def send(client: Client, account: Account, **fields: str) -> Message:
 
 
 @pytest.mark.usefixtures("patient")
-def test_a_mail_waits_for_the_time_its_writer_chose(as_anna: Client, account: Account) -> None:
+def test_a_message_waits_for_the_time_its_writer_chose(as_anna: Client, account: Account) -> None:
     mail = send(as_anna, account)
     assert mail.status == Status.SCHEDULED
     waits = mail.recipients.get().next_attempt_at - timezone.now()  # type: ignore[operator]  # it has one
@@ -36,13 +37,13 @@ def test_a_mail_waits_for_the_time_its_writer_chose(as_anna: Client, account: Ac
 
 
 @pytest.mark.usefixtures("patient")
-def test_undo_gives_the_mail_back_as_a_draft_of_the_same_row(
+def test_undo_gives_the_message_back_as_a_draft_of_the_same_row(
     as_anna: Client, account: Account
 ) -> None:
     mail = send(as_anna, account, bcc="boss@example.com", text="Dear Jane")
-    answer = as_anna.post(reverse("outbox:undo", args=[mail.pk]), follow=True)
-    assert answer.redirect_chain[0][0] == reverse("outbox:draft", args=[mail.pk])
-    assert "Sending undone. Your message is back in Drafts." in answer.content.decode()
+    response = as_anna.post(reverse("outbox:undo", args=[mail.pk]), follow=True)
+    assert response.redirect_chain[0][0] == reverse("outbox:draft", args=[mail.pk])
+    assert "Sending undone. Your message is back in Drafts." in response.content.decode()
     draft = Message.objects.get()
     assert (draft.pk, draft.status, draft.send_at) == (mail.pk, Status.DRAFT, None)
     assert draft.draft.text == "Dear Jane"
@@ -66,19 +67,19 @@ def test_what_was_taken_back_can_be_sent_again(as_anna: Client, account: Account
 @pytest.mark.usefixtures("patient")
 def test_undo_says_when_it_is_too_late(as_anna: Client, account: Account, state: State) -> None:
     mail = send(as_anna, account)
-    mail.recipients.update(state=state, attempts=1)
-    answer = as_anna.post(reverse("outbox:undo", args=[mail.pk]), follow=True)
-    assert "Too late" in answer.content.decode()
+    set_state(mail.recipients, state, attempts=1)
+    response = as_anna.post(reverse("outbox:undo", args=[mail.pk]), follow=True)
+    assert "Too late" in response.content.decode()
     assert mail.recipients.get().state == state
     assert Source.objects.exists()
 
 
 @pytest.mark.usefixtures("patient")
-def test_a_mail_that_left_for_some_stays_a_mail(
+def test_a_message_that_left_for_some_stays_a_message(
     as_anna: Client, anna: User, account: Account
 ) -> None:
     mail = send(as_anna, account, to="jane@example.com, joe@example.org")
-    mail.recipients.filter(address="joe@example.org").update(state=State.SENT, attempts=1)
+    set_state(mail.recipients.filter(address="joe@example.org"), State.SENT, attempts=1)
     result = api.take_back(mail, actor=anna)
     assert (result.stopped, result.too_late) == (1, 0)
     assert Message.objects.get().status == Status.PARTIAL

@@ -1,0 +1,83 @@
+"""Destinations, workers and recipients in the admin; circuits can be closed."""
+
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from outbox.models import Account, Circuit, Destination, Message, Worker
+from outbox.reasons import NO_REASON, Reason, ReasonCode
+from tests.integration.admin.conftest import queue
+
+LIST = "/admin/outbox/destination/"
+
+
+@pytest.fixture
+def held(account: Account) -> Destination:
+    """A destination whose circuit is open."""
+    return Destination.objects.create(
+        account=account,
+        circuit=Circuit.OPEN,
+        circuit_until=timezone.now(),
+        circuit_reason=Reason(ReasonCode.LOGIN_REJECTED),
+        circuit_needs_person=True,
+    )
+
+
+def close(client: Client, *chosen: Destination) -> str:
+    form = {"action": "close_circuit", "_selected_action": [each.pk for each in chosen]}
+    return client.post(LIST, form, follow=True).content.decode()
+
+
+def test_the_list_shows_why_a_destination_is_blocked(onlooker: Client, held: Destination) -> None:
+    shown = onlooker.get(LIST).content.decode()
+
+    assert "The server rejected the login." in shown
+    assert "mail.example.com:587" in shown
+
+
+def test_closing_a_circuit_starts_delivery(staff: Client, held: Destination) -> None:
+    assert "1 circuit was closed" in close(staff, held)
+
+    held.refresh_from_db()
+    assert (held.circuit, held.circuit_reason) == (Circuit.CLOSED, NO_REASON)
+    assert not held.circuit_needs_person
+
+
+def test_closing_a_closed_circuit_changes_nothing(staff: Client, account: Account) -> None:
+    closed = Destination.objects.create(account=account)
+
+    assert "0 circuits were closed" in close(staff, closed)
+
+
+def test_a_viewer_cannot_close_a_circuit(onlooker: Client, held: Destination) -> None:
+    close(onlooker, held)
+
+    held.refresh_from_db()
+    assert held.circuit == Circuit.OPEN
+
+
+def test_workers_are_listed(onlooker: Client, db: None) -> None:
+    now = timezone.now()
+    Worker.objects.create(
+        host="a.example", pid=7, started_at=now, heartbeat_at=now, lease_until=now
+    )
+
+    assert "a.example" in onlooker.get("/admin/outbox/worker/").content.decode()
+
+
+def test_recipients_are_found_by_the_beginning_of_an_address(
+    onlooker: Client, tried: Message
+) -> None:
+    response: Any = onlooker.get("/admin/outbox/recipient/", {"q": "jane@"})
+
+    assert [each.address for each in response.context["cl"].result_list] == ["jane@example.com"]
+
+
+def test_a_recipient_has_a_page(onlooker: Client, account: Account) -> None:
+    recipient = queue(account, "a@example.com").recipients.get()
+
+    shown = onlooker.get(f"/admin/outbox/recipient/{recipient.pk}/change/").content.decode()
+
+    assert "a@example.com" in shown

@@ -1,0 +1,330 @@
+"""The limits that all workers share: slots, the circuit, the rate limits."""
+
+import datetime as dt
+import threading
+
+import pytest
+from django.conf import LazySettings
+from django.db import connection
+from django.db.models import F
+from django.utils import timezone
+
+from outbox import api
+from outbox.delivery import limits
+from outbox.delivery.sweep import sweep
+from outbox.models import Account, Circuit, Destination, Slot, Worker
+from outbox.models.destination import DestinationEffect
+from outbox.reasons import NO_REASON, Reason, ReasonCode
+from tests.integration.delivery.mail_client import USING, a_worker, account, destination, queue
+
+pytestmark = pytest.mark.django_db
+
+FAULT, OPEN, PERSON = (
+    DestinationEffect.FAULT,
+    DestinationEffect.OPEN,
+    DestinationEffect.OPEN_FOR_PERSON,
+)
+FAILED_TO_CONNECT = Reason(ReasonCode.CONNECTION_REFUSED)
+
+
+def a_fault(
+    where: Destination, effect: DestinationEffect = FAULT, chance: float = 0
+) -> limits.CircuitChange:
+    return limits.report_fault(where.pk, effect, FAILED_TO_CONNECT, chance, USING)
+
+
+def reserve(where: Destination, wanted: int, worker_id: int | None = None) -> limits.Reservation:
+    return limits.reserve(where.pk, worker_id or a_worker().pk, wanted, USING)
+
+
+def advance_time(where: Destination, **past: float) -> None:
+    """Move the times of a destination into the past."""
+    span = dt.timedelta(**past)
+    names = ("circuit_until", "minute_started_at", "day_started_at", "paused_until")
+    Destination.objects.filter(pk=where.pk).update(**{name: F(name) - span for name in names})
+    where.refresh_from_db()
+
+
+# Slots.
+
+
+@pytest.mark.django_db(transaction=True)  # threads see only what is committed
+def test_concurrent_workers_take_no_more_slots_than_there_are() -> None:
+    """Protocol item 108."""
+    where = destination(account())
+    workers = [a_worker() for _ in range(8)]
+    start = threading.Barrier(8)
+    taken: list[int] = []
+    most: list[int] = []
+    lock = threading.Lock()
+
+    def work(number: int) -> None:
+        try:
+            start.wait(10)
+            for _ in range(10):
+                mine = limits.take_slots(
+                    where.pk, workers[number].pk, wanted=2, limit=5, using=USING
+                )
+                with lock:
+                    taken.extend(mine)
+                    most.append(len(taken))
+                    assert len(set(taken)) == len(taken)
+                with lock:  # removed before another worker can reserve them
+                    for one in mine:
+                        taken.remove(one)
+                limits.release_slots(where.pk, workers[number].pk, mine, USING)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert 1 < max(most) <= 5
+    assert not Slot.objects.exists()
+
+
+def test_a_lowered_limit_applies_at_once() -> None:
+    where, worker = destination(account()), a_worker()
+
+    def take(wanted: int, limit: int) -> list[int]:
+        return limits.take_slots(where.pk, worker.pk, wanted=wanted, limit=limit, using=USING)
+
+    assert take(3, limit=3) == [1, 2, 3]
+    limits.release_slots(where.pk, worker.pk, [1], USING)
+    assert take(3, limit=2) == [1]
+    assert take(1, limit=2) == []
+    assert take(9, limit=4) == [4]
+
+
+def test_a_worker_cannot_release_another_worker_s_slot() -> None:
+    where, mine, other = destination(account()), a_worker(), a_worker()
+    limits.take_slots(where.pk, mine.pk, wanted=1, limit=3, using=USING)
+    limits.release_slots(where.pk, other.pk, [1], USING)
+    assert Slot.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("limit", "workers", "share"),
+    [(10, 1, 10), (10, 2, 5), (10, 3, 4), (1, 4, 1), (5, 0, 5), (2, 500, 1)],
+)
+def test_no_worker_takes_all_slots_while_others_live(limit: int, workers: int, share: int) -> None:
+    assert limits.fair_share(limit, workers) == share
+
+
+# The circuit, protocol item 107.
+
+
+def test_the_circuit_opens_after_several_faults_in_a_row(settings: LazySettings) -> None:
+    settings.OUTBOX = settings.OUTBOX | {"CIRCUIT_THRESHOLD": 3, "CIRCUIT_PAUSE_INITIAL": 10}
+    where = destination(account())
+    assert [a_fault(where).opened for _ in range(3)] == [False, False, True]
+    where.refresh_from_db()
+    assert (where.circuit, where.circuit_reason) == (Circuit.OPEN, FAILED_TO_CONNECT)
+    assert not where.circuit_needs_person
+    assert where.circuit_until is not None
+    assert 9 < (where.circuit_until - timezone.now()).total_seconds() <= 10
+
+
+def test_a_success_resets_the_count_of_faults() -> None:
+    where = destination(account())
+    a_fault(where)
+    a_fault(where)
+    limits.report_success(where.pk, USING)
+    assert not a_fault(where).opened
+
+
+@pytest.mark.parametrize(("effect", "needs_person"), [(OPEN, False), (PERSON, True)])
+def test_some_faults_open_the_circuit_at_once(
+    effect: DestinationEffect, needs_person: bool
+) -> None:
+    """Protocol items 22 and 43."""
+    where = destination(account())
+    trouble = a_fault(where, effect)
+    assert (trouble.opened, trouble.needs_person) == (True, needs_person)
+    where.refresh_from_db()
+    assert (where.circuit, where.circuit_needs_person) == (Circuit.OPEN, needs_person)
+
+
+def test_an_open_circuit_allows_no_reservation() -> None:
+    where = destination(account())
+    a_fault(where, OPEN)
+    assert reserve(where, 10) == limits.Reservation(0)
+    where.refresh_from_db()
+    assert where.is_blocked(timezone.now())
+
+
+def test_faults_of_earlier_connections_do_not_extend_the_pause() -> None:
+    where = destination(account())
+    first = a_fault(where, OPEN)
+    second = a_fault(where, OPEN)
+    assert (second.opened, second.retry_at) == (False, first.retry_at)
+    where.refresh_from_db()
+    assert where.circuit_trips == 1
+
+
+def test_a_half_open_circuit_allows_one_probe() -> None:
+    where = destination(account())
+    a_fault(where, OPEN)
+    advance_time(where, minutes=1)
+    assert not where.is_blocked(timezone.now())
+    assert reserve(where, 10) == limits.Reservation(1, is_probe=True)
+    assert reserve(where, 10) == limits.Reservation(0)
+    where.refresh_from_db()
+    assert where.circuit == Circuit.HALF_OPEN
+    assert where.is_blocked(timezone.now())
+
+
+def test_a_probe_whose_worker_died_is_followed_by_another() -> None:
+    where = destination(account())
+    a_fault(where, OPEN)
+    advance_time(where, minutes=1)
+    reserve(where, 1)
+    advance_time(where, minutes=8)
+    assert reserve(where, 10).recipients == 1
+
+
+def test_the_sweep_releases_the_probe_of_a_worker_that_ended() -> None:
+    where = destination(account())
+    a_fault(where, OPEN)
+    advance_time(where, minutes=1)
+    lost, alive = a_worker().pk, a_worker().pk
+    assert reserve(where, 1, lost).is_probe
+    sweep(USING)
+    assert reserve(where, 1, alive) == limits.Reservation(0)  # its worker may still be connecting
+
+    Worker.objects.filter(pk=lost).update(lease_until=timezone.now() - dt.timedelta(seconds=1))
+    sweep(USING)
+    assert reserve(where, 1, alive).is_probe
+    sweep(USING)
+    assert reserve(where, 1, lost) == limits.Reservation(0)
+
+
+def test_an_unused_probe_allows_the_next_one() -> None:
+    where = destination(account())
+    a_fault(where, OPEN)
+    advance_time(where, minutes=1)
+    reservation = reserve(where, 1)
+    limits.refund(where.pk, reservation, 1, USING)
+    assert reserve(where, 10).is_probe
+
+
+def test_an_ordinary_refund_does_not_disturb_a_probe() -> None:
+    where = destination(account(per_minute=10))
+    ordinary = reserve(where, 5)
+    a_fault(where, OPEN)
+    advance_time(where, seconds=30)
+    assert reserve(where, 1).is_probe
+    limits.refund(where.pk, ordinary, 5, USING)
+    assert reserve(where, 1) == limits.Reservation(0)
+
+
+def test_a_success_closes_and_resets_the_circuit() -> None:
+    where = destination(account())
+    a_fault(where, PERSON)
+    limits.report_success(where.pk, USING)
+    where.refresh_from_db()
+    assert (where.circuit, where.circuit_faults, where.circuit_trips) == (Circuit.CLOSED, 0, 0)
+    assert (where.circuit_until, where.circuit_opened_at) == (None, None)
+    assert (where.circuit_reason, where.circuit_needs_person) == (NO_REASON, False)
+
+
+def test_a_failed_probe_doubles_the_pause(settings: LazySettings) -> None:
+    settings.OUTBOX = settings.OUTBOX | {"CIRCUIT_PAUSE_INITIAL": 10, "CIRCUIT_PAUSE_MAX": 50}
+    where = destination(account())
+    a_fault(where, OPEN)
+    pauses = []
+    for _ in range(4):
+        advance_time(where, minutes=1)
+        reserve(where, 1)
+        trouble = a_fault(where)  # one is enough now
+        assert trouble.opened
+        pauses.append(round((trouble.retry_at - timezone.now()).total_seconds()))
+    assert pauses == [20, 40, 50, 50]
+
+
+def test_a_fault_of_a_deleted_account_s_server_is_ignored() -> None:
+    where = destination(account())
+    Account.objects.all().delete()
+    assert not a_fault(where, PERSON).opened
+
+
+# Rate limits, protocol item 110.
+
+
+def test_a_limit_counts_only_reserved_recipients() -> None:
+    where = destination(account(per_minute=10))
+    assert [reserve(where, 4).recipients for _ in range(4)] == [4, 4, 2, 0]
+
+
+def test_the_next_minute_has_its_own_count() -> None:
+    where = destination(account(per_minute=3))
+    assert reserve(where, 9).recipients == 3
+    advance_time(where, seconds=59)
+    assert reserve(where, 9).recipients == 0
+    advance_time(where, seconds=2)
+    assert reserve(where, 9).recipients == 3
+
+
+def test_the_limit_per_day_applies_across_minutes() -> None:
+    where = destination(account(per_minute=3, per_day=5))
+    got = []
+    for _ in range(3):
+        got.append(reserve(where, 9).recipients)
+        advance_time(where, seconds=61)
+    assert got == [3, 2, 0]
+    advance_time(where, days=1)
+    assert reserve(where, 9).recipients == 3
+
+
+def test_an_unused_reservation_is_refunded() -> None:
+    where = destination(account(per_minute=10))
+    reservation = reserve(where, 8)
+    limits.refund(where.pk, reservation, 5, USING)
+    assert reserve(where, 9).recipients == 7
+
+
+def test_a_refund_of_a_past_minute_does_not_affect_the_new_one() -> None:
+    """The database rejects a negative count, and the claim before it would be lost."""
+    where = destination(account(per_minute=10))
+    reservation = reserve(where, 8)
+    advance_time(where, seconds=61)
+    reserve(where, 2)
+    limits.refund(where.pk, reservation, 8, USING)
+    assert reserve(where, 20).recipients == 10
+
+
+@pytest.mark.parametrize(
+    ("bounds", "rule"),
+    [
+        ({"per_minute": 1}, "The limit of recipients per minute is reached (1)."),
+        ({"per_day": 1}, "The limit of recipients per day is reached (1)."),
+    ],
+)
+def test_a_waiting_message_names_the_rule_and_its_end(bounds: dict[str, int], rule: str) -> None:
+    sender = account(**bounds)
+    message = queue(sender)
+    where = destination(sender)
+    for _ in range(2):
+        reserve(where, 1)
+    where.refresh_from_db()
+    explanation = api.explain(message)
+    assert explanation.sentence == f"Waiting. {rule}"
+    assert explanation.until == where.paused_until
+    assert [held.reason for held in api.status().blocked_destinations] == [rule]
+
+
+def test_a_raised_limit_blocks_nothing() -> None:
+    """The owner need not wait for tomorrow."""
+    sender = account(per_day=1)
+    where = destination(sender)
+    for _ in range(2):
+        reserve(where, 1)
+    where.refresh_from_db()
+    assert where.is_blocked(timezone.now())
+    Account.objects.update(per_day=100)
+    where = Destination.objects.select_related("account").get()
+    assert not where.is_blocked(timezone.now())
+    assert reserve(where, 200).recipients == 99
+    assert api.status().blocked_destinations == []

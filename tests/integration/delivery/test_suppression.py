@@ -1,0 +1,265 @@
+"""An address on the suppression list: a claim holds its recipients, and only a person sends."""
+
+import datetime as dt
+import threading
+
+import pytest
+from django.db import connection, connections
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from outbox import api
+from outbox.delivery import suppressed, sweep
+from outbox.models import (
+    Account,
+    Attempt,
+    AuditAction,
+    AuditEntry,
+    Event,
+    EventKind,
+    Message,
+    Recipient,
+    State,
+    Status,
+    Suppression,
+)
+from outbox.models.suppression import forget
+from outbox.reasons import Reason, ReasonCode
+from tests.integration.delivery.mail_client import (
+    BOB,
+    USING,
+    a_worker,
+    account,
+    claim_due,
+    claimed,
+    queue,
+    states,
+)
+from tests.states import set_state
+
+pytestmark = pytest.mark.django_db
+HELD = Reason(ReasonCode.ADDRESS_SUPPRESSED, why=Reason(ReasonCode.SUPPRESSED_MANUALLY))
+
+
+@pytest.fixture(autouse=True)
+def _read_again() -> None:
+    forget(USING)  # what a test before this one has read
+
+
+def reason(message: Message) -> Reason:
+    return message.recipients.get().reason
+
+
+def test_a_suppressed_recipient_is_held_when_it_is_claimed() -> None:
+    api.suppress(BOB)
+    message = queue(account())
+    assert claim_due(message.account) == []
+    assert states(message) == [State.HELD]
+    assert reason(message) == HELD
+    message.refresh_from_db()
+    assert message.status == Status.HELD
+    event = Event.objects.get(message=message, kind=EventKind.HELD)
+    assert (event.reason, event.actor) == (HELD, None)
+    assert not Attempt.objects.exists()
+
+
+def test_the_other_recipients_of_the_message_are_claimed() -> None:
+    api.suppress(BOB)
+    message = queue(account(), BOB, "eve@example.net")
+    [job] = claim_due(message.account)
+    assert [one.address for one in job.recipients] == ["eve@example.net"]
+    assert states(message) == [State.HELD, State.SENDING]
+
+
+def test_many_suppressed_recipients_do_not_stop_the_others() -> None:
+    sender = account()
+    api.suppress(BOB)
+    for _ in range(5):
+        queue(sender)
+    other = queue(sender, "eve@example.net")
+    [job] = claim_due(sender, limit=2)
+    assert job.message_id == other.pk
+
+
+@pytest.mark.parametrize(
+    ("entry", "typed"),
+    [
+        ("bob@example.net", "BOB@Example.NET"),
+        ("Bob@EXAMPLE.net", "bob@example.net"),
+        ("bob@bücher.example", "bob@xn--bcher-kva.example"),
+        ("bob@xn--bcher-kva.example", "bob@bücher.example"),
+        ("JÜRGEN@example.net", "jürgen@example.net"),
+    ],
+)
+def test_the_spelling_of_an_address_does_not_count(entry: str, typed: str) -> None:
+    api.suppress(entry)
+    message = queue(account(), typed)
+    assert claim_due(message.account) == []
+    assert states(message) == [State.HELD]
+
+
+def test_an_entry_of_one_account_leaves_the_others_alone() -> None:
+    ours, theirs = account(25), account(26)
+    api.suppress(BOB, account=ours)
+    held, sent = queue(ours), queue(theirs)
+    assert claim_due(ours) == []
+    assert len(claim_due(theirs)) == 1
+    assert (states(held), states(sent)) == ([State.HELD], [State.SENDING])
+
+
+def test_an_expired_entry_holds_nothing() -> None:
+    api.suppress(BOB, until=timezone.now() - dt.timedelta(seconds=1))
+    assert len(claim_due(queue(account()).account)) == 1
+
+
+def test_only_a_release_sends_to_a_suppressed_address() -> None:
+    api.suppress(BOB)
+    message = queue(account())
+    claim_due(message.account)
+    assert api.release(message, why="He asked for it") == 1
+    assert reason(message).code == ReasonCode.SUPPRESSION_OVERRIDDEN
+    event = Event.objects.get(message=message, kind=EventKind.RELEASED)
+    assert (event.reason.code, event.why) == (
+        ReasonCode.SUPPRESSION_OVERRIDDEN,
+        "He asked for it",
+    )
+    assert len(claim_due(message.account)) == 1
+
+    set_state(message.recipients, State.DEFERRED, attempts=1, next_attempt_at=timezone.now())
+    api.retry(message)  # a retry of what a person has released is not held again
+    assert len(claim_due(message.account)) == 1
+
+
+def test_a_cancelled_message_that_is_retried_is_held() -> None:
+    message = queue(account())
+    api.cancel(message)
+    api.suppress(BOB)
+    api.retry(message, recipients=message.recipients.all())
+    assert claim_due(message.account) == []
+    assert states(message) == [State.HELD]
+
+
+def test_an_address_that_is_suppressed_again_needs_another_release() -> None:
+    api.suppress(BOB)
+    message = queue(account())
+    claim_due(message.account)
+    api.release(message)
+    api.unsuppress(BOB)
+    api.suppress(BOB)
+    assert states(message) == [State.HELD]
+
+
+def test_suppressing_holds_waiting_recipients_at_once() -> None:
+    sender = account()
+    waiting, later = queue(sender), queue(sender)
+    other = queue(sender, "eve@example.net")
+    set_state(
+        later.recipients,
+        State.DEFERRED,
+        attempts=3,
+        next_attempt_at=timezone.now() + dt.timedelta(hours=1),
+    )
+    api.suppress(BOB)
+    assert (states(waiting), states(later)) == ([State.HELD], [State.HELD])
+    assert states(other) == [State.QUEUED]
+
+
+def test_many_are_held_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(suppressed, "AT_ONCE", 2)
+    sender = account()
+    for _ in range(5):
+        queue(sender)
+    api.suppress(BOB)
+    assert Recipient.objects.filter(state=State.HELD).count() == 2
+    assert sweep.sweep(USING).suppressed == 2
+    assert sweep.sweep(USING).suppressed == 1
+    assert Suppression.objects.get().highest_id is None
+
+
+def test_a_recipient_that_was_being_sent_to_is_held_when_it_is_deferred() -> None:
+    message = queue(account())
+    claim_due(message.account)
+    api.suppress(BOB)
+    assert states(message) == [State.SENDING]
+    set_state(message.recipients, State.DEFERRED, attempts=1, next_attempt_at=timezone.now())
+    assert sweep.sweep(USING).suppressed == 1
+    assert states(message) == [State.HELD]
+
+
+def test_what_was_released_while_an_entry_is_pending_stays_released() -> None:
+    sender = account()
+    message, being_sent = queue(sender), queue(sender)
+    claimed(being_sent)  # the entry stays pending
+    api.suppress(BOB)
+    api.release(message)
+    assert sweep.sweep(USING).suppressed == 0
+    assert states(message) == [State.QUEUED]
+    assert Suppression.objects.get().highest_id is not None
+
+
+def test_removing_an_address_releases_nothing() -> None:
+    api.suppress(BOB)
+    message = queue(account())
+    claim_due(message.account)
+    assert api.unsuppress("BOB@example.net")
+    assert not api.unsuppress(BOB)
+    assert states(message) == [State.HELD]
+    assert len(claim_due(queue(Account.objects.get()).account)) == 1
+
+
+def test_each_change_is_in_the_audit_log() -> None:
+    api.suppress(BOB, reason="bounced", evidence="550 5.1.1 No such user")
+    api.suppress(BOB, reason="Left the company")
+    api.unsuppress(BOB)
+    entries = AuditEntry.objects.order_by("pk").values_list("action", "target_name", "details")
+    assert [(action, name, details.get("reason")) for action, name, details in entries] == [
+        (AuditAction.SUPPRESSED, BOB, "bounced"),
+        (AuditAction.SUPPRESSED, BOB, "Left the company"),
+        (AuditAction.UNSUPPRESSED, BOB, None),
+    ]
+
+
+def test_a_claim_asks_once_about_all_recipients_and_not_at_all_without_a_list() -> None:
+    sender = account()
+    worker = a_worker()
+
+    def queries(number: int) -> tuple[int, int]:
+        """Return how many queries a claim made, and how many of these read the list."""
+        for place in range(number):
+            queue(sender, f"eve{place}@example.net")
+        with CaptureQueriesContext(connection) as captured:
+            assert len(claim_due(sender, worker)) == number
+        return len(captured), sum("outbox_suppression" in one["sql"] for one in captured)
+
+    first, read = queries(1)
+    assert read == 1  # whether there is any entry
+    assert queries(5) == (first - 1, 0)  # read less than a second ago
+    api.suppress(BOB)
+    queries(1)
+    assert queries(5) == (first, 1)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_suppressing_and_claiming_never_both_get_a_recipient() -> None:
+    sender = account()
+    addresses = [f"bob{number}@example.net" for number in range(30)]
+    messages = [queue(sender, address) for address in addresses]
+    worker = a_worker()
+    start = threading.Barrier(2)
+
+    def claim_all() -> None:
+        start.wait()
+        for _ in range(30):
+            claim_due(sender, worker, limit=1)
+        connections.close_all()
+
+    claiming = threading.Thread(target=claim_all)
+    claiming.start()
+    start.wait()
+    for address in reversed(addresses):
+        api.suppress(address)
+    claiming.join(60)
+    claim_due(sender, worker)
+    tried = set(Attempt.objects.values_list("message_id", flat=True))
+    for message in messages:
+        assert states(message) == [State.SENDING if message.pk in tried else State.HELD]
