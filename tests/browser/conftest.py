@@ -1,19 +1,23 @@
 """A real Chromium, driven through Playwright, on the live site.
 
-Playwright keeps an event loop running in this thread, so nothing outside this folder may use it:
-the fixture ends with the folder, and no test beside a browser's could call asyncio.run.
+Playwright keeps an event loop running in this thread, in which asyncio.run is impossible. So the
+fixture ends with this folder, and nothing outside may use it.
 """
 
 import os
 import shutil
+import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connections
 
-from dev.tour import write_index
-from tests.browser.album import PICTURES
+from dev.tour import write_index, write_texts
+from outbox.delivery import connection_tests
+from outbox.models import ConnectionTest
+from tests.browser.album import PICTURES, TEXTS
 from tests.browser.scenes import account
 from tests.browser.writing import PASSWORD
 
@@ -29,7 +33,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="package")
 def browser() -> "Iterator[Browser]":
-    """A headless Chromium; the test is skipped where there is none."""
+    """A headless Chromium; without one the test is skipped."""
     found = find_chromium()
     if found is None and os.environ.get("BROWSER_REQUIRED"):
         pytest.fail("No Chromium was found, and BROWSER_REQUIRED asks for one.")
@@ -38,17 +42,18 @@ def browser() -> "Iterator[Browser]":
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright, pytest.MonkeyPatch.context() as patch:
-        # Django takes Playwright's loop for an async caller and would refuse the test's queries.
+        # Django would refuse the test's queries because of Playwright's running event loop.
         patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
         browser = playwright.chromium.launch(
             executable_path=found,
-            # Its own sandbox does not start as root; it only ever sees this site.
+            # Its sandbox does not start as root. It only displays this site.
             args=["--no-sandbox", "--disable-background-networking", "--disable-dev-shm-usage"],
         )
         yield browser
         browser.close()
     if PICTURES.exists():
         write_index(PICTURES)
+        write_texts(TEXTS, PICTURES)
 
 
 @pytest.fixture
@@ -61,16 +66,41 @@ def page(browser: "Browser", live_server: Any) -> "Iterator[Page]":
 
 
 @pytest.fixture
-def writer(transactional_db: None) -> User:
-    """Anna, with an account whose mail goes nowhere."""
-    anna = User.objects.create_user("anna", password=PASSWORD)
+def anna(transactional_db: None) -> User:
+    """A user without an account."""
+    return User.objects.create_user("anna", password=PASSWORD)
+
+
+@pytest.fixture
+def writer(anna: User) -> User:
+    """Anna, with an account whose server does not exist."""
     account(anna)
     return anna
+
+
+@pytest.fixture
+def connection_tester(transactional_db: None) -> Iterator[None]:
+    """A thread that makes requested connection tests, as a worker does."""
+    ended = threading.Event()
+
+    def work() -> None:
+        while not ended.wait(0.1):
+            if ConnectionTest.objects.filter(started_at=None).exists():
+                connection_tests.run_due("default")
+        connections.close_all()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    yield
+    ended.set()
+    thread.join()
 
 
 def find_chromium() -> str | None:
     """Return the browser's program: CHROMIUM_PATH, else what is on PATH."""
     if named := os.environ.get("CHROMIUM_PATH"):
         return named
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    # The others create a whole window for each test, which takes four times the CPU time.
+    shells = ("chromium-headless-shell", "chrome-headless-shell")
+    names = (*shells, "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
     return next((found for name in names if (found := shutil.which(name))), None)

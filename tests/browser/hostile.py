@@ -1,4 +1,4 @@
-"""What a mail may try in the browser of whoever looks at it, and a server that counts who calls."""
+"""HTML with which a hostile message may attack a browser, and a server that counts requests."""
 
 import threading
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 # In a page without protection each of these calls the server, by itself and under its own name.
-# `URL` stands for an address of the server, `RUN` for a script that calls it and tells the page.
+# `URL` stands for an address of the server, `RUN` for a script that calls it and notifies the page.
 CALLING = {
     "script": "<script src=URL></script>",
     "inline script": "<script>RUN</script>",
@@ -63,27 +63,29 @@ CALLING = {
     "template": "<template shadowrootmode=open><img src=URL></template>",
     "noscript": "<noscript><p title='</noscript><img src=URL>'></noscript>",
 }
-# Collects what scripts in frames tell the page.
-HEARD = "window.heard = []; addEventListener('message', event => heard.push(event.data))"
+# Collects what scripts in frames report to the page.
+COLLECT_REPORTS = (
+    "window.reports = []; addEventListener('message', event => reports.push(event.data))"
+)
 
 
 def trick(name: str, host: str) -> str:
-    """Write the trick's HTML so that it calls this host."""
+    """Return the trick's HTML, which calls this host."""
     url = f"http://{host}/{name.replace(' ', '-')}"
     run = f"parent.postMessage('{name}', '*'); fetch('{url}')"
     return CALLING[name].replace("RUN", run).replace("URL", url)
 
 
 def every_trick(host: str) -> str:
-    """Write all of them one after the other; what swallows its neighbours comes last."""
+    """Return all of them in a row. Tricks that swallow the following HTML come last."""
     return "\n".join(trick(name, host) for name in CALLING)
 
 
 class Server(ThreadingHTTPServer):
-    """Serves the pages it is given, and remembers everything else that is asked of it.
+    """Serves its pages, and records every other request.
 
-    Pages must come from loopback like the server they call: browsers keep the rest of the net away
-    from it.
+    Pages must come from loopback like the server they call: browsers block requests from other
+    networks to loopback.
     """
 
     daemon_threads = True
@@ -101,7 +103,7 @@ class Server(ThreadingHTTPServer):
 
     @property
     def calls(self) -> list[str]:
-        """What was asked for; a connection that asked for nothing is a call too."""
+        """The requested paths. A connection without a request is a call too."""
         return self.paths or ["a connection"] * self.connections
 
     def process_request(self, request: Any, client_address: Any) -> None:

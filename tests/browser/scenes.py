@@ -17,12 +17,14 @@ from outbox.models import (
     Outcome,
     Recipient,
     SearchEntry,
-    Session,
+    SmtpSession,
     State,
     Status,
     Worker,
 )
 from outbox.models.rollup import roll_up
+from outbox.reasons import Reason, ReasonCode
+from tests.states import set_state
 
 OPENING = [
     [0.0, "-", "looking up mail.example.com"],
@@ -77,12 +79,12 @@ LETTER = """
 <p>the yard is <b>open again</b>. Bring what you have:</p>
 <ul><li>a chair</li><li>something to eat</li><li><i>good weather</i></li></ul>
 <table border="1" cellpadding="6" style="border-collapse: collapse">
-<tr><th>Day</th><th>Who</th></tr><tr><td>Monday</td><td>Jane</td></tr>
+<tr><th>Day</th><th>Name</th></tr><tr><td>Monday</td><td>Jane</td></tr>
 <tr><td>Thursday</td><td>Léon</td></tr></table>
 <p><img src="https://pictures.example.com/yard.jpg" alt="The yard"></p>
 <blockquote>See you there! <a href="https://example.com/yard">How to find us</a></blockquote>
 """
-SETTLED = frozenset({State.SENT, State.FAILED, State.BOUNCED, State.EXPIRED})
+ENDED = frozenset({State.SENT, State.FAILED, State.BOUNCED, State.EXPIRED})
 
 
 def account(owner: User, name: str = "Work", address: str = "anna@example.com") -> Account:
@@ -109,11 +111,11 @@ def mail(
     *,
     html: str = "",
     cc: Sequence[tuple[str, State]] = (),
-    priority: int = 3,
+    importance: str = "normal",
     age: dt.timedelta = dt.timedelta(minutes=3),
     attachments: Sequence[tuple[str, str, bytes]] = (),
 ) -> Message:
-    """A mail whose recipients stand in these states, with the attempts that led there."""
+    """Create a message whose recipients are in these states, with their attempts."""
     assert sender.owner is not None
     draft = api.save_draft(
         sender.owner,
@@ -124,7 +126,7 @@ def mail(
             subject=subject,
             text=text,
             html=html,
-            priority=priority,
+            importance=importance,
         ),
     )
     for name, content_type, data in attachments:
@@ -138,7 +140,7 @@ def mail(
     if any(state not in {State.QUEUED, State.HELD, State.CANCELLED} for state in states):
         _tried(message, states, queued_at + dt.timedelta(seconds=1))
     else:
-        message.recipients.update(state=states[0], reason="Kept back for a check.")
+        set_state(message.recipients, states[0], reason="Kept back for a check.")
     roll_up([message.pk], timezone.now(), "default")
     message.refresh_from_db()
     return message
@@ -158,13 +160,13 @@ def _tried(message: Message, states: Sequence[State], at: dt.datetime) -> Attemp
     if not is_open:
         _finish(attempt, recipients, states)
     for recipient, state in zip(recipients, states, strict=True):
-        _settle(recipient, state, attempt)
+        _end(recipient, state, attempt)
     return attempt
 
 
 def _finish(attempt: Attempt, recipients: Sequence[Recipient], states: Sequence[State]) -> None:
     sent = sum(state in {State.SENT, State.BOUNCED} for state in states)
-    attempt.session = Session.objects.create(
+    attempt.session = SmtpSession.objects.create(
         host="mail.example.com",
         address="192.0.2.25",
         port=587,
@@ -225,8 +227,9 @@ def _transfer(
     return lines
 
 
-def _settle(recipient: Recipient, state: State, attempt: Attempt) -> None:
+def _end(recipient: Recipient, state: State, attempt: Attempt) -> None:
     code, enhanced, text, command = REPLIES.get(state, (0, "", "", ""))
+    set_state(Recipient.objects.filter(pk=recipient.pk), state)
     recipient.state = state
     recipient.attempt = attempt
     recipient.attempts = 1
@@ -241,19 +244,21 @@ def _settle(recipient: Recipient, state: State, attempt: Attempt) -> None:
         recipient.remote_queue_id = "4Xk2pQ1zB9"
     if state == State.DEFERRED:
         recipient.next_attempt_at = timezone.now() + dt.timedelta(minutes=4, seconds=20)
-        recipient.reason = "451 4.7.1 Greylisting in action, please come back later"
-    if state == State.UNCERTAIN:
-        recipient.resend_at = timezone.now() + dt.timedelta(hours=4)
-        recipient.reason = (
-            "The whole mail was sent, but its answer was lost: the connection was reset"
+        recipient.reason = Reason(
+            ReasonCode.SERVER_REPLY, reply="451 4.7.1 Greylisting in action, please come back later"
         )
-    if state in SETTLED:
-        recipient.settled_at = attempt.ended_at
+    if state == State.UNCERTAIN:
+        recipient.next_attempt_at = None
+        recipient.resend_at = timezone.now() + dt.timedelta(hours=4)
+        lost = Reason(ReasonCode.CONNECTION_RESET)
+        recipient.reason = Reason(ReasonCode.REPLY_LOST, why=lost)
+    if state in ENDED:
+        recipient.final_at = attempt.ended_at
     recipient.save()
 
 
 def busy_site(owner: User) -> dict[str, Message]:
-    """Fill a person's folders; the mails that have a page worth a picture are returned."""
+    """Fill a user's folders. Return the messages whose pages are shown."""
     work = account(owner)
     account(owner, "Newsletter", "news@example.com")
     day = dt.timedelta(days=1)
@@ -268,9 +273,9 @@ def busy_site(owner: User) -> dict[str, Message]:
         "partial": mail(
             work,
             "Figures for October",
-            [("jane@example.com", State.SENT), ("nobody@example.org", State.FAILED)],
+            [("jane@example.com", State.SENT), ("unknown@example.org", State.FAILED)],
             cc=[("Léon Müller <leon@example.net>", State.DEFERRED)],
-            priority=1,
+            importance="high",
             attachments=[
                 ("Figures October.xlsx", "application/vnd.ms-excel", b"x" * 48_200),
                 ("page 3.pdf", "application/pdf", b"%PDF" * 30_000),
@@ -311,12 +316,20 @@ def busy_site(owner: User) -> dict[str, Message]:
             account=work,
             to="jane@example.com, Léon Müller <leon@example.net>",
             cc="boss@example.com",
-            subject="Offer for the new roof",
-            priority=2,
+            subject="Quote for the new roof",
+            importance="high",
             text="Dear Jane,\n\nthank you for the call this morning.\n",
         ),
     )
-    api.attach(shown["draft"], "Offer 2026-44.pdf", "application/pdf", b"%PDF" * 20_000)
+    agenda = api.DraftFields(
+        account=work,
+        to="team@example.com",
+        subject="Agenda",
+        text="See you on Monday.",
+        send_at=timezone.now() + day * 3,
+    )
+    shown["scheduled"] = api.send_draft(api.save_draft(owner, agenda), actor=owner)
+    api.attach(shown["draft"], "Quote 2026-44.pdf", "application/pdf", b"%PDF" * 20_000)
     assert shown["held"].status == Status.HELD
     held = shown["held"].recipients.get()
     Event.objects.create(

@@ -8,7 +8,7 @@ from django.urls import reverse
 
 from outbox.models import Message, State
 from tests.browser import scenes
-from tests.browser.album import Theme, open_album
+from tests.browser.album import open_album
 from tests.browser.writing import PASSWORD
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ LONG = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtenges
 def anna(transactional_db: None) -> User:
     """Staff with every permission but the one to read content."""
     anna = User.objects.create_user("anna", password=PASSWORD, is_staff=True)
-    permit(anna, "view_message", "change_message")
+    permit(anna, "view_message", "change_message", "view_all_accounts")
     return anna
 
 
@@ -31,34 +31,34 @@ def permit(user: User, *names: str) -> None:
 
 
 def messages_of_apps(owner: User) -> Message:
-    """Make messages in several states that apps sent; return one that failed for a recipient."""
+    """Create app messages in several states. Return one with a failed recipient."""
     shop = scenes.account(owner, "Shop")
     scenes.mail(shop, LONG, [(f"{'x' * 60}@example.org", State.DEFERRED)], "Hello")
     scenes.mail(shop, "Your order left", [("jane@example.com", State.SENT)], "Hello")
     failed = scenes.mail(
         shop,
         "Reset your password",
-        [("jane@example.com", State.SENT), ("nobody@example.org", State.FAILED)],
+        [("jane@example.com", State.SENT), ("unknown@example.org", State.FAILED)],
         "https://shop.example.com/reset/4711",
     )
     Message.objects.update(owner=None, origin="api")
     return failed
 
 
-@pytest.mark.parametrize("locale", ["en", "zh-CN"])
-@pytest.mark.parametrize(("size", "theme"), [("wide", "light"), ("narrow", "dark")])
-def test_pages_of_apps_are_in_order(
-    browser: "Browser", live_server: Any, anna: User, size: str, theme: Theme, locale: str
+@pytest.mark.system
+@pytest.mark.timeout(400)  # also on a busy machine
+def test_pages_of_apps_fit_and_are_accessible(
+    browser: "Browser", live_server: Any, anna: User
 ) -> None:
-    with open_album(browser, live_server.url, size, theme, locale=locale) as album:
+    with open_album(browser, live_server.url) as album:
         album.sign_in()
-        album.visit(f"apps-empty-{locale}", reverse("outbox:apps"))
+        album.visit("apps-empty", reverse("outbox:apps"))
         failed = messages_of_apps(anna)
         message = reverse("outbox:message", args=[failed.pk])
-        album.visit(f"apps-first-steps-{locale}", reverse("outbox:list"))
-        album.visit(f"apps-folder-{locale}", reverse("outbox:apps"))
-        album.visit(f"apps-folder-failed-{locale}", f"{reverse('outbox:apps')}?folder=failed")
-        album.visit(f"apps-message-hidden-{locale}", message)
+        album.visit("apps-first-steps", reverse("outbox:list"))
+        album.visit("apps-folder", reverse("outbox:apps"))
+        album.visit("apps-folder-failed", f"{reverse('outbox:apps')}?folder=failed")
+        album.visit("apps-message-hidden", message)
         permit(anna, "read_source")
-        album.visit(f"apps-message-{locale}", message)
-        album.visit(f"apps-folder-read-{locale}", reverse("outbox:apps"))
+        album.visit("apps-message", message)
+        album.visit("apps-folder-read", reverse("outbox:apps"))

@@ -22,7 +22,7 @@ def test_files_keep_the_order_in_which_they_were_chosen(page: "Page") -> None:
     chosen = ["zebra.txt", "mouse.txt", "apple.txt"]
     held: list[Route] = []
     write_new(page)
-    page.route("**/files/", lambda route: route.continue_() if held else held.append(route))
+    page.route("**/attachments/", lambda route: route.continue_() if held else held.append(route))
     page.get_by_label("Attach files").set_input_files([text_file(name) for name in chosen])
     page.wait_for_timeout(1_000)  # in which nothing else may be uploaded
     assert Attachment.objects.count() == 0
@@ -36,10 +36,11 @@ def test_files_keep_the_order_in_which_they_were_chosen(page: "Page") -> None:
 def test_file_that_is_removed_while_it_waits_is_not_uploaded(page: "Page", writer: User) -> None:
     write_new(page)
     held: list[Route] = []  # the first upload never ends
-    page.route("**/files/", lambda route: route.continue_() if held else held.append(route))
-    page.get_by_label("Attach files").set_input_files(
-        [text_file(name) for name in ("first.txt", "second.txt", "third.txt")]
-    )
+    page.route("**/attachments/", lambda route: route.continue_() if held else held.append(route))
+    with page.expect_request("**/attachments/"):
+        page.get_by_label("Attach files").set_input_files(
+            [text_file(name) for name in ("first.txt", "second.txt", "third.txt")]
+        )
     page.get_by_role("button", name="Remove second.txt").click()
     page.get_by_role("button", name="Remove first.txt").click()
     page.get_by_role("link", name="third.txt").wait_for()

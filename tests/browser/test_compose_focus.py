@@ -29,7 +29,7 @@ def reply_to_a_message(page: "Page", html: str = "") -> None:
 def test_a_new_message_is_written_without_touching_the_mouse(
     page: "Page", settings: Settings
 ) -> None:
-    settings.OUTBOX = settings.OUTBOX | {"UNDO_FOR": 60}
+    settings.OUTBOX = settings.OUTBOX | {"UNDO_PERIOD": 60}
     write_new(page)
     page.locator("#id_to_entry:focus").wait_for()
     page.keyboard.type("jane@example.com")
@@ -41,7 +41,7 @@ def test_a_new_message_is_written_without_touching_the_mouse(
     page.keyboard.type("Hello")
     page.keyboard.press("Control+Enter")
     page.get_by_role("heading", name="By keyboard").wait_for()
-    page.locator("#act-undo:focus").wait_for()
+    page.locator("#action-undo:focus").wait_for()
     page.keyboard.press("Enter")
     page.get_by_role("heading", name="Draft: By keyboard").wait_for()
 
@@ -49,15 +49,15 @@ def test_a_new_message_is_written_without_touching_the_mouse(
 def test_a_reply_begins_above_the_quotation(page: "Page") -> None:
     reply_to_a_message(page)
     page.locator("#id_text:focus").wait_for()
-    page.keyboard.type("My answer")
-    assert page.locator("#id_text").input_value().startswith("My answer\n\nOn ")
+    page.keyboard.type("My reply")
+    assert page.locator("#id_text").input_value().startswith("My reply\n\nOn ")
 
 
 def test_a_formatted_reply_begins_above_the_quotation(page: "Page") -> None:
     reply_to_a_message(page, html="<p>The <b>plan</b></p>")
     page.locator(".rich:focus").wait_for()
-    page.keyboard.type("My answer")
-    assert page.locator(".rich p").first.inner_text() == "My answer"
+    page.keyboard.type("My reply")
+    assert page.locator(".rich p").first.inner_text() == "My reply"
 
 
 @pytest.mark.parametrize("writes_rich", [False, True])

@@ -1,4 +1,4 @@
-"""Formatted text in the composer: what leaves it leaves no trace, and what it means stays."""
+"""Rich text in the composer: what leaves it leaves no trace, and what it means stays."""
 
 import base64
 import time
@@ -35,7 +35,7 @@ def anna(writer: User) -> User:
 
 def test_a_picture_removed_from_the_files_leaves_the_text_as_well(page: "Page") -> None:
     write_new(page)
-    page.get_by_role("button", name="Format").click()
+    page.get_by_role("button", name="Rich text").click()
     page.locator(".rich").press_sequentially("Look:")
     for number in (1, 2):
         with page.expect_file_chooser() as choosing:
@@ -70,7 +70,7 @@ def test_what_becomes_plain_keeps_its_marks_as_the_server_would_put_them(
 
 def test_a_list_that_was_typed_is_a_list_in_the_text_part_too(page: "Page") -> None:
     write_new(page)
-    page.get_by_role("button", name="Format").click()
+    page.get_by_role("button", name="Rich text").click()
     with saved(page, "- a chair\n- tools"):
         page.get_by_role("button", name="List", exact=True).click()
         page.locator(".rich").press_sequentially("a chair")
@@ -81,7 +81,7 @@ def test_a_list_that_was_typed_is_a_list_in_the_text_part_too(page: "Page") -> N
 
 def test_color_size_and_alignment_survive_saving_and_can_be_cleared(page: "Page") -> None:
     write_new(page)
-    page.get_by_role("button", name="Format text").click()
+    page.get_by_role("button", name="Rich text").click()
     rich = page.locator(".rich")
     rich.press_sequentially("Large and red")
     rich.press("Control+a")

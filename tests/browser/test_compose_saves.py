@@ -1,4 +1,4 @@
-"""Drafts that save themselves, in a real browser: two tabs, a lost session, a site gone away."""
+"""Drafts that save themselves, in a real browser: two tabs, a lost session, an unavailable site."""
 
 import re
 from typing import TYPE_CHECKING
@@ -9,6 +9,7 @@ from pytest_django import Settings
 
 from outbox.models import Message, Status
 from tests.browser.writing import saved, sign_in, write_new
+from tests.states import set_state
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -43,7 +44,7 @@ def test_two_tabs_on_one_draft_get_a_conflict_and_lose_nothing(page: "Page") -> 
     page.get_by_label("Text").fill("The first tab went on")
     with saved(page, "The first tab went on"):
         pass
-    second.get_by_label("Text").fill("The second tab is behind")
+    second.get_by_label("Text").fill("The second tab is older")
     alert = second.get_by_role("alert").filter(has_text="changed in another tab")
     alert.wait_for()
     assert Message.objects.get().draft.text == "The first tab went on"
@@ -52,7 +53,7 @@ def test_two_tabs_on_one_draft_get_a_conflict_and_lose_nothing(page: "Page") -> 
     assert second.get_by_text("The first tab went on").is_visible()
     second.get_by_role("button", name="Keep my version").click()
     second.get_by_text("Draft saved.").wait_for()
-    assert Message.objects.get().draft.text == "The second tab is behind"
+    assert Message.objects.get().draft.text == "The second tab is older"
 
 
 def test_a_lost_session_costs_no_word(page: "Page") -> None:
@@ -75,14 +76,14 @@ def test_a_lost_session_costs_no_word(page: "Page") -> None:
     page.get_by_role("heading", name="Signed in again").wait_for()
 
 
-def test_while_the_site_is_away_the_text_waits_and_is_saved_later(page: "Page") -> None:
+def test_text_is_saved_later_while_the_site_is_unavailable(page: "Page") -> None:
     write_new(page)
     page.get_by_label("Text").fill("First")
     with saved(page, "First"):
         pass
     page.context.set_offline(True)
     page.get_by_label("Text").fill("First and second")
-    page.get_by_role("alert").filter(has_text="the site does not answer").wait_for()
+    page.get_by_role("alert").filter(has_text="the site does not respond").wait_for()
     page.context.set_offline(False)
     with saved(page, "First and second"):
         pass
@@ -98,14 +99,14 @@ def test_a_closed_tab_saves_its_last_words(page: "Page") -> None:
         page.goto("about:blank")
 
 
-def test_undo_takes_a_mail_back_and_says_so(page: "Page", settings: Settings) -> None:
-    settings.OUTBOX = settings.OUTBOX | {"UNDO_FOR": 60}
+def test_undo_takes_a_message_back_and_says_so(page: "Page", settings: Settings) -> None:
+    settings.OUTBOX = settings.OUTBOX | {"UNDO_PERIOD": 60}
     write_new(page)
     page.get_by_label("To", exact=True).fill("jane@example.com")
     page.get_by_label("Subject").fill("Too soon")
     page.get_by_label("Text").fill("Dear Jane")
     page.get_by_role("button", name="Send", exact=True).click()
-    page.get_by_text("Sending in a few seconds. You can still undo.").wait_for()
+    page.get_by_text("Not sent yet. You can still undo.").wait_for()
     page.locator(".now-when").get_by_text(re.compile(r"in \d+")).first.wait_for()
     page.get_by_role("button", name="Undo").click()
     page.get_by_text("Sending undone. Your message is back in Drafts.").wait_for()
@@ -114,7 +115,7 @@ def test_undo_takes_a_mail_back_and_says_so(page: "Page", settings: Settings) ->
 
 
 def test_undo_that_comes_too_late_says_so(page: "Page", settings: Settings) -> None:
-    settings.OUTBOX = settings.OUTBOX | {"UNDO_FOR": 60}
+    settings.OUTBOX = settings.OUTBOX | {"UNDO_PERIOD": 60}
     write_new(page)
     page.get_by_label("To", exact=True).fill("jane@example.com")
     page.get_by_label("Subject").fill("Gone")
@@ -122,6 +123,6 @@ def test_undo_that_comes_too_late_says_so(page: "Page", settings: Settings) -> N
     undo = page.get_by_role("button", name="Undo")
     undo.wait_for()
     with page.expect_response(re.compile("/undo/")):
-        Message.objects.get().recipients.update(state="sent", attempts=1)
+        set_state(Message.objects.get().recipients, "sent", attempts=1)
         undo.click()
     page.get_by_text("Too late: the message was already being sent.").wait_for()

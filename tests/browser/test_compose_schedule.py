@@ -35,7 +35,7 @@ def write_with_a_missing_attachment(page: "Page") -> None:
 
 
 def press_tomorrow(page: "Page") -> dt.date:
-    page.get_by_role("button", name="Later").click()
+    page.get_by_role("button", name="Schedule send").click()
     page.get_by_role("button", name=re.compile("^Tomorrow .*, 09:00$")).click()
     return dt.datetime.now(TOKYO).date() + dt.timedelta(days=1)
 
@@ -68,7 +68,7 @@ def test_tomorrow_at_nine_survives_a_reload_and_further_typing(page: "Page") -> 
     page.reload()
     page.locator("#id_to_entry").wait_for()
     assert page.locator(".scheduled").is_visible()
-    page.get_by_role("button", name="Schedule", exact=True).and_(page.locator("#send")).click()
+    page.get_by_role("button", name="Schedule send", exact=True).and_(page.locator("#send")).click()
     page.get_by_role("button", name="Schedule anyway").and_(page.locator("#send")).click()
     page.wait_for_url(MESSAGE_PAGE)
     assert_scheduled(day)
@@ -78,8 +78,8 @@ def test_clearing_the_time_on_a_warned_page_sends_now(page: "Page") -> None:
     write_with_a_missing_attachment(page)
     press_tomorrow(page)
     page.get_by_text("nothing is attached").wait_for()
-    page.get_by_role("button", name="Later").click()
-    page.get_by_label("At another time").fill("")
+    page.get_by_role("button", name="Change time").click()
+    page.get_by_label("Another time").fill("")
     page.get_by_role("button", name="Send anyway").wait_for()
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Send anyway").and_(page.locator("#send")).click()
@@ -104,9 +104,9 @@ def schedule_tomorrow(page: "Page") -> None:
 def test_the_time_of_a_scheduled_message_is_changed(page: "Page") -> None:
     schedule_tomorrow(page)
     page.get_by_role("link", name="Change time").click()
-    dialog = page.get_by_role("dialog", name="Change the time")
-    dialog.get_by_label("At another time").fill("2071-07-01T09:00")
-    dialog.get_by_role("button", name="Change the time").click()
+    dialog = page.get_by_role("dialog", name="Change time")
+    dialog.get_by_label("Another time").fill("2071-07-01T09:00")
+    dialog.get_by_role("button", name="Change time").click()
     page.get_by_text("Scheduled for Wed 1 Jul 2071, 09:00").first.wait_for()
     assert Message.objects.get().send_at == dt.datetime(2071, 7, 1, 9, tzinfo=TOKYO)
 
@@ -118,13 +118,13 @@ def test_a_scheduled_message_is_edited_and_scheduled_again(page: "Page") -> None
     assert Message.objects.get().is_draft
     page.get_by_label("Subject").press("End")
     page.keyboard.type(" B")
-    page.get_by_role("button", name="Schedule", exact=True).and_(page.locator("#send")).click()
+    page.get_by_role("button", name="Schedule send", exact=True).and_(page.locator("#send")).click()
     page.get_by_role("heading", name="Plan B").wait_for()
     assert_scheduled(dt.datetime.now(TOKYO).date() + dt.timedelta(days=1))
 
 
 def test_a_scheduled_message_is_sent_now_and_can_be_undone(page: "Page") -> None:
-    Preferences.objects.update(undo_for=60)
+    Preferences.objects.update(undo_period=60)
     schedule_tomorrow(page)
     page.get_by_role("button", name="Send now").click()
     page.get_by_role("button", name="Undo").click()

@@ -1,4 +1,4 @@
-"""The session ends while a message is written: no word is lost, and nobody else is offered them."""
+"""The session ends while a message is written: no text is lost or shown to another user."""
 
 import re
 from typing import TYPE_CHECKING

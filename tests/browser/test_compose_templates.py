@@ -13,7 +13,7 @@ from tests.browser.writing import saved, write_new
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-# Pastes formatted text the way the desktop does; a browser lets no script fill a real clipboard.
+# Pastes formatted text as the desktop does: no script may fill a real clipboard.
 PASTE = """([html, target]) => {
     const data = new DataTransfer();
     data.setData("text/html", html);
@@ -37,9 +37,9 @@ def choose(page: "Page", name: str) -> None:
 
 def test_a_value_typed_just_before_enter_is_inserted(page: "Page", anna: User) -> None:
     Template.objects.create(
-        owner=anna, name="Offer", subject="For {{ name }}", text="Hi {{ name }}!"
+        owner=anna, name="Quote", subject="For {{ name }}", text="Hi {{ name }}!"
     )
-    choose(page, "Offer")
+    choose(page, "Quote")
     page.keyboard.type("Jane", delay=0)
     page.keyboard.press("Enter")
     page.locator("#dialog").wait_for(state="hidden")
@@ -50,8 +50,8 @@ def test_a_value_typed_just_before_enter_is_inserted(page: "Page", anna: User) -
 def test_a_value_changed_after_the_preview_is_inserted_as_it_is_now(
     page: "Page", anna: User
 ) -> None:
-    Template.objects.create(owner=anna, name="Offer", text="Hi {{ name }}!")
-    choose(page, "Offer")
+    Template.objects.create(owner=anna, name="Quote", text="Hi {{ name }}!")
+    choose(page, "Quote")
     page.keyboard.type("Jane")
     page.get_by_text("Hi Jane!").wait_for()
     page.keyboard.type("t")
@@ -60,9 +60,9 @@ def test_a_value_changed_after_the_preview_is_inserted_as_it_is_now(
     assert page.locator("#id_text").input_value() == "Hi Janet!"
 
 
-def test_nothing_is_inserted_while_the_site_does_not_answer(page: "Page", anna: User) -> None:
-    Template.objects.create(owner=anna, name="Offer", text="Hi {{ name }}!")
-    choose(page, "Offer")
+def test_nothing_is_inserted_while_the_site_does_not_respond(page: "Page", anna: User) -> None:
+    Template.objects.create(owner=anna, name="Quote", text="Hi {{ name }}!")
+    choose(page, "Quote")
     page.context.set_offline(True)
     page.keyboard.type("Jane")
     page.keyboard.press("Enter")
@@ -76,9 +76,9 @@ def test_nothing_is_inserted_while_the_site_does_not_answer(page: "Page", anna: 
 
 def test_choosing_a_template_focuses_its_first_placeholder(page: "Page", anna: User) -> None:
     text = "{{ greeting }} {{ name }}, order {{ order|default:'none' }}"
-    Template.objects.create(owner=anna, name="Offer", text=text)
+    Template.objects.create(owner=anna, name="Quote", text=text)
     Template.objects.create(owner=anna, name="Plain", text="Nothing to fill in")
-    choose(page, "Offer")
+    choose(page, "Quote")
     focused = page.evaluate("document.activeElement.name")
     assert focused == "value-greeting"
     assert page.locator("label", has_text="order").inner_text().split() == ["order", "optional"]
@@ -112,7 +112,7 @@ def test_a_picture_of_a_template_of_the_site_is_uploaded(page: "Page") -> None:
 
 def test_pictures_inside_of_pasted_text_are_uploaded(page: "Page") -> None:
     write_new(page)
-    page.get_by_role("button", name="Format").click()
+    page.get_by_role("button", name="Rich text").click()
     page.locator(".rich").click()
     html = f'<p>one <b>two</b></p><img src="{DATA_PNG}" alt="a"><p>three</p><img src="{DATA_PNG}">'
     page.evaluate(PASTE, [html, ".rich"])
@@ -126,7 +126,7 @@ def test_pictures_inside_of_pasted_text_are_uploaded(page: "Page") -> None:
 
 def test_a_pasted_picture_that_is_damaged_is_named(page: "Page") -> None:
     write_new(page)
-    page.get_by_role("button", name="Format").click()
+    page.get_by_role("button", name="Rich text").click()
     page.locator(".rich").click()
     page.evaluate(
         PASTE, ['<p>words</p><img src="data:image/png;base64,####" alt="chart">', ".rich"]

@@ -1,4 +1,4 @@
-"""Writing a mail in a real browser: recipients, formatting, files, schedule, signature, advice."""
+"""Writing a message: recipients, formatting, files, schedule, signature, warnings."""
 
 import base64
 import datetime as dt
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )
-# Hands a file over the way the desktop does; a browser lets no script fill a real clipboard.
+# Drops or pastes a file as the desktop does: no script may fill a real clipboard.
 HAND_OVER = """([kind, name, type, data, target]) => {
     const bytes = Uint8Array.from(atob(data), (char) => char.charCodeAt(0));
     const transfer = new DataTransfer();
@@ -49,9 +49,9 @@ def chips(page: "Page") -> list[str]:
     return page.locator(".chip-name bdi:first-child").all_inner_texts()
 
 
-def test_a_wrong_address_is_told_when_one_leaves_it_however_long_one_stayed(page: "Page") -> None:
+def test_a_wrong_address_is_shown_when_one_leaves_it_however_long_one_stayed(page: "Page") -> None:
     write_new(page)
-    page.get_by_label("To", exact=True).fill("nobody(at)example.org")
+    page.get_by_label("To", exact=True).fill("unknown(at)example.org")
     page.locator("#saved", has_text="Saved").wait_for()  # so the server has said what is wrong
     assert page.locator("#id_to_error").count() == 0
     page.get_by_label("Subject").focus()
@@ -64,11 +64,11 @@ def test_recipients_become_chips_which_keys_edit_and_remove(page: "Page") -> Non
     to.press_sequentially("Jane Doe <jane@example.com>, joe@example")
     to.press("Enter")
     assert chips(page) == ["Jane Doe", "joe@example"]
-    to.press_sequentially("nobody(at)example.org")
+    to.press_sequentially("unknown(at)example.org")
     page.get_by_label("Subject").fill("Chips")
     page.locator("#id_to_error").get_by_text("has no @").wait_for()
     assert to.get_attribute("aria-invalid") == "true"
-    page.get_by_role("button", name="Remove nobody(at)example.org").click()
+    page.get_by_role("button", name="Remove unknown(at)example.org").click()
     page.get_by_label("Subject").fill("Chips without")
     page.locator("#id_to_error").get_by_text("has no @").wait_for(state="hidden")
     to.focus()
@@ -127,7 +127,7 @@ def test_formatted_text_goes_out_as_html_with_a_text_beside_it(page: "Page") -> 
     write_new(page)
     page.get_by_label("To", exact=True).fill("jane@example.com")
     page.get_by_label("Subject").fill("Bold words")
-    page.get_by_role("button", name="Format").click()
+    page.get_by_role("button", name="Rich text").click()
     text = page.locator(".rich").and_(page.get_by_role("textbox", name="Text"))
     text.press_sequentially("These are ")
     page.get_by_role("button", name="Bold").click()
@@ -154,7 +154,7 @@ def test_formatted_text_goes_out_as_html_with_a_text_beside_it(page: "Page") -> 
 
 def test_a_formatted_draft_opens_formatted_and_can_become_plain(page: "Page") -> None:
     write_new(page)
-    page.get_by_role("button", name="Format").click()
+    page.get_by_role("button", name="Rich text").click()
     page.locator(".rich").press_sequentially("Plain again")
     with saved(page, "Plain again"):
         pass
@@ -213,14 +213,14 @@ def test_a_file_that_is_too_large_is_refused_at_once(page: "Page", settings: Set
     assert not Message.objects.exists()
 
 
-def test_a_mail_can_be_sent_tomorrow_at_nine(page: "Page", anna: User) -> None:
+def test_a_message_can_be_sent_tomorrow_at_nine(page: "Page", anna: User) -> None:
     Preferences.objects.create(user=anna, time_zone="Asia/Tokyo")
     write_new(page)
     page.get_by_label("To", exact=True).fill("jane@example.com")
     page.get_by_label("Subject").fill("In the morning")
-    page.get_by_role("button", name="Later").click()
+    page.get_by_role("button", name="Schedule send").click()
     page.get_by_role("button", name="Tomorrow").click()
-    page.get_by_text("Scheduled for").wait_for()
+    page.locator("#now").get_by_text("Scheduled for").wait_for()
     mail = Message.objects.get()
     assert mail.status == Status.SCHEDULED
     assert mail.send_at is not None
@@ -232,29 +232,29 @@ def test_a_mail_can_be_sent_tomorrow_at_nine(page: "Page", anna: User) -> None:
 def test_a_time_of_one_s_own_is_kept_shown_and_refused_once_past(page: "Page") -> None:
     write_new(page)
     page.get_by_label("To", exact=True).fill("jane@example.com")
-    page.get_by_label("Subject").fill("Some day")
-    page.get_by_role("button", name="Later").click()
-    page.get_by_label("At another time").fill("2001-01-01T09:00")
-    page.locator("#send").get_by_text("Schedule").wait_for()
-    page.locator("#later").get_by_role("button", name="Schedule").click()
-    page.locator("#later").get_by_text("That time has passed.").wait_for()
+    page.get_by_label("Subject").fill("In 2071")
+    page.get_by_role("button", name="Schedule send").click()
+    page.get_by_label("Another time").fill("2001-01-01T09:00")
+    page.locator("#send").get_by_text("Schedule send").wait_for()
+    page.locator("#later").get_by_role("button", name="Schedule send").click()
+    page.get_by_text("That time has passed.").wait_for()
     page.locator("#id_send_at:focus").wait_for()
-    page.get_by_label("At another time").fill("2071-01-01T09:00")
+    page.get_by_label("Another time").fill("2071-01-01T09:00")
     page.get_by_role("button", name="Save draft").click()
     page.locator(".scheduled").get_by_text("2071").wait_for()
     page.locator("#send").click()
-    page.get_by_text("Scheduled for").wait_for()
+    page.locator("#now").get_by_text("Scheduled for").wait_for()
 
 
-def test_what_is_odd_is_said_once_as_advice(page: "Page", anna: User) -> None:
+def test_warnings_before_sending_are_shown_once(page: "Page", anna: User) -> None:
     mail(Account.objects.get(), "Earlier", [("gone@example.org", State.FAILED)])
     write_new(page)
     page.get_by_label("To", exact=True).fill("gone@example.org")
     page.get_by_label("Text").fill("The plan is attached.")
     page.get_by_role("button", name="Send", exact=True).click()
-    advice = page.get_by_role("alert", name="Check before sending")
-    advice.wait_for()
-    said = advice.inner_text()
+    warning = page.get_by_role("alert", name="Check before sending")
+    warning.wait_for()
+    said = warning.inner_text()
     assert "The text says “attached”, but nothing is attached." in said
     assert "The subject is empty." in said
     assert "550 5.1.1 <gone@example.org>: Recipient address rejected" in said
@@ -265,21 +265,21 @@ def test_what_is_odd_is_said_once_as_advice(page: "Page", anna: User) -> None:
 def open_templates(page: "Page") -> "Locator":
     page.get_by_role("link", name="Template", exact=True).click()
     page.locator("#dialog .insert:not(.htmx-added)").wait_for()  # htmx has taken it over
-    return page.get_by_role("dialog", name="Use a template")
+    return page.get_by_role("dialog", name="Insert a template")
 
 
 def test_a_template_is_filled_in_before_one_s_eyes_and_taken(page: "Page", anna: User) -> None:
-    words = {"subject": "Offer for {{ name }}", "text": "Dear {{ name }},"}
-    Template.objects.create(owner=anna, name="Offer", **words)
+    words = {"subject": "Quote for {{ name }}", "text": "Dear {{ name }},"}
+    Template.objects.create(owner=anna, name="Quote", **words)
     write_new(page)
     dialog = open_templates(page)
-    dialog.get_by_label("Template").select_option(label="Offer")
+    dialog.get_by_label("Template").select_option(label="Quote")
     dialog.get_by_text("Dear {{ name }},").wait_for()
     dialog.get_by_label("name", exact=True).press_sequentially("Jane")
     dialog.get_by_text("Dear Jane,").wait_for()
     dialog.get_by_role("button", name="Insert").click()
     dialog.wait_for(state="hidden")
-    assert page.get_by_label("Subject").input_value() == "Offer for Jane"
+    assert page.get_by_label("Subject").input_value() == "Quote for Jane"
     assert page.locator("#id_text").input_value() == "Dear Jane,"
     with saved(page, "Dear Jane,"):
         pass

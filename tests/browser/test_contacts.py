@@ -24,11 +24,11 @@ def test_a_contact_is_added_found_and_written_to(page: "Page") -> None:
     page.get_by_text("Contact saved.").wait_for()
     page.get_by_label("Name or address").fill("doe")
     page.get_by_role("button", name="Search").click()
-    page.get_by_role("link", name="Write to jane@example.com").click()
+    page.get_by_role("link", name="Compose a message to jane@example.com").click()
     page.locator(".address-chip").get_by_text("Doe, Jane").wait_for()
 
 
-def test_a_contact_without_an_address_is_told_at_its_field(page: "Page") -> None:
+def test_a_contact_without_an_address_is_shown_at_its_field(page: "Page") -> None:
     sign_in(page)
     page.goto("/contacts/add/")
     page.get_by_label("Address").fill("jane")
@@ -43,8 +43,8 @@ def test_a_time_zone_is_chosen_and_counts_from_then_on(page: "Page") -> None:
     page.get_by_role("button", name="Menu of anna").click()
     page.get_by_role("link", name="Preferences").click()
     page.get_by_label("Time zone").select_option("Asia/Tokyo")
-    page.get_by_label("Undo send").select_option("30")
+    page.get_by_label("Undo period").select_option("30")
     page.get_by_role("button", name="Save preferences").click()
     page.get_by_text("Preferences saved.").wait_for()
     page.locator("html[data-time-zone='Asia/Tokyo']").wait_for()
-    assert Preferences.objects.get().undo_for == 30
+    assert Preferences.objects.get().undo_period == 30

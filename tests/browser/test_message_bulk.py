@@ -1,4 +1,4 @@
-"""Several mails at once, in a browser: chosen, counted, decided; and chosen in vain."""
+"""Actions on several messages in a browser."""
 
 from typing import TYPE_CHECKING
 
@@ -23,41 +23,41 @@ def anna(transactional_db: None) -> User:
     return anna
 
 
-def test_chosen_mails_are_counted_and_cancelled(page: "Page", anna: User) -> None:
+def test_selected_messages_are_counted_and_cancelled(page: "Page", anna: User) -> None:
     sign_in(page)
-    cancel = page.get_by_role("button", name="Cancel")
+    cancel = page.get_by_role("button", name="Cancel delivery")
     assert cancel.is_hidden()
     page.get_by_role("checkbox", name="Mail 3").check()
     page.get_by_role("checkbox", name="Mail 1").click(modifiers=["Shift"])
     cancel.click()
-    dialog = page.get_by_role("dialog", name="Cancel these messages?")
+    dialog = page.get_by_role("dialog", name="Cancel delivery?")
     dialog.get_by_text("3 messages, 3 recipients: 3 queued.").wait_for()
-    dialog.get_by_role("button", name="Cancel messages").click()
-    page.get_by_text("3 messages were cancelled.").wait_for()
+    dialog.get_by_role("button", name="Cancel delivery").click()
+    page.get_by_text("Delivery cancelled: 3 messages.").wait_for()
     assert page.get_by_role("link", name="Mail 0").is_visible()
     assert Message.objects.filter(status=Status.CANCELLED).count() == 3
 
 
-def test_chosen_mails_are_held_and_released(page: "Page", anna: User) -> None:
+def test_selected_messages_are_held_and_released(page: "Page", anna: User) -> None:
     sign_in(page)
     page.get_by_role("checkbox", name="Mail 3").check()
-    page.get_by_role("button", name="Hold").click()
-    dialog = page.get_by_role("dialog", name="Hold these messages?")
+    page.get_by_role("button", name="Hold delivery").click()
+    dialog = page.get_by_role("dialog", name="Hold delivery?")
     dialog.get_by_text("1 message, 1 recipient: 1 queued.").wait_for()
-    dialog.get_by_role("button", name="Hold messages").click()
-    page.get_by_text("1 message is held.").wait_for()
+    dialog.get_by_role("button", name="Hold delivery").click()
+    page.get_by_text("Delivery held: 1 message.").wait_for()
     assert Message.objects.get(status=Status.HELD).subject == "Mail 3"
 
     page.get_by_label("Select page").check()
-    page.get_by_role("button", name="Release").click()
-    dialog = page.get_by_role("dialog", name="Release these messages?")
-    dialog.get_by_text("3 other selected messages are in a state").wait_for()
-    dialog.get_by_role("button", name="Release messages").click()
-    page.get_by_text("1 message was released.").wait_for()
+    page.get_by_role("button", name="Release delivery").click()
+    dialog = page.get_by_role("dialog", name="Release delivery?")
+    dialog.get_by_text("3 other selected messages are not changed").wait_for()
+    dialog.get_by_role("button", name="Release delivery").click()
+    page.get_by_text("Delivery released: 1 message.").wait_for()
     assert not Message.objects.filter(status=Status.HELD).exists()
 
 
-def test_what_is_chosen_stays_so_while_the_list_refreshes_itself(page: "Page", anna: User) -> None:
+def test_the_selection_is_kept_when_the_list_refreshes(page: "Page", anna: User) -> None:
     sign_in(page)
     page.get_by_role("checkbox", name="Mail 2").check()
     fields = api.DraftFields(account=Message.objects.latest("pk").account, to="joe@example.com")
@@ -67,13 +67,13 @@ def test_what_is_chosen_stays_so_while_the_list_refreshes_itself(page: "Page", a
     assert not page.get_by_role("checkbox", name="Mail 1").is_checked()
 
 
-def test_what_went_on_meanwhile_is_told(page: "Page", anna: User) -> None:
+def test_messages_that_changed_in_the_meantime_are_reported(page: "Page", anna: User) -> None:
     sign_in(page)
     page.get_by_label("Select page").check()
-    page.get_by_role("button", name="Cancel").click()
+    page.get_by_role("button", name="Cancel delivery").click()
     dialog = page.get_by_role("dialog")
     dialog.get_by_text("4 messages, 4 recipients").wait_for()
     api.cancel(Message.objects.get(subject="Mail 0"))
-    dialog.get_by_role("button", name="Cancel messages").click()
-    page.get_by_text("3 messages were cancelled.").wait_for()
+    dialog.get_by_role("button", name="Cancel delivery").click()
+    page.get_by_text("Delivery cancelled: 3 messages.").wait_for()
     page.get_by_text("1 message had already changed state").wait_for()

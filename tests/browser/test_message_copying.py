@@ -1,4 +1,4 @@
-"""Copying from the message page: by mouse and keyboard, with a word to who cannot see it."""
+"""Copying from the message page by mouse and keyboard, announced to screen readers."""
 
 import time
 from typing import TYPE_CHECKING

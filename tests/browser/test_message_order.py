@@ -1,4 +1,4 @@
-"""A message is seen in its order: what a mailing list adds stands below the letter."""
+"""Parts of a message are shown in their order: a mailing list's footer is below the text."""
 
 from typing import TYPE_CHECKING
 
@@ -54,7 +54,7 @@ def letter(writer: User) -> Message:
     return message
 
 
-def test_a_footer_stands_below_the_letter(page: "Page", letter: Message) -> None:
+def test_a_footer_is_below_the_text(page: "Page", letter: Message) -> None:
     sign_in(page)
     page.goto(reverse("outbox:message", args=[letter.pk]))
 

@@ -1,4 +1,4 @@
-"""The message page in a browser: what one sees of the mail, and what one does with it."""
+"""The message page in a browser."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -8,25 +8,12 @@ from django.urls import reverse
 
 from outbox.models import Message, State, Status
 from tests.browser.scenes import LETTER, account, mail
+from tests.browser.writing import sign_in
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-PASSWORD = "correct horse"
 FILM = ("film.mp4", "video/mp4", b"x" * 1_100_000)
-
-
-@pytest.fixture
-def anna(transactional_db: None) -> User:
-    return User.objects.create_user("anna", password=PASSWORD)
-
-
-def sign_in(page: "Page") -> None:
-    page.goto("/")
-    page.get_by_label("Username").fill("anna")
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Sign in").click()
-    page.get_by_role("heading", name="Outbox").wait_for()
 
 
 def test_a_letter_is_seen_as_its_reader_sees_it(page: "Page", anna: User) -> None:
@@ -41,7 +28,7 @@ def test_a_letter_is_seen_as_its_reader_sees_it(page: "Page", anna: User) -> Non
     box = light.bounding_box()
     assert box is not None
     assert box["width"] < 400
-    page.get_by_label("150 %").check()
+    page.get_by_label("150%").check()
     zoomed = light.bounding_box()
     assert zoomed is not None
     assert zoomed["width"] == pytest.approx(box["width"] * 1.5, abs=2)
@@ -58,8 +45,8 @@ def test_a_letter_is_seen_as_its_reader_sees_it(page: "Page", anna: User) -> Non
     page.frame_locator("#preview-light").get_by_role("heading", name="News").wait_for()
 
 
-def test_a_failed_mail_is_mended_and_sent_anew_to_whom_it_failed(page: "Page", anna: User) -> None:
-    states = [("jane@example.com", State.SENT), ("nobody@example.org", State.FAILED)]
+def test_edit_and_resend_copies_the_failed_recipients(page: "Page", anna: User) -> None:
+    states = [("jane@example.com", State.SENT), ("unknown@example.org", State.FAILED)]
     failed = mail(account(anna), "Figures", states, attachments=[("f.csv", "text/csv", b"1;2")])
     sign_in(page)
     page.goto(reverse("outbox:message", args=[failed.pk]))
@@ -67,7 +54,7 @@ def test_a_failed_mail_is_mended_and_sent_anew_to_whom_it_failed(page: "Page", a
     page.locator("#id_to_entry").wait_for()
     assert page.get_by_label("Subject").input_value() == "Figures"
     assert page.get_by_role("link", name="f.csv").is_visible()
-    page.locator(".address-chip").get_by_text("nobody@example.org").wait_for()
+    page.locator(".address-chip").get_by_text("unknown@example.org").wait_for()
     assert page.get_by_text("jane@example.com").count() == 0
     page.get_by_label("Subject").press("End")
     page.keyboard.type(" again")
@@ -76,7 +63,7 @@ def test_a_failed_mail_is_mended_and_sent_anew_to_whom_it_failed(page: "Page", a
     page.locator("dd", has=page.get_by_role("link", name="Figures")).get_by_text("draft").wait_for()
 
 
-def test_what_cannot_be_forwarded_is_told_on_the_page(
+def test_a_message_that_is_too_large_to_forward_is_reported(
     page: "Page", anna: User, settings: Any
 ) -> None:
     sent = mail(account(anna), "Film", [("a@example.com", State.SENT)], attachments=[FILM])
@@ -84,7 +71,7 @@ def test_what_cannot_be_forwarded_is_told_on_the_page(
     sign_in(page)
     page.goto(reverse("outbox:message", args=[sent.pk]))
     page.get_by_role("button", name="Forward").click()
-    page.get_by_text("the limit is 1 MB in all").wait_for()
+    page.get_by_text("The limit is 1.0 MB").wait_for()
     assert page.get_by_role("heading", name="Film").is_visible()
 
 
@@ -96,9 +83,9 @@ def test_a_copy_of_a_delivered_mail_asks_twice_before_it_goes(page: "Page", anna
     page.get_by_role("button", name="Edit as new").click()
     page.locator("#id_to_entry").wait_for()
     page.get_by_role("button", name="Remove joe@example.org").click()
-    page.get_by_role("button", name="Send").click()
+    page.get_by_role("button", name="Send", exact=True).click()
     asked = page.get_by_role("alert", name="Check before sending")
-    asked.get_by_text("1 person has this mail already and would get it twice.").wait_for()
+    asked.get_by_text("1 recipient already has this message and would receive it twice.").wait_for()
     assert asked.get_by_text("jane@example.com").is_visible()
     assert Message.objects.filter(status=Status.DRAFT).count() == 1
 

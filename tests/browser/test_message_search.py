@@ -44,7 +44,7 @@ def test_fields_write_the_line(page: "Page", anna: User) -> None:
     assert page.get_by_role("searchbox").input_value() == "to:joe@ code:5.1 is:failed"
 
 
-def test_a_mistake_is_told_where_it_was_made(page: "Page", anna: User) -> None:
+def test_an_error_is_shown_at_its_field(page: "Page", anna: User) -> None:
     sign_in(page)
     page.goto("/search/")
     page.get_by_text("Search by fields").click()

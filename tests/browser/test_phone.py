@@ -6,7 +6,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.urls import reverse
 
-from tests.browser.album import OVERFLOW
+from tests.browser.album import MEASURE
 from tests.browser.writing import sign_in
 
 if TYPE_CHECKING:
@@ -26,7 +26,8 @@ def test_folders_open_under_the_name_of_the_present_one(page: "Page") -> None:
     page.get_by_role("link", name="Failed").wait_for()
     page.keyboard.press("Escape")
     page.get_by_role("link", name="Failed").wait_for(state="hidden")
-    assert page.evaluate(OVERFLOW) == 0
+    overflow, _height = page.evaluate(MEASURE)
+    assert overflow == 0
 
 
 def test_folders_always_show_on_a_wide_screen(page: "Page", writer: User) -> None:

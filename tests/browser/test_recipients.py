@@ -14,7 +14,7 @@ from django.contrib.auth.models import User
 from outbox.mail.addresses import parse_address
 from outbox.models import Account, Contact, Message, Security
 from outbox.testing.mailserver import MailServer
-from tests.browser.recipient_field import PASTE, chips, to_field
+from tests.browser.address_field import PASTE, chips, to_field
 from tests.browser.writing import saved, write_new
 from tests.conftest import StartWorker
 
@@ -46,7 +46,7 @@ def test_the_separated_word_is_red_at_once_and_joins_nothing(page: "Page") -> No
     assert page.locator("#id_to_error").inner_text() == "“jane” is not a valid email address."
 
 
-def test_send_is_blocked_with_the_text_that_is_no_address(page: "Page") -> None:
+def test_an_invalid_address_blocks_send(page: "Page") -> None:
     write_new(page)
     page.get_by_label("Subject").fill("Never sent")
     to_field(page).focus()
@@ -181,7 +181,7 @@ def test_without_a_recipient_the_field_says_so_and_has_the_focus(page: "Page") -
     page.keyboard.type("bob@example.org,")
     page.locator("#id_to_error").wait_for(state="hidden")
     page.keyboard.press("Control+Enter")
-    page.locator(".advice:focus").wait_for()
+    page.locator(".send-warnings:focus").wait_for()
 
 
 def test_every_error_of_the_server_is_still_displayed_beside_the_scripts(
@@ -189,8 +189,8 @@ def test_every_error_of_the_server_is_still_displayed_beside_the_scripts(
 ) -> None:
     write_new(page)
     Account.objects.all().delete()
-    page.get_by_role("button", name="Later").click()
-    page.get_by_label("At another time").fill("2001-01-01T09:00")
+    page.get_by_role("button", name="Schedule send").click()
+    page.get_by_label("Another time").fill("2001-01-01T09:00")
     page.locator("#send").click()
     page.locator("#id_account[aria-invalid=true]:focus").wait_for()
     for field in ("account", "to", "send_at"):

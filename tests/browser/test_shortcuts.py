@@ -55,7 +55,7 @@ def test_list_is_walked_and_opened_with_keys(page: "Page", messages: list[Messag
     page.wait_for_url(f"**{reverse('outbox:message', args=[messages[0].pk])}")
 
 
-def test_message_is_answered_and_forwarded_with_keys(page: "Page", messages: list[Message]) -> None:
+def test_message_is_served_and_forwarded_with_keys(page: "Page", messages: list[Message]) -> None:
     address = reverse("outbox:message", args=[messages[0].pk])
     sign_in(page)
     for key, subject in (("r", "Re: Third"), ("f", "Fwd: Third"), ("e", "Third")):
@@ -118,7 +118,7 @@ def test_keys_can_be_switched_off(page: "Page", writer: User, messages: list[Mes
     assert page.url.endswith(reverse("outbox:message", args=[messages[0].pk]))
     assert page.locator("dialog[open]").count() == 0
     page.goto(reverse("outbox:shortcuts"))
-    page.get_by_text("Single keys are switched off.").wait_for()
+    page.get_by_text("Single-key shortcuts are turned off.").wait_for()
 
 
 @pytest.mark.usefixtures("messages")

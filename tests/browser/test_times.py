@@ -9,6 +9,7 @@ from django.urls import reverse
 from django.utils import timezone, translation
 
 from outbox.api.times import format_clock, format_relative
+from outbox.db import clock
 from outbox.models import Preferences
 from tests.browser.writing import sign_in
 
@@ -36,6 +37,6 @@ def test_script_writes_times_as_the_server_does(
     written = page.evaluate(
         FORMAT, [now.timestamp() * 1000, [moment.timestamp() * 1000 for moment in moments]]
     )
-    monkeypatch.setattr(timezone, "now", lambda: now)
+    monkeypatch.setattr(clock, "now", lambda: now)
     with translation.override(language), timezone.override("Asia/Kolkata"):
         assert written == [[format_relative(at), format_clock(at)[-5:]] for at in moments]

@@ -1,8 +1,8 @@
-"""Looking at a hostile mail: no request leaves, nothing runs, nothing misleads (protocol items 153
-to 155).
+"""Viewing a hostile message: no request is sent, nothing runs, nothing misleads (protocol items
+153 to 155).
 
-Every trick is first seen to work where nothing is in its way, so that "nobody called" means
-something. Then each wall is tried alone, and at last the real pages.
+Every trick is first shown to work without protection, so that the absence of calls means
+something. Then each protection is tested alone, and finally the real pages.
 """
 
 import json
@@ -18,22 +18,24 @@ from django.utils import timezone
 
 from outbox import api
 from outbox.mail.html import clean_for_preview
-from outbox.models import Account, Attempt, Message, Session
+from outbox.models import Account, Attempt, Message, SmtpSession
 from outbox.models.rollup import roll_up
+from outbox.reasons import quoted
 from outbox.web.messages.content import TABS
-from outbox.web.messages.preview import POLICY, SANDBOX, preview_address
-from tests.browser.hostile import CALLING, HEARD, Server, every_trick, serving, trick
+from outbox.web.messages.preview import POLICY, SANDBOX
+from tests.browser.hostile import CALLING, COLLECT_REPORTS, Server, every_trick, serving, trick
+from tests.browser.writing import sign_in
+from tests.states import set_state
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-PASSWORD = "correct horse"
 QUIET = 500  # milliseconds in which every trick above has long called
 PNG = bytes.fromhex(
     "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c489"
     "0000000d49444154789c6360f8cf500f0003860180b5a4d4c80000000049454e44ae426082"
 )
-# Turns, hides or clears what stands around it.
+# Characters that reverse, hide or clear the text around them.
 MISLEADING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ufeff]")
 
 
@@ -49,21 +51,8 @@ def counter() -> Iterator[Server]:
         yield server
 
 
-@pytest.fixture
-def anna(transactional_db: None) -> User:
-    return User.objects.create_user("anna", password=PASSWORD)
-
-
-def sign_in(page: "Page") -> None:
-    page.goto("/")
-    page.get_by_label("Username").fill("anna")
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Sign in").click()
-    page.get_by_role("heading", name="Outbox").wait_for()
-
-
 def frames(pages: Server, counter: Server, *, sandbox: str = "", policy: str = "") -> str:
-    """Put each trick in a frame of its own, within these walls; return the page's address."""
+    """Serve each trick in a frame of its own with these protections; return the page's address."""
     headers = {"Content-Security-Policy": policy} if policy else {}
     shown = ""
     for number, name in enumerate(CALLING):
@@ -74,16 +63,14 @@ def frames(pages: Server, counter: Server, *, sandbox: str = "", policy: str = "
     return f"http://{pages.host}/"
 
 
-def heard(page: "Page") -> list[str]:
-    """Return what scripts that ran told the page."""
-    told: list[str] = page.evaluate("heard")
-    return told
+def reports(page: "Page") -> list[str]:
+    """Return the reports of scripts that ran."""
+    collected: list[str] = page.evaluate("reports")
+    return collected
 
 
-def test_every_trick_works_where_nothing_is_in_its_way(
-    page: "Page", pages: Server, counter: Server
-) -> None:
-    page.add_init_script(HEARD)
+def test_every_trick_works_without_protection(page: "Page", pages: Server, counter: Server) -> None:
+    page.add_init_script(COLLECT_REPORTS)
     page.goto(frames(pages, counter))
     wanted = {f"/{name.replace(' ', '-')}" for name in CALLING}
     for _ in range(100):
@@ -91,37 +78,37 @@ def test_every_trick_works_where_nothing_is_in_its_way(
             break
         page.wait_for_timeout(100)
     assert wanted - set(counter.paths) == set()
-    assert "inline script" in heard(page)
+    assert "inline script" in reports(page)
 
 
 @pytest.mark.parametrize("sandbox", [f'sandbox="{SANDBOX}"', ""], ids=["framed", "by itself"])
-def test_the_policy_holds_every_trick_even_if_nothing_was_cleaned(
+def test_the_policy_stops_every_trick_in_unsanitized_html(
     page: "Page", pages: Server, counter: Server, sandbox: str
 ) -> None:
-    page.add_init_script(HEARD)
+    page.add_init_script(COLLECT_REPORTS)
     page.goto(frames(pages, counter, sandbox=sandbox, policy=POLICY))
     page.wait_for_timeout(QUIET)
-    # Chromium warms a connection for a frame within before it asks the policy: requests count.
+    # Chromium opens a connection for a nested frame before it checks the policy: requests count.
     assert counter.paths == []
-    assert heard(page) == []
+    assert reports(page) == []
 
 
-def test_the_cleaning_leaves_no_trick_even_if_there_were_no_policy(
+def test_sanitized_html_contains_no_trick_without_a_policy(
     page: "Page", pages: Server, counter: Server
 ) -> None:
     cleaned = [clean_for_preview(trick(name, counter.host), {})[0] for name in CALLING]
     cleaned.append(clean_for_preview(every_trick(counter.host), {})[0])
     pages.pages["/"] = ("<!doctype html>" + "\n".join(cleaned), {})
-    page.add_init_script(HEARD)
+    page.add_init_script(COLLECT_REPORTS)
     page.goto(f"http://{pages.host}/")
     page.wait_for_timeout(QUIET)
     assert counter.calls == []
-    assert heard(page) == []
+    assert reports(page) == []
 
 
 @pytest.fixture
 def poisoned(anna: User, counter: Server) -> Message:
-    """A mail that tries everything, wherever a stranger's words are shown."""
+    """A message with hostile text in every field that a page shows."""
     account = Account.objects.create(
         owner=anna, name="Work", from_address="anna@example.com", host="mail.example.com"
     )
@@ -139,12 +126,12 @@ def poisoned(anna: User, counter: Server) -> Message:
         subject=said, from_header=said, to_summary=said[:200], snippet=said[:160],
         message_id=said[:255], in_reply_to=said[:255],
     )  # fmt: skip
-    session = Session.objects.create(
+    session = SmtpSession.objects.create(
         host=said[:255],
         started_at=timezone.now(),
         tls={"version": said, "cipher": said, "subject": said, "verified": True},
         auth_mechanism="PLAIN",
-        tried=[said],
+        tried=[[said, said]],
         extensions={said: said},
         greeting=said,
         opening=json.dumps([[1, "S", said], [2, "-", said]]),
@@ -157,22 +144,30 @@ def poisoned(anna: User, counter: Server) -> Message:
         started_at=timezone.now(),
         ended_at=timezone.now(),
         outcome="failed",
-        detail=said,
+        reason=quoted(said),
         late_reply=said,
         traceback=said,
         results=json.dumps([result]),
         transfer=json.dumps([[2, "C", said], [3, "S", said]]),
     )
-    mail.recipients.update(
-        state="failed", name=said[:255], reply_code=550, reply_text=said, reply_command="RCPT",
-        reason=said, remote_host=said[:255], remote_queue_id=said[:100], attempt=attempt,
-    )  # fmt: skip
+    set_state(
+        mail.recipients,
+        "failed",
+        name=said[:255],
+        reply_code=550,
+        reply_text=said,
+        reply_command="RCPT",
+        reason=said,
+        remote_host=said[:255],
+        remote_queue_id=said[:100],
+        attempt=attempt,
+    )
     roll_up([mail.pk], timezone.now(), "default")
     return mail
 
 
 def hostile_words(host: str) -> str:
-    """Write one line that would be markup, that turns, hides and clears."""
+    """Return one line with markup, and with characters that reverse, hide and clear text."""
     return (
         f"<img src=http://{host}/words><script src=http://{host}/words></script>"
         "\"'>\u202etxt.exe\u2066\u200e\x1b[2J\x07\x9b31m\ufeff end"
@@ -180,7 +175,7 @@ def hostile_words(host: str) -> str:
 
 
 def hostile_source(host: str) -> bytes:
-    """Write a mail with every trick, and files whose names and types are tricks too."""
+    """Return a message with every trick, and with files of hostile names and types."""
     mail = EmailMessage()
     mail["From"] = "Mallory <mallory@example.com>"
     mail["Subject"] = f"=?utf-8?q?=3Cimg_src=3Dhttp=3A//{host}/subject=3E=E2=80=AEexe?="
@@ -203,13 +198,13 @@ def hostile_source(host: str) -> bytes:
     return mail.as_bytes(policy=mail.policy.clone(linesep="\r\n", max_line_length=78))
 
 
-def test_no_page_about_a_hostile_mail_calls_runs_or_misleads(
+def test_no_page_about_a_hostile_message_calls_runs_or_misleads(
     page: "Page", live_server: Any, poisoned: Message, counter: Server
 ) -> None:
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     page.on("dialog", lambda dialog: pytest.fail(f"a script ran: {dialog.message}"))
-    page.add_init_script(HEARD)
+    page.add_init_script(COLLECT_REPORTS)
     sign_in(page)
     for address in addresses(poisoned):
         page.goto(address)
@@ -218,14 +213,14 @@ def test_no_page_about_a_hostile_mail_calls_runs_or_misleads(
         page.wait_for_timeout(QUIET / 5)
         shown = page.evaluate("document.title + document.body.innerText")
         assert MISLEADING.findall(shown) == [], address
-        assert heard(page) == []
+        assert reports(page) == []
     page.wait_for_timeout(QUIET)
     assert counter.calls == []
     assert [url for url in asked if not url.startswith((live_server.url, "data:"))] == []
 
 
 def addresses(mail: Message) -> list[str]:
-    """Return the pages on which something of the mail is shown."""
+    """Return the pages that show parts of the message."""
     about = reverse("outbox:message", args=[mail.pk])
     return [
         reverse("outbox:folder", args=["failed"]),
@@ -234,7 +229,7 @@ def addresses(mail: Message) -> list[str]:
     ]
 
 
-def test_the_preview_shows_the_mail_and_its_own_pictures(
+def test_the_preview_shows_the_message_and_its_own_pictures(
     page: "Page", poisoned: Message, counter: Server
 ) -> None:
     sign_in(page)
@@ -243,10 +238,11 @@ def test_the_preview_shows_the_mail_and_its_own_pictures(
     frame.get_by_text("After").wait_for()
     assert frame.locator("img[src^='data:image/png']").count() == 1
     assert frame.locator("script, svg, math, form, iframe, meta[http-equiv]").count() == 0
-    assert page.get_by_text(f"was left out: {counter.host.partition(':')[0]}").is_visible()
+    notice = page.get_by_text("Remote content from 1 host is blocked:")
+    assert counter.host.partition(":")[0] in notice.inner_text()
 
 
-def test_a_link_of_the_mail_opens_only_when_clicked_and_tells_nothing(
+def test_a_link_in_a_message_opens_only_when_clicked_and_sends_no_referrer(
     page: "Page", poisoned: Message, counter: Server
 ) -> None:
     sign_in(page)
@@ -262,16 +258,20 @@ def test_a_link_of_the_mail_opens_only_when_clicked_and_tells_nothing(
 
 
 def test_the_preview_by_itself_is_as_harmless_and_ends_with_its_permit(
-    page: "Page", anna: User, poisoned: Message, counter: Server
+    page: "Page", poisoned: Message, counter: Server
 ) -> None:
-    address = preview_address(poisoned, anna)
-    page.add_init_script(HEARD)
+    sign_in(page)
+    page.goto(reverse("outbox:message", args=[poisoned.pk]))
+    source = page.locator("#preview-light").get_attribute("src")
+    assert source is not None
+    address = source.partition("?")[0]
+    page.add_init_script(COLLECT_REPORTS)
     page.goto(address)
     page.get_by_text("After").wait_for()
     page.wait_for_timeout(QUIET)
     assert counter.calls == []
     assert page.evaluate("origin") == "null"
-    answer = page.goto(f"{address[:-3]}xx/")
-    assert answer is not None
-    assert answer.status == 403
-    assert page.get_by_text("open no longer").is_visible()
+    response = page.goto(f"{address[:-3]}xx/")
+    assert response is not None
+    assert response.status == 403
+    assert page.get_by_text("This preview has expired.").is_visible()

@@ -1,7 +1,7 @@
-"""Answering a hostile mail: nothing of it runs or is fetched in the composer (protocol items 153
-to 155).
+"""Replies to a hostile message: nothing of it runs or is fetched in the composer (protocol items
+153 to 155).
 
-Once under the site's policy, and once as in a site that has none.
+Once with the site's policy, and once as on a site without a policy.
 """
 
 import time
@@ -14,8 +14,8 @@ from django.urls import reverse
 
 from outbox import api
 from outbox.models import Account, Draft, Message
-from tests.browser.hostile import HEARD, Server, serving
-from tests.browser.test_hostile_mail import QUIET, heard, hostile_source
+from tests.browser.hostile import COLLECT_REPORTS, Server, serving
+from tests.browser.test_hostile_messages import QUIET, hostile_source, reports
 from tests.browser.writing import SAVED_WITHIN, sign_in
 
 if TYPE_CHECKING:
@@ -54,18 +54,18 @@ def hostile(writer: User, counter: Server) -> Message:
 
 
 def without_policy(route: "Route") -> None:
-    """Answer as a site would that sends no policy."""
-    answer = route.fetch()
+    """Respond like a site that sends no policy."""
+    response = route.fetch()
     headers = {
         name: value
-        for name, value in answer.headers.items()
+        for name, value in response.headers.items()
         if not name.startswith("content-security-policy")
     }
-    route.fulfill(response=answer, headers=headers)
+    route.fulfill(response=response, headers=headers)
 
 
 def draft_saved_with(page: "Page", text: str, *, besides: Message) -> str:
-    """Wait until the answer was saved with this text, and return its HTML."""
+    """Wait until the draft was saved with this text, and return its HTML."""
     deadline = time.monotonic() + SAVED_WITHIN
     while True:
         draft = Draft.objects.exclude(message=besides.pk).first()
@@ -77,21 +77,20 @@ def draft_saved_with(page: "Page", text: str, *, besides: Message) -> str:
 
 
 @pytest.mark.parametrize("policy", ["the site's policy", "no policy"])
-@pytest.mark.parametrize("answer", ["Reply", "Forward", "Edit as new"])
-def test_no_answer_to_a_hostile_mail_calls_or_runs(
-    page: "Page", hostile: Message, counter: Server, answer: str, policy: str
+@pytest.mark.parametrize("button", ["Reply", "Forward", "Edit as new"])
+def test_no_draft_from_a_hostile_message_calls_or_runs(
+    page: "Page", hostile: Message, counter: Server, button: str, policy: str
 ) -> None:
-    page.add_init_script(HEARD)
+    page.add_init_script(COLLECT_REPORTS)
     page.on("dialog", lambda dialog: pytest.fail(f"a script ran: {dialog.message}"))
     sign_in(page)
     page.goto(reverse("outbox:message", args=[hostile.pk]))
-    page.get_by_role("button", name=answer).click()
+    page.get_by_role("button", name=button, exact=True).click()
     page.wait_for_url("**/compose/**")
     if policy == "no policy":
         address = page.url
-        page.route(
-            lambda url: url == address, without_policy
-        )  # redirects pass a route by, so load it once more
+        # Playwright does not intercept redirects, so load the page once more.
+        page.route(lambda url: url == address, without_policy)
         page.reload()
     page.locator(".rich").get_by_text("After").wait_for()
     page.locator(".rich").press("Control+End")
@@ -99,5 +98,5 @@ def test_no_answer_to_a_hostile_mail_calls_or_runs(
     kept = draft_saved_with(page, "typed", besides=hostile)
     page.wait_for_timeout(QUIET)
     assert counter.calls == []
-    assert heard(page) == []
+    assert reports(page) == []
     assert [word for word in HARMFUL if word in kept] == []

@@ -100,7 +100,7 @@ def test_a_file_is_removed_before_anything_is_stored(page: "Page", letter: Messa
     page.locator(".rich img").nth(1).wait_for(state="detached")
 
 
-def test_a_file_can_be_added_to_an_answer_at_once(page: "Page", letter: Message) -> None:
+def test_a_file_can_be_added_to_a_reply_at_once(page: "Page", letter: Message) -> None:
     sign_in(page)
     press(page, letter, "Reply")
     page.get_by_label("Attach files").set_input_files(
@@ -112,7 +112,7 @@ def test_a_file_can_be_added_to_an_answer_at_once(page: "Page", letter: Message)
     assert "more.txt" in draft.attachments.values_list("name", flat=True)
 
 
-def test_two_tabs_keep_two_answers(page: "Page", letter: Message) -> None:
+def test_two_tabs_store_two_replies(page: "Page", letter: Message) -> None:
     sign_in(page)
     other = page.context.new_page()
     for tab, words in ((page, "First tab"), (other, "Second tab")):

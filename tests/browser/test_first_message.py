@@ -13,13 +13,12 @@ from django.contrib.auth.models import User
 
 from outbox.models import Account, Security
 from outbox.testing.mailserver import MailServer
-from tests.browser.writing import saved
+from tests.browser.writing import PASSWORD, saved, sign_in
 from tests.conftest import StartWorker
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-PASSWORD = "correct horse"
 DELIVERED = 30_000  # milliseconds a delivery may take on a busy machine
 
 
@@ -31,7 +30,7 @@ def server(tmp_path: Path) -> Iterator[MailServer]:
 
 @pytest.fixture
 def anna(transactional_db: None, server: MailServer) -> User:
-    """Somebody with an account on the local mail server."""
+    """A user with an account on the local mail server."""
     anna = User.objects.create_user("anna", password=PASSWORD)
     Account.objects.create(
         owner=anna,
@@ -45,7 +44,7 @@ def anna(transactional_db: None, server: MailServer) -> User:
     return anna
 
 
-def sign_in(page: "Page") -> None:
+def sign_in_by_form(page: "Page") -> None:
     page.goto("/")
     page.get_by_label("Username").fill("anna")
     page.get_by_label("Password").fill(PASSWORD)
@@ -53,12 +52,13 @@ def sign_in(page: "Page") -> None:
     page.get_by_role("heading", name="Outbox").wait_for()
 
 
-def test_a_mail_goes_out_and_its_page_follows_it_to_the_end(
+def test_a_message_goes_out_and_its_page_follows_it_to_the_end(
     page: "Page", anna: User, server: MailServer, start_worker: StartWorker
 ) -> None:
     start_worker()
-    sign_in(page)
-    page.get_by_role("link", name="Compose").click()
+    sign_in_by_form(page)
+    page.get_by_role("banner").get_by_role("link", name="Compose").click()
+    page.locator("#id_to_entry").wait_for()
     page.get_by_label("To", exact=True).fill("jane@example.com, reject-me@example.org")
     page.get_by_label("Subject").fill("Figures for Octöber")
     page.get_by_label("Text").fill("Hello,\n.\nthe figures are attached.")
@@ -66,7 +66,7 @@ def test_a_mail_goes_out_and_its_page_follows_it_to_the_end(
         {"name": "figures.csv", "mimeType": "text/csv", "buffer": b"1;2;3\r\n"}
     )
     page.get_by_text("figures.csv").wait_for()
-    page.get_by_role("button", name="Send").click()
+    page.get_by_role("button", name="Send", exact=True).click()
 
     jane = page.get_by_role("row").filter(has_text="jane@example.com")
     other = page.get_by_role("row").filter(has_text="reject-me@example.org")
@@ -74,9 +74,9 @@ def test_a_mail_goes_out_and_its_page_follows_it_to_the_end(
     assert "250" in jane.inner_text()
     assert "550 5.1.1 There is no such mailbox here" in other.inner_text()
     assert "after RCPT TO" in other.inner_text()
-    talk = page.locator(".attempt").first.inner_text()
-    assert "RCPT TO:<reject-me@example.org>" in talk
-    assert "TO:<jane@example.com>" in talk
+    dialogue = page.locator(".attempt").first.inner_text()
+    assert "RCPT TO:<reject-me@example.org>" in dialogue
+    assert "TO:<jane@example.com>" in dialogue
 
     page.get_by_role("link", name="Attachments").click()
     with page.expect_download() as download:
@@ -90,14 +90,15 @@ def test_a_mail_goes_out_and_its_page_follows_it_to_the_end(
 
 def test_a_mistake_is_shown_at_its_field_and_costs_no_word(page: "Page", anna: User) -> None:
     sign_in(page)
-    page.get_by_role("link", name="Compose").click()
+    page.get_by_role("banner").get_by_role("link", name="Compose").click()
+    page.locator("#id_to_entry").wait_for()
     page.get_by_label("To", exact=True).fill("jane@")
     page.get_by_label("Subject").fill("Once more")
     page.get_by_label("Text").fill("A long letter")
     page.get_by_label("Attach files").set_input_files(
         {"name": "figures.csv", "mimeType": "text/csv", "buffer": b"1;2;3"}
     )
-    page.get_by_role("button", name="Send").click()
+    page.get_by_role("button", name="Send", exact=True).click()
     page.locator(".address-chip.invalid .chip-name:focus").wait_for()
     assert "jane@" in page.locator("#id_to_error").inner_text()
     assert page.get_by_label("Text").input_value() == "A long letter"
@@ -108,24 +109,24 @@ def test_a_mistake_is_shown_at_its_field_and_costs_no_word(page: "Page", anna: U
     assert page.get_by_label("Text").input_value() == "A long letter"
     page.locator(".address-chip.invalid .chip-name").click()
     page.get_by_label("To", exact=True).fill("jane@example.com")
-    page.get_by_role("button", name="Send").click()
+    page.get_by_role("button", name="Send", exact=True).click()
     page.get_by_role("heading", name="Once more").wait_for()
 
 
-def test_cancel_is_asked_about_in_a_dialog_and_answered(page: "Page", anna: User) -> None:
+def test_cancellation_is_confirmed_in_a_dialog(page: "Page", anna: User) -> None:
     sign_in(page)
     page.goto("/compose/?to=jane@example.com&subject=Too+soon")
     page.keyboard.press("Tab")
     page.get_by_label("Text").press("Control+Enter")
     page.get_by_role("heading", name="Too soon").wait_for()
-    page.get_by_role("link", name="Cancel", exact=True).click()
-    dialog = page.get_by_role("dialog", name="Cancel this message?")
+    page.get_by_role("link", name="Cancel delivery").click()
+    dialog = page.get_by_role("dialog", name="Cancel delivery?")
     dialog.wait_for()
-    dialog.get_by_role("link", name="Don't cancel").click()
+    dialog.get_by_role("link", name="Do not cancel").click()
     dialog.wait_for(state="hidden")
-    page.get_by_role("link", name="Cancel", exact=True).click()
+    page.get_by_role("link", name="Cancel delivery").click()
     dialog.get_by_role("button", name="Cancel delivery").click()
-    page.get_by_text("Cancelled for 1 recipient.").wait_for()
+    page.get_by_text("Delivery cancelled: 1 recipient.").wait_for()
     assert page.locator(".now").get_by_text("cancelled", exact=True).is_visible()
 
 
@@ -134,9 +135,9 @@ def test_what_is_open_stays_open_while_the_page_refreshes_itself(
 ) -> None:
     sign_in(page)
     page.goto("/compose/?to=slow-one@example.com&subject=Patience")
-    page.get_by_role("button", name="Send").click()
+    page.get_by_role("button", name="Send", exact=True).click()
     page.get_by_role("heading", name="Patience").wait_for()
-    cancel = page.get_by_role("link", name="Cancel", exact=True)
+    cancel = page.get_by_role("link", name="Cancel delivery")
     cancel.focus()
     start_worker()
     page.locator(".now").get_by_text("sending", exact=True).wait_for(timeout=DELIVERED)
@@ -153,19 +154,19 @@ def test_the_outbox_empties_before_one_s_eyes(
 ) -> None:
     sign_in(page)
     page.goto("/compose/?to=jane@example.com&subject=On+its+way")
-    page.get_by_role("button", name="Send").click()
+    page.get_by_role("button", name="Send", exact=True).click()
     page.get_by_role("heading", name="On its way").wait_for()
-    page.get_by_role("link", name="Outbox 1 messages").click()
+    page.get_by_role("link", name="Outbox 1 message").click()
     page.get_by_role("link", name="On its way").wait_for()
     start_worker()
-    page.get_by_role("heading", name="Nothing is on its way").wait_for(timeout=DELIVERED)
+    page.get_by_role("heading", name="Nothing is waiting to be sent").wait_for(timeout=DELIVERED)
     page.get_by_role("link", name="Sent").click()
     page.get_by_role("link", name="On its way").wait_for()
 
 
-def test_a_page_that_gets_no_answer_says_so(page: "Page", anna: User) -> None:
+def test_a_page_that_gets_no_response_shows_a_warning(page: "Page", anna: User) -> None:
     sign_in(page)
-    warning = page.get_by_text("The site does not answer.")
+    warning = page.get_by_text("The site does not respond.")
     assert warning.is_hidden()
     page.context.set_offline(True)
     warning.wait_for()
@@ -173,6 +174,7 @@ def test_a_page_that_gets_no_answer_says_so(page: "Page", anna: User) -> None:
     warning.wait_for(state="hidden")
 
 
+@pytest.mark.usefixtures("connection_tester")
 def test_a_connection_is_tested_without_losing_what_was_typed(
     page: "Page", anna: User, server: MailServer
 ) -> None:
@@ -184,12 +186,12 @@ def test_a_connection_is_tested_without_losing_what_was_typed(
     assert page.get_by_label("Your email address").input_value() == "anna@example.invalid"
     page.get_by_label("Server", exact=True).fill(server.host)
     page.get_by_label("Port").fill(str(server.port))
-    page.get_by_label("User name").fill("")
+    page.get_by_label("Username").fill("")
     page.get_by_label("None (not encrypted)").check()
     page.get_by_role("button", name="Test connection").click()
     page.get_by_text("Connected.").wait_for()
     assert page.get_by_label("Your email address").input_value() == "anna@example.invalid"
-    page.get_by_label("Name of this account").fill("Home")
+    page.get_by_label("Account name").fill("Home")
     page.get_by_role("button", name="Save account").click()
     page.get_by_text("Account saved.").wait_for()
 
