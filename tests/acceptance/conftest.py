@@ -15,15 +15,9 @@ ROOT = Path(__file__).resolve().parents[2]
 Until = Callable[..., None]
 
 
-def until(condition: Callable[[], object], what: str, within: float = 40) -> None:
+def until(condition: Callable[[], object], what: str, within: float = 120) -> None:
     """Wait for a condition; fail with what was waited for."""
     wait_until(lambda: bool(condition()), within=within, what=what)
-
-
-@pytest.fixture
-def mail_server(tmp_path: Path) -> Iterator[MailServer]:
-    with MailServer(tmp_path / "mail") as server:
-        yield server
 
 
 @pytest.fixture

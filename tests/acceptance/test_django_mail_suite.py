@@ -1,6 +1,6 @@
-"""Django's own mail suite passes against the outbox; tests/djangosuite names the exemptions.
+"""Django's test suite for email passes against the outbox. tests/djangosuite lists the exemptions.
 
-Both run on the Django installed here and, where a newer Python is found, on the next one.
+It runs on the installed Django and, if a newer Python is found, on the next one.
 """
 
 import re
@@ -15,7 +15,8 @@ from tests.djangosuite.interpreters import ROOT, find_newer, this_one, with_next
 # Fewer would mean that the suite was not found or not run.
 TESTS_AT_LEAST = {"5.2": 120, "6.1": 290}
 
-pytestmark = pytest.mark.timeout(300)  # the first run fetches an archive, fills an environment
+# The first run fetches an archive and fills an environment.
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 
 def next_django() -> Path:
@@ -40,7 +41,7 @@ def run(python: Path, module: str, *arguments: str) -> str:
 
 
 @pytest.mark.parametrize("choose", [this_one, next_django], ids=["this Django", "the next Django"])
-def test_djangos_own_mail_suite_passes(choose: Callable[[], Path]) -> None:
+def test_djangos_own_email_suite_passes(choose: Callable[[], Path]) -> None:
     python = choose()
     version = ".".join(run(python, "django", "--version").split(".")[:2])
 

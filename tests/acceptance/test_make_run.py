@@ -1,4 +1,4 @@
-"""`make run` as a newcomer meets it: one command, a site that answers, and nothing left behind.
+"""`make run` for a new user: one command, a site that responds, and no process left running.
 
 Runs on a copy of the tree with the virtual environment lent to it, so that the developer's own
 site is neither seen nor disturbed. On PostgreSQL it uses a database of its own.
@@ -30,6 +30,7 @@ from dev.sockets import free_port
 ROOT = Path(__file__).resolve().parents[2]
 LEFT_OUT = (".git", ".venv", ".run", ".cache", ".env", "__pycache__", ".*_cache", ".hypothesis")
 READY = "The outbox is ready: open "
+PATIENCE = 120  # seconds, on a busy machine; alone it takes a few
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -61,7 +62,7 @@ class Site:
             self.make = Process(
                 ["make", "run"], environment=self.environment, output=output, cwd=self.folder
             )
-        wait_for(lambda: READY in self.said() or self.make_ended(), 120, self.said)
+        wait_for(lambda: READY in self.said() or self.make_ended(), PATIENCE, self.said)
         assert READY in self.said(), self.said()
         self.family = psutil.Process(self.make.pid).children(recursive=True)
         return time.monotonic() - begun
@@ -95,11 +96,11 @@ class Site:
         )
 
     def send(self, address: str) -> None:
-        """Send a mail as another app would, and wait until the local mail server has it."""
+        """Send a message as another app would, and wait until the local mail server has it."""
         sent = self.manage("sendtestemail", address)
         assert sent.returncode == 0, sent.stdout
         # What a killed worker held stays its own until the lease is over.
-        wait_for(lambda: address in self.manage("outbox_mailbox").stdout, 90, self.said)
+        wait_for(lambda: address in self.manage("outbox_mailbox").stdout, PATIENCE, self.said)
 
     def kill(self) -> None:
         if self.make is not None:
@@ -184,14 +185,16 @@ def signed_in(site: Site) -> urllib.request.OpenerDirector:
         "password": login["password"],
         "csrfmiddlewaretoken": token[1],
     }
-    answer = browser.open(f"{site.address}/accounts/login/", urllib.parse.urlencode(form).encode())
+    response = browser.open(
+        f"{site.address}/accounts/login/", urllib.parse.urlencode(form).encode()
+    )
     assert "sessionid" in {cookie.name for cookie in jar}
-    assert answer.status == 200
+    assert response.status == 200
     return browser
 
 
 @pytest.mark.every_database
-def test_the_start_shows_its_progress_and_nothing_that_alarms(site: Site) -> None:
+def test_the_start_shows_its_progress_and_no_warnings(site: Site) -> None:
     start = site.said().partition(READY)[0]
 
     steps = ["Preparing the database", "Starting the web server", "web | ready", "beat | ready"]
@@ -228,7 +231,7 @@ def test_every_part_listens_on_loopback_only(site: Site) -> None:
     assert listening == {"127.0.0.1"}
 
 
-def test_static_files_are_served_under_names_that_tell_their_content(site: Site) -> None:
+def test_static_files_are_served_under_names_derived_from_their_content(site: Site) -> None:
     page = urllib.request.urlopen(f"{site.address}/accounts/login/").read().decode()
     style = re.search(r'href="(/static/[^"]+\.[0-9a-f]{12}\.css)"', page)
     assert style is not None
@@ -236,17 +239,19 @@ def test_static_files_are_served_under_names_that_tell_their_content(site: Site)
 
 
 @pytest.mark.every_database
-def test_a_mail_reaches_the_local_mailbox(site: Site) -> None:
+def test_a_message_reaches_the_local_mailbox(site: Site) -> None:
     site.send("first@example.com")
 
 
 @pytest.mark.every_database
-def test_a_killed_worker_is_replaced_and_mail_goes_on(site: Site) -> None:
+def test_a_killed_worker_is_replaced_and_delivery_continues(site: Site) -> None:
     before = {process.pid for process in site.family}
     for process in site.family:
         if "worker1@localhost" in command_of(process):
             process.kill()
-    wait_for(lambda: any("worker1@localhost" in command_of(p) for p in fresh(site, before)), 30)
+    wait_for(
+        lambda: any("worker1@localhost" in command_of(p) for p in fresh(site, before)), PATIENCE
+    )
     site.family = [site.runner(), *site.runner().children(recursive=True)]
     site.send("second@example.com")
 
@@ -270,26 +275,26 @@ def test_a_taken_web_port_gives_one_line_that_names_the_variable(copy: Site) -> 
     assert done.returncode != 0
     said = [line for line in (done.stdout + done.stderr).splitlines() if "make: ***" not in line]
     assert len(said) == 1
-    assert f"Port {port} is taken" in said[0]
+    assert f"Port {port} is in use" in said[0]
     assert "PORT=" in said[0]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_to_make_stops_every_process(site: Site, number: signal.Signals) -> None:
     site.signal(number)
-    wait_for(lambda: site.make_ended() and not site.orphans(), 30, site.orphans)
+    wait_for(lambda: site.make_ended() and not site.orphans(), PATIENCE, site.orphans)
     assert "Everything has stopped." in site.said()
 
 
-def test_even_a_killed_runner_leaves_no_process_behind(site: Site) -> None:
+def test_even_a_killed_runner_leaves_no_process_running(site: Site) -> None:
     site.runner().kill()
-    wait_for(lambda: not site.orphans(), 30, site.orphans)
+    wait_for(lambda: not site.orphans(), PATIENCE, site.orphans)
 
 
 def test_the_next_run_starts_in_seconds_and_keeps_the_data(site: Site) -> None:
     password = (site.folder / ".run/login.txt").read_text()
     site.signal(signal.SIGTERM)
-    wait_for(lambda: site.make_ended() and not site.orphans(), 30, site.orphans)
+    wait_for(lambda: site.make_ended() and not site.orphans(), PATIENCE, site.orphans)
     assert site.start() < 60  # alone on the machine it takes three
     assert (site.folder / ".run/login.txt").read_text() == password
     signed_in(site)

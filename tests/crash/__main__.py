@@ -1,11 +1,11 @@
-"""Kill everything while mail drains, and let the receivers say what came of it.
+"""Kill each process while messages are delivered, and compare the result with the sinks' records.
 
     python -m tests.crash [--scale short|medium|full] [--seed 1] [--keep DIRECTORY] [--json FILE]
 
-Starts PostgreSQL with its default durability, Redis, two receivers, Celery workers, beat and the
-web; kills them at random and at every point of `kills_points` while mail is queued, cancelled and
-composed; drains, settles what waits for a person as that person would, and judges. Prints a table,
-and exits with 1 when anything was found that must not be.
+Starts PostgreSQL with its default durability, Redis, two sinks, Celery workers, beat and the web
+server. Kills them at random and at every point of `points` while messages are queued, cancelled and
+composed. Then it drains the queue, resolves uncertain recipients as a person would, and judges. It
+prints a table, and exits with 1 when it has a finding.
 """
 
 import argparse
@@ -23,40 +23,42 @@ from typing import TYPE_CHECKING
 
 import django
 
-from tests.crash.stage import Stage
+from tests.crash.cluster import Cluster
 
 if TYPE_CHECKING:
     from tests.crash.judge import Verdict
 
 SETTINGS = {
-    "OUTBOX_LEASE_FOR": "3",
-    "OUTBOX_HEARTBEAT_EVERY": "0.5",
-    "OUTBOX_SWEEP_EVERY": "0.5",
-    "OUTBOX_POLL_EVERY": "0.3",
-    "OUTBOX_BACKOFF_FIRST": "1",
+    "OUTBOX_LEASE_DURATION": "3",
+    "OUTBOX_HEARTBEAT_INTERVAL": "0.5",
+    "OUTBOX_SWEEP_INTERVAL": "0.5",
+    "OUTBOX_POLL_INTERVAL": "0.3",
+    "OUTBOX_BACKOFF_INITIAL": "1",
     "OUTBOX_BACKOFF_MAX": "4",
-    "OUTBOX_CIRCUIT_FIRST": "0.3",
-    "OUTBOX_CIRCUIT_MAX": "1",
+    "OUTBOX_CIRCUIT_PAUSE_INITIAL": "0.3",
+    "OUTBOX_CIRCUIT_PAUSE_MAX": "1",
     "OUTBOX_SESSION_MAX_MESSAGES": "25",
     "OUTBOX_SESSION_MAX_IDLE": "1",
     "OUTBOX_COMMAND_TIMEOUT": "8",
     "OUTBOX_DOT_TIMEOUT": "8",
-    "OUTBOX_SHUTDOWN_FOR": "3",
-    "OUTBOX_UNDO_FOR": "0",
+    "OUTBOX_SHUTDOWN_TIMEOUT": "3",
+    "OUTBOX_UNDO_PERIOD": "0",
+    "OUTBOX_MAX_MESSAGES_PER_HOUR": "1000000",
+    "OUTBOX_MAX_DRAFTS": "1000000",
 }
 WORKERS = 3
-QUICKER = {
-    "OUTBOX_LEASE_FOR": "2.5",
-    "OUTBOX_HEARTBEAT_EVERY": "0.3",
-    "OUTBOX_SWEEP_EVERY": "0.2",
-    "OUTBOX_POLL_EVERY": "0.1",
+SHORTER = {  # for a short run
+    "OUTBOX_LEASE_DURATION": "2.5",
+    "OUTBOX_HEARTBEAT_INTERVAL": "0.3",
+    "OUTBOX_SWEEP_INTERVAL": "0.2",
+    "OUTBOX_POLL_INTERVAL": "0.1",
     "OUTBOX_COMMAND_TIMEOUT": "4",
     "OUTBOX_DOT_TIMEOUT": "4",
 }
 
 
 def main() -> None:
-    """Run it all; exit with 1 on any finding."""
+    """Run the crash tests; exit with 1 on any finding."""
     parser = argparse.ArgumentParser(prog="python -m tests.crash", description=__doc__)
     parser.add_argument("--scale", choices=["short", "medium", "full"], default="full")
     parser.add_argument("--seed", type=int, default=1)
@@ -65,19 +67,19 @@ def main() -> None:
     options = parser.parse_args()
     began = time.monotonic()
     with scratch(options.keep) as directory:
-        settings = SETTINGS | (QUICKER if options.scale == "short" else {})
-        stage = Stage(directory, workers=WORKERS, settings=settings)
+        settings = SETTINGS | (SHORTER if options.scale == "short" else {})
+        cluster = Cluster(directory, workers=WORKERS, settings=settings)
         try:
-            stage.start_stores()
-            os.environ.update(stage.environment)
+            cluster.start_stores()
+            os.environ.update(cluster.environment)
             django.setup()
-            # These need Django set up, which needs the database's name.
-            from tests.crash.director import SCALES
+            # These need Django, which needs the database's name.
             from tests.crash.run import run
+            from tests.crash.scheduler import SCALES
 
-            verdict = run(stage, SCALES[options.scale], seed=options.seed)
+            verdict = run(cluster, SCALES[options.scale], seed=options.seed)
         finally:
-            stage.close()
+            cluster.close()
     verdict.counts["seconds"] = round(time.monotonic() - began)
     print(report(verdict))
     if options.json:
@@ -92,7 +94,7 @@ def main() -> None:
 
 @contextmanager
 def scratch(keep: Path | None) -> Iterator[Path]:
-    """Give an empty folder; without `keep` it is gone afterwards."""
+    """Return an empty folder; without `keep` it is deleted at the end."""
     directory = (keep or Path(tempfile.mkdtemp(prefix="outbox-kills-"))).resolve()
     directory.mkdir(parents=True, exist_ok=True)
     try:
@@ -103,13 +105,13 @@ def scratch(keep: Path | None) -> Iterator[Path]:
 
 
 HEAD = (
-    "| killed | kills | attempts under way | lost | unmarked second copies | uncertain "
-    "| most by one kill, of its connections |\n|---|--:|--:|--:|--:|--:|--:|"
+    "| kill | times | open attempts | lost | silent duplicates | uncertain "
+    "| most per kill, of its connections |\n|---|--:|--:|--:|--:|--:|--:|"
 )
 
 
 def report(verdict: "Verdict") -> str:
-    """Write the verdict as Markdown: the table, the sums, the findings."""
+    """Return the verdict as Markdown: the table, the sums, the findings."""
     rows = [HEAD]
     for line in verdict.lines:
         most = f"{line.most} of {line.connections}" if line.most else "–"
@@ -126,7 +128,7 @@ def report(verdict: "Verdict") -> str:
     shown = [f"- {finding}" for finding in verdict.findings[:50]]
     if len(verdict.findings) > len(shown):
         shown.append(f"- and {len(verdict.findings) - len(shown)} more")
-    return "\n".join([*rows, "", "; ".join(facts), "", *(shown or ["Nothing was found."])])
+    return "\n".join([*rows, "", "; ".join(facts), "", *(shown or ["No findings."])])
 
 
 if __name__ == "__main__":

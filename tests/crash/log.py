@@ -1,5 +1,6 @@
-"""The log of kills: each is written down just before it happens, by whoever carries it out."""
+"""The log of kills: each is written just before it, while the victim is stopped."""
 
+import contextlib
 import json
 import time
 from dataclasses import dataclass
@@ -14,12 +15,12 @@ class Kill:
 
     kind: str
     at: float  # seconds since 1970
-    pids: list[int]  # empty: what all workers share was killed
-    connections: int  # to receivers, open at that moment
+    pids: list[int]  # empty: the victim is shared by all workers
+    connections: int  # to sinks, open at that moment
     entry: str = ""  # of the plan, where it follows one
 
 
-def note_kill(log: Path, *, kind: str, pids: list[int], connections: int, entry: str = "") -> None:
+def log_kill(log: Path, *, kind: str, pids: list[int], connections: int, entry: str = "") -> None:
     """Append a kill to the log."""
     line = {"kind": kind, "at": time.time(), "pids": pids, "connections": connections}
     with log.open("ab") as output:
@@ -33,8 +34,20 @@ def read_kills(log: Path) -> list[Kill]:
 
 
 def open_connections(pid: int) -> int:
-    """Count a process's TCP connections; all else it talks to is on socket files."""
+    """Count a process's TCP connections; all else it has_connection to is on socket files."""
     return sum(
         bool(found.raddr) and found.status != psutil.CONN_SYN_SENT
         for found in psutil.Process(pid).net_connections("tcp")
     )
+
+
+def wait_until_stopped(pid: int) -> None:
+    """Wait until no thread of a process runs any more after SIGSTOP, at most a second."""
+    deadline = time.monotonic() + 1
+    tasks = Path(f"/proc/{pid}/task")
+    while time.monotonic() < deadline and tasks.exists():  # without /proc, the state is not known
+        with contextlib.suppress(OSError):  # a thread has ended
+            stats = [task.read_text() for task in tasks.glob("*/stat")]
+            if all(stat.rpartition(")")[2].split()[0] == "T" for stat in stats):
+                return
+        time.sleep(0.001)  # no event reports that a thread has stopped

@@ -1,10 +1,10 @@
-"""The receiver that judges: it notes every copy of every mail before its sender hears of it.
+"""The server that crash tests send to: it records each copy of each message before it replies.
 
     python -m tests.crash.sink LEDGER READY-FILE [--chunking] [--seed 1]
 
-A line of the ledger is {"at", "message_id", "recipients", "way"}. It answers after 5 to 20 ms, so
-that kills land inside conversations, and is at times as bad as real servers are: takes a mail and
-never says so ("mute"), takes it and drops the connection ("cut"), is busy, or lets nobody in.
+A line of the ledger is {"at", "message_id", "recipients", "way"}. It replies after 5 to 20 ms, so
+that kills happen inside transactions. Sometimes it misbehaves as real servers do: it accepts a
+message and never replies ("mute") or drops the connection ("cut"), is busy, or rejects the client.
 """
 
 import argparse
@@ -16,38 +16,42 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from outbox.testing.capabilities import MAX_SIZE, Capabilities
 from outbox.testing.dialogue import Stage, Transaction, wire
-from outbox.testing.offer import MAX_SIZE, Offer
 from outbox.testing.receiver import Receiver
 from outbox.testing.serving import serve_until_signalled, write_port
 
-MUTE, CUT, BUSY = 0.004, 0.004, 0.01  # share of the mails
+MUTE, CUT, BUSY = 0.004, 0.004, 0.01  # share of the messages
 BUSY_RECIPIENT = 0.004  # share of the recipients
-CLOSED = 0.1  # share of the connections that hear 421
-REFUSED = "refused"  # a local part that begins so is refused for good
+CLOSED = 0.1  # share of the connections that get 421
+REFUSED = "refused"  # a local part that begins so is rejected permanently
 QUICKEST, SLOWEST = 0.005, 0.02  # seconds before each group of replies
 
 
-class KillsReceiver(Receiver):
-    """One client."""
+class CrashReceiver(Receiver):
+    """The connection of one client."""
 
-    def __init__(self, offer: Offer, chance: random.Random, note: Callable[..., None]) -> None:
-        super().__init__(offer)
+    def __init__(
+        self, capabilities: Capabilities, chance: random.Random, note: Callable[..., None]
+    ) -> None:
+        super().__init__(capabilities)
         self._chance = chance
         self._note = note
-        self._delay = chance.uniform(QUICKEST, SLOWEST)  # one a connection, or replies overtake
+        self._delay = chance.uniform(
+            QUICKEST, SLOWEST
+        )  # the same for a whole connection: replies must not overtake each other
         self._silent = False
 
-    def answer(self, stage: Stage, index: int, reply: str) -> str:
+    def send_reply(self, stage: Stage, index: int, reply: str) -> str:
         if stage is Stage.GREETING and self._chance.random() < CLOSED:
-            reply = "421 4.3.2 Too busy for you"
-            self.after_this(self.hang_up)
+            reply = "421 4.3.2 Too busy"
+            self.after_this(self.close)
         self._out.append(wire(reply))
         return reply
 
     def judge_recipient(self, address: str) -> str:
         if address.startswith(REFUSED):
-            return "550 5.1.1 Nobody here"
+            return "550 5.1.1 No such mailbox"
         if self._chance.random() < BUSY_RECIPIENT:
             return "450 4.2.1 Busy, try again"
         return "250 2.1.5 Ok"
@@ -55,7 +59,7 @@ class KillsReceiver(Receiver):
     def judge_message(self, transaction: Transaction) -> str:
         drawn = self._chance.random()
         if drawn < BUSY:
-            return "451 4.3.0 Try again later"
+            return "451 4.3.0 AttemptRecord again later"
         way = "mute" if drawn < BUSY + MUTE else "cut" if drawn < BUSY + MUTE + CUT else "ok"
         self._note(transaction, way)
         if way == "cut":
@@ -69,7 +73,7 @@ class KillsReceiver(Receiver):
         if group and not self._silent:
             self._loop.call_later(self._delay, self._write_late, group)
 
-    def hang_up(self) -> None:
+    def close(self) -> None:
         self.flush()
         self._held = True
         self._loop.call_later(self._delay, self.transport.close)
@@ -80,7 +84,7 @@ class KillsReceiver(Receiver):
 
 
 def main() -> None:
-    """Serve until told to stop."""
+    """Serve until a signal ends the process."""
     parser = argparse.ArgumentParser(prog="python -m tests.crash.sink", description=__doc__)
     parser.add_argument("ledger", type=Path)
     parser.add_argument("ready_file", type=Path)
@@ -88,10 +92,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     ledger = os.open(options.ledger, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    chance = random.Random(options.seed)  # noqa: S311  # makes trouble; guards nothing
+    chance = random.Random(options.seed)  # noqa: S311  # variety; not a secret
     extensions = ["PIPELINING", f"SIZE {MAX_SIZE}", "8BITMIME", "SMTPUTF8"]
     extensions += ["CHUNKING"] if options.chunking else []
-    offer = Offer(name="sink.localhost", extensions=tuple(extensions))
+    capabilities = Capabilities(name="sink.localhost", extensions=tuple(extensions))
 
     def note(transaction: Transaction, way: str) -> None:
         line = {
@@ -104,7 +108,7 @@ def main() -> None:
 
     asyncio.run(
         serve_until_signalled(
-            lambda: KillsReceiver(offer, chance, note),
+            lambda: CrashReceiver(capabilities, chance, note),
             "127.0.0.1",
             0,
             lambda port: write_port(options.ready_file, port),

@@ -1,6 +1,6 @@
-"""Every kind of kill once, on real processes: a short run of `make kills`, judged alike.
+"""A short run of the crash tests: every kind of kill once, on real processes.
 
-It brings a PostgreSQL of its own, which it crashes; so it runs once, in that database's stage.
+The run starts and crashes a PostgreSQL of its own, so it belongs to that database's stage.
 """
 
 import json
@@ -12,18 +12,18 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from tests.crash.director import Deed
 from tests.crash.points import Point, WebPoint
+from tests.crash.scheduler import ExternalKill
 
 ROOT = Path(__file__).resolve().parents[2]
-WITHIN = 240  # seconds; a quiet machine needs a fifth of it
+WITHIN = 480  # seconds; a quiet machine needs a tenth of it
 
 pytestmark = [pytest.mark.every_database, pytest.mark.timeout(WITHIN + 30)]
 
 
 @pytest.fixture(scope="module")
 def verdict(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What the judge found after one short run."""
+    """Return the verdict on one short run."""
     if connection.vendor != "postgresql":
         pytest.skip("it crashes a PostgreSQL of its own, and runs in that database's stage")
     file = tmp_path_factory.mktemp("kills") / "verdict.json"
@@ -41,27 +41,28 @@ def verdict(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("kind", [*Point, *WebPoint, *Deed])
-def test_it_was_killed_there(kind: str, verdict: dict[str, Any]) -> None:
-    kills = {line["kind"]: line["kills"] for line in verdict["lines"]}
-    assert kills.get(kind, 0) >= 1
+def test_each_kill_happens(verdict: dict[str, Any]) -> None:
+    happened = {line["kind"] for line in verdict["lines"] if line["kills"]}
+    assert {*Point, *WebPoint, *ExternalKill} - happened == set()
 
 
 def test_nothing_is_lost(verdict: dict[str, Any]) -> None:
     """Protocol item 97."""
-    assert verdict["counts"]["recipients sent"] > 500, "hardly any mail was under way"
+    assert verdict["counts"]["recipients sent"] > 500, "too few messages to prove anything"
     assert sum(line["lost"] for line in verdict["lines"]) == 0, verdict["findings"]
 
 
-def test_no_second_copy_leaves_unmarked(verdict: dict[str, Any]) -> None:
+def test_no_second_copy_without_an_uncertain_mark(verdict: dict[str, Any]) -> None:
     assert sum(line["unmarked"] for line in verdict["lines"]) == 0, verdict["findings"]
 
 
-def test_no_kill_leaves_more_uncertain_than_it_had_connections(verdict: dict[str, Any]) -> None:
+def test_a_kill_leaves_at_most_one_uncertain_attempt_per_connection(
+    verdict: dict[str, Any],
+) -> None:
     for line in verdict["lines"]:
         assert line["most"] <= line["connections"], line
 
 
-def test_the_judge_finds_nothing_else(verdict: dict[str, Any]) -> None:
-    """Among it: cancelled is unsent, a poisoned mail is held, no row contradicts another."""
+def test_the_judge_has_no_other_findings(verdict: dict[str, Any]) -> None:
+    """Cancelled messages are unsent, unreadable messages are held, and rows are consistent."""
     assert verdict["findings"] == []

@@ -1,10 +1,13 @@
-"""The site for gunicorn, in a worker process that is going to die inside Send.
+"""The site for gunicorn, in a worker process that can be killed while it sends a message.
 
-Each of gunicorn's workers imports it anew and takes an entry of the plan that KILLS_WEB_PLAN names.
+Each of gunicorn's workers imports it anew and takes an entry of the plan in KILLS_WEB_PLAN.
 """
 
 import os
 from pathlib import Path
+from typing import Any
+
+from celery.signals import after_task_publish
 
 from mailsite.wsgi import application
 
@@ -12,11 +15,17 @@ __all__ = ["application"]
 
 
 def _arm() -> None:
-    from tests.crash.points import Fuse, wrap_web
+    from tests.crash.points import KillSwitch, WebPoint
+    from tests.crash.statements import WEB_RULES, watch_statements
 
-    fuse = Fuse(Path(os.environ["KILLS_WEB_PLAN"]), Path(os.environ["KILLS_LOG"]))
-    wrap_web(fuse)
-    fuse.arm()
+    switch = KillSwitch(Path(os.environ["KILLS_WEB_PLAN"]), Path(os.environ["KILLS_LOG"]))
+    watch_statements(switch, WEB_RULES)
+
+    def published(**_: Any) -> None:
+        switch.reach(WebPoint.WAKE_UP_PUBLISHED)
+
+    after_task_publish.connect(published, weak=False)
+    switch.arm()
 
 
 _arm()

@@ -1,7 +1,7 @@
-"""A Celery worker that is going to die: python -m tests.crash.worker PLAN LOG CELERY-OPTION …
+"""Run a Celery worker that can be killed: python -m tests.crash.worker PLAN LOG CELERY-OPTION …
 
-Each of its children takes an entry of the plan as it is born and kills itself there; with the plan
-used up it is a worker like any other.
+Each of its children takes an entry of the plan when it starts, and kills itself at the point that
+the entry names. Without entries left it is a worker like any other.
 """
 
 import os
@@ -17,17 +17,20 @@ from celery.signals import worker_process_init
 django.setup()
 
 from mailsite.celery import app  # noqa: E402  # likewise
-from tests.crash.points import Fuse, wrap_worker  # noqa: E402  # needs Django set up
+from tests.crash.points import KillSwitch  # noqa: E402  # likewise
+from tests.crash.smtp_session import watch_smtp  # noqa: E402  # likewise
+from tests.crash.statements import WORKER_RULES, watch_statements  # noqa: E402  # needs Django
 
 
 def main(arguments: list[str]) -> None:
     """Run the worker until it is stopped or killed."""
     plan, log, *options = arguments
-    fuse = Fuse(Path(plan), Path(log))
-    wrap_worker(fuse)
+    switch = KillSwitch(Path(plan), Path(log))
+    watch_statements(switch, WORKER_RULES)
+    watch_smtp(switch)
 
     def arm(**_: Any) -> None:
-        fuse.arm()
+        switch.arm()
 
     worker_process_init.connect(arm, weak=False)
     app.worker_main(["worker", *options])

@@ -47,14 +47,15 @@ class BareProject:
         url = f"http://127.0.0.1:{port}"
         with self._running("web", command) as process:
             visitor = Visitor(url)
-            wait_until(visitor.is_answered, within=30, what="the bare project", process=process)
+            wait_until(visitor.is_served, within=30, what="the bare project", process=process)
             yield url
 
     @contextlib.contextmanager
-    def working(self) -> Iterator[None]:
+    def working(self, *options: str) -> Iterator[None]:
         """Run a Celery worker, started as Celery's guide for Django says."""
         log = self.folder / "worker.log"
-        command = ["-m", "celery", "--app", "shop", "worker", "--concurrency", "1"]
+        command = ["-m", "celery", "--app", "shop", "worker"]
+        command += options or ["--concurrency", "1"]
         with self._running("worker", [*command, "--loglevel", "info"]) as process:
 
             def is_ready() -> bool:
@@ -79,7 +80,7 @@ class BareProject:
 
 
 class Visitor:
-    """Somebody with a browser that keeps cookies and fills in forms."""
+    """A visitor with a browser that keeps cookies and submits forms."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -94,14 +95,19 @@ class Visitor:
         return self._open(urllib.request.Request(self.url + path))
 
     def post(self, path: str, **fields: str) -> tuple[int, str]:
-        """Send a form, with the token of the page it stands on."""
+        """Send a form, with the token of its page. Retry once: runserver may be reloading."""
         tokens = {cookie.name: cookie.value or "" for cookie in self.cookies}
         fields["csrfmiddlewaretoken"] = tokens.get("csrftoken", "")
         data = urllib.parse.urlencode(fields).encode()
-        return self._open(urllib.request.Request(self.url + path, data))
+        request = urllib.request.Request(self.url + path, data)
+        try:
+            return self._open(request)
+        except ConnectionError:
+            wait_until(self.is_served, within=60, what="the site after a reload")
+            return self._open(request)
 
-    def is_answered(self) -> bool:
-        """Tell whether anybody serves there."""
+    def is_served(self) -> bool:
+        """Return whether the site responds."""
         try:
             return self.get("/admin/login/")[0] > 0
         except OSError:

@@ -1,4 +1,4 @@
-"""The wheel, an environment that holds it, and the bare project that runs in there."""
+"""The wheel, an environment with it, and the bare project that runs in there."""
 
 import os
 import shutil

@@ -18,13 +18,13 @@ from outbox.models import Account
 User.objects.create_superuser("ann", "ann@example.com", "a password")
 Account.objects.create(
     name="the shop's server", from_address="shop@example.com",
-    host="127.0.0.1", port={port}, security="none",
+    host="127.0.0.1", port={port}, security="none", is_trusted=True,
 )
 """
 
 pytestmark = pytest.mark.timeout(600)  # the first run fills an environment
 
-Mails = Callable[[str], list[EmailMessage]]
+Messages = Callable[[str], list[EmailMessage]]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -41,13 +41,13 @@ def visitor(site: str) -> Visitor:
 
 
 @pytest.fixture
-def mails_to(server: MailServer) -> Mails:
+def messages_to(server: MailServer) -> Messages:
     """Wait until an address has mail, and return all it has."""
 
     def wait(address: str) -> list[EmailMessage]:
         deadline = time.monotonic() + 30
         while not (found := server.mailboxes.messages(address)):
-            assert time.monotonic() < deadline, f"no mail for {address}"
+            assert time.monotonic() < deadline, f"no message for {address}"
             time.sleep(0.05)
         return [message.parsed() for message in found]
 
@@ -55,11 +55,11 @@ def mails_to(server: MailServer) -> Mails:
 
 
 def test_a_password_reset_mail_arrives_and_its_link_works(
-    visitor: Visitor, mails_to: Mails
+    visitor: Visitor, messages_to: Messages
 ) -> None:
     visitor.get("/accounts/password_reset/")
     status, _ = visitor.post("/accounts/password_reset/", email="ann@example.com")
-    (mail,) = mails_to("ann@example.com")
+    (mail,) = messages_to("ann@example.com")
 
     assert status == 200
     assert mail["Subject"] == f"Password reset on {visitor.url.removeprefix('http://')}"
@@ -68,16 +68,16 @@ def test_a_password_reset_mail_arrives_and_its_link_works(
     assert "new password" in visitor.get(link[0])[1].lower()
 
 
-def test_a_view_that_is_rolled_back_mails_nobody_but_the_operators(
-    visitor: Visitor, mails_to: Mails, server: MailServer, project: BareProject
+def test_a_view_that_is_rolled_back_sends_email_to_the_operators_only(
+    visitor: Visitor, messages_to: Messages, server: MailServer, project: BareProject
 ) -> None:
     assert visitor.post("/sign-up/", name="bob", address="bob@example.com")[0] == 201
     assert visitor.post("/sign-up/", name="bob", address="thief@example.com")[0] == 500
 
-    (welcome,) = mails_to("bob@example.com")
-    (alert,) = mails_to(OPERATIONS)
+    (welcome,) = messages_to("bob@example.com")
+    (alert,) = messages_to(OPERATIONS)
     assert welcome.get_content().strip() == "Hello bob!"
-    # Django's own logging mails its ADMINS, by the default handler.
+    # Django's own logging sends email to its ADMINS, by the default handler.
     assert "ERROR" in alert["Subject"]
     assert "NameTakenError" in str(alert.get_body(("plain",)))
     counts = json.loads(project.manage("outbox_status", "--json"))["counts"]
@@ -85,10 +85,10 @@ def test_a_view_that_is_rolled_back_mails_nobody_but_the_operators(
     assert server.mailboxes.messages("thief@example.com") == []
 
 
-def test_a_celery_task_mails(visitor: Visitor, mails_to: Mails) -> None:
+def test_a_celery_task_sends_email(visitor: Visitor, messages_to: Messages) -> None:
     assert visitor.post("/report/", address="boss@example.com")[0] == 202
 
-    (report,) = mails_to("boss@example.com")
+    (report,) = messages_to("boss@example.com")
     assert report["Subject"] == "The figures of today"
 
 
@@ -105,13 +105,13 @@ def test_its_pages_show_with_all_they_load(visitor: Visitor) -> None:
         assert {path for path in loaded if visitor.get(path)[0] != 200} == set()
 
 
-def test_its_checks_tell_what_is_missing_and_nothing_else(project: BareProject) -> None:
-    told = project.run("-W", "error::DeprecationWarning", "manage.py", "check")
+def test_its_checks_report_only_what_is_missing(project: BareProject) -> None:
+    printed = project.run("-W", "error::DeprecationWarning", "manage.py", "check")
 
-    assert set(re.findall(r"outbox\.[EW]\d+", told)) == {
+    assert set(re.findall(r"outbox\.[EW]\d+", printed)) == {
         "outbox.W003",  # no key, so no passwords
         "outbox.W008",  # no sweep in the schedule
-        "outbox.W014",  # no place for large mail
+        "outbox.W014",  # no storage for large messages
     }
 
 
@@ -126,7 +126,7 @@ def test_its_models_need_no_further_migration(project: BareProject) -> None:
         pytest.param(["manage.py", "test"], id="Django's"),
     ],
 )
-def test_its_own_tests_see_what_it_mails(runner: list[str], project: BareProject) -> None:
-    told = project.run("-W", "error::DeprecationWarning", *runner)
+def test_its_own_tests_find_the_messages(runner: list[str], project: BareProject) -> None:
+    printed = project.run("-W", "error::DeprecationWarning", *runner)
 
-    assert re.search(r"\b4 passed|Ran 2 tests", told), told
+    assert re.search(r"\b4 passed|Ran 2 tests", printed), printed

@@ -21,7 +21,10 @@ CHECKOUT = (
     "outbox", "templates", "CHANGELOG.md", "LICENSE", "README.md", "pyproject.toml",
 )  # fmt: skip  # what the wheel is built of
 
-pytestmark = pytest.mark.timeout(900)  # it installs everything, without a cache
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.timeout(900),
+]  # it installs everything, without a cache
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +69,7 @@ def test_every_block_of_the_page_works(reader: Reader) -> None:
 
     said = "\n".join(output for _, output in reader.outputs)
     assert said.count("System check identified no issues") == 2, said
-    assert "Account local <shop@example.com> made" in said
+    assert "Account local <shop@example.com> created" in said
     assert "1  bob@example.com" in said
     assert "1  carl@example.com" in said
     assert "It is due in May." in said
@@ -78,7 +81,7 @@ def test_every_block_of_the_page_works(reader: Reader) -> None:
 
 def assert_pages_show_both_messages(reader: Reader) -> None:
     visitor = Visitor(f"http://127.0.0.1:{reader.ports[8000]}")
-    wait_until(visitor.is_answered, within=60, what="runserver")
+    wait_until(visitor.is_served, within=60, what="runserver")
     assert "Log in" in visitor.get("/mail/")[1]
 
     visitor.post("/admin/login/", username="ann", password="a password of your own", next="/mail/")

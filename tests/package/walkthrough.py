@@ -16,7 +16,7 @@ from dev.sockets import free_port, is_free
 from tests.unit.docs.blocks import Block, blocks
 
 _FILE = re.compile(r"# (\S+\.py)(, at the end)?\n")
-_ANSWER = re.compile(r"#\s*→\s*(.*)$")
+_EXPECTED = re.compile(r"#\s*→\s*(.*)$")
 _SERVES = re.compile(
     r"celery .* (worker|beat)$|manage\.py (outbox_mailserver|outbox_deliver|runserver)$"
 )
@@ -88,7 +88,7 @@ class Reader:
         return line
 
     def _use(self, block: Block) -> None:
-        """Put a block of Python into its file, or run it in the project's shell."""
+        """Write a block of Python to its file, or run it in the project's shell."""
         if found := _FILE.match(block.text):
             where = Path(self._run("pwd").strip()) / found[1]
             before = where.read_text() if found[2] else ""
@@ -105,12 +105,12 @@ class Reader:
 
 
 def _asserting(block: Block) -> Iterator[str]:
-    """Give the statements of a block; behind “# →” stands what an expression has to give."""
+    """Yield the statements of a block; the value of an expression follows “# →”."""
     lines = block.text.splitlines()
     for statement in ast.parse(block.text).body:
         source = ast.unparse(statement)
-        answer = _ANSWER.search(lines[(statement.end_lineno or 0) - 1])
-        if answer:
-            yield f"assert str({source}) == {answer[1]!r}, {source}"
+        expected = _EXPECTED.search(lines[(statement.end_lineno or 0) - 1])
+        if expected:
+            yield f"assert str({source}) == {expected[1]!r}, {source}"
         else:
             yield source

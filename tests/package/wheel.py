@@ -14,11 +14,12 @@ ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".cache" / "package"
 PIP = ("-m", "pip", "--disable-pip-version-check", "--no-input", "--quiet")
 # What the project's own tests run on; pinned, like everything below, as this site has it.
-TOOLS = ("pytest", "pytest-django")
+# Celery's pools need eventlet and gevent, and one of the projects has the admin of django-unfold.
+TOOLS = ("pytest", "pytest-django", "eventlet", "gevent", "django-unfold==0.91.0")
 
 
 def build(folder: Path) -> Path:
-    """Build the wheel of this tree, as pip does for everybody."""
+    """Build the wheel of this tree, as pip does."""
     _run(sys.executable, *PIP, "wheel", "--no-deps", "--wheel-dir", str(folder), str(ROOT))
     (wheel,) = folder.glob("outbox-*.whl")
     return wheel
@@ -26,10 +27,10 @@ def build(folder: Path) -> Path:
 
 @contextlib.contextmanager
 def environment(wheel: Path) -> Iterator[Path]:
-    """Give the Python of an environment that holds this wheel, what it asks for, and TOOLS.
+    """Yield the Python of an environment with this wheel, its dependencies and TOOLS.
 
     Its dependencies stay from run to run, until those asked for change; the wheel itself is put in
-    anew. It is ours for as long as the block runs: somebody else may test another state of the
+    anew. It is ours for as long as the block runs: another run may test another state of the
     tree.
     """
     CACHE.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""A project of somebody else: `django-admin startproject` and Celery, as their own guides say."""
+"""Another project: `django-admin startproject` and Celery, as their own guides say."""
 
 from shop.celery import app as celery_app
 

@@ -23,6 +23,12 @@ INSTALLED_APPS = [
     "shop",
     "outbox",
 ]
+if USER := os.environ.get("SHOP_USER"):  # the project's own user model: people_uuid, people_email
+    INSTALLED_APPS.append(USER)
+    AUTH_USER_MODEL = f"{USER}.Person"
+    OUTBOX = {"ALLOW_PRIVATE_HOSTS": True, "UNDO_PERIOD": 0}  # servers of tests are on loopback
+if os.environ.get("SHOP_UNFOLD"):  # another look of the admin, which comes before Django's
+    INSTALLED_APPS.insert(0, "unfold")
 EMAIL_BACKEND = "outbox.backend.EmailBackend"
 
 MIDDLEWARE = [
@@ -60,7 +66,7 @@ DATABASES = {
     }
 }
 
-USE_TZ = True
+USE_TZ = os.environ.get("SHOP_USE_TZ") != "no"
 STATIC_URL = "static/"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 

@@ -1,4 +1,4 @@
-"""The shop's own tests: what it mails, and that it leaves. pytest found the fixtures by itself."""
+"""The shop's own tests: the messages, and their delivery. pytest finds the fixtures itself."""
 
 from django.contrib.auth.models import User
 from django.test import TestCase
@@ -20,7 +20,7 @@ class SignUpTests(TestCase):
         assert self.inbox[0].body == "Hello bob!"
         assert self.inbox[0].to == ["bob@example.com"]
 
-    def test_it_welcomes_nobody_twice(self):
+    def test_it_welcomes_each_customer_once(self):
         User.objects.create_user("bob")
         self.client.raise_request_exception = False
         self.client.post("/sign-up/", {"name": "bob", "address": "bob@example.com"})

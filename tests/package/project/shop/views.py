@@ -1,4 +1,4 @@
-"""Pages that mail, one of them inside a transaction that may be rolled back."""
+"""Pages that send email, one of them inside a transaction that may be rolled back."""
 
 from django.contrib.auth.models import User
 from django.core.mail import send_mail
@@ -11,7 +11,7 @@ from shop.tasks import send_report
 
 
 class NameTakenError(Exception):
-    """Somebody else has that name."""
+    """The name is already in use."""
 
 
 @csrf_exempt
@@ -30,6 +30,6 @@ def sign_up(request):
 @csrf_exempt
 @require_POST
 def report(request):
-    """Have the report sent by a task."""
+    """Send the report in a task."""
     send_report.delay(request.POST["address"])
     return HttpResponse(status=202)

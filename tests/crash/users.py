@@ -1,7 +1,7 @@
-"""The people and programs that use the site while it is being killed.
+"""The people and programs that use the site while its processes are killed.
 
-A feeder queues mail through the api, a canceller takes some of it back, visitors press Send in the
-composer. Each writes down what it was promised; the judge compares that with what arrived.
+One thread queues messages through the API, one cancels some of them, and visitors press Send in the
+composer. Each records what it was promised; the judge compares that with what arrived.
 """
 
 import datetime as dt
@@ -16,6 +16,7 @@ from http import HTTPStatus
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
+from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.auth.models import User
 from django.contrib.sessions.backends.db import SessionStore
@@ -28,14 +29,14 @@ from tests.crash.sink import REFUSED
 
 T = TypeVar("T")
 RESEND_AFTER = dt.timedelta(seconds=3)
-PRESSED_FOR = 60.0  # seconds; then a visitor does something else first
+PRESSED_FOR = 60.0  # seconds; then the visitor writes another message first
 BATCH = 10
 _BODY = b"The quick brown fox jumps over the lazy dog, again and again.\r\n" * 28
 
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """What a person who wanted a mail back was told."""
+    """The response to one cancellation."""
 
     message_pk: int
     stopped: int
@@ -44,19 +45,21 @@ class Cancelled:
 
 @dataclass(slots=True)
 class Promises:
-    """What the site said; each list is appended to by one thread and read at the end."""
+    """What the site confirmed; each list is appended to by one thread and read at the end."""
 
-    queued: set[str] = field(default_factory=set)  # Message-IDs the api gave back
-    poisoned: set[str] = field(default_factory=set)  # of those, what nobody can send
+    queued: set[str] = field(default_factory=set)  # Message-IDs that the API returned
+    unreadable: set[str] = field(default_factory=set)  # of those, messages that cannot be read
     cancelled: list[Cancelled] = field(default_factory=list)
-    cancelled_unheard: set[int] = field(default_factory=set)  # messages; the answer was lost
-    answered: list[str] = field(default_factory=list)  # subjects for which Send said yes
-    unanswered: list[str] = field(default_factory=list)  # subjects for which nobody answered
-    never: list[str] = field(default_factory=list)  # likewise, though nothing died any more
+    cancelled_without_response: set[int] = field(default_factory=set)  # message ids
+    confirmed: list[str] = field(default_factory=list)  # subjects that Send confirmed
+    unconfirmed: list[str] = field(default_factory=list)  # subjects without a response
+    never_confirmed: list[str] = field(
+        default_factory=list
+    )  # those without a response after the last kill
 
 
-def patiently(work: Callable[[], T], within: float = 60) -> T:
-    """Do database work, again and again while the database is away."""
+def until_available(work: Callable[[], T], within: float = 60) -> T:
+    """Do database work; repeat it while the database is unavailable."""
     deadline = time.monotonic() + within
     while True:
         try:
@@ -65,11 +68,11 @@ def patiently(work: Callable[[], T], within: float = 60) -> T:
             connection.close()
             if time.monotonic() > deadline:
                 raise
-            time.sleep(0.1)  # no event says that the database is back
+            time.sleep(0.1)  # the database does not announce its return
 
 
 def make_accounts(ports: tuple[int, int], owner: User) -> list[Account]:
-    """Make an account for each policy and each sink."""
+    """Create an account for each policy and each sink."""
     return [
         Account.objects.create(
             owner=owner,
@@ -87,8 +90,8 @@ def make_accounts(ports: tuple[int, int], owner: User) -> list[Account]:
     ]
 
 
-class Load:
-    """All users at once."""
+class Users:
+    """All users, each in a thread."""
 
     def __init__(
         self,
@@ -96,22 +99,22 @@ class Load:
         web_port: int,
         *,
         total: int,
-        heap: int,
+        initial: int,
         rate: float,
         visitors: int,
         seed: int,
     ) -> None:
-        """Queue `heap` mails at once and `rate` a second from then on; `total` at the least."""
+        """Queue `initial` messages at once, then `rate` per second, and at least `total`."""
         self.promises = Promises()
         self._total = total
-        self._heap = heap
+        self._initial = initial
         self._rate = rate
         self._accounts = accounts
         self._web_port = web_port
         self._chance = random.Random(seed)  # noqa: S311  # variety; guards nothing
         self._number = 0
         self._recent: deque[int] = deque(maxlen=200)
-        self._is_last_call = threading.Event()
+        self._is_finishing = threading.Event()
         self._over = threading.Event()
         jobs: list[tuple[Callable[..., None], tuple[Any, ...]]] = [
             (self._feed, ()),
@@ -125,13 +128,13 @@ class Load:
         self.defects: list[BaseException] = []
 
     def start(self) -> None:
-        """Let them come."""
+        """Start all users."""
         for thread in self._threads:
             thread.start()
 
     def finish(self, within: float) -> None:
-        """Let the feeder queue what is left, then send everybody home."""
-        self._is_last_call.set()
+        """Queue the messages that are left, then end all users."""
+        self._is_finishing.set()
         self._threads[0].join(within)
         self._over.set()
         for thread in self._threads:
@@ -139,33 +142,33 @@ class Load:
         self.check()
 
     def check(self) -> None:
-        """Raise what somebody failed on."""
+        """Raise the first error of a user."""
         if self.defects:
             raise self.defects[0]
 
     def _guarded(self, job: Callable[..., None], words: tuple[Any, ...]) -> None:
         try:
             job(*words)
-        except Exception as error:  # noqa: BLE001  # told by `finish`
+        except Exception as error:  # noqa: BLE001  # raised by `check`
             self.defects.append(error)
         finally:
             connection.close()
 
-    # The feeder
+    # Queueing through the API
 
     def _feed(self) -> None:
-        """Queue a first heap at once, then at a steady rate for as long as things die.
+        """Queue the initial messages at once, then at a steady rate until the last kill.
 
-        What nobody was promised, since the database died, does not count.
+        A message whose call failed with the database was not promised and does not count.
         """
         began = time.monotonic()
         while not self._over.is_set():
-            is_last_call = self._is_last_call.is_set()
-            due = self._heap + int((time.monotonic() - began) * self._rate)
-            missing = (self._total if is_last_call else due) - len(self.promises.queued)
-            if is_last_call and missing <= 0:
+            is_finishing = self._is_finishing.is_set()
+            due = self._initial + int((time.monotonic() - began) * self._rate)
+            missing = (self._total if is_finishing else due) - len(self.promises.queued)
+            if is_finishing and missing <= 0:
                 return
-            if missing < BATCH and not is_last_call:
+            if missing < BATCH and not is_finishing:
                 self._over.wait(0.05)  # a batch at a time
                 continue
             self._queue([self._outgoing(self._number + offset) for offset in range(BATCH)])
@@ -193,49 +196,49 @@ class Load:
         )
 
     def _queue(self, items: list[api.Outgoing]) -> None:
-        """A failed commit may have been one: then nobody was promised anything."""
+        """Queue messages. A failed call may have committed, but promised nothing."""
         try:
             with transaction.atomic():
                 messages = api.queue_sources(items)
                 if self._chance.random() < 0.05:
-                    self._poison(messages[0])
+                    self._remove_source(messages[0])
         except (DatabaseError, InterfaceError):
             connection.close()
             return
         self.promises.queued.update(item.message_id for item in items)
         self._recent.extend(message.pk for message in messages[1:])
 
-    def _poison(self, message: Message) -> None:
-        """Take its bytes away, as a storage that lost a file does."""
+    def _remove_source(self, message: Message) -> None:
+        """Delete its source, as a storage that lost a file does."""
         Source.objects.filter(message=message).delete()
-        self.promises.poisoned.add(message.message_id)
+        self.promises.unreadable.add(message.message_id)
 
-    # The canceller
+    # Cancelling
 
     def _cancel(self) -> None:
-        """Take back mail that is about to be sent, and undo mail at the moment it is due."""
+        """Cancel queued messages, and scheduled messages at the moment they are due."""
         while not self._over.wait(self._chance.uniform(0.1, 0.4)):
             if self._chance.random() < 0.5:
-                pk = self._undone()
+                pk = self._about_to_be_due()
             else:
                 pk = self._chance.choice(list(self._recent)) if self._recent else None
             if pk is None:
                 continue
             try:
                 message = Message.objects.get(pk=pk)
-                told = api.cancel(message, why="changed my mind")
+                response = api.cancel(message, why="changed my mind")
             except (DatabaseError, InterfaceError):
                 connection.close()
-                self.promises.cancelled_unheard.add(pk)
+                self.promises.cancelled_without_response.add(pk)
                 continue
-            self.promises.cancelled.append(Cancelled(pk, told.stopped, told.too_late))
+            self.promises.cancelled.append(Cancelled(pk, response.stopped, response.too_late))
 
-    def _undone(self) -> int | None:
-        """Queue a mail that leaves in a moment, and come back in that moment."""
+    def _about_to_be_due(self) -> int | None:
+        """Queue a scheduled message; return its id at the moment it is due."""
         wait = self._chance.uniform(0.2, 0.6)
         send_at = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=wait)
         number = 10_000_000 + len(self.promises.cancelled)
-        item = self._outgoing(number, send_at=send_at, priority=1)
+        item = self._outgoing(number, send_at=send_at, priority=api.Priority.URGENT)
         try:
             message = api.queue_sources([item])[0]
         except (DatabaseError, InterfaceError):
@@ -245,32 +248,32 @@ class Load:
         self._over.wait(wait + self._chance.uniform(0, 0.5))
         return message.pk
 
-    # The visitors
+    # Composing in the browser
 
     def _visit(self, number: int) -> None:
-        """Press Send in the composer; when nobody answers, press it again every other time."""
-        cookie = patiently(lambda: _signed_in(User.objects.get()))
+        """Press Send in the composer; without a response, press it again every other time."""
+        cookie = until_available(lambda: _signed_in(User.objects.get()))
         count = 0
-        in_vain: list[dict[str, str]] = []
+        unsent: list[dict[str, str]] = []
         while not self._over.wait(0.25):
             count += 1
-            form = self._letter(f"Visitor {number} writes letter {count}", count)
+            form = self._form(f"Visitor {number} writes message {count}", count)
             if not self._press(form, cookie):
-                self.promises.answered.append(form["subject"])
+                self.promises.confirmed.append(form["subject"])
                 continue
-            self.promises.unanswered.append(form["subject"])
+            self.promises.unconfirmed.append(form["subject"])
             if count % 2 and self._press_again(form, cookie, self._over.wait):
-                in_vain.append(form)
-        for form in in_vain:  # nothing dies any more
+                unsent.append(form)
+        for form in unsent:  # after the last kill
             if trouble := self._press_again(form, cookie, time.sleep):
-                self.promises.never.append(f"“{form['subject']}”: {trouble}")
+                self.promises.never_confirmed.append(f"“{form['subject']}”: {trouble}")
 
-    def _letter(self, subject: str, count: int) -> dict[str, str]:
+    def _form(self, subject: str, count: int) -> dict[str, str]:
         return {
             "account": str(self._accounts[count % len(self._accounts)].pk),
             "to": f"{get_random_string(12).lower()}@far.test",
             "subject": subject,
-            "priority": "3",
+            "importance": "normal",
             "text": "Hello",
             "form": get_random_string(22),
             "send": "1",
@@ -279,7 +282,7 @@ class Load:
     def _press_again(
         self, form: dict[str, str], cookie: str, pause: Callable[[float], bool | None]
     ) -> str:
-        """Press until the site says yes; return what it said instead when there is no more time."""
+        """Press Send until the site confirms; return its last response when time is up."""
         deadline = time.monotonic() + PRESSED_FOR
         while trouble := self._press(form, cookie):
             if pause(0.5) or time.monotonic() > deadline:
@@ -287,7 +290,7 @@ class Load:
         return ""
 
     def _press(self, form: dict[str, str], cookie: str) -> str:
-        """Return "" when the site said that it has the mail, else what it said instead."""
+        """Return "" when the site confirmed the message, else what it said instead."""
         token = "k" * 32
         web = http.client.HTTPConnection("127.0.0.1", self._web_port, timeout=10)
         try:
@@ -300,21 +303,21 @@ class Load:
                     "Cookie": f"{cookie}; csrftoken={token}",
                 },
             )
-            answer = web.getresponse()
-            answer.read()
+            response = web.getresponse()
+            response.read()
         except (OSError, http.client.HTTPException) as error:
             return repr(error)
         finally:
             web.close()
-        place = answer.headers["Location"] or ""
-        is_kept = answer.status == HTTPStatus.FOUND and "/messages/" in place
-        return "" if is_kept else f"{answer.status} {answer.reason} {place}"
+        place = response.headers["Location"] or ""
+        is_kept = response.status == HTTPStatus.FOUND and "/messages/" in place
+        return "" if is_kept else f"{response.status} {response.reason} {place}"
 
 
 def _signed_in(user: User) -> str:
     session = SessionStore()
     session[SESSION_KEY] = str(user.pk)
-    session[BACKEND_SESSION_KEY] = "django.contrib.auth.backends.ModelBackend"
+    session[BACKEND_SESSION_KEY] = settings.AUTHENTICATION_BACKENDS[0]
     session[HASH_SESSION_KEY] = user.get_session_auth_hash()
     session.create()
     return f"sessionid={session.session_key}"

@@ -1,8 +1,7 @@
-"""The whole site on a stage where everything may be killed, and somebody starts it again.
+"""The site and its stores as processes that can be killed and are started again.
 
-PostgreSQL with its default durability, a Redis that keeps nothing, Celery workers and beat,
-gunicorn and two receivers, each a process of its own. What ends is started again, as a supervisor
-would.
+PostgreSQL with its default durability, Redis without persistence, Celery workers and beat, gunicorn
+and two sinks, each a process of its own. A process that ends is started again, as by a supervisor.
 """
 
 import contextlib
@@ -23,15 +22,15 @@ from dev.postgres_server import DURABLE, PostgresServer
 from dev.processes import Process, StartError, wait_until
 from dev.redis_server import RedisServer
 from dev.sockets import free_port
-from tests.crash.log import note_kill, open_connections
+from tests.crash.log import log_kill, open_connections, wait_until_stopped
 
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = sys.executable
 
 
 @dataclass(slots=True)
-class Kept:
-    """A part that is started again whenever it ends."""
+class Supervised:
+    """A process that is started again whenever it ends."""
 
     name: str
     command: list[str]
@@ -40,7 +39,7 @@ class Kept:
     process: Process | None = None
 
     def start(self) -> None:
-        """Start it, its output going to its log."""
+        """Start the process with its output in its log."""
         with self.log.open("ab") as output:
             self.process = Process(
                 self.command, environment=self.environment, output=output, cwd=ROOT
@@ -48,25 +47,25 @@ class Kept:
 
     @property
     def pid(self) -> int:
-        """The process that was started; it may have children."""
+        """The id of the process that was started; it may have children."""
         assert self.process is not None
         return self.process.pid
 
     def children(self) -> list[int]:
-        """Name the processes it started that still run."""
+        """Return the running processes that it started."""
         with contextlib.suppress(psutil.NoSuchProcess):
             found = psutil.Process(self.pid).children(recursive=True)
-            return [child.pid for child in found if child.status() != psutil.STATUS_ZOMBIE]
+            return [child.pid for child in found if is_running(child.pid)]
         return []
 
-    def care(self) -> None:
-        """Start it again when it has ended."""
+    def restart_if_ended(self) -> None:
+        """Start the process again if it has ended."""
         if self.process is not None and self.process.returncode is not None:
             self.start()
 
 
-class Stage:
-    """All parts, their environment, and the ways in which they die."""
+class Cluster:
+    """All processes, their environment, and the ways to kill them."""
 
     def __init__(self, directory: Path, *, workers: int, settings: dict[str, str]) -> None:
         self.directory = directory
@@ -85,7 +84,7 @@ class Stage:
         self.beat = self._part("beat", beat)
         web = ["-m", "gunicorn", "tests.crash.web:application"]
         self.web = self._part("web", [*web, "--config", "python:mailsite.gunicorn"])
-        self.abandoned: list[int] = []  # groups whose first process was killed alone
+        self.abandoned: list[int] = []  # process groups whose leader was killed alone
         self._over = threading.Event()
         self._keeper = threading.Thread(target=self._keep, name="keeper", daemon=True)
         self._lock = threading.Lock()
@@ -112,32 +111,32 @@ class Stage:
             "PYTHONWARNINGS": "ignore:You're running the worker with superuser privileges",
         }
 
-    def _part(self, name: str, words: list[str]) -> Kept:
-        return Kept(name, [PYTHON, *words], self.environment, self.directory / f"{name}.log")
+    def _part(self, name: str, words: list[str]) -> Supervised:
+        return Supervised(name, [PYTHON, *words], self.environment, self.directory / f"{name}.log")
 
-    def _sink(self, number: int) -> Kept:
+    def _sink(self, number: int) -> Supervised:
         files = [str(self.ledger(number)), str(self.directory / f"sink{number}.port")]
         more = ["--seed", str(number + 1)] + (["--chunking"] if number else [])
         return self._part(f"sink{number}", ["-m", "tests.crash.sink", *files, *more])
 
-    def _worker(self, number: int) -> Kept:
+    def _worker(self, number: int) -> Supervised:
         options = ["--concurrency", "1", "--hostname", f"worker{number}@kills"]
         options += ["--without-gossip", "--without-mingle", "--loglevel", "INFO"]
         module = ["-m", "tests.crash.worker", str(self.plan), str(self.log)]
         return self._part(f"worker{number}", [*module, *options])
 
     def ledger(self, number: int) -> Path:
-        """Name the file in which a sink notes what it took."""
+        """Return the file in which a sink records the accepted messages."""
         return self.directory / f"ledger{number}.jsonl"
 
     def sink_port(self, number: int) -> int:
-        """Return the port a sink listens on."""
+        """Return the port on which a sink listens."""
         return int((self.directory / f"sink{number}.port").read_text())
 
     # Start and end
 
     def start_stores(self) -> None:
-        """Start what has to stand before Django can be used."""
+        """Start what Django needs: the database, Redis and the sinks."""
         self.log.touch()
         self.postgres.start()
         self.redis.start()
@@ -147,22 +146,22 @@ class Stage:
         wait_until(lambda: all(port.exists() for port in ports), within=20, what="the sinks")
 
     def start_site(self) -> None:
-        """Start what delivers and serves."""
+        """Start the workers, beat and the web server."""
         for part in self._site():
             part.start()
         self._keeper.start()
 
-    def _site(self) -> list[Kept]:
+    def _site(self) -> list[Supervised]:
         return [*self.workers, self.beat, self.web]
 
     def _keep(self) -> None:
         while not self._over.wait(0.05):
             with self._lock:
                 for part in self._site():
-                    part.care()
+                    part.restart_if_ended()
 
     def close(self) -> None:
-        """End everything and remove the database."""
+        """End all processes and remove the database."""
         self._over.set()
         if self._keeper.is_alive():
             self._keeper.join()
@@ -175,18 +174,18 @@ class Stage:
         self.postgres.kill()
         self.postgres.close()
 
-    # Ways to die
+    # Kills
 
-    def kill_group(self, part: Kept, kind: str) -> None:
-        """Kill a part and its children, as a machine that goes down would."""
+    def kill_with_children(self, part: Supervised, kind: str) -> None:
+        """Kill a process and its children, as a machine that goes down does."""
         with self._lock:
-            self._note(kind, [part.pid, *part.children()])
+            self._log_kill(kind, [part.pid, *part.children()])
             assert part.process is not None
             part.process.kill()
 
-    def kill_child(self, part: Kept, kind: str) -> None:
-        """Kill one child; its parent makes another."""
-        children: list[int] = []  # asked for once: what is there may be dead a moment later
+    def kill_child(self, part: Supervised, kind: str) -> None:
+        """Kill one child; its parent starts another."""
+        children: list[int] = []  # read once: a child may have ended a moment later
 
         def has_any() -> bool:
             children[:] = part.children()
@@ -194,95 +193,113 @@ class Stage:
 
         wait_until(has_any, within=30, what=f"a child of {part.name}")
         victim = max(children)
-        self._note(kind, [victim])
+        self._log_kill(kind, [victim])
         _send(victim, signal.SIGKILL)
 
-    def kill_parent(self, part: Kept, kind: str) -> None:
-        """Kill a worker's first process and leave its child alone in the world."""
+    def kill_parent(self, part: Supervised, kind: str) -> None:
+        """Kill a worker's first process and not its children."""
         with self._lock:
             children = part.children()
-            self._note(kind, [part.pid, *children])
+            self._log_kill(kind, [part.pid, *children])
             self.abandoned.append(part.pid)
             assert part.process is not None
             part.process.signal(signal.SIGKILL)
             for child in children:
                 _send(child, signal.SIGCONT)
 
-    def kill_stopping(self, part: Kept, kind: str, after: float) -> bool:
-        """Kill a worker that was asked to stop; False when it was quicker."""
+    def kill_stopping(self, part: Supervised, kind: str, after: float) -> bool:
+        """Kill a worker that was asked to stop; return False if it had ended before."""
         process = part.process
         assert process is not None
         process.ask()
-        time.sleep(after)
+        time.sleep(after)  # the kill comes at a random moment of the shutdown
         if process.returncode is not None:
             return False
-        self.kill_group(part, kind)
+        self.kill_with_children(part, kind)
         return True
 
-    def freeze(self, part: Kept, kind: str, seconds: float) -> None:
-        """Stop a part and its children where they are, and let them go on after a while."""
+    def freeze(self, part: Supervised, kind: str, seconds: float) -> None:
+        """Stop a process and its children with SIGSTOP; continue them after a while."""
         group = part.pid
-        self._note(kind, [group, *part.children()])
-        time.sleep(seconds)
+        self._log_kill(kind, [group, *part.children()])
+        time.sleep(seconds)  # the process is frozen for this time
         guard.send(group, signal.SIGCONT)
 
-    def _note(self, kind: str, pids: list[int]) -> None:
-        """Hold the processes, count their connections, write the kill down."""
+    def _log_kill(self, kind: str, pids: list[int]) -> None:
+        """Stop the processes, count their connections and log the kill."""
         for pid in pids:
             _send(pid, signal.SIGSTOP)
-        note_kill(self.log, kind=kind, pids=pids, connections=_connections(pids))
+            wait_until_stopped(pid)
+        log_kill(self.log, kind=kind, pids=pids, connections=_connections(pids))
 
-    def talks(self, worker: Kept) -> bool:
-        """Tell whether a worker has a connection to a receiver."""
+    def has_connection(self, worker: Supervised) -> bool:
+        """Return whether a worker has a connection to a sink."""
         return _connections(worker.children()) > 0
 
-    def note_for_all(self, kind: str) -> None:
-        """Write down the death of something that all workers share."""
+    def log_for_all_workers(self, kind: str) -> None:
+        """Log the kill of a process that all workers share."""
         pids = [pid for worker in self.workers for pid in worker.children()]
-        note_kill(self.log, kind=kind, pids=[], connections=_connections(pids))
+        log_kill(self.log, kind=kind, pids=[], connections=_connections(pids))
 
-    def crash_postgres(self, kind: str, number: int, meanwhile: Callable[[], None]) -> None:
-        """End PostgreSQL by a signal to its first process; start it again after `meanwhile`."""
+    def crash_postgres(self, kind: str, number: int, during_outage: Callable[[], None]) -> None:
+        """End PostgreSQL by a signal to its postmaster, call `during_outage` and start it again."""
         process = self.postgres.process
         assert process is not None
-        self.note_for_all(kind)
+        self.log_for_all_workers(kind)
         process.signal(number)
         wait_until(lambda: process.returncode is not None, within=20, what="PostgreSQL's end")
         process.kill()
-        meanwhile()
+        during_outage()
         deadline = time.monotonic() + 60
         while True:
             try:
                 self.postgres.start()
-            except StartError:  # its orphans still hold its shared memory
+            except StartError:  # backends that still run have its shared memory
                 if time.monotonic() > deadline:
                     raise
-                self._end_orphans_of_postgres()
-                time.sleep(0.2)
+                self._kill_orphaned_backends()
+                time.sleep(0.2)  # no event reports that the memory is free
             else:
                 return
 
-    def _end_orphans_of_postgres(self) -> None:
-        """Kill what a dead server left behind, as a supervisor does with a control group."""
+    def _kill_orphaned_backends(self) -> None:
+        """Kill the backends of a killed postmaster, as a supervisor with a control group does."""
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
                 if process.cwd() == str(self.postgres.data):
                     process.kill()
 
     def crash_redis(self, kind: str) -> None:
-        """Kill Redis, which comes back empty."""
-        self.note_for_all(kind)
+        """Kill Redis and start it without its data."""
+        self.log_for_all_workers(kind)
         self.redis.kill()
         self.redis.start()
 
     def empty_redis(self, kind: str) -> None:
-        """Take every key away."""
-        self.note_for_all(kind)
+        """Delete every key."""
+        self.log_for_all_workers(kind)
         self.redis.clear()
 
     def orphans(self) -> list[int]:
-        """Name the groups that should have ended by themselves and did not."""
-        return [group for group in self.abandoned if guard.send(group, 0)]
+        """Return the process groups that should have ended and did not."""
+        return [group for group in self.abandoned if has_running_process(group)]
+
+
+def is_running(pid: int) -> bool:
+    """Return whether a process runs; one that has ended may wait to be reaped for seconds."""
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def has_running_process(group: int) -> bool:
+    """Return whether a process of a group runs."""
+    for pid in psutil.pids():
+        with contextlib.suppress(ProcessLookupError):
+            if os.getpgid(pid) == group and is_running(pid):
+                return True
+    return False
 
 
 def _connections(pids: list[int]) -> int:

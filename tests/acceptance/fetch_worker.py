@@ -1,0 +1,62 @@
+"""Fetch the only mailbox in a process of its own, and die at a point of it.
+
+    python -m tests.acceptance.fetch_worker POINT
+
+The points are those of `POINTS`; "" survives. It prints how many messages were stored.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mailsite.settings")
+
+import django
+
+django.setup()
+
+from django.db import connection  # noqa: E402  # needs the settings
+
+from outbox.inbound import pop3_server  # noqa: E402  # likewise
+from outbox.inbound.fetch import fetch_mailbox  # noqa: E402  # likewise
+from outbox.models import Mailbox  # noqa: E402  # likewise
+
+POINTS = ("before the commit", "after the commit", "after DELE", "before QUIT", "after QUIT")
+_POINT = sys.argv[1]
+
+
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _wrapped(name: str, *, before: str, after: str) -> None:
+    """Die before or after a method of the session with the server."""
+    method: Callable[..., Any] = getattr(pop3_server.Pop3Server, name)
+
+    def dying(self: Any, *args: Any) -> Any:
+        if before == _POINT:
+            _die()
+        result = method(self, *args)
+        if after == _POINT:
+            _die()
+        return result
+
+    setattr(pop3_server.Pop3Server, name, dying)
+
+
+def _after_insert(execute: Any, sql: str, params: Any, many: Any, context: Any) -> Any:
+    result = execute(sql, params, many, context)
+    is_insert = sql.replace('"', "").startswith("INSERT INTO outbox_servermessage")
+    if _POINT == "before the commit" and is_insert:
+        _die()
+    return result
+
+
+if __name__ == "__main__":
+    _wrapped("delete", before="after the commit", after="after DELE")
+    _wrapped("quit", before="before QUIT", after="after QUIT")
+    connection.execute_wrappers.append(_after_insert)
+    outcome = fetch_mailbox(Mailbox.objects.get().pk)
+    sys.stdout.write(f"{outcome.stored} {outcome.reason}\n")
