@@ -20,6 +20,7 @@ from django.utils.dateparse import parse_date, parse_datetime
 from outbox.api import audit
 from outbox.api.csv_files import uncell
 from outbox.conf import get_conf
+from outbox.db.clock import database_now
 from outbox.mail.addresses import AddressError, parse_address
 from outbox.models import Account, AuditAction, Suppression
 from outbox.models.suppression import (
@@ -101,7 +102,7 @@ def _store(
     using = get_conf().database
     entries = Suppression.objects.using(using).of_account(account.pk if account else None)
     known = list(entries.filter(folded__in=list(rows)).select_for_update())
-    highest = highest_recipient(using)
+    highest, now = highest_recipient(using), database_now(using)
     for entry in known:
         row = rows[entry.folded]
         entry.reason, entry.evidence = reason_named(row.reason), row.evidence
@@ -113,6 +114,7 @@ def _store(
             folded=key,
             account=account,
             reason=reason_named(row.reason),
+            since=now,
             evidence=row.evidence,
             until=row.until,
             created_by_id=actor.pk if actor is not None else None,

@@ -18,6 +18,7 @@ from outbox.api.async_variants import as_async
 from outbox.api.values import read_line, read_text
 from outbox.conf import get_conf
 from outbox.db import clock
+from outbox.db.clock import database_now
 from outbox.delivery.suppressed import hold_waiting
 from outbox.exceptions import InvalidMessageError
 from outbox.mail.addresses import AddressError, parse_address
@@ -96,7 +97,7 @@ def _store(
     found = rows.filter(folded=folded_address(spec))
     entry = found.select_for_update().first()
     if entry is None:
-        entry = Suppression(address=spec, account=account)
+        entry = Suppression(address=spec, account=account, since=database_now(using))
         entry.created_by_id = actor.pk if actor is not None else None
     for name, value in values.items():
         setattr(entry, name, value)

@@ -25,16 +25,19 @@ def database_now(using: str | None = None) -> dt.datetime:
         return own.replace(microsecond=own.microsecond // 1000 * 1000)
     with connection.cursor() as cursor:
         cursor.execute("SELECT clock_timestamp()")
-        moment: dt.datetime = cursor.fetchone()[0]
-        return moment.astimezone(dt.UTC)
+        moment: dt.datetime = cursor.fetchone()[0].astimezone(dt.UTC)
+    if using == get_conf().database:
+        _seen[using] = (moment, time.monotonic())
+    return moment
 
 
 def now() -> dt.datetime:
     """Return the time of the outbox's database without a query, aware, in UTC.
 
-    A new connection to a server asks for it, once a minute at most; the monotonic clock of this
-    host counts from there. Before the first connection, the clock of this host has to do. It is the
-    clock of a SQLite database anyway.
+    The monotonic clock of this host counts from the last call of `database_now` in this process. A
+    new connection to a server makes one, once a minute at most. Before the first, and for SQLite,
+    the clock of this host has to do. Where the order of two changes matters, both need
+    `database_now`: the clock of a server may be set.
     """
     seen = _seen.get(get_conf().database)
     if seen is None:
@@ -50,4 +53,4 @@ def observe(connection: Any, **_: Any) -> None:
         return
     seen = _seen.get(alias)
     if seen is None or time.monotonic() - seen[1] > _SEEN_FOR:
-        _seen[alias] = (database_now(alias), time.monotonic())
+        database_now(alias)

@@ -16,7 +16,7 @@ from django.db import models, transaction
 from django.db.models import Max, Q
 from django.utils.translation import gettext_lazy as _
 
-from outbox.db.fields import DatabaseTimeField
+from outbox.db.clock import database_now
 from outbox.mail.addresses import mailbox_key
 from outbox.models.account import Account
 from outbox.models.reasons import ReasonField
@@ -117,7 +117,8 @@ class Suppression(models.Model):
     )  # None: every account
     reason = ReasonField(verbose_name=_("reason"))
     evidence = models.TextField(_("evidence"), blank=True)  # a server's reply, or a bounce
-    since = DatabaseTimeField(_("since"), auto_now_add=True)
+    # Set by what adds the entry: a claim compares it with the time of a release.
+    since = models.DateTimeField(_("since"))
     until = models.DateTimeField(_("until"), null=True, blank=True)  # None: until it is removed
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
@@ -231,12 +232,13 @@ def add_new(
     rows = Suppression.objects.using(using).of_account(account_id)
     known = set(rows.filter(folded__in=list(by_key)).values_list("folded", flat=True))
     new = {key: address for key, address in by_key.items() if key not in known}
-    highest = highest_recipient(using)
+    highest, now = highest_recipient(using), database_now(using)
     Suppression.objects.using(using).bulk_create(
         [
             Suppression(
                 address=address,
                 folded=key,
+                since=now,
                 account_id=account_id,
                 reason=reason_named(reason),
                 evidence=evidence[address],

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import threading
+import time
 
 import pytest
 from django.db import connection, connections
@@ -9,6 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from outbox import api
+from outbox.db import clock
 from outbox.delivery import suppressed, sweep
 from outbox.models import (
     Account,
@@ -145,6 +147,20 @@ def test_an_address_that_is_suppressed_again_needs_another_release() -> None:
     claim_due(message.account)
     api.release(message)
     api.unsuppress(BOB)
+    api.suppress(BOB)
+    assert states(message) == [State.HELD]
+
+
+def test_a_clock_that_was_set_since_the_process_read_it_does_not_count(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    api.suppress(BOB)
+    message = queue(account())
+    claim_due(message.account)
+    api.release(message)
+    api.unsuppress(BOB)
+    an_hour_ago = (timezone.now() - dt.timedelta(hours=1), time.monotonic())
+    monkeypatch.setitem(clock._seen, USING, an_hour_ago)
     api.suppress(BOB)
     assert states(message) == [State.HELD]
 
