@@ -59,9 +59,7 @@ from tests.integration.web.conftest import signed_in
 from tests.received import letter, receive
 
 ROOT = Path(__file__).resolve().parents[3]
-migration = import_module("outbox.migrations.0030_groups")
-added = import_module("outbox.migrations.0034_signing_keys")
-later = import_module("outbox.migrations.0037_oauth_permissions")
+migration = import_module("outbox.migrations.0002_groups")
 
 OPEN, NO, GONE, MOVED = 200, 403, 404, 302
 # What a user without access to a row gets: the admin goes to its index with a notice.
@@ -217,11 +215,8 @@ class Scene:
 
 
 def make_groups() -> None:
-    """Do what the migrations do, which use their editor for the connection only."""
-    editor = SimpleNamespace(connection=connection)
-    migration.make_groups(apps, editor)
-    added.add_permissions(apps, editor)
-    later.add_permissions(apps, editor)
+    """Do what the migration does, which uses its editor for the connection only."""
+    migration.make_groups(apps, SimpleNamespace(connection=connection))
 
 
 @pytest.fixture
@@ -395,8 +390,7 @@ def test_the_groups_are_those_of_the_table(groups: None) -> None:
     for name in GROUPS:
         group = Group.objects.get(name=name)
         names = set(group.permissions.values_list("codename", flat=True))
-        more = (*added.ADDED, *later.PERMISSIONS) if name == ADMINISTRATORS else ()
-        assert names == permissions_of(name) == {*migration.GROUPS[name], *more}
+        assert names == permissions_of(name) == set(migration.GROUPS[name])
 
 
 def test_the_migration_keeps_what_administrators_have_changed(groups: None) -> None:
@@ -405,28 +399,6 @@ def test_the_migration_keeps_what_administrators_have_changed(groups: None) -> N
     make_groups()
     assert not viewers.permissions.exists()
     assert Group.objects.filter(name__in=GROUPS).count() == len(GROUPS)
-
-
-def test_a_migration_adds_no_permission_to_a_group_that_a_site_has_reduced(groups: None) -> None:
-    administrators = Group.objects.get(name=ADMINISTRATORS)
-    administrators.permissions.clear()
-    make_groups()
-    assert not administrators.permissions.exists()
-
-
-def test_staff_who_saw_everything_before_the_migration_still_do(db: None) -> None:
-    Group.objects.all().delete()
-    view = Permission.objects.get(codename="view_message", content_type__app_label="outbox")
-    user, other = (User.objects.create_user(name, is_staff=True) for name in ("ann", "bob"))
-    team = Group.objects.create(name="Support")
-    user.user_permissions.add(view)
-    team.permissions.add(view)
-    make_groups()
-    assert user.has_perm("outbox.view_all_accounts")
-    assert not other.has_perm("outbox.view_all_accounts")
-    assert team.permissions.filter(codename="view_all_accounts").exists()
-    viewers = Group.objects.get(name=VIEWERS)
-    assert not viewers.permissions.filter(codename="view_all_accounts").exists()
 
 
 def test_the_documentation_has_the_table() -> None:

