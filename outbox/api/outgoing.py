@@ -58,7 +58,9 @@ class Outgoing:
 
     source: bytes
     envelope_sender: str  # "" is the null sender
-    is_sender_given: bool = False  # the account's return path does not replace it
+    # Nothing replaces it: otherwise the account's return path does, and of a null sender the account's
+    # address does where the server rejects that.
+    is_sender_given: bool = False
     recipients: Sequence[OutgoingRecipient]
     account: Account | None = None  # None: the default account for apps
     owner: AbstractBaseUser | None = None

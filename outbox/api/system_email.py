@@ -6,12 +6,14 @@ Webhooks are calls to other programs and not emails. Django's own view composes 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, Unpack
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.urls import NoReverseMatch, reverse
 
 from outbox.api.accounts import account_named
+from outbox.api.options import SendOptions
 from outbox.api.queueing import queue_ids
 from outbox.api.rendering import Content, render_outgoing
 from outbox.api.sending import read_all
@@ -28,10 +30,14 @@ def queue_system_email(
     account: Account | None = None,
     origin: Origin = Origin.API,
     owner: Any = None,
+    **options: Unpack[SendOptions],
 ) -> None:
     """Queue an email in the language that is active. `to` is one address or several.
 
     Without an account, the default one for apps sends it. Raise OutboxError if it cannot be queued.
+
+    The envelope sender is null, so that no bounce arrives in a mailbox that is fetched (RFC 3834 3.3).
+    Where the server rejects that, the account's address replaces it.
     """
     content = Content(
         account=account_named(account),
@@ -40,7 +46,8 @@ def queue_system_email(
         text=text,
         headers={"Auto-Submitted": "auto-generated"},  # RFC 3834: no automatic reply
     )
-    queue_ids([render_outgoing(content, origin=origin, owner=owner)])
+    outgoing = render_outgoing(content, origin=origin, owner=owner, **options)
+    queue_ids([replace(outgoing, envelope_sender="")])
 
 
 def email_of(user: AbstractBaseUser) -> str:
