@@ -128,7 +128,7 @@ def test_a_server_that_rejects_the_null_sender_gets_the_account_s(
     anna: User, fault_lab: StartLab
 ) -> None:
     """Protocol item 113. The next message is sent so at once, in another session as well."""
-    strict = fault_lab("at mail: 501 5.1.7 Invalid MAIL FROM address provided, then 250")
+    strict = fault_lab("on connection 1: at mail of message 1: 501 5.1.7 Invalid sender")
     failing = account(owner=anna)
     account_at(strict, owner=anna, from_address="anna@example.net")
     for _ in range(2):
