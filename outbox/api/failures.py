@@ -62,7 +62,9 @@ def _collect(using: str) -> int:
         messages = Message.objects.using(using)
         unreported = messages.filter(failure_unreported=True).order_by("pk")
         locked = unreported.select_for_update(skip_locked=True, no_key=True)
-        found = list(locked.only("pk", "owner_id", "origin", "envelope_sender")[:_COLLECTED_AT_ONCE])
+        found = list(
+            locked.only("pk", "owner_id", "origin", "envelope_sender")[:_COLLECTED_AT_ONCE]
+        )
         if not found:
             return 0
         by_addressee: dict[int, list[int]] = defaultdict(list)

@@ -58,8 +58,8 @@ class Outgoing:
 
     source: bytes
     envelope_sender: str  # "" is the null sender
-    # Nothing replaces it: otherwise the account's return path does, and of a null sender the account's
-    # address does where the server rejects that.
+    # Nothing replaces it. Otherwise the account's return path does, and a null sender that the
+    # server rejects is replaced by the account's address.
     is_sender_given: bool = False
     recipients: Sequence[OutgoingRecipient]
     account: Account | None = None  # None: the default account for apps

@@ -36,8 +36,8 @@ def queue_system_email(
 
     Without an account, the default one for apps sends it. Raise OutboxError if it cannot be queued.
 
-    The envelope sender is null, so that no bounce arrives in a mailbox that is fetched (RFC 3834 3.3).
-    Where the server rejects that, the account's address replaces it.
+    The envelope sender is null, so that no bounce comes to a mailbox that is fetched (RFC 3834
+    3.3). Where the server rejects that, the account's address replaces it.
     """
     content = Content(
         account=account_named(account),

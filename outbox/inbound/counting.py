@@ -83,9 +83,7 @@ def uncount_bounce(report: InboundReport, recipient: Recipient, using: str) -> N
             return
 
 
-def _key(
-    minute: dt.datetime, account_key: int, recipient: Recipient, reply_key: int
-) -> CountKey:
+def _key(minute: dt.datetime, account_key: int, recipient: Recipient, reply_key: int) -> CountKey:
     domain = storable(domain_of(recipient.address))
     return CountKey(minute, -account_key - 1, account_key, domain, State.BOUNCED.value, reply_key)
 

@@ -15,6 +15,8 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from django.db import transaction
+
 from outbox.conf import get_conf
 from outbox.db.clock import database_now
 from outbox.inbound.commits import Arrival, Commits, Committed
@@ -102,7 +104,10 @@ class Session:
             raise
         self._result.deleted = mark_deleted(self._marked, self._using)
         if not self._server.facts.is_gmail:  # which lists a part of the mailbox
-            mark_gone(self._mailbox, listed, self._using)
+            with transaction.atomic(using=self._using):
+                # A fetcher that took over has stored messages which this listing does not have.
+                self._lease.extend()
+                mark_gone(self._mailbox, listed, self._using)
         return self._result
 
     # --- fetching -----------------------------------------------------------------------------

@@ -46,7 +46,9 @@ _SESSION_TEXT = re.compile(
     re.IGNORECASE,
 )
 _SENDER = frozenset({"1.7", "1.8"})  # bad sender's mailbox address, its system address
-_SENDER_TEXT = re.compile(r"\bsender\b|\bsend ?as\b|\b(?:return|reverse)[ -]path\b|<>", re.IGNORECASE)
+_SENDER_TEXT = re.compile(
+    r"\bsender\b|\bsend ?as\b|\b(?:return|reverse)[ -]path\b|<>", re.IGNORECASE
+)
 _PIPELINING_TEXT = re.compile(r"\bpipelin|\bsynchroni[sz]ation", re.IGNORECASE)
 
 

@@ -30,7 +30,14 @@ from outbox.models import (
     State,
 )
 from outbox.testing.pytest_plugin import StartLab
-from tests.integration.delivery.mail_client import USING, account, account_at, deliver, last_attempt, queue
+from tests.integration.delivery.mail_client import (
+    USING,
+    account,
+    account_at,
+    deliver,
+    last_attempt,
+    queue,
+)
 from tests.states import set_state
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 from django.conf import LazySettings
-from django.db import connection
+from django.db import connection, connections
 from django.test.utils import CaptureQueriesContext
 
 from outbox.db.clock import database_now
@@ -354,6 +354,26 @@ def test_a_lost_lease_stores_nothing_more(server: PopServer, mailbox: Mailbox) -
     assert list(server.mailbox.messages) == ["a"]
     mailbox.refresh_from_db()
     assert mailbox.lease_key == "another"
+
+
+def test_a_lost_lease_marks_nothing_of_the_next_fetcher_as_gone(
+    server: PopServer, mailbox: Mailbox
+) -> None:
+    """The listing of a session is older than what a fetcher that took over has stored."""
+    server.mailbox.messages = {"a": message(1)}
+    fetched(mailbox)
+
+    def take_over(command: str) -> None:
+        if command != "QUIT":
+            return
+        Mailbox.objects.filter(pk=mailbox.pk).update(lease_key="another")
+        row = ServerMessage(mailbox_id=mailbox.pk, uid="b", size=1, seen_at=database_now())
+        row.save()
+        connections["default"].close()  # of the server's thread
+
+    server.mailbox.before = take_over
+    assert fetch_mailbox(mailbox.pk).is_busy
+    assert ServerMessage.objects.get(uid="b").deleted_at is None
 
 
 # --- many messages --------------------------------------------------------------------------------

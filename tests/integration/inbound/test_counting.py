@@ -49,8 +49,9 @@ def test_a_bounce_is_counted_once_in_the_group_of_its_reply() -> None:
     second = sent(shop)
     receive(shop, bounce(message_id=second.message_id))
     assert counted() == counted(DeliveryTotal) == 2
-    [row] = DeliveryCount.objects.filter(outcome=State.BOUNCED)
-    assert (row.account_key, row.domain, row.worker_key) == (shop.pk, "example.net", -shop.pk - 1)
+    rows = DeliveryCount.objects.filter(outcome=State.BOUNCED)  # of one minute, or of two
+    keys = set(rows.values_list("account_key", "domain", "worker_key"))
+    assert keys == {(shop.pk, "example.net", -shop.pk - 1)}
     [group] = failures()
     assert (group.code, group.enhanced, group.bounced, group.count) == (550, "5.1.1", 2, 2)
     assert "user unknown" in group.text
@@ -96,7 +97,7 @@ def test_a_correction_takes_the_count_back(is_merged: bool) -> None:
         earlier = database_now(USING) - old_counts.COMPACTED_AFTER - dt.timedelta(hours=2)
         Event.objects.filter(message=message).update(at=earlier)
         minute = earlier.replace(second=0, microsecond=0)
-        [row] = DeliveryCount.objects.filter(outcome=State.BOUNCED)
+        row = DeliveryCount.objects.filter(outcome=State.BOUNCED)[0]
         DeliveryCount.objects.all().delete()
         DeliveryTotal.objects.all().delete()
         of_row = (row.account_key, row.domain, row.outcome, row.reply_key)

@@ -431,9 +431,7 @@ _OTHER_SENDER = Envelope(sender="", sender_instead="site@x.test", recipients=(BO
     ids=["MAIL as bad syntax", "MAIL as forbidden", "RCPT", "dot"],
 )
 @pytest.mark.parametrize("extensions", MODES.values(), ids=MODES)
-def test_it_replaces_a_rejected_null_sender(
-    extensions: tuple[str, ...], replies: Replies
-) -> None:
+def test_it_replaces_a_rejected_null_sender(extensions: tuple[str, ...], replies: Replies) -> None:
     """Protocol item 113: where the envelope has another one; the server is remembered."""
     server = ModelServer(replies)
     transaction = Client(server, extensions).send_envelope(_OTHER_SENDER)
