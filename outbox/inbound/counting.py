@@ -59,7 +59,7 @@ def count_bounces(
 
 
 def uncount_bounce(report: InboundReport, recipient: Recipient, using: str) -> None:
-    """Take back the count of a bounce that a user has corrected, in the caller's transaction."""
+    """Remove a bounce that a user has corrected from the counts, in the caller's transaction."""
     bounced = recipient.events.filter(kind=EventKind.BOUNCED).order_by("-pk").first()
     if bounced is None:
         return

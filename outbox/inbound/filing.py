@@ -109,10 +109,10 @@ def file_mailbox(mailbox_id: int, using: str, *, stop: threading.Event | None = 
 
 
 def _find_new(using: str) -> None:
-    """Give new messages their rows, in one look for all mailboxes.
+    """Record the copies of new messages, in one look for all mailboxes.
 
-    The look is a scan of the site's latest messages by time, from the mark that is the farthest
-    behind. One for each mailbox would read the messages of the whole site as often.
+    The look is a scan of the site's latest messages by time, from the earliest mark on. One
+    for each mailbox would read the messages of the whole site as often.
     """
     now = database_now(using)
     mailboxes = filing_mailboxes(using)

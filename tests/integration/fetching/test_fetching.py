@@ -5,7 +5,7 @@ import threading
 
 import pytest
 from django.conf import LazySettings
-from django.db import connection, connections
+from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from outbox.db.clock import database_now
@@ -13,6 +13,7 @@ from outbox.inbound import session
 from outbox.inbound.facts import read_facts
 from outbox.inbound.fetch import UNCLEAR_MAX, fetch_mailbox
 from outbox.inbound.inspect import inspect_received
+from outbox.inbound.listing import mark_deleted
 from outbox.models import InboundMessage, InboundSource, Mailbox, OnServer, ServerMessage
 from outbox.models.reasons import has_code
 from tests.integration.fetching.conftest import message
@@ -363,16 +364,15 @@ def test_a_lost_lease_marks_nothing_of_the_next_fetcher_as_gone(
     server.mailbox.messages = {"a": message(1)}
     fetched(mailbox)
 
-    def take_over(command: str) -> None:
-        if command != "QUIT":
-            return
+    def take_over(rows: list[int], using: str) -> int:
         Mailbox.objects.filter(pk=mailbox.pk).update(lease_key="another")
-        row = ServerMessage(mailbox_id=mailbox.pk, uid="b", size=1, seen_at=database_now())
-        row.save()
-        connections["default"].close()  # of the server's thread
+        known = {"mailbox_id": mailbox.pk, "size": 1, "seen_at": database_now()}
+        ServerMessage.objects.get_or_create(uid="b", defaults=known)
+        return mark_deleted(rows, using)
 
-    server.mailbox.before = take_over
-    assert fetch_mailbox(mailbox.pk).is_busy
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("outbox.inbound.session.mark_deleted", take_over)
+        assert fetch_mailbox(mailbox.pk).is_busy
     assert ServerMessage.objects.get(uid="b").deleted_at is None
 
 

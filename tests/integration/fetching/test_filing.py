@@ -282,7 +282,7 @@ def test_one_look_serves_all_mailboxes(server: ImapServer, mailbox: Mailbox) -> 
         find_copies("default")
     copies = set(SentCopy.objects.values_list("pk", "mailbox_id"))
     assert copies == {(first.pk, mailbox.pk), (second.pk, late.pk)}
-    scans = [one["sql"] for one in queries if 'ORDER BY "outbox_message"."listed_at"' in one["sql"]]
+    scans = [one["sql"] for one in queries if '"outbox_message"."listed_at" >= ' in one["sql"]]
     assert len(scans) == 1
     marks = dict(Mailbox.objects.values_list("pk", "files_from"))
     assert marks[mailbox.pk] is not None
@@ -295,9 +295,7 @@ def test_a_look_reads_the_index_of_the_latest_messages(mailbox: Mailbox) -> None
         return
     with CaptureQueriesContext(connections["default"]) as queries:
         find_copies("default")
-    [scan] = [
-        one["sql"] for one in queries if 'ORDER BY "outbox_message"."listed_at"' in one["sql"]
-    ]
+    [scan] = [one["sql"] for one in queries if '"outbox_message"."listed_at" >= ' in one["sql"]]
     with connections["default"].cursor() as cursor:
         cursor.execute(f"EXPLAIN QUERY PLAN {scan}")
         plan = [str(row[-1]) for row in cursor.fetchall()]

@@ -69,7 +69,7 @@ def test_a_bounce_joins_the_failures_with_the_same_reply_to_a_delivery() -> None
     assert not group.has_attempts
 
 
-def test_a_report_that_moves_nobody_is_not_counted() -> None:
+def test_a_report_that_moves_no_recipient_is_not_counted() -> None:
     shop = account()
     receive(shop, bounce())  # only the address matches
     receive(shop, bounce(message_id=sent(shop).message_id, about="else@example.net"))
