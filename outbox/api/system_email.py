@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Unpack
+from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.urls import NoReverseMatch, reverse
 
 from outbox.api.accounts import account_named
-from outbox.api.options import SendOptions
 from outbox.api.queueing import queue_ids
 from outbox.api.rendering import Content, render_outgoing
 from outbox.api.sending import read_all
@@ -30,7 +29,8 @@ def queue_system_email(
     account: Account | None = None,
     origin: Origin = Origin.API,
     owner: Any = None,
-    **options: Unpack[SendOptions],
+    idempotency_key: str | None = None,
+    priority: str | None = None,
 ) -> None:
     """Queue an email in the language that is active. `to` is one address or several.
 
@@ -46,7 +46,9 @@ def queue_system_email(
         text=text,
         headers={"Auto-Submitted": "auto-generated"},  # RFC 3834: no automatic reply
     )
-    outgoing = render_outgoing(content, origin=origin, owner=owner, **options)
+    outgoing = render_outgoing(
+        content, origin=origin, owner=owner, idempotency_key=idempotency_key, priority=priority
+    )
     queue_ids([replace(outgoing, envelope_sender="")])
 
 

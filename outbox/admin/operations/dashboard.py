@@ -238,7 +238,7 @@ def _values(interval: operations.Interval) -> tuple[int, ...]:
     )
 
 
-def _ended(interval: operations.Interval) -> tuple[int, int]:
+def _ended(interval: operations.Interval) -> tuple[int, int, int]:
     return (interval.sent, interval.failed, interval.bounced)
 
 
