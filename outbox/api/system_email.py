@@ -30,7 +30,7 @@ def queue_system_email(
     origin: Origin = Origin.API,
     owner: Any = None,
     idempotency_key: str | None = None,
-    priority: str | None = None,
+    priority: str = "",
 ) -> None:
     """Queue an email in the language that is active. `to` is one address or several.
 
