@@ -52,7 +52,7 @@ def extracted() -> Path:
     if not list(CACHE.glob("flufl*/PKG-INFO")):
         command = [
             sys.executable, "-m", "pip", "download", "--quiet", "--no-deps",
-            "--no-binary", ":all:", "--require-hashes", "--dest", str(CACHE),
+            "--no-binary", "flufl.bounce", "--require-hashes", "--dest", str(CACHE),
             "-r", str(REQUIREMENTS),
         ]  # fmt: skip
         subprocess.run(command, check=True)

@@ -401,6 +401,10 @@ class ReasonCode(StrEnum):
         "extension_rejected",
         _("The server announces %(extension)s and rejects it. The message is sent without it."),
     )
+    NULL_SENDER_REJECTED = (
+        "null_sender_rejected",
+        _("The server rejects the null sender. The message is sent with the account's address."),
+    )
     SESSION_REJECTED = (
         "session_rejected",
         _("The server accepts no further messages over this connection."),

@@ -62,14 +62,17 @@ def _collect(using: str) -> int:
         messages = Message.objects.using(using)
         unreported = messages.filter(failure_unreported=True).order_by("pk")
         locked = unreported.select_for_update(skip_locked=True, no_key=True)
-        found = list(locked.only("pk", "owner_id", "origin")[:_COLLECTED_AT_ONCE])
+        found = list(
+            locked.only("pk", "owner_id", "origin", "envelope_sender")[:_COLLECTED_AT_ONCE]
+        )
         if not found:
             return 0
         by_addressee: dict[int, list[int]] = defaultdict(list)
         owners: dict[int, Any] = {SITE: None}
         for message in found:
             # The failure of a digest is on the pages, but no email reports it: that would not end.
-            if message.origin != Origin.REPORT:
+            # The same holds for all other messages that no server may report about (RFC 5321 6.1).
+            if message.envelope_sender and message.origin != Origin.REPORT:
                 key = owner_key(message.owner_id)
                 by_addressee[key].append(message.pk)
                 owners[key] = message.owner_id

@@ -58,7 +58,9 @@ class Outgoing:
 
     source: bytes
     envelope_sender: str  # "" is the null sender
-    is_sender_given: bool = False  # the account's return path does not replace it
+    # Nothing replaces it. Otherwise the account's return path does, and a null sender that the
+    # server rejects is replaced by the account's address.
+    is_sender_given: bool = False
     recipients: Sequence[OutgoingRecipient]
     account: Account | None = None  # None: the default account for apps
     owner: AbstractBaseUser | None = None

@@ -17,6 +17,7 @@ from outbox.backoff import moment_after
 from outbox.conf import get_conf
 from outbox.db.clock import database_now
 from outbox.inbound.applying import apply_reports
+from outbox.inbound.counting import uncount_bounce
 from outbox.mail.server_replies import Effect
 from outbox.models import (
     Event,
@@ -132,7 +133,9 @@ def _unlink(
     if recipient is not None:
         _unsuppress(report, recipient, actor)
         was_bounced = was_applied and report.kind == InboundKind.BOUNCE
-        if not (was_bounced and _restore(recipient, actor, using)):
+        if was_bounced and _restore(recipient, actor, using):
+            uncount_bounce(report, recipient, using)
+        else:
             _note(recipient, actor, using)
 
 

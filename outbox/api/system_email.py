@@ -6,6 +6,7 @@ Webhooks are calls to other programs and not emails. Django's own view composes 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser
@@ -28,10 +29,15 @@ def queue_system_email(
     account: Account | None = None,
     origin: Origin = Origin.API,
     owner: Any = None,
+    idempotency_key: str | None = None,
+    priority: str = "",
 ) -> None:
     """Queue an email in the language that is active. `to` is one address or several.
 
     Without an account, the default one for apps sends it. Raise OutboxError if it cannot be queued.
+
+    The envelope sender is null, so that no bounce comes to a mailbox that is fetched (RFC 3834
+    3.3). Where the server rejects that, the account's address replaces it.
     """
     content = Content(
         account=account_named(account),
@@ -40,7 +46,10 @@ def queue_system_email(
         text=text,
         headers={"Auto-Submitted": "auto-generated"},  # RFC 3834: no automatic reply
     )
-    queue_ids([render_outgoing(content, origin=origin, owner=owner)])
+    outgoing = render_outgoing(
+        content, origin=origin, owner=owner, idempotency_key=idempotency_key, priority=priority
+    )
+    queue_ids([replace(outgoing, envelope_sender="")])
 
 
 def email_of(user: AbstractBaseUser) -> str:

@@ -61,6 +61,7 @@ class _Message(NamedTuple):
     account_policy: str | None
     account_resend_after: dt.timedelta | int | None  # SQLite keeps microseconds
     return_path: str | None
+    from_address: str | None
     queued_at: Any  # SQLite returns text
     send_at: Any
     data: bytes | memoryview | None  # None: a larger source, which is read when it is sent
@@ -103,7 +104,7 @@ _HAS_ITS_LEASE = (
 _MESSAGES = """
 SELECT m.id, m.account_id, m.status, m.envelope_sender, m.is_sender_given, m.recipient_count,
     m.size, m.wants_report, m.is_sensitive, m.on_uncertain, a.on_uncertain, a.resend_after,
-    a.return_path, m.queued_at, m.send_at,
+    a.return_path, a.from_address, m.queued_at, m.send_at,
     CASE WHEN m.size <= {small} THEN s.data END, s.sha256
 FROM {values}
 JOIN outbox_message m ON m.id = v.id
@@ -321,6 +322,7 @@ def _job(
         is_whole=message.recipient_count == 1,
         envelope_sender=message.envelope_sender,
         return_path="" if message.is_sender_given else message.return_path or "",
+        from_address="" if message.is_sender_given else message.from_address or "",
         sha256=message.sha256 or "",
         size=message.size,
         source=bytes(message.data) if message.data is not None else None,

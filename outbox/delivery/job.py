@@ -44,6 +44,7 @@ class Job:
     envelope_sender: str
     # Of the account: where bounces are wanted, with a token; "" if the caller gave the sender.
     return_path: str = ""
+    from_address: str = ""  # of the account, where the caller did not give the sender
     sha256: str
     is_whole: bool  # the message has no other recipient
     source: bytes | None  # as it is stored; None: too large to be read with the claim
@@ -66,9 +67,18 @@ class Job:
 
         The null sender stays: a bounce of a notification must not come back (RFC 5321 4.5.5).
         """
-        if not self.return_path or not self.envelope_sender:
-            return self.envelope_sender
-        return with_token(self.return_path, self.token)
+        return self._own_sender if self.envelope_sender else ""
+
+    @property
+    def sender_instead(self) -> str:
+        """The envelope sender where the server rejects the null sender, which our emails have."""
+        return "" if self.envelope_sender else self._own_sender
+
+    @property
+    def _own_sender(self) -> str:
+        if self.return_path:
+            return with_token(self.return_path, self.token)
+        return self.envelope_sender or self.from_address
 
     def without_source(self) -> "Job":
         """Return the job without the message's body, which a waiting result must not hold."""

@@ -7,7 +7,7 @@ import datetime as dt
 from collections import Counter
 
 from django.db import transaction
-from django.db.models import Exists, Min, OuterRef, Sum
+from django.db.models import Exists, Min, OuterRef, Q, Sum
 
 from outbox.conf import get_conf
 from outbox.db.bulk import fetch
@@ -28,6 +28,7 @@ COMPACTED_AFTER = dt.timedelta(days=2)
 _AT_ONCE = dt.timedelta(minutes=10)  # merged in one transaction
 _HOUR = dt.timedelta(hours=1)
 _MERGED = ("account_key", "domain", "outcome", "reply_key")
+_IS_DETAILED = ~Q(worker_key=MERGED_WORKER)
 _ONE = 1  # the id of the only mark
 _DELETE_TIMES = """
 DELETE FROM outbox_deliverytime WHERE worker_key IN ({places})
@@ -43,7 +44,7 @@ def compact(using: str) -> int:
         limit = _hour_of(database_now(using) - COMPACTED_AFTER)
         if mark is None or (mark.compacted_until and mark.compacted_until >= limit):
             return 0
-        detailed = DeliveryCount.objects.using(using).filter(worker_key__gt=0, minute__lt=limit)
+        detailed = DeliveryCount.objects.using(using).filter(_IS_DETAILED, minute__lt=limit)
         if mark.compacted_until:
             detailed = detailed.filter(minute__gte=mark.compacted_until)
         first = detailed.aggregate(first=Min("minute"))["first"]
@@ -55,13 +56,13 @@ def compact(using: str) -> int:
 
 def _merge(start: dt.datetime, end: dt.datetime, using: str) -> int:
     """Add the minutes from `start` to before `end`, which are in one hour, to that hour."""
-    of_minutes = {"minute__gte": start, "minute__lt": end, "worker_key__gt": 0}
-    minutes = DeliveryCount.objects.using(using).filter(**of_minutes)
+    of_minutes = _IS_DETAILED & Q(minute__gte=start, minute__lt=end)
+    minutes = DeliveryCount.objects.using(using).filter(of_minutes)
     hour = _hour_of(start)
     sums = minutes.order_by().values_list(*_MERGED).annotate(Sum("count"))
     # To the totals of the hour as well, so that those of its minutes have to go, too.
-    add({CountKey(hour, 0, *key): total for *key, total in sums}, using)
-    DeliveryTotal.objects.using(using).filter(**of_minutes)._raw_delete(using)
+    add({CountKey(hour, MERGED_WORKER, *key): total for *key, total in sums}, using)
+    DeliveryTotal.objects.using(using).filter(of_minutes)._raw_delete(using)
     return int(minutes._raw_delete(using))
 
 

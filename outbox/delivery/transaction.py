@@ -149,6 +149,7 @@ async def _transact(
     transaction = await session.connection.send(
         smtp.Envelope(
             sender=job.sender,
+            sender_instead=job.sender_instead,
             recipients=tuple(recipient.address for recipient in job.recipients),
             envid=job.token if job.wants_report else "",
             notify=_REPORTED if job.wants_report else (),

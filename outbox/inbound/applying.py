@@ -16,6 +16,7 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 
 from outbox.db.clock import database_now
+from outbox.inbound.counting import count_bounces
 from outbox.inbound.inspection import Action
 from outbox.inbound.suppressing import suppress_reported
 from outbox.models import (
@@ -113,6 +114,7 @@ class _Applied:
         self._earlier = _attempts_after_others(self._recipients.values(), using)
         self._changed: dict[tuple[Transition, Reason], list[int]] = defaultdict(list)
         self._notes: dict[Reason, dict[int, Recipient]] = defaultdict(dict)
+        self._bounced: list[tuple[InboundReport, Recipient]] = []
 
     def write(self) -> None:
         """Decide on each report, and write what follows."""
@@ -137,6 +139,7 @@ class _Applied:
         suppress_reported(
             self._reports, self._recipients, self._now, self._using, actor=self._actor
         )
+        count_bounces(self._bounced, self._now, self._using)
 
     def _lock_messages(self) -> None:
         """Lock the messages before the first transition: each one locks only its own."""
@@ -173,6 +176,7 @@ class _Applied:
         elif recipient.state in transitions.BOUNCE.sources:
             report.is_applied = True
             self._change(transitions.BOUNCE, recipient, State.BOUNCED, self._bounce_reason(report))
+            self._bounced.append((report, recipient))
             return
         elif recipient.state == State.BOUNCED:  # a second report; both say so
             report.is_applied = True

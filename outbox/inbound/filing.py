@@ -18,7 +18,7 @@ import time
 from collections.abc import Collection
 
 from django.db import transaction
-from django.db.models import Exists, F, Min, OuterRef, QuerySet
+from django.db.models import Exists, F, Min, OuterRef, Q, QuerySet
 
 from outbox.backoff import Backoff
 from outbox.db.clock import database_now
@@ -51,7 +51,8 @@ BACKOFF = Backoff(first=300, factor=2, longest=21_600, jitter=0.2)
 _TIMEOUTS = Timeouts(response=300, session=900)
 _LEASE = dt.timedelta(seconds=1_200)  # of one copy: longer than a session
 _RUN_SECONDS = 300.0  # after which the other copies of a mailbox wait for the next run
-_AT_ONCE = 500  # rows of one look
+_AT_ONCE = 5_000  # messages of one look, which is for all mailboxes
+_POSTPONED_AT_ONCE = 500  # copies of one mailbox
 _FAILURES_MAX = 5  # in one session, for example because the mailbox is full
 # Until a recipient is accepted, the message is looked at after a quarter of its age.
 _SOONEST, _LATEST = dt.timedelta(seconds=30), dt.timedelta(hours=6)
@@ -69,8 +70,8 @@ def filing_mailboxes(using: str) -> QuerySet[Mailbox]:
 
 def find_copies(using: str) -> None:
     """Record the copies of new messages, and postpone those that no recipient was accepted of."""
+    _find_new(using)
     for mailbox in filing_mailboxes(using):
-        _find_new(mailbox, using)
         _postpone(mailbox, using)
 
 
@@ -107,29 +108,52 @@ def file_mailbox(mailbox_id: int, using: str, *, stop: threading.Event | None = 
         folder.close()
 
 
-def _find_new(mailbox: Mailbox, using: str) -> None:
+def _find_new(using: str) -> None:
+    """Record the copies of new messages, in one look for all mailboxes.
+
+    The look is a scan of the site's latest messages by time, from the earliest mark on. One
+    for each mailbox would read the messages of the whole site as often.
+    """
     now = database_now(using)
-    mark = mailbox.files_from or now + OVERLAP
-    messages = Message.objects.using(using).filter(
-        ~Exists(SentCopy.objects.filter(pk=OuterRef("pk"))),
-        account=mailbox.pk,
-        listed_at__gte=mark - OVERLAP,
-        is_sensitive=False,
-    )
-    queued = messages.exclude(folder=Folder.DRAFTS).order_by("listed_at", "pk")
-    found = list(queued.values_list("pk", "listed_at")[:_AT_ONCE])
-    seen_until = found[-1][1] if len(found) == _AT_ONCE else now
-    copies = [SentCopy(message_id=pk, mailbox_id=mailbox.pk, next_at=now) for pk, _ in found]
-    same = Mailbox.objects.using(using).filter(pk=mailbox.pk, files_from=mailbox.files_from)
+    mailboxes = filing_mailboxes(using)
+    marks = dict(mailboxes.values_list("pk", "files_from"))
+    since = min(filter(None, marks.values()), default=None)
+    found: list[tuple[int, int, dt.datetime]] = []
+    if since is not None:
+        messages = Message.objects.using(using).filter(
+            ~Exists(SentCopy.objects.filter(pk=OuterRef("pk"))),
+            Q(listed_at__gte=F("account__mailbox__files_from") - OVERLAP),
+            listed_at__gte=since - OVERLAP,
+            account__mailbox__in=mailboxes,
+            is_sensitive=False,
+        )
+        queued = messages.exclude(folder=Folder.DRAFTS).order_by("listed_at", "pk")
+        found = list(queued.values_list("pk", "account_id", "listed_at")[:_AT_ONCE])
+    seen_until = found[-1][2] if len(found) == _AT_ONCE else now
     with transaction.atomic(using=using):
-        if same.update(files_from=max(mark, seen_until)):  # otherwise it was saved in between
-            SentCopy.objects.using(using).bulk_create(copies, ignore_conflicts=True)
+        # Those that were saved in between may want no earlier messages. Those that a fetcher has
+        # locked are not waited for. For both, the next look finds the messages.
+        rows = mailboxes.filter(pk__in=marks).order_by("pk")
+        locked = rows.select_for_update(skip_locked=True, no_key=True, of=("self",))
+        same = [row for row in locked if row.files_from == marks[row.pk]]
+        for row in same:
+            row.files_from = max(row.files_from or now + OVERLAP, seen_until)
+        Mailbox.objects.using(using).bulk_update(same, ["files_from"], batch_size=_AT_ONCE)
+        ready = {row.pk for row in same}
+        SentCopy.objects.using(using).bulk_create(
+            [
+                SentCopy(message_id=pk, mailbox_id=account_id, next_at=now)
+                for pk, account_id, _ in found
+                if account_id in ready
+            ],
+            ignore_conflicts=True,
+        )
 
 
 def _postpone(mailbox: Mailbox, using: str) -> None:
     now = database_now(using)
     copies = _due(using).filter(~_is_accepted(), mailbox=mailbox.pk).select_related("message")
-    for copy in copies.order_by("next_at")[:_AT_ONCE]:
+    for copy in copies.order_by("next_at")[:_POSTPONED_AT_ONCE]:
         message, age = copy.message, now - copy.message.listed_at
         # Another process may have taken the copy in between.
         same = SentCopy.objects.using(using).filter(pk=copy.pk, next_at=copy.next_at)

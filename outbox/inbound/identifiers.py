@@ -59,9 +59,9 @@ def _tokens(received: Received) -> Iterator[str]:
 
 def _queue_ids(received: Received) -> Iterator[str]:
     """Yield the ids in the trace fields of the original message, the latest server first."""
-    for leaf in received.leaves:
-        if leaf.content_type.endswith("delivery-status"):
-            yield from _POSTFIX_QUEUE_ID.findall(report_text(leaf)[:_MAX_REPORT])
+    status = [leaf for leaf in received.leaves if leaf.content_type.endswith("delivery-status")]
+    for leaf in status[:_MAX_FIELDS]:
+        yield from _POSTFIX_QUEUE_ID.findall(report_text(leaf)[:_MAX_REPORT])
     fields = [value for name, value in received.enclosed_fields if name == "received"]
     for value in fields[:_MAX_FIELDS]:
         if id_found := _QUEUE_ID.search(value[:_MAX_FIELD]):

@@ -107,20 +107,19 @@ def has_server_ids(mailbox: Mailbox, using: str) -> bool:
     return rows.exclude(uid__regex=r"^[0-9a-f]{64}$").exists()
 
 
-def mark_gone(mailbox: Mailbox, listed: Sequence[Listed], using: str) -> int:
-    """Mark what is no longer on the server as deleted; return how many messages that were.
+def rows_gone(mailbox: Mailbox, listed: Sequence[Listed], using: str) -> list[int]:
+    """Return the rows of messages that are no longer on the server.
 
     Another program has deleted them, or this one, which did not learn that QUIT succeeded.
     """
     rows = ServerMessage.objects.using(using).filter(mailbox=mailbox.pk, deleted_at=None)
     if rows.count() <= len(listed):
-        return 0
+        return []
     there = {one.uid for one in listed}
     if "" in there:
-        return 0  # the server has no ids
+        return []  # the server has no ids
     ids = rows.order_by("uid").values_list("pk", "uid")
-    gone = [pk for pk, uid in ids.iterator(_AT_ONCE) if uid not in there]
-    return mark_deleted(gone, using)
+    return [pk for pk, uid in ids.iterator(_AT_ONCE) if uid not in there]
 
 
 def mark_deleted(rows: Sequence[int], using: str) -> int:

@@ -25,7 +25,7 @@ from outbox.inbound.candidates import (
     with_address,
 )
 from outbox.inbound.inspection import Inspection, MessageKind, RecipientReport
-from outbox.inbound.sensitive import remove_quoted_content
+from outbox.inbound.sensitive import known_action, remove_quoted_content
 from outbox.mail.server_replies import Effect
 from outbox.models import (
     InboundMessage,
@@ -257,7 +257,7 @@ def _row(
         matched_by=matched_by,
         kind=inspection.kind.value,
         address=storable(said.address or (recipient.address if recipient else ""))[:320],
-        action=storable(said.action)[:40],
+        action=known_action(said.action) if is_sensitive else storable(said.action)[:40],
         status=storable(said.status)[:12],
         effect=effect,
         # A server may quote the message, of which nothing may be stored.

@@ -1,12 +1,13 @@
 """Machine-readable reports: of delivery (RFC 3464), of reading (RFC 8098), of abuse (RFC 5965)."""
 
 import re
+from collections.abc import Iterator
 
 from outbox.inbound import signs
 from outbox.inbound.address_text import first_address, report_address, same_address
 from outbox.inbound.inspection import Action, MessageKind, RecipientReport
 from outbox.inbound.prose import MAX_RECIPIENTS, prose_action, prose_reports, reasons_by_address
-from outbox.inbound.received import report_text
+from outbox.inbound.received import MAX_REPORT, report_text
 from outbox.inbound.report_fields import (
     Block,
     StatusBlock,
@@ -29,6 +30,7 @@ _STARTS = (
 )
 _RCPT_TO = re.compile(r"^original-rcpt-to:([^\n]*+)", re.IGNORECASE | re.MULTILINE)
 _OUTLOOK = "x-hmxmroriginalrecipient"
+_MAX_PARTS = 20  # delivery status notifications in one message
 _WORD_MAX = 60  # characters of an action that a report names
 
 
@@ -138,7 +140,7 @@ def _status_texts(matter: SubjectMatter) -> tuple[list[str], str]:
     """Return the texts of delivery status notifications, and how they were found."""
     parts = _parts(matter, "delivery-status")
     if parts:
-        return [report_text(part) for part in parts], "delivery-status"
+        return list(_bounded(parts)), "delivery-status"
     received = matter.received
     is_expected = bool(matter.system) or (
         signs.has_subject_of_notification(received) and not signs.is_reply_or_forward(received)
@@ -174,6 +176,16 @@ def _status_reports(
             final=final,
         )
     return tuple(reports.values())
+
+
+def _bounded(parts: list[Entity]) -> Iterator[str]:
+    """Yield the texts of parts, as much as one part may have: a report has one, or a few."""
+    room = MAX_REPORT
+    for part in parts[:_MAX_PARTS]:
+        text = report_text(part)[:room]
+        room -= len(text)
+        if text:
+            yield text
 
 
 def _parts(matter: SubjectMatter, name: str) -> list[Entity]:

@@ -15,6 +15,8 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from django.db import transaction
+
 from outbox.conf import get_conf
 from outbox.db.clock import database_now
 from outbox.inbound.commits import Arrival, Commits, Committed
@@ -26,11 +28,12 @@ from outbox.inbound.listing import (
     broke,
     has_server_ids,
     mark_deleted,
-    mark_gone,
     plan,
+    rows_gone,
     too_large,
 )
 from outbox.inbound.mail_server import (
+    Listed,
     MailServer,
     MailServerError,
     MessageError,
@@ -102,8 +105,15 @@ class Session:
             raise
         self._result.deleted = mark_deleted(self._marked, self._using)
         if not self._server.facts.is_gmail:  # which lists a part of the mailbox
-            mark_gone(self._mailbox, listed, self._using)
+            self._mark_gone(listed)
         return self._result
+
+    def _mark_gone(self, listed: Sequence[Listed]) -> None:
+        if gone := rows_gone(self._mailbox, listed, self._using):
+            with transaction.atomic(using=self._using):
+                # A fetcher that took over may have stored messages which this listing lacks.
+                self._lease.extend()
+                mark_deleted(gone, self._using)
 
     # --- fetching -----------------------------------------------------------------------------
 

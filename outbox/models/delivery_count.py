@@ -36,7 +36,9 @@ class DeliveryCount(models.Model):
 
     pk = models.CompositePrimaryKey(*CountKey._fields)
     minute = models.DateTimeField()  # its start, by the clock of the database
-    worker_key = models.BigIntegerField()  # the worker's id; 0: an hour of all workers
+    # The worker's id; 0: an hour of all workers. Bounces, which no worker finds, have -1 less the
+    # account's id.
+    worker_key = models.BigIntegerField()
     account_key = models.BigIntegerField()  # the account's id, which may have been deleted
     domain = models.CharField(max_length=DOMAIN_MAX)  # of the recipients' addresses
     outcome = models.CharField(max_length=10, choices=State)

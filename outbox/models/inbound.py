@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import models
-from django.db.models.functions import Lower
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
@@ -226,13 +225,6 @@ class InboundReport(models.Model):
                 fields=["id"],
                 name="outbox_report_pending",
                 condition=models.Q(is_pending=True),
-            ),
-            # A soft bounce: the earlier ones of the address.
-            models.Index(
-                Lower("address"),
-                "at",
-                name="outbox_report_soft",
-                condition=models.Q(is_applied=True, effect="soft"),
             ),
             # The page of operators: texts that no rule explains, newest first.
             models.Index(

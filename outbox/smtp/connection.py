@@ -128,7 +128,8 @@ class Connection:
             transaction.fault = self._why_unusable()
             return transaction
         if envelope.is_sensitive:
-            self._protocol.masker.add_content(source, (envelope.sender, *envelope.recipients))
+            senders = (envelope.sender, envelope.sender_instead)
+            self._protocol.masker.add_content(source, (*senders, *envelope.recipients))
         request = PermitRequest(before_dot, lease_held)
         reused, self.messages = self.messages > 0, self.messages + 1
         while plan is not None:

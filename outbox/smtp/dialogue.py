@@ -60,6 +60,14 @@ class Dialogue:
         return self._plan.mail_extensions if is_mail else self._plan.rcpt_extensions
 
     @property
+    def rejects_null_sender(self) -> bool:
+        """Whether MAIL may be repeated with another sender: no recipient is delivered to."""
+        outcomes = self._outcomes
+        is_accepted = outcomes.delivered if self._transaction.dot_sent else outcomes.accepted
+        has_failed = self._transaction.fault is not None
+        return outcomes.null_sender_rejected and not is_accepted and not has_failed
+
+    @property
     def has_recipients(self) -> bool:
         """Whether the server accepted a recipient."""
         return bool(self._outcomes.accepted)

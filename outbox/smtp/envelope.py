@@ -33,6 +33,7 @@ class UnsendableError(Exception):
 class Envelope:
     sender: str  # "" is the null sender
     recipients: tuple[str, ...]
+    sender_instead: str = ""  # where the server rejects the null sender; "": none
     envid: str = ""  # our id, which notifications repeat if the server supports DSN
     notify: tuple[str, ...] = ()  # of SUCCESS, FAILURE, DELAY; or NEVER alone; (): any
     is_sensitive: bool = False  # nothing of the message may be recorded

@@ -28,6 +28,8 @@ _USED = frozenset(
         "AUTH",
     }
 )
+# What every server has to accept (RFC 5321 4.5.5), and some reject.
+NULL_SENDER = "NULL SENDER"
 _MECHANISM = re.compile(r"[A-Z0-9_-]+")
 
 
@@ -35,7 +37,7 @@ _MECHANISM = re.compile(r"[A-Z0-9_-]+")
 class Restrictions:
     """What a server announces or permits and then rejects, so that it is avoided there."""
 
-    rejected: frozenset[str] = frozenset()  # EHLO keywords
+    rejected: frozenset[str] = frozenset()  # EHLO keywords, and NULL_SENDER
     rcpt_max: int = 0  # recipients that it accepted before too many; 0: not known
 
     def __bool__(self) -> bool:
@@ -56,6 +58,7 @@ class Extensions:
     smtputf8: bool = False  # RFC 6531
     dsn: bool = False  # RFC 3461
     size: bool = False  # RFC 1870
+    null_sender: bool = True  # MAIL FROM:<>
     size_limit: int = 0  # bytes; 0: no limit announced
     rcpt_max: int = 0  # RFC 9422, as are the next two; 0: no limit announced
     mail_max: int = 0
@@ -95,6 +98,7 @@ class Extensions:
             smtputf8=self.smtputf8 and "SMTPUTF8" not in rejected,
             dsn=self.dsn and "DSN" not in rejected,
             size=self.size and "SIZE" not in rejected,
+            null_sender=self.null_sender and NULL_SENDER not in rejected,
             rcpt_max=_lower(self.rcpt_max, restrictions.rcpt_max),
         )
 

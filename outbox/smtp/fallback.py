@@ -3,6 +3,10 @@
 MAIL or RCPT is repeated without the parameter. A reply often names it; otherwise each parameter is
 left out in turn, then all of them. SMTPUTF8 is left out only if the reply is about it, and only for
 the recipients that do without it.
+
+A rejected null sender is replaced likewise, where the envelope has another one. Some servers reject
+it at MAIL, others at RCPT or after the message. Such a reply rarely says so, so another permanent
+rejection of MAIL costs one more command.
 """
 
 import re
@@ -11,7 +15,7 @@ from typing import Protocol
 
 from outbox.reasons import Reason, ReasonCode
 from outbox.smtp.envelope import Envelope
-from outbox.smtp.extensions import Extensions, Restrictions
+from outbox.smtp.extensions import NULL_SENDER, Extensions, Restrictions
 from outbox.smtp.plan import Plan, Sign, make_plan
 from outbox.smtp.reply import Reply
 from outbox.smtp.status import is_unknown
@@ -60,6 +64,9 @@ class Rejectable(Protocol):
     def extensions_used(self) -> Sequence[str]: ...
 
     @property
+    def rejects_null_sender(self) -> bool: ...
+
+    @property
     def has_recipients(self) -> bool: ...
 
 
@@ -91,8 +98,7 @@ class Plans:
     def after(self, dialogue: Rejectable) -> Plan | None:
         """Return a plan without an extension that was rejected; None if the outcome stands."""
         transaction, fallback = self._transaction, self._fallback
-        rejection = dialogue.rejection
-        if rejection is None or not fallback.choose(rejection, dialogue.extensions_used):
+        if not fallback.choose(dialogue):
             if fallback.without and dialogue.has_recipients:
                 transaction.learned |= Restrictions(fallback.without)
             return None
@@ -102,8 +108,10 @@ class Plans:
         if plan is None:  # the extension is needed, so the server's reply is final
             transaction.recipients = rejected
             return None
-        extension = ", ".join(sorted(fallback.without))
-        transaction.transcript.note(Reason(ReasonCode.EXTENSION_REJECTED, extension=extension))
+        if NULL_SENDER in fallback.without:
+            transaction.transcript.note(Reason(ReasonCode.NULL_SENDER_REJECTED))
+        if extension := ", ".join(sorted(fallback.without - {NULL_SENDER})):
+            transaction.transcript.note(Reason(ReasonCode.EXTENSION_REJECTED, extension=extension))
         if "DSN" in fallback.without:
             transaction.transcript.note(Reason(ReasonCode.REPORT_UNAVAILABLE))
         return plan
@@ -120,18 +128,23 @@ class _Fallback:
         self.without: frozenset[str] = frozenset()
         self._tried = {self.without}
 
-    def choose(self, reply: Reply, used: Sequence[str]) -> bool:
+    def choose(self, dialogue: Rejectable) -> bool:
         """Choose what to leave out after this rejection; return False if nothing is left."""
-        for candidate in self._candidates(reply, used):
+        for candidate in self._candidates(dialogue):
             if candidate not in self._tried:
                 self._tried.add(candidate)
                 self.without = candidate
                 return True
         return False
 
-    def _candidates(self, reply: Reply, used: Sequence[str]) -> Iterator[frozenset[str]]:
-        if named := _named(reply).intersection(used):
+    def _candidates(self, dialogue: Rejectable) -> Iterator[frozenset[str]]:
+        reply, used = dialogue.rejection, dialogue.extensions_used
+        if reply is not None and (named := _named(reply).intersection(used)):
             yield self.without | named
+            return
+        if dialogue.rejects_null_sender:
+            yield self.without | {NULL_SENDER}
+        if reply is None:
             return
         optional = [name for name in used if name != "SMTPUTF8"]
         for name in optional:

@@ -18,6 +18,7 @@ from outbox.smtp.status import (
     BAD_SEQUENCE,
     has_too_many_recipients,
     is_about_pipelining,
+    is_about_sender,
     is_about_session,
     is_busy,
     is_command_unknown,
@@ -44,6 +45,7 @@ class Outcomes:
         self.delivered = False  # the server accepted the message
         self.fault: SmtpFault | None = None  # a rejection that concerns the session
         self.extension_rejected: CommandReply | None = None  # MAIL or RCPT may be repeated
+        self.null_sender_rejected = False  # perhaps: another sender may be accepted
         self._plan = plan
         self._transaction = transaction
         self._pipelined = pipelined
@@ -145,6 +147,7 @@ class Outcomes:
                 _decide(rcpt.outcomes, "MAIL", reply)
                 if is_busy(reply):  # it says nothing about the message
                     _set(rcpt.outcomes, Disposition.TRANSIENT)
+            self._note_sender(is_rejected=reply.permanent)
 
     def _record_rcpt(self, rcpt: int, reply: Reply) -> None:
         self._rcpts_replied = rcpt + 1
@@ -163,6 +166,7 @@ class Outcomes:
             _set(outcomes, Disposition.OVERFLOW if self.accepted else Disposition.TRANSIENT)
         elif self.fault is None and not self._is_session_fault(Verb.RCPT, reply):
             _decide(outcomes, "RCPT", reply)
+            self._note_sender(is_rejected=is_about_sender(reply))
 
     def _record_content(self, verb: Verb, reply: Reply) -> None:
         """Record the reply to DATA or a chunk, or one in the middle of the body."""
@@ -191,6 +195,7 @@ class Outcomes:
             _set(self.accepted, Disposition.TRANSIENT)
         else:
             self._split_recipients(reply)
+            self._note_sender(is_rejected=bool(self.accepted) and is_about_sender(reply))
 
     def _split_recipients(self, reply: Reply) -> None:
         """Split the recipients over further transactions where they were too many."""
@@ -212,6 +217,10 @@ class Outcomes:
         self._repeats = True
         reason = _rejected_reason(extension)
         self._set_fault(PHASE_OF[verb], FaultKind.REJECTED, reason, reply)
+
+    def _note_sender(self, *, is_rejected: bool) -> None:
+        if self._plan.has_other_sender and is_rejected:
+            self.null_sender_rejected = True
 
     def _learn(self, restrictions: Restrictions) -> None:
         self._transaction.learned |= restrictions

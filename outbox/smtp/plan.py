@@ -6,7 +6,7 @@ DSN. A message that cannot be sent to this server is rejected here, with the rea
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from outbox.mail.addresses import mailbox_key
 from outbox.reasons import Reason, ReasonCode
@@ -39,6 +39,7 @@ class Plan:
     content: Content
     mail_extensions: tuple[str, ...] = ()  # those that the MAIL command has parameters of
     rcpt_extensions: tuple[str, ...] = ()  # the same of each RCPT command
+    has_other_sender: bool = False  # MAIL has the null sender, and the envelope has another one
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,9 @@ def make_plan(
     sign: Sign | None = None,
 ) -> Plan | None:
     """Return the plan; None when there is nothing to send, with the outcomes set."""
+    has_other_sender = bool(not envelope.sender and envelope.sender_instead)
+    if has_other_sender and not extensions.null_sender:
+        envelope, has_other_sender = replace(envelope, sender=envelope.sender_instead), False
     try:
         form = _fitting_form(Content.of(source), extensions, transaction)
         content = _signed(form, transaction, sign) if sign else form
@@ -73,7 +77,8 @@ def make_plan(
     rcpts = _rcpts(envelope, transaction.recipients, extensions, as_is=utf8)
     if not rcpts:
         return None
-    return Plan(mail, rcpts, content, used, ("DSN",) if "DSN" in used else ())
+    rcpt_extensions = ("DSN",) if "DSN" in used else ()
+    return Plan(mail, rcpts, content, used, rcpt_extensions, has_other_sender)
 
 
 def _fitting_form(content: Content, extensions: Extensions, transaction: Transaction) -> Content:

@@ -45,6 +45,10 @@ _SESSION_TEXT = re.compile(
     r"|\b(?:session|connection|idle|transaction) (?:limit|timeout|timed out|expired)\b",
     re.IGNORECASE,
 )
+_SENDER = frozenset({"1.7", "1.8"})  # bad sender's mailbox address, its system address
+_SENDER_TEXT = re.compile(
+    r"\bsender\b|\bsend ?as\b|\b(?:return|reverse)[ -]path\b|<>", re.IGNORECASE
+)
 _PIPELINING_TEXT = re.compile(r"\bpipelin|\bsynchroni[sz]ation", re.IGNORECASE)
 
 
@@ -105,6 +109,11 @@ def _is_about_something_else(reply: Reply) -> bool:
     return reply.detail == _TOO_MANY_RECIPIENTS or reply.detail.startswith(
         ("1.", "2.", "3.", "4.", "6.")
     )
+
+
+def is_about_sender(reply: Reply) -> bool:
+    """Return whether a rejection after MAIL is, or may be, about the envelope sender."""
+    return reply.permanent and (reply.detail in _SENDER or bool(_SENDER_TEXT.search(reply.text)))
 
 
 def is_too_many_recipients(reply: Reply) -> bool:

@@ -49,6 +49,7 @@ _OUTCOMES = (
     ("wait", State.DEFERRED.label),
     ("unsure", State.UNCERTAIN.label),
     ("bad", State.FAILED.label),
+    ("bounced", State.BOUNCED.label),
 )
 
 
@@ -187,8 +188,8 @@ class Dashboard:
     @property
     def failure_share(self) -> str:
         """Return the failure rate of the whole period; empty if no delivery ended."""
-        sent, failed = (sum(column) for column in zip(*map(_ended, self.intervals), strict=True))
-        share = operations.FailureRate(sent, failed).share
+        sums = (sum(column) for column in zip(*map(_ended, self.intervals), strict=True))
+        share = operations.FailureRate(*sums).share
         return "" if share is None else f"{round(100 * share, 1):g}%"
 
     @cached_property
@@ -228,11 +229,17 @@ class Dashboard:
 
 def _values(interval: operations.Interval) -> tuple[int, ...]:
     """Return the outcomes in the order of the bars."""
-    return (interval.sent, interval.deferred, interval.uncertain, interval.failed)
+    return (
+        interval.sent,
+        interval.deferred,
+        interval.uncertain,
+        interval.failed,
+        interval.bounced,
+    )
 
 
-def _ended(interval: operations.Interval) -> tuple[int, int]:
-    return (interval.sent, interval.failed)
+def _ended(interval: operations.Interval) -> tuple[int, int, int]:
+    return (interval.sent, interval.failed, interval.bounced)
 
 
 def _address(alarm: ShownAlarm) -> str:

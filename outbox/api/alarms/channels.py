@@ -84,14 +84,15 @@ def run(payload: Payload, conf: Conf) -> Reason:
 
 def email(payload: Payload, conf: Conf) -> Reason:
     """Queue an email to the addresses of the settings."""
-    from outbox.api.sending import send  # loads what composing needs, and most checks send nothing
+    # It loads what composing needs, and most checks send nothing.
+    from outbox.api.sending import read_all
+    from outbox.api.system_email import queue_system_email
 
     try:
-        send(
-            to=list(conf.alarm_addresses),
+        queue_system_email(
+            to=read_all("to", conf.alarm_addresses),
             subject=payload.subject,
             text=payload.text(),
-            headers={"Auto-Submitted": "auto-generated"},  # RFC 3834: no automatic reply
             idempotency_key=payload.id,
             priority="urgent",
         )

@@ -25,6 +25,7 @@ _STEPS = (1, 5, 15, 60, 360, 1440)  # minutes
 _FAILED = (State.FAILED, State.EXPIRED)  # no further attempt follows
 _COLUMNS = (
     ("failed", _FAILED),
+    ("bounced", (State.BOUNCED,)),
     ("deferred", (State.DEFERRED,)),
     ("uncertain", (State.UNCERTAIN,)),
 )
@@ -40,20 +41,26 @@ class Interval:
     failed: int = 0  # failed or expired
     deferred: int = 0  # attempts that another one follows
     uncertain: int = 0
+    bounced: int = 0  # sent earlier, also before the interval
 
 
 @dataclass(frozen=True, slots=True)
 class FailureRate:
-    """How many recipients failed among those whose delivery ended."""
+    """How many recipients failed among those whose delivery ended.
+
+    A recipient that bounced was sent to before, perhaps before the time that is looked at.
+    """
 
     sent: int
     failed: int
+    bounced: int = 0
 
     @property
     def share(self) -> float | None:
         """The share of failures, from 0 to 1; None if no delivery ended."""
-        ended = self.sent + self.failed
-        return self.failed / ended if ended else None
+        failed = self.failed + self.bounced
+        ended = max(self.sent + self.failed, failed)
+        return failed / ended if ended else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,15 +77,21 @@ class ReplyFailures:
     reason_code: str  # of failures without a reply, or empty
     kind: FailureKind
     failed: int  # recipients that failed or expired
+    bounced: int
     deferred: int  # attempts that another one follows
     uncertain: int
     first_at: dt.datetime
     last_at: dt.datetime
 
     @property
+    def has_attempts(self) -> bool:
+        """Whether attempts ended so, which the messages and the attempts show."""
+        return self.count > self.bounced
+
+    @property
     def count(self) -> int:
-        """The number of attempts that ended so, one for each recipient."""
-        return self.failed + self.deferred + self.uncertain
+        """The number of attempts that ended so, one for each recipient, and of bounces."""
+        return self.failed + self.bounced + self.deferred + self.uncertain
 
 
 def throughput(minutes: int) -> list[Interval]:
@@ -135,6 +148,7 @@ def _interval(at: dt.datetime, found: Counter[str]) -> Interval:
         failed=sum(found[state] for state in _FAILED),
         deferred=found[State.DEFERRED],
         uncertain=found[State.UNCERTAIN],
+        bounced=found[State.BOUNCED],
     )
 
 

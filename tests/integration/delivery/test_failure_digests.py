@@ -30,7 +30,14 @@ from outbox.models import (
     State,
 )
 from outbox.testing.pytest_plugin import StartLab
-from tests.integration.delivery.mail_client import USING, account, account_at, deliver, queue
+from tests.integration.delivery.mail_client import (
+    USING,
+    account,
+    account_at,
+    deliver,
+    last_attempt,
+    queue,
+)
 from tests.states import set_state
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -63,9 +70,16 @@ def text_of(message: Message) -> str:
     return str(parsed.get_content())
 
 
-def fails(sender: Account, *, owner: User | None = None, subject: str = "Figures") -> Message:
+def mail_lines(lines: list[Any]) -> int:
+    """Return how many MAIL commands a transcript has."""
+    return sum("MAIL FROM" in str(line[2]) for line in lines)
+
+
+def fails(
+    sender: Account, *, owner: User | None = None, subject: str = "Figures", **options: Any
+) -> Message:
     """Queue a message that has failed, as its server's refusal would leave it."""
-    message = queue(sender, owner=owner, subject=subject)
+    message = queue(sender, owner=owner, subject=subject, **options)
     set_state(
         Recipient.objects.filter(message=message),
         State.UNCERTAIN,
@@ -105,6 +119,7 @@ def test_a_second_account_delivers_a_digest_in_the_owner_s_language_and_time_zon
     assert mail["To"] == "anna@example.com"
     assert mail["From"].addresses[0].addr_spec == "anna@example.net"
     assert mail["Auto-Submitted"] == "auto-generated"
+    assert transaction.sender == ""
     assert mail["Subject"] == "投递失败：Figures"
     text = mail.get_content()
     assert "bob@example.net：550 5.1.1 no such user" in text
@@ -114,6 +129,33 @@ def test_a_second_account_delivers_a_digest_in_the_owner_s_language_and_time_zon
     assert (report.owner, report.account) == (anna, second)
     message.refresh_from_db()
     assert message.failure_unseen  # an email is not a look at it
+
+
+def test_a_server_that_rejects_the_null_sender_gets_the_account_s(
+    anna: User, fault_lab: StartLab
+) -> None:
+    """Protocol item 113. The next message is sent so at once, in another session as well."""
+    strict = fault_lab("on connection 1: at mail of message 1: 501 5.1.7 Invalid sender")
+    failing = account(owner=anna)
+    account_at(strict, owner=anna, from_address="anna@example.net")
+    for _ in range(2):
+        fails(failing, owner=anna)
+        make_due()
+        assert report_failures(USING) == 1
+        deliver()
+    assert [one.sender for one in strict.ledger.accepted] == ["anna@example.net"] * 2
+    [first, second] = [last_attempt(report).transfer_lines for report in reports()]
+    assert [mail_lines(one) for one in (first, second)] == [2, 1]
+
+
+def test_the_failure_of_a_message_with_the_null_sender_makes_no_notice(anna: User) -> None:
+    """Protocol item 113."""
+    first = account(owner=anna)
+    account(26, owner=anna)
+    message = fails(first, owner=anna, envelope_sender="")
+    assert report_failures(USING) == 0
+    assert message.failure_unseen  # the pages show it
+    assert reports() == []
 
 
 def test_a_circuit_that_is_open_rules_an_account_out(anna: User) -> None:

@@ -13,6 +13,7 @@ from outbox.inbound import session
 from outbox.inbound.facts import read_facts
 from outbox.inbound.fetch import UNCLEAR_MAX, fetch_mailbox
 from outbox.inbound.inspect import inspect_received
+from outbox.inbound.listing import mark_deleted
 from outbox.models import InboundMessage, InboundSource, Mailbox, OnServer, ServerMessage
 from outbox.models.reasons import has_code
 from tests.integration.fetching.conftest import message
@@ -354,6 +355,25 @@ def test_a_lost_lease_stores_nothing_more(server: PopServer, mailbox: Mailbox) -
     assert list(server.mailbox.messages) == ["a"]
     mailbox.refresh_from_db()
     assert mailbox.lease_key == "another"
+
+
+def test_a_lost_lease_marks_nothing_of_the_next_fetcher_as_gone(
+    server: PopServer, mailbox: Mailbox
+) -> None:
+    """The listing of a session is older than what a fetcher that took over has stored."""
+    server.mailbox.messages = {"a": message(1)}
+    fetched(mailbox)
+
+    def take_over(rows: list[int], using: str) -> int:
+        Mailbox.objects.filter(pk=mailbox.pk).update(lease_key="another")
+        known = {"mailbox_id": mailbox.pk, "size": 1, "seen_at": database_now()}
+        ServerMessage.objects.get_or_create(uid="b", defaults=known)
+        return mark_deleted(rows, using)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("outbox.inbound.session.mark_deleted", take_over)
+        assert fetch_mailbox(mailbox.pk).is_busy
+    assert ServerMessage.objects.get(uid="b").deleted_at is None
 
 
 # --- many messages --------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from django.contrib.auth.models import User
 from django.db import connections
+from django.test.utils import CaptureQueriesContext
 
 from dev.processes import wait_until
 from outbox.api.mailboxes import save_mailbox, unfiled_copies
@@ -256,6 +257,50 @@ def test_a_look_continues_where_the_last_one_ended(
         find_copies("default")
         counts.append(SentCopy.objects.count())
     assert counts == [2, 4, 5]
+
+
+def test_one_look_serves_all_mailboxes(server: ImapServer, mailbox: Mailbox) -> None:
+    """Each scan reads the latest messages of the whole site."""
+    others = []
+    for number in range(3):
+        account = Account.objects.create(
+            name=f"Other {number}", from_address=USER, host="a", port=1
+        )
+        other = Mailbox(account=account, protocol=MailProtocol.IMAP, host="a", files_sent=True)
+        save_mailbox(other, password=PASSWORD)
+        others.append(other)
+    late, idle = others[0], others[1]
+    now = database_now()
+    Mailbox.objects.filter(pk=mailbox.pk).update(files_from=now - dt.timedelta(hours=2))
+    Mailbox.objects.filter(pk=idle.pk).update(is_active=False)
+    age = dt.timedelta(minutes=30)
+    first = queue(mailbox, 1, State.SENT, age=age)
+    queue(late, 2, State.SENT, age=age)  # before it was switched on
+    queue(idle, 3, State.SENT)
+    second = queue(late, 4, State.SENT)
+    with CaptureQueriesContext(connections["default"]) as queries:
+        find_copies("default")
+    copies = set(SentCopy.objects.values_list("pk", "mailbox_id"))
+    assert copies == {(first.pk, mailbox.pk), (second.pk, late.pk)}
+    scans = [one["sql"] for one in queries if '"outbox_message"."listed_at" >= ' in one["sql"]]
+    assert len(scans) == 1
+    marks = dict(Mailbox.objects.values_list("pk", "files_from"))
+    mark = marks[mailbox.pk]
+    assert mark is not None
+    assert mark >= now
+    assert marks[late.pk] == late.files_from  # ahead: nothing before is wanted
+
+
+def test_a_look_reads_the_index_of_the_latest_messages(mailbox: Mailbox) -> None:
+    if connections["default"].vendor != "sqlite":  # PostgreSQL reads an empty table as a whole
+        return
+    with CaptureQueriesContext(connections["default"]) as queries:
+        find_copies("default")
+    [scan] = [one["sql"] for one in queries if '"outbox_message"."listed_at" >= ' in one["sql"]]
+    with connections["default"].cursor() as cursor:
+        cursor.execute(f"EXPLAIN QUERY PLAN {scan}")
+        plan = [str(row[-1]) for row in cursor.fetchall()]
+    assert any("outbox_message_newest (listed_at>?" in line for line in plan), plan
 
 
 def test_a_message_that_failed_long_ago_is_forgotten(mailbox: Mailbox) -> None:

@@ -11,12 +11,15 @@ from django.test.utils import CaptureQueriesContext
 from outbox.inbound.inspect import inspect
 from outbox.inbound.inspection import Inspection, MessageKind, RecipientReport
 from outbox.inbound.matching import match, match_notification
+from outbox.inbound.storing import store_received
 from outbox.mail.server_replies import Effect
 from outbox.models import (
     Account,
+    Event,
     EventKind,
     InboundMessage,
     InboundReport,
+    InboundSource,
     MatchRule,
     Message,
     Recipient,
@@ -408,6 +411,85 @@ def test_the_content_of_a_sensitive_message_is_not_stored_with_its_bounce(sender
     assert b"Final-Recipient: rfc822; bob@example.net" in stored
     assert (received.subject, b"Undelivered Mail" in stored) == ("", False)
     assert received.source.is_redacted
+
+
+QUOTING = """From: "739184" <MAILER-DAEMON@mx.example.net>
+To: "739184" <alice@example.org>
+Subject: Undelivered: 739184
+Date: Mon, 30 Nov 2026 10:00:00 +0000 (739184)
+Message-ID: <bounce.1@mx.example.net>
+Auto-Submitted: auto-replied; subject="739184"
+X-Code: 739184
+MIME-Version: 1.0
+Content-Type: multipart/report; report-type=TYPE; boundary="b"
+
+--b
+Content-Type: text/plain
+
+Your code is 739184.
+
+--b
+Content-Type: message/TYPE
+
+Reporting-MTA: dns; 739184.example.net
+X-Postfix-Queue-ID: 739184
+FIELDS
+X-Subject: 739184
+
+--b
+Content-Type: message/rfc822
+
+Message-ID: <ORIGINAL>
+From: alice@example.org
+Subject: Your code: 739184
+
+Your code is 739184.
+--b--
+"""
+STATUS = """
+Original-Recipient: rfc822;bob@example.net (739184)
+Final-Recipient: rfc822; bob@example.net
+Action: failed (739184)
+Status: 5.7.1 (739184)
+Remote-MTA: dns; 739184.example.net
+Diagnostic-Code: smtp; 550 5.7.1 Rejected: "Your code: 739184"
+ folded 739184"""
+COMPLAINT = """Feedback-Type: abuse
+User-Agent: 739184/1.0
+Original-Rcpt-To: bob@example.net
+Reported-URI: https://example.org/739184"""
+RECEIPT = """Final-Recipient: rfc822; bob@example.net
+Disposition: manual-action/739184; 739184"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "kept"),
+    [
+        ("delivery-status", STATUS, ["Action: failed\r\n", "Status: 5.7.1\r\n"]),
+        ("feedback-report", COMPLAINT, ["Feedback-Type: abuse\r\n"]),
+        ("disposition-notification", RECEIPT, []),
+    ],
+)
+def test_nothing_in_a_report_on_a_sensitive_message_quotes_it(
+    sender: Account, kind: str, fields: str, kept: list[str]
+) -> None:
+    message = sent(sender, is_sensitive=True)
+    source = QUOTING.replace("TYPE", kind).replace("FIELDS", fields)
+    source = source.replace("ORIGINAL", message.message_id)
+    received = store_received(sender, source.replace("\n", "\r\n").encode())
+    stored = InboundSource.objects.get(pk=received.pk).read().decode()
+    assert received.replies_to == message
+    report = report_of(received)
+    rows = InboundMessage.objects.values(), InboundReport.objects.values(), Event.objects.values()
+    assert "739184" not in f"{stored} {list(map(list, rows))}"
+    assert "rfc822; bob@example.net\r\n" in stored
+    assert all(one in stored for one in kept)
+    assert (report.address, report.recipient is not None) == (BOB, True)
+    if kind == "delivery-status":
+        assert (report.action, report.status) == ("failed", "5.7.1")
+        assert states(message) == {BOB: State.BOUNCED}
+        assert "From: MAILER-DAEMON@mx.example.net\r\n" in stored
+        assert "Date: Mon, 30 Nov 2026 10:00:00 GMT\r\n" in stored
 
 
 def test_a_bounce_of_a_sensitive_message_that_only_the_address_matches(sender: Account) -> None:

@@ -69,6 +69,15 @@ NOTICES: dict[str, Callable[[], bytes]] = {
         + b"Content-Type: multipart/report; boundary=b\n\n"
         + b"--b\nContent-Type: message/delivery-status\n\nFinal-Recipient: a@b.test\n" * 10_000
     ),
+    "hundreds of long reports": lambda: (
+        _HEAD
+        + b"Content-Type: multipart/report; boundary=b\n\n"
+        + (
+            b"--b\nContent-Type: message/delivery-status\n\n"
+            + b"Final-Recipient: rfc822; a@b.test\nAction: failed\nStatus: 5.1.1\n\n" * 700
+        )
+        * 200
+    ),
     "bounces in bounces": lambda: (_HEAD + b"Content-Type: message/rfc822\n\n") * 2_000,
     "failed recipients": lambda: b"X-Failed-Recipients: a@far.test\n" * 20_000 + _HEAD + b"\n",
     "JSON in JSON": lambda: _HEAD + b'\n{"notificationType":' + b"[" * 100_000,

@@ -3,11 +3,12 @@
 Protocol item 79: the four modes give equal results.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
-from outbox.smtp import Disposition, FaultKind
+from outbox.smtp import Disposition, Envelope, FaultKind
+from outbox.smtp.extensions import NULL_SENDER
 from tests.unit.smtp.model_server import (
     BOB,
     CAROL,
@@ -414,3 +415,56 @@ def test_a_server_without_bdat_gets_the_message_again_unless_it_may_have_it(
     assert transaction.recipients[0].disposition is disposition
     assert transaction.learned.rejected == {"CHUNKING"}
     assert transaction.fault is not None
+
+
+_OTHER_SENDER = Envelope(sender="", sender_instead="site@x.test", recipients=(BOB,))
+
+
+@pytest.mark.parametrize(
+    "replies",
+    [
+        {"MAIL": ["501 Invalid MAIL FROM address provided", "250 ok"]},
+        {"MAIL": ["550 5.7.1 not you", "250 ok"]},
+        {"RCPT": ["553 5.7.1 <>: Sender address rejected: not owned by site", "250 ok"]},
+        {"DOT": ["554 5.2.252 SendAsDenied; site@x.test not allowed to send as <>", "250 ok"]},
+    ],
+    ids=["MAIL as bad syntax", "MAIL as forbidden", "RCPT", "dot"],
+)
+@pytest.mark.parametrize("extensions", MODES.values(), ids=MODES)
+def test_it_replaces_a_rejected_null_sender(extensions: tuple[str, ...], replies: Replies) -> None:
+    """Protocol item 113: where the envelope has another one; the server is remembered."""
+    server = ModelServer(replies)
+    transaction = Client(server, extensions).send_envelope(_OTHER_SENDER)
+    assert outcomes(transaction) == [ACCEPTED]
+    senders = [one.split(" ")[1] for one in server.commands if one.startswith("MAIL")]
+    assert senders == ["FROM:<>", "FROM:<site@x.test>"]
+    assert transaction.learned.rejected == {NULL_SENDER}
+    # The next message in the session does without it.
+    client = Client(server, extensions)
+    client.protocol.extensions = client.protocol.extensions.without(transaction.learned)
+    server.commands.clear()
+    assert outcomes(client.send_envelope(_OTHER_SENDER)) == [ACCEPTED]
+    assert server.commands[0].startswith("MAIL FROM:<site@x.test> ")
+
+
+@pytest.mark.parametrize("extensions", MODES.values(), ids=MODES)
+@pytest.mark.parametrize(
+    ("replies", "sender", "expected"),
+    [
+        ({"MAIL": "550 5.7.1 blocked"}, "site@x.test", ("MAIL", P, 550)),  # both are rejected
+        ({"MAIL": "550 5.7.1 not you"}, "", ("MAIL", P, 550)),  # no other one
+        ({"MAIL": "451 4.7.1 later"}, "site@x.test", ("MAIL", T, 451)),
+        ({"RCPT": "550 5.1.1 no such user"}, "site@x.test", rcpt(P, 550)),
+        ({"DOT": "554 5.7.1 spam"}, "site@x.test", ("DOT", P, 554)),
+    ],
+    ids=["blocked", "without another one", "greylisted", "unknown recipient", "spam"],
+)
+def test_another_rejection_stands(
+    extensions: tuple[str, ...], replies: Replies, sender: str, expected: Outcome
+) -> None:
+    """Protocol item 113: nothing is learned of a rejection that is not about the sender."""
+    server = ModelServer(replies)
+    envelope = replace(_OTHER_SENDER, sender_instead=sender)
+    transaction = Client(server, extensions).send_envelope(envelope)
+    assert outcomes(transaction) == [expected]
+    assert not transaction.learned

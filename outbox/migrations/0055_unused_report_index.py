@@ -1,0 +1,16 @@
+from django.db import migrations
+
+from outbox.migrations._operations import RemoveIndexOnline
+
+
+class Migration(migrations.Migration):
+    atomic = False
+
+    dependencies = [
+        ("outbox", "0051_time_of_suppression"),
+    ]
+
+    operations = [
+        # The earlier soft bounces of an address are found by the address of the recipient.
+        RemoveIndexOnline("inboundreport", "outbox_report_soft"),
+    ]
