@@ -129,15 +129,14 @@ def known_ids(inspections: Iterable[Inspection], using: str) -> set[str]:
 
 
 def candidates_of_reply(
-    inspection: Inspection, served: Served, using: str, known: Container[str]
+    inspection: Inspection, served: Served, using: str, known: Container[str] | None = None
 ) -> Iterator[Candidate]:
     """Yield the messages that a message may reply to, the nearest one first.
 
-    `known` are those of its ids that a message has. Without any, it takes no query.
+    `known` are those of its ids that a message has, if they were looked up. A message that refers
+    to none takes no query, and any other one or two.
     """
-    ids = [one for one in _ids_of_reply(inspection) if one in known]
-    if not ids:
-        return
+    ids = [one for one in _ids_of_reply(inspection) if known is None or one in known]
     found = [*_with_wire_ids(ids, using), *_with_message_ids(ids, using)]
     place = {one: number for number, one in enumerate(ids)}
     place |= {queue_id: place[one] for one in ids if (queue_id := queue_id_of(one))}

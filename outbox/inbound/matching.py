@@ -21,7 +21,6 @@ from outbox.inbound.candidates import (
     addresses_max,
     candidates_of_reply,
     candidates_of_report,
-    known_ids,
     spellings_of,
     with_address,
 )
@@ -63,7 +62,6 @@ def match(
     inspection = inspection.storable()
     incoming = _Incoming(message.received_at, message=message)
     if inspection.kind in REPLIES:
-        known = known_ids([inspection], using) if known is None else known
         found = next(candidates_of_reply(inspection, served, using, known), None)
         if found is not None:
             incoming.link(found.message.pk, found.rule, using)
