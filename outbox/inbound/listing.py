@@ -6,6 +6,7 @@ A listing may have 100,000 messages. They are looked up a thousand at a time.
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ _AT_ONCE = 1_000  # messages in one query
 # Deletions that had no effect, after which the server does not delete a message, as Gmail if its
 # settings say so. A single one is a mailbox that was restored from a backup.
 STAYS_AFTER = 2
+_HASH = re.compile("[0-9a-f]{64}")
 PLACE_FOR = dt.timedelta(days=1)  # how long a message without an id is known by its place
 BREAKS_MAX = 3  # sessions that a message may end before it is skipped
 
@@ -124,6 +126,11 @@ def too_large(size: int, limit: int) -> Reason:
 def broke(breaks: int) -> Reason:
     """Return why a message was not fetched after it ended so many sessions."""
     return Reason(ReasonCode.FETCH_BROKE, attempts=breaks)
+
+
+def is_hash(uid: str) -> bool:
+    """Return whether the id is the hash of a message that has none on its server."""
+    return _HASH.fullmatch(uid) is not None
 
 
 def has_server_ids(mailbox: Mailbox, using: str) -> bool:

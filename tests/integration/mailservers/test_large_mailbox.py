@@ -91,11 +91,10 @@ def known_before(mailbox: Mailbox, listed: list[Listed]) -> None:
     ServerMessage.objects.bulk_create(rows, batch_size=1_000)
 
 
-def killed(environment: dict[str, str], mailbox: Mailbox, verb: str, number: int) -> None:
-    """Fetch in a process that is killed before it sends a command for the nth time."""
-    module = "tests.integration.mailservers.killed_fetch"
+def killed(environment: dict[str, str], point: str, number: int) -> None:
+    """Fetch in a process that is killed when it is at a point for the nth time."""
     done = subprocess.run(
-        [sys.executable, "-m", module, str(mailbox.pk), verb, str(number)],
+        [sys.executable, "-m", "tests.acceptance.fetch_worker", point, str(number)],
         env=environment,
         capture_output=True,
         text=True,
@@ -119,11 +118,11 @@ def test_nothing_is_lost_or_stored_twice_by_kills(
     known_before(mailbox, listed[:-NEW])
     environment = site_environment | {"OUTBOX_CA_FILE": server.ca_file}
 
-    for verb, number in (("DELE", 1), ("DELE", 250), ("QUIT", 1)):
+    for point, number in (("after the commit", 1), ("after DELE", 250), ("before QUIT", 1)):
         before = set(stored())
-        killed(environment, mailbox, verb, number)
+        killed(environment, point, number)
         after = stored()
-        assert len(after) == len(set(after)), f"stored twice, killed before {verb} {number}"
+        assert len(after) == len(set(after)), f"stored twice, killed {point}"
         assert before < set(after), "each process continues where the one before was killed"
         assert len(server.stored()) == COUNT, "nothing is deleted without QUIT"
     assert set(stored()) == {f"{number}@example.com" for number in range(COUNT - NEW, COUNT)}
