@@ -147,9 +147,9 @@ def _status_texts(matter: SubjectMatter) -> tuple[list[str], str]:
         if leaf is received.enclosed:
             break
         text = report_text(leaf)
-        # Ordinary messages come here, too, so the cheap condition is first.
-        may_be = is_expected or text.lstrip()[:30].lower().startswith(_STARTS)
-        if may_be and is_status_report(text):
+        if is_status_report(text) and (
+            is_expected or text.lstrip()[:30].lower().startswith(_STARTS)
+        ):
             return [_from_report(text)], "delivery-status without its type"
     return [], ""
 

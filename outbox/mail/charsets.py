@@ -5,7 +5,6 @@ Decoding never raises, and databases can store the text: it has no NUL and no lo
 
 import codecs
 import re
-from functools import lru_cache
 
 from outbox.texts import storable
 
@@ -39,11 +38,8 @@ def decode_text(data: bytes, charset: str) -> str:
 def _codec(charset: str) -> str:
     """Return the codec for a declared charset, "" for an unknown one."""
     name = charset.strip("\"' ")
-    return _codec_of(name) if _NAME.fullmatch(name) else ""
-
-
-@lru_cache(maxsize=256)
-def _codec_of(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        return ""
     try:
         found = codecs.lookup(name).name
         b" ".decode(found, "replace")  # LookupError: not an encoding of text, such as zlib

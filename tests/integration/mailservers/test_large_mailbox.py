@@ -20,14 +20,15 @@ from django.test.utils import CaptureQueriesContext
 from outbox.db.clock import database_now
 from outbox.inbound.fetch import fetch_mailbox
 from outbox.inbound.listing import STAYS_AFTER
-from outbox.inbound.mail_server import Listed
+from outbox.inbound.mail_server import Listed, Timeouts, open_mail_server
 from outbox.models import Account, InboundMessage, Mailbox, OnServer, ServerMessage
-from tests.integration.mailservers.test_real_servers import needed, session
+from tests.integration.mailservers.test_real_servers import login_at, needed
 from tests.mailbox_servers import dovecot
 from tests.mailbox_servers.dovecot import PASSWORD, USER, Dovecot
 
 COUNT = 100_000
 NEW = 2_000
+PATIENT = Timeouts(line=600, response=600)  # the first login reads the whole directory
 BATCH = 100  # messages in one transaction
 
 pytestmark = [
@@ -74,7 +75,7 @@ def mailbox(server: Dovecot) -> Mailbox:
 
 
 def listing(server: Dovecot) -> list[Listed]:
-    found = session(server)
+    found = open_mail_server(login_at(server, "pop3", "tls"), timeouts=PATIENT)
     try:
         return found.messages()
     finally:
