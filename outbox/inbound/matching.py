@@ -52,7 +52,7 @@ def match(
 ) -> list[InboundReport]:
     """Link a message that was just stored, and store what it reports, in the transaction.
 
-    `known` are the ids in replies that `known_ids` found for a batch; None if it is no batch.
+    `known` are the ids in replies that `known_ids` found for a batch; None for a single message.
     Return the reports. The caller applies those of all its messages together, after the last one:
     `apply_reports` locks recipients and messages.
     """

@@ -1,9 +1,8 @@
 """Fetch the only mailbox in a process of its own, and die at a point of it.
 
-    python -m tests.acceptance.fetch_worker POINT [NUMBER]
+    python -m tests.acceptance.fetch_worker POINT
 
-The points are those of `POINTS`; "" survives. With a number, it dies when it is there for the nth
-time. It prints how many messages were stored.
+The points are those of `POINTS`; "" survives. It prints how many messages were stored.
 """
 
 import os
@@ -26,14 +25,10 @@ from outbox.models import Mailbox  # noqa: E402  # likewise
 
 POINTS = ("before the commit", "after the commit", "after DELE", "before QUIT", "after QUIT")
 _POINT = sys.argv[1]
-_left = int(sys.argv[2]) if len(sys.argv) > 2 else 1  # with the number
 
 
 def _die() -> None:
-    global _left  # noqa: PLW0603  # this process has one purpose
-    _left -= 1
-    if _left == 0:
-        os.kill(os.getpid(), signal.SIGKILL)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _wrapped(name: str, *, before: str, after: str) -> None:

@@ -3,13 +3,11 @@
 import itertools
 import os
 import pwd
-import re
 from pathlib import Path
 
 from tests.mailbox_servers.base import PASSWORD, USER, MailboxServer, program
 
 PROGRAM = program("dovecot")
-_LONE_LINE_FEED = re.compile(rb"(?<!\r)\n")
 _CONFIGURATION = """
 base_dir = {directory}/run
 state_dir = {directory}/state
@@ -88,16 +86,10 @@ class Dovecot(MailboxServer):
         self.maildir = self.directory / "Maildir"
 
     def deliver(self, *sources: bytes) -> None:
-        """Store messages as a delivery agent does, in this order.
-
-        The names contain the sizes, so that no file is read for a listing.
-        """
+        """Store messages as a delivery agent does, in this order."""
         for source in sources:
             number = next(self._numbers)
-            size = len(source)
-            wire_size = size + len(_LONE_LINE_FEED.findall(source))
-            name = f"{1_700_000_000 + number}.M{number}.near,S={size},W={wire_size}"
-            path = self.maildir / "new" / name
+            path = self.maildir / "new" / f"{1_700_000_000 + number}.M{number}.near"
             path.write_bytes(source)
             if self.user is not None:
                 os.chown(path, self.user.pw_uid, self.user.pw_gid)

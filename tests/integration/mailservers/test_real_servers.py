@@ -40,14 +40,14 @@ def wired(source: bytes) -> bytes:
     return source.replace(b"\n", b"\r\n")
 
 
-def needed(program: str | None, package: str) -> None:
+def _needed(program: str | None, package: str) -> None:
     if program is None and not IS_REQUIRED:
         pytest.skip(f"the package {package} is not installed")
 
 
 @pytest.fixture(scope="module")
 def dovecot_server() -> Iterator[Dovecot]:
-    needed(dovecot.PROGRAM, "dovecot-pop3d")
+    _needed(dovecot.PROGRAM, "dovecot-pop3d")
     with Dovecot() as server:
         yield server
 
@@ -62,7 +62,7 @@ def mailbox(dovecot_server: Dovecot) -> Dovecot:
 
 @pytest.fixture(scope="module")
 def mailutils_server() -> Iterator[Mailutils]:
-    needed(mailutils.PROGRAM, "mailutils-pop3d")
+    _needed(mailutils.PROGRAM, "mailutils-pop3d")
     with Mailutils() as server:
         yield server
 
