@@ -13,8 +13,17 @@ from outbox.api import audit
 from outbox.conf import get_conf
 from outbox.db.clock import database_now
 from outbox.inbound.filing import OVERLAP
+from outbox.inbound.listing import is_hash
 from outbox.inbound.server_login import RECENT, place_of
-from outbox.models import Account, AuditAction, Mailbox, MailProtocol, SentCopy, ServerMessage
+from outbox.models import (
+    Account,
+    AuditAction,
+    Mailbox,
+    MailProtocol,
+    OnServer,
+    SentCopy,
+    ServerMessage,
+)
 from outbox.net.providers import Provider, by_host
 from outbox.reasons import NO_REASON, Reason
 
@@ -195,6 +204,17 @@ def skipped_messages(mailbox: Mailbox) -> tuple[int, list[Reason]]:
     skipped = rows.exclude(skipped="").filter(deleted_at=None)
     reasons = skipped.order_by("-seen_at").values_list("skipped", flat=True)[:20]
     return skipped.count(), list(dict.fromkeys(reasons))[:3]
+
+
+def downloads_everything(mailbox: Mailbox) -> bool:
+    """Return whether each fetch downloads all messages, because the server gives them no ids."""
+    if mailbox.protocol != MailProtocol.POP3 or mailbox.on_server == OnServer.DELETE:
+        return False
+    rows = ServerMessage.objects.using(get_conf().database).filter(mailbox=mailbox.pk)
+    uids = rows.exclude(uid__contains=" ").values_list("uid", flat=True)
+    # Two of them are enough, and the index has them at once.
+    ends = [*uids.order_by("uid")[:1], *uids.order_by("-uid")[:1]]
+    return bool(ends) and all(map(is_hash, ends))
 
 
 def unfiled_copies(mailbox: Mailbox) -> tuple[int, list[Reason]]:

@@ -8,7 +8,7 @@ rows.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Container, Iterator, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from outbox.conf import get_conf
@@ -17,6 +17,7 @@ from outbox.mail.addresses import AddressError, parse_address
 from outbox.mail.wire_ids import queue_id_of
 from outbox.models import Account, MatchRule, Message, Recipient, Status
 from outbox.models.message import MessageQuerySet
+from outbox.models.recipient import RecipientQuerySet
 from outbox.models.return_path import SignedDelivery, read_token
 from outbox.models.suppression import folded_address
 from outbox.texts import storable
@@ -24,6 +25,7 @@ from outbox.texts import storable
 _MESSAGES_MAX = 20  # with one id: a message may be sent several times with the same Message-ID
 _SAME_ADDRESS_MAX = 1_000  # recipients with one address; of more, none is chosen
 _ADDRESSES_MAX = 50  # of a report without any id
+_IDS_AT_ONCE = 500  # SQLite limits the parameters of a statement
 _CLOCK_SKEW = dt.timedelta(minutes=5)  # of the server of the mailbox
 
 
@@ -107,13 +109,34 @@ def _of_report(inspection: Inspection, using: str) -> Iterator[Candidate]:
     yield from _with_tokens([inspection.envelope_id], MatchRule.ENVELOPE_ID, using)
 
 
-def candidates_of_reply(inspection: Inspection, served: Served, using: str) -> Iterator[Candidate]:
+def known_ids(inspections: Iterable[Inspection], using: str) -> set[str]:
+    """Return those of the ids in replies that a message has.
+
+    Most messages refer to none of this site. So the ids of a batch are looked up together, and
+    `candidates_of_reply` takes no query for the others.
+    """
+    ids = list(dict.fromkeys(one for each in inspections for one in _ids_of_reply(each) if one))
+    known: set[str] = set()
+    for start in range(0, len(ids), _IDS_AT_ONCE):
+        chunk = ids[start : start + _IDS_AT_ONCE]
+        same = Message.objects.using(using).filter(message_id__in=chunk).order_by()
+        known.update(same.values_list("message_id", flat=True).distinct())
+        by_queue_id = {queue_id: one for one in chunk if (queue_id := queue_id_of(one))}
+        if by_queue_id:
+            rows = _recipients_with(by_queue_id, using).values_list("remote_queue_id", flat=True)
+            known.update(by_queue_id[queue_id] for queue_id in rows.distinct())
+    return known
+
+
+def candidates_of_reply(
+    inspection: Inspection, served: Served, using: str, known: Container[str] | None = None
+) -> Iterator[Candidate]:
     """Yield the messages that a message may reply to, the nearest one first.
 
-    A message that refers to none takes no query, and any other one or two.
+    `known` are those of its ids that a message has, if they were looked up. A message that refers
+    to none takes no query, and any other one or two.
     """
-    original = storable(inspection.original_message_id)
-    ids = list(dict.fromkeys([original, *inspection.references]))
+    ids = [one for one in _ids_of_reply(inspection) if known is None or one in known]
     found = [*_with_wire_ids(ids, using), *_with_message_ids(ids, using)]
     place = {one: number for number, one in enumerate(ids)}
     place |= {queue_id: place[one] for one in ids if (queue_id := queue_id_of(one))}
@@ -125,6 +148,11 @@ def candidates_of_reply(inspection: Inspection, served: Served, using: str) -> I
     for candidate in sorted(found, key=nearness):
         if served.is_own(candidate.message):
             yield candidate
+
+
+def _ids_of_reply(inspection: Inspection) -> list[str]:
+    original = storable(inspection.original_message_id)
+    return list(dict.fromkeys([original, *inspection.references]))
 
 
 def _with_tokens(tokens: Collection[str], rule: MatchRule, using: str) -> Iterator[Candidate]:
@@ -145,15 +173,19 @@ def _with_wire_ids(ids: Sequence[str], using: str) -> Iterator[Candidate]:
 def _with_queue_ids(ids: Collection[str], rule: MatchRule, using: str) -> Iterator[Candidate]:
     if not ids:
         return
-    rows = Recipient.objects.using(using).filter(remote_queue_id__in=list(ids)).order_by()
-    # The condition of the index: a prepared statement cannot see that no id is empty.
-    found = rows.exclude(remote_queue_id="").values_list("message_id", "remote_queue_id")
+    found = _recipients_with(ids, using).values_list("message_id", "remote_queue_id")
     by_message: dict[int, set[str]] = {}
     for message_id, queue_id in found[:_SAME_ADDRESS_MAX]:
         by_message.setdefault(message_id, set()).add(queue_id)
     newest = sorted(by_message, reverse=True)[:_MESSAGES_MAX]
     for message in _messages(using).filter(pk__in=newest).order_by("-pk"):
         yield Candidate(message, rule, None, frozenset(by_message[message.pk]))
+
+
+def _recipients_with(queue_ids: Collection[str], using: str) -> RecipientQuerySet:
+    rows = Recipient.objects.using(using).filter(remote_queue_id__in=list(queue_ids)).order_by()
+    # The condition of the index: a prepared statement cannot see that no id is empty.
+    return rows.exclude(remote_queue_id="")
 
 
 def _with_message_ids(ids: Sequence[str], using: str) -> Iterator[Candidate]:

@@ -74,12 +74,12 @@ class Commits:
         return [one for arrival in arrivals for one in self._store_alone(arrival)]
 
     def skip(self, wanted: Wanted, size: int, reason: Reason) -> None:
-        """Record why a message with an id is not stored, so that it is not fetched again."""
+        """Record why a message is not stored, so that it is not fetched again."""
         with transaction.atomic(using=self._using):
             now = self._lease.extend()
             ServerMessage.objects.using(self._using).update_or_create(
                 mailbox=self._mailbox,
-                uid=wanted.uid,
+                uid=wanted.key,
                 defaults={"size": size, "skipped": reason, "deleted_at": None},
                 create_defaults={
                     "size": size,
@@ -140,6 +140,10 @@ class Commits:
             for one, message in zip(new.values(), messages, strict=True)
         ]
         self._save(rows)
+        # Its place named the message until it was downloaded.
+        places = [one.wanted.row for one in arrivals if one.wanted.row and not one.wanted.uid]
+        if places:
+            ServerMessage.objects.using(self._using).filter(pk__in=places)._raw_delete(self._using)
         return done + [
             Committed(one.wanted.place, row.pk, is_new=True)
             for one, row in zip(new.values(), rows, strict=True)

@@ -6,6 +6,7 @@ A listing may have 100,000 messages. They are looked up a thousand at a time.
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ _AT_ONCE = 1_000  # messages in one query
 # Deletions that had no effect, after which the server does not delete a message, as Gmail if its
 # settings say so. A single one is a mailbox that was restored from a backup.
 STAYS_AFTER = 2
+_HASH = re.compile("[0-9a-f]{64}")
+PLACE_FOR = dt.timedelta(days=1)  # how long a message without an id is known by its place
 BREAKS_MAX = 3  # sessions that a message may end before it is skipped
 
 
@@ -32,6 +35,15 @@ class Wanted(NamedTuple):
     size: int | None  # as the server says
     row: int | None = None  # a row about it: it was too large, or was deleted from the server
     breaks: int = 0  # sessions that ended while it was downloaded
+
+    @property
+    def key(self) -> str:
+        """The unique id, or what names the message until it is downloaded: its number and size.
+
+        No id contains a space. After a deletion, another message may have the same place. So no
+        stored message is known by it, and `plan` forgets it after a day.
+        """
+        return self.uid or f"{self.place + 1} {self.size}"
 
 
 class Present(NamedTuple):
@@ -56,6 +68,7 @@ def plan(mailbox: Mailbox, listed: Sequence[Listed], using: str, limit: int) -> 
     """Compare a listing with what is known. Messages above `limit` bytes are not fetched again."""
     found = Plan()
     counts = Counter(one.uid for one in listed)
+    places = _rows_of_places(mailbox, listed, using)
     for chunk in _newest_first(listed):
         # A duplicate id (RFC 1939 7 forbids it) names no message. Neither does one too long.
         uids = {
@@ -65,7 +78,7 @@ def plan(mailbox: Mailbox, listed: Sequence[Listed], using: str, limit: int) -> 
         rows = rows_of(mailbox, [uid for uid in uids.values() if uid], using)
         for index, one in chunk:
             uid = uids[index]
-            row = rows.get(uid)
+            row = rows.get(uid) if uid else places.get(Wanted(index, "", one.size).key)
             if row is None:
                 found.wanted.append(Wanted(index, uid, one.size))
             elif row.deleted_at is not None or _is_small_enough(row, limit):
@@ -75,6 +88,20 @@ def plan(mailbox: Mailbox, listed: Sequence[Listed], using: str, limit: int) -> 
             elif may_be_deleted(row):
                 found.present.append(Present(index, row.pk, row.seen_at))
     found.suspected.sort(key=lambda one: one.breaks)
+    return found
+
+
+def _rows_of_places(
+    mailbox: Mailbox, listed: Sequence[Listed], using: str
+) -> dict[str, ServerMessage]:
+    """Return what is known of messages by their numbers and sizes, and forget the outdated rows."""
+    rows = ServerMessage.objects.using(using).filter(mailbox=mailbox.pk).exclude(skipped="")
+    found = {row.uid: row for row in rows.filter(uid__contains=" ")}
+    if found:
+        there = {Wanted(index, "", one.size).key for index, one in enumerate(listed)}
+        oldest = database_now(using) - PLACE_FOR
+        gone = {key for key, row in found.items() if key not in there or row.seen_at < oldest}
+        rows.filter(pk__in=[found.pop(key).pk for key in gone])._raw_delete(using)
     return found
 
 
@@ -101,10 +128,15 @@ def broke(breaks: int) -> Reason:
     return Reason(ReasonCode.FETCH_BROKE, attempts=breaks)
 
 
+def is_hash(uid: str) -> bool:
+    """Return whether the id is the hash of a message that has none on its server."""
+    return _HASH.fullmatch(uid) is not None
+
+
 def has_server_ids(mailbox: Mailbox, using: str) -> bool:
-    """Return whether a message is known by an id of the server, and not by the message's hash."""
+    """Return whether a message is known by an id of the server, not by its hash or its place."""
     rows = ServerMessage.objects.using(using).filter(mailbox=mailbox.pk, deleted_at=None)
-    return rows.exclude(uid__regex=r"^[0-9a-f]{64}$").exists()
+    return rows.exclude(uid__regex=r"^([0-9a-f]{64}|[0-9]+ .*)$").exists()
 
 
 def rows_gone(mailbox: Mailbox, listed: Sequence[Listed], using: str) -> list[int]:

@@ -38,14 +38,21 @@ from outbox.models import (
 from outbox.models.suppression import folded_address
 from outbox.texts import storable
 
-_REPLIES = frozenset({MessageKind.MESSAGE, MessageKind.AUTO_REPLY})
+REPLIES = frozenset({MessageKind.MESSAGE, MessageKind.AUTO_REPLY})
 _SENT = (State.SENT, State.BOUNCED)
 _TEXT_MAX = 2_000  # characters of a text that is stored
 
 
-def match(message: InboundMessage, inspection: Inspection, using: str) -> list[InboundReport]:
+def match(
+    message: InboundMessage,
+    inspection: Inspection,
+    using: str,
+    *,
+    known: Container[str] | None = None,
+) -> list[InboundReport]:
     """Link a message that was just stored, and store what it reports, in the transaction.
 
+    `known` are the ids in replies that `known_ids` found for a batch; None for a single message.
     Return the reports. The caller applies those of all its messages together, after the last one:
     `apply_reports` locks recipients and messages.
     """
@@ -54,8 +61,8 @@ def match(message: InboundMessage, inspection: Inspection, using: str) -> list[I
     served = Served(message.account)
     inspection = inspection.storable()
     incoming = _Incoming(message.received_at, message=message)
-    if inspection.kind in _REPLIES:
-        found = next(candidates_of_reply(inspection, served, using), None)
+    if inspection.kind in REPLIES:
+        found = next(candidates_of_reply(inspection, served, using, known), None)
         if found is not None:
             incoming.link(found.message.pk, found.rule, using)
             if inspection.kind == MessageKind.AUTO_REPLY:  # it repeats the subject

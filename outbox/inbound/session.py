@@ -171,8 +171,7 @@ class Session:
         if isinstance(error, StoppedError):
             return
         for one in wanted:
-            if one.uid:
-                self._commits.skip(one, one.size or 0, broke(one.breaks + 1))
+            self._commits.skip(one, one.size or 0, broke(one.breaks + 1))
 
     def _commit(self, batch: Sequence[Arrival]) -> list[Committed]:
         if not batch:
@@ -184,9 +183,8 @@ class Session:
     def _skip(self, wanted: Wanted, error: MailServerError) -> None:
         if isinstance(error, MessageTooLargeError):
             self._result.skipped += 1
-            if wanted.uid:
-                size = max(wanted.size or 0, self._limit + 1)  # the listed size may be wrong
-                self._commits.skip(wanted, size, too_large(size, self._limit))
+            size = max(wanted.size or 0, self._limit + 1)  # the listed size may be wrong
+            self._commits.skip(wanted, size, too_large(size, self._limit))
         else:
             self._result.failed += 1
             logger.warning("Mailbox %d: a message was not retrieved: %s", self._mailbox.pk, error)

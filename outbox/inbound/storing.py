@@ -16,8 +16,9 @@ from outbox.conf import get_conf
 from outbox.db.clock import database_now
 from outbox.db.unavailable import DATABASE_UNAVAILABLE
 from outbox.inbound.applying import apply_reports
+from outbox.inbound.candidates import known_ids
 from outbox.inbound.facts import Facts, read_facts
-from outbox.inbound.matching import match
+from outbox.inbound.matching import REPLIES, match
 from outbox.models import Account, InboundMessage, InboundReport, InboundSource, Mailbox
 from outbox.models.inbound_search import index_received
 from outbox.reply_rules import usable_rules
@@ -83,8 +84,10 @@ def _match(rows: Sequence[InboundMessage], every: Sequence[Facts], using: str) -
     report were applied alone, the two could wait for each other.
     """
     reports: list[InboundReport] = []
+    replies = (one.inspection.storable() for one in every if one.inspection.kind in REPLIES)
+    known = known_ids(replies, using)
     for row, facts in zip(rows, every, strict=True):
-        reports += match(row, facts.inspection, using)
+        reports += match(row, facts.inspection, using, known=known)
     index_received([row.pk for row in rows], using)
     apply_reports(reports, using)
 

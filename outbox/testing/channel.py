@@ -154,6 +154,8 @@ class Channel(asyncio.Protocol):
         self._task = self._loop.create_task(self._handshake(context))
 
     async def _handshake(self, context: ssl.SSLContext) -> None:
+        if self.transport.is_closing():
+            return  # the client left before; asyncio would wait, and not close the new transport
         try:
             transport = await self._loop.start_tls(
                 self.transport,

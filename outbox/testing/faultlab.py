@@ -133,10 +133,11 @@ class FaultLab:
             self._listener.close()
             self._listener = None
 
-    def _start(self, work: Awaitable[None]) -> None:
+    def _start(self, work: Awaitable[None]) -> asyncio.Task[None]:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     def _connect_misbehavior(self, connection: int) -> Misbehavior | None:
         action = self.scenario.action_at(Occasion(stage=Stage.CONNECT, connection=connection))
@@ -167,7 +168,8 @@ class FaultLab:
             self._connections += 1
             connection = self._connections
             more = self._ready_for_next()
-            self._start(self._admit(client, connection))
+            admission = self._start(self._admit(client, connection))
+            admission.add_done_callback(partial(_close_if_cancelled, client))
 
     async def _admit(self, client: socket.socket, connection: int) -> None:
         misbehavior = self._connect_misbehavior(connection)
@@ -204,6 +206,12 @@ class FaultLab:
         self._receivers.add(receiver)
         receiver.when_closed(partial(self._receivers.discard, receiver))
         return receiver
+
+
+def _close_if_cancelled(client: socket.socket, admission: asyncio.Task[None]) -> None:
+    """Close a connection whose task ended before it began."""
+    if admission.cancelled():
+        client.close()
 
 
 def _bound(host: str, port: int) -> socket.socket:

@@ -105,6 +105,7 @@ def _page(request: UserRequest, form: MailboxForm, context: dict[str, object]) -
         "is_fetching": stored is not None and api.is_being_fetched(stored),
         "skipped_count": count,
         "skipped_reasons": reasons,
+        "downloads_everything": stored is not None and api.downloads_everything(stored),
         "unfiled_count": unfiled,
         "unfiled_reasons": unfiled_reasons,
         "connector": oauth.provider_to_fetch(form.instance.account),

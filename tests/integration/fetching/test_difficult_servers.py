@@ -8,7 +8,7 @@ from django.conf import LazySettings
 from outbox.db.clock import database_now
 from outbox.inbound import fetch
 from outbox.inbound.fetch import Outcome, fetch_mailbox
-from outbox.inbound.listing import BREAKS_MAX
+from outbox.inbound.listing import BREAKS_MAX, PLACE_FOR
 from outbox.models import InboundMessage, Mailbox, OnServer, ServerMessage
 from outbox.models.reasons import has_code
 from tests.integration.fetching.conftest import message
@@ -64,6 +64,63 @@ def test_a_message_that_breaks_the_connection_blocks_no_older_one(
     assert not mailbox.reason
     assert server.mailbox.commands["RETR"] == requests, "it is not requested again"
     assert list(server.mailbox.messages) == ["3"], "it stays on the server"
+
+
+@pytest.mark.parametrize("on_server", [OnServer.DELETE, OnServer.KEEP])
+def test_a_message_without_an_id_that_breaks_the_connection_blocks_no_other_one(
+    server: PopServer, mailbox: Mailbox, on_server: OnServer
+) -> None:
+    change(mailbox, on_server=on_server)
+    server.mailbox.has_uidl = False
+    server.mailbox.capabilities = ("USER",)
+    server.mailbox.messages = {str(number): message(number) for number in range(5)}
+    server.mailbox.breaks = {"3"}
+    for _ in range(2):
+        fetched(mailbox)
+    assert subjects() == ["Number 0", "Number 1", "Number 2", "Number 4"]
+    for _ in range(2 * BREAKS_MAX):  # its number changes once the others are deleted
+        fetched(mailbox)
+    (skipped,) = ServerMessage.objects.filter(has_code("skipped", "fetch_broke"))
+    assert skipped.skipped.args == {"attempts": BREAKS_MAX}
+    assert not mailbox.reason
+    assert "3" in server.mailbox.messages, "it stays on the server"
+    assert len(server.mailbox.messages) == (1 if on_server == OnServer.DELETE else 5)
+    server.mailbox.messages["5"] = message(5)
+    fetched(mailbox)
+    assert "Number 5" in subjects()
+
+
+def test_a_message_that_was_skipped_by_its_place_is_tried_again_later(
+    server: PopServer, mailbox: Mailbox
+) -> None:
+    server.mailbox.has_uidl = False
+    server.mailbox.capabilities = ("USER",)
+    server.mailbox.messages = {"a": message(1)}
+    server.mailbox.breaks = {"a"}
+    for _ in range(BREAKS_MAX):
+        fetched(mailbox)
+    server.mailbox.breaks = set()
+    fetched(mailbox)
+    assert subjects() == []
+    long_ago = database_now() - PLACE_FOR - dt.timedelta(minutes=1)
+    ServerMessage.objects.update(seen_at=long_ago)
+    fetched(mailbox)
+    assert subjects() == ["Number 1"]
+    assert ServerMessage.objects.get().sha256, "it is no longer known by its place"
+
+
+def test_a_suspected_message_without_an_id_arrives_later(
+    server: PopServer, mailbox: Mailbox
+) -> None:
+    server.mailbox.has_uidl = False
+    server.mailbox.capabilities = ("USER",)
+    server.mailbox.messages = {"a": message(1)}
+    server.mailbox.breaks = {"a"}
+    fetched(mailbox)
+    server.mailbox.breaks = set()
+    fetched(mailbox)
+    assert subjects() == ["Number 1"]
+    assert not ServerMessage.objects.exclude(skipped="").exists()
 
 
 @pytest.mark.usefixtures("_pipelining")

@@ -175,3 +175,9 @@ def states(message: Message) -> dict[str, str]:
 
 def report_of(message: InboundMessage) -> InboundReport:
     return message.reports.get()
+
+
+def reply(**fields: str) -> bytes:
+    """Return a reply with these fields, such as `In_Reply_To`."""
+    header = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in fields.items())
+    return f"From: Bob <bob@example.net>\r\n{header}Subject: Re: Hello\r\n\r\nYes.\r\n".encode()

@@ -1,13 +1,14 @@
 """Reports of a batch of fetched messages: applied together, in the order of a group commit."""
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from outbox.db.clock import database_now
 from outbox.inbound.facts import read_facts
 from outbox.inbound.storing import store
-from outbox.models import Account, Message, Recipient, State, transitions
-from tests.integration.inbound.returned import ANN, BOB, USING, account, bounce, sent, states
+from outbox.models import Account, InboundMessage, Message, Recipient, State, transitions
+from tests.integration.inbound.returned import ANN, BOB, USING, account, bounce, reply, sent, states
 from tests.integration.races import ONE_WRITER, committed_before
 from tests.states import set_state
 
@@ -72,3 +73,21 @@ def test_messages_are_locked_in_the_order_of_a_group_commit(sender: Account) -> 
         store_all(sender, *bounces(messages))
     assert [states(one) for one in messages] == [{BOB: State.BOUNCED, ANN: State.SENT}] * 2
     assert {one.status for one in Message.objects.all()} == {"partial"}
+
+
+def test_the_replies_of_a_batch_are_looked_up_together(sender: Account) -> None:
+    outlook = "AB1PR01@x.prod.outlook.com"
+    messages = [sent(sender), sent(sender, queue_id=outlook)]
+    replies = [reply(In_Reply_To=f"<{one}>") for one in (messages[0].message_id, outlook)]
+    others = [reply(In_Reply_To=f"<{number}@elsewhere.example>") for number in range(40)]
+
+    def queries_of(*sources: bytes) -> int:
+        with CaptureQueriesContext(connection) as queries:
+            store_all(sender, *sources)
+        return len(queries)
+
+    few = queries_of(*others[:1])
+    assert queries_of(*others) == few
+    store_all(sender, *replies)
+    found = InboundMessage.objects.exclude(replies_to=None).values_list("replies_to", flat=True)
+    assert set(found) == {one.pk for one in messages}

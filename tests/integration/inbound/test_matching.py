@@ -35,6 +35,7 @@ from tests.integration.inbound.returned import (
     account,
     bounce,
     receive,
+    reply,
     report_of,
     sent,
     states,
@@ -280,11 +281,6 @@ def test_of_several_recipients_only_the_reported_one_moves(sender: Account) -> N
 
 
 # --- replies --------------------------------------------------------------------------------------
-
-
-def reply(**fields: str) -> bytes:
-    header = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in fields.items())
-    return f"From: Bob <bob@example.net>\r\n{header}Subject: Re: Hello\r\n\r\nYes.\r\n".encode()
 
 
 def test_a_reply_is_linked_by_in_reply_to_and_references(sender: Account) -> None:

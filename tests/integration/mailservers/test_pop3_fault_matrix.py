@@ -53,13 +53,7 @@ def _selected(scenarios: Sequence[Scenario]) -> list[Scenario]:
 
 CHOSEN = ALL if IS_WHOLE else _selected(ALL)
 
-pytestmark = [
-    pytest.mark.timeout(600 if IS_WHOLE else 180),  # the first test waits for all cells
-    # The lab may end while asyncio closes a TLS connection that a fault has left half open.
-    pytest.mark.filterwarnings(
-        "ignore:.*_SSLProtocolTransport:pytest.PytestUnraisableExceptionWarning"
-    ),
-]
+pytestmark = pytest.mark.timeout(600 if IS_WHOLE else 180)  # the first test waits for all cells
 
 
 @dataclass(slots=True)
@@ -94,7 +88,7 @@ def _run(scenario: Scenario) -> Cell:
 def cells() -> dict[str, Cell]:
     with ThreadPoolExecutor(AT_ONCE) as pool:
         found = {cell.name: cell for cell in pool.map(_run, CHOSEN)}
-    gc.collect()  # so that such a connection is reported here, and in no other module
+    gc.collect()  # so that a connection that was left open is reported here
     return found
 
 

@@ -282,6 +282,20 @@ def test_messages_that_were_skipped_are_named(
     assert "too large to be fetched" in page
 
 
+@pytest.mark.parametrize("has_uidl", [True, False])
+def test_the_page_says_if_each_fetch_downloads_everything(
+    as_anna: Client, account: Account, server: PopServer, *, has_uidl: bool
+) -> None:
+    as_anna.post(url(account), typed(server))
+    server.mailbox.has_uidl = has_uidl
+    server.mailbox.capabilities = ("UIDL", "USER") if has_uidl else ("USER",)
+    server.mailbox.messages = {"a": message(1), "b": message(2)}
+    fetch_mailbox(account.pk)
+    assert InboundMessage.objects.count() == 2
+    page = as_anna.get(url(account)).content.decode()
+    assert ("each fetch downloads all of them" in page) is not has_uidl
+
+
 def test_copies_of_sent_messages_are_off_and_need_imap(as_anna: Client, account: Account) -> None:
     page = as_anna.get(url(account)).content.decode()
     assert "Gmail and Microsoft 365 store sent messages themselves" in page
