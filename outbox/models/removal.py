@@ -61,7 +61,7 @@ def _is_followed() -> bool:
     """Return whether a model or a receiver of the project takes part in deleting a message.
 
     Only then does Django's own deletion find something. It looks into every table that refers to
-    messages, which are empty by then, and took half of the statements of a batch.
+    messages, whose rows are deleted by then.
     """
     if pre_delete.has_listeners(Message) or post_delete.has_listeners(Message):
         return True
