@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from django.contrib.auth.models import AbstractBaseUser
 from django.db.models import F, Q, QuerySet
 
+from outbox.db.bulk import Among
 from outbox.models import (
     Attempt,
     Draft,
@@ -83,7 +84,7 @@ def release(messages: Iterable[Message], recipients: Recipients, given: Given) -
         for condition, reason in ((suppressed, overridden), (Q(), NO_REASON)):
             changed += transitions.apply(
                 transitions.RELEASE,
-                recipients.filter(condition, message__in=ids),
+                recipients.filter(condition, Among("message", ids)),
                 State.QUEUED,
                 now=given.now,
                 moment=moment,
@@ -106,7 +107,7 @@ def retry(messages: Iterable[Message], recipients: Recipients, given: Given) -> 
     for expires_at, ids in ends.items():
         changed += transitions.apply(
             transitions.RETRY,
-            recipients.filter(message__in=ids),
+            recipients.filter(Among("message", ids)),
             State.QUEUED,
             now=given.now,
             moment=given.now,
@@ -139,7 +140,7 @@ def lock_unmarked(message_ids: Collection[int], using: str) -> list[int]:
     same row decides both, so exactly one of them wins.
     """
     unmarked = Attempt.objects.using(using).filter(
-        message__in=list(message_ids), ended_at=None, dot_marked_at=None
+        Among("message", message_ids), ended_at=None, dot_marked_at=None
     )
     locked = unmarked.order_by("pk").select_for_update(no_key=True)
     return list(locked.values_list("pk", flat=True))
@@ -150,7 +151,7 @@ def cancel(
 ) -> list[Recipient]:
     """Cancel delivery to recipients that wait, or whose locked attempt can still be stopped."""
     attempts = Attempt.objects.using(recipients.db).filter(
-        pk__in=attempt_ids, message__in=list(message_ids)
+        Among("pk", attempt_ids), Among("message", message_ids)
     )
     attempts.update(cancel_requested_at=given.now, ended_at=given.now, outcome=Outcome.CANCELLED)
     in_time = recipients.filter(~Q(state=State.SENDING) | Q(attempt__in=attempt_ids))
@@ -181,7 +182,7 @@ def record_too_late(message_ids: Iterable[int], given: Given, using: str) -> Non
 def erased(messages: Iterable[Message], using: str) -> set[int]:
     """Return the ids of the messages that have a `Message.content_loss`."""
     ids = {message.pk for message in messages}
-    sources = Source.objects.using(using).filter(pk__in=ids)
+    sources = Source.objects.using(using).filter(Among("pk", ids))
     is_redacted = dict(sources.values_list("pk", "is_redacted"))
     lost = {pk for pk in ids if is_redacted.get(pk, True)}
     if missing := lost - is_redacted.keys():

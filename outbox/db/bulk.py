@@ -15,7 +15,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+from django.core.exceptions import EmptyResultSet
 from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import BooleanField, F, Func
 
 from outbox.db import postgresql, sqlite
 from outbox.db.columns import Column
@@ -27,6 +30,29 @@ _NOW = {
     "postgresql": "statement_timestamp()",
     "sqlite": "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now')",
 }
+
+
+class Among(Func):
+    """The condition that a column has one of many ids, which are one parameter on PostgreSQL.
+
+    For `__in`, Django prepares and quotes every value, which took half of the time that a bulk
+    operation spent in Python.
+    """
+
+    def __init__(self, name: str, ids: Iterable[int]) -> None:
+        super().__init__(F(name), output_field=BooleanField())
+        self.ids = list(ids)
+
+    def as_sql(  # type: ignore[override]
+        self, compiler: Any, connection: BaseDatabaseWrapper, **_options: Any
+    ) -> tuple[str, list[Any]]:
+        """Return the condition and its parameters. Raise EmptyResultSet if there is no id."""
+        if not self.ids:
+            raise EmptyResultSet
+        column, params = compiler.compile(self.get_source_expressions()[0])
+        if connection.vendor == "postgresql":
+            return f"{column} = ANY(%s::bigint[])", [*params, self.ids]
+        return f"{column} IN ({', '.join(['%s'] * len(self.ids))})", [*params, *self.ids]
 
 
 def update_rows(

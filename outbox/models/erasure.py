@@ -11,6 +11,7 @@ from collections.abc import Collection
 
 from django.db import models
 
+from outbox.db.bulk import Among
 from outbox.models.discarded_file import discard_files
 from outbox.models.message import Source
 from outbox.models.recipient import Recipient
@@ -35,7 +36,7 @@ def erase_ended(message_ids: Collection[int], using: str) -> None:
         models.Q(state__in=KEEPING) | models.Q(state=State.UNCERTAIN, resend_at__isnull=False),
         message=models.OuterRef("pk"),
     )
-    sensitive = Source.objects.using(using).filter(pk__in=list(message_ids), erase_at__isnull=False)
+    sensitive = Source.objects.using(using).filter(Among("pk", message_ids), erase_at__isnull=False)
     ended = dict(sensitive.exclude(models.Exists(needing)).values_list("pk", "file"))
     if ended:
         discard_files(list(ended.values()), using)

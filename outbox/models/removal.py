@@ -7,9 +7,12 @@ caller has a transaction, and has locked the recipients, so that no retry begins
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
 from django.db.models import Model
+from django.db.models.signals import post_delete, pre_delete
 
+from outbox.db.bulk import Among
 from outbox.models.attempt import Attempt, SmtpSession
 from outbox.models.discarded_file import discard_files
 from outbox.models.event import Event
@@ -39,16 +42,34 @@ def delete_messages(message_ids: Collection[int], using: str) -> None:
     not allow it.
     """
     ids = list(message_ids)
-    messages = Message.objects.using(using).filter(pk__in=ids)
+    messages = Message.objects.using(using).filter(Among("pk", ids))
     _discard_files_of(ids, using)
     reports = InboundReport.objects.using(using).filter(recipient__message__in=ids)
     reports.order_by()._raw_delete(using)  # before the recipients, which they refer to
     for model in _OF_MESSAGE:
-        model._default_manager.using(using).filter(message__in=ids)._raw_delete(using)
-    received = InboundMessage.objects.using(using).filter(replies_to__in=ids)
+        model._default_manager.using(using).filter(Among("message", ids))._raw_delete(using)
+    received = InboundMessage.objects.using(using).filter(Among("replies_to", ids))
     received.update(replies_to=None, matched_by="")
-    Message.objects.using(using).filter(made_from__in=ids).update(made_from=None)
-    messages.delete()  # also what models of the project have about it
+    Message.objects.using(using).filter(Among("made_from", ids)).update(made_from=None)
+    if _is_followed():
+        messages.delete()
+    else:
+        messages.order_by()._raw_delete(using)
+
+
+def _is_followed() -> bool:
+    """Return whether a model or a receiver of the project takes part in deleting a message.
+
+    Only then does Django's own deletion find something. It looks into every table that refers to
+    messages, whose rows are deleted by then.
+    """
+    if pre_delete.has_listeners(Message) or post_delete.has_listeners(Message):
+        return True
+    known: set[Any] = {*_OF_MESSAGE, *_LINKED, Message}
+    fields = Message._meta.get_fields(include_hidden=True)
+    to_one = [one for one in fields if one.auto_created and (one.one_to_one or one.one_to_many)]
+    is_generic = any(hasattr(one, "bulk_related_objects") for one in Message._meta.private_fields)
+    return is_generic or not {one.related_model for one in to_one} <= known
 
 
 def remove_content(message_ids: Collection[int], using: str) -> None:
@@ -101,5 +122,5 @@ def _discard_files_of(
     ids: list[int], using: str, models: tuple[type[Model], ...] = (Attachment, Source)
 ) -> None:
     for model in models:
-        rows = model._default_manager.using(using).filter(message__in=ids)
+        rows = model._default_manager.using(using).filter(Among("message", ids))
         discard_files(list(rows.values_list("file", flat=True)), using)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from django.db import connections
 
-from outbox.db.bulk import update_rows
+from outbox.db.bulk import Among, update_rows
 from outbox.db.columns import columns_of
 from outbox.models.message import Message
 from outbox.models.states import FAILURES, FOLDER_OF, Folder, State, Status, folder_of, status_of
@@ -123,7 +123,7 @@ def lock_shared(ids: Collection[int], using: str) -> None:
     the commit of the first. A transaction that rolls up several times calls it with all messages
     first, since every transaction locks messages in the order of their keys.
     """
-    shared = Message.objects.using(using).filter(pk__in=ids, recipient_count__gt=1)
+    shared = Message.objects.using(using).filter(Among("pk", ids), recipient_count__gt=1)
     list(shared.order_by("pk").select_for_update(no_key=True).values_list("pk"))
 
 

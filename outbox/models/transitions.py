@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from django.contrib.auth.models import AbstractBaseUser
 from django.db.models import F, QuerySet
 
-from outbox.db.bulk import insert_rows
+from outbox.db.bulk import Among, insert_rows
 from outbox.db.columns import columns_of
 from outbox.models.account import OnUncertain
 from outbox.models.erasure import erase_ended, keeps_content
@@ -176,7 +176,7 @@ def apply(
     rows = list(locked.only(*_READ)[:limit])
     if not rows:
         return rows
-    changed = Recipient.objects.using(using).filter(pk__in=[row.pk for row in rows])
+    changed = Recipient.objects.using(using).filter(Among("pk", (row.pk for row in rows)))
     derived = state_columns(to, now, moment)._asdict()
     if reason:
         columns["reason"] = reason

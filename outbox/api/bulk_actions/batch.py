@@ -19,6 +19,7 @@ from outbox.api.bulk_actions.suppressing import suppress_failed
 from outbox.api.changes import Given, Recipients
 from outbox.api.history.criteria import SELECTED, STAFF, Criteria, still_matching
 from outbox.api.message_actions import MessageAction
+from outbox.db.bulk import Among
 from outbox.db.clock import database_now
 from outbox.exceptions import ContentErasedError
 from outbox.models import RETRYABLE, Attempt, BulkAction, BulkSkip, Message, Recipient, State
@@ -68,7 +69,7 @@ class _Batch:
     @property
     def recipients(self) -> Recipients:
         ids = [message.pk for message in self.messages]
-        return Recipient.objects.using(self.using).filter(message__in=ids)
+        return Recipient.objects.using(self.using).filter(Among("message", ids))
 
 
 def perform_now(
@@ -104,7 +105,7 @@ def change_batch(
     The result may lack the last messages, with which the next batch begins: there are too many
     recipients, or a worker has claimed one of them in this moment.
     """
-    found = Message.objects.using(using).filter(pk__in=ids).only(*_MESSAGE_FIELDS)
+    found = Message.objects.using(using).filter(Among("pk", ids)).only(*_MESSAGE_FIELDS)
     messages = {message.pk: message for message in found}
     ids = _bounded(ids, messages)
     is_cancellation = action.name == BulkAction.CANCEL
@@ -151,7 +152,7 @@ def _lock_recipients(ids: Sequence[int], using: str) -> dict[str, set[int]]:
 
     Return their states, each with the recipients' latest attempts; 0 is none.
     """
-    recipients = Recipient.objects.using(using).filter(message__in=ids).order_by("pk")
+    recipients = Recipient.objects.using(using).filter(Among("message", ids)).order_by("pk")
     locked = recipients.select_for_update(no_key=True).values_list("state", "attempt_id")
     found: dict[str, set[int]] = {}
     for state, attempt_id in locked:
@@ -183,6 +184,8 @@ def _check_content(batch: _Batch) -> None:
 
 def _note_too_late(batch: _Batch) -> None:
     """Note the messages of which nothing could be stopped, and record it in their timelines."""
+    if State.SENDING not in batch.states:
+        return
     sending = batch.recipients.filter(state=State.SENDING)
     late = set(sending.values_list("message_id", flat=True))
     batch.result.skip(late, BulkSkip.TOO_LATE)

@@ -18,6 +18,7 @@ from django.db.models import Q, QuerySet
 from outbox.api.history import filters
 from outbox.api.history.conditions import NOTHING, Conditions, queued_messages, visible_to
 from outbox.api.history.search import alternatives_of
+from outbox.db.bulk import Among
 from outbox.models import Folder, Message
 from outbox.models.access import can_change_others
 
@@ -69,7 +70,7 @@ def still_matching(criteria: Criteria, ids: Collection[int]) -> set[int]:
     """Return those of a few messages that match. The cost does not depend on other messages."""
     found: set[int] = set()
     for search in _searches(criteria):
-        rows = queued_messages().filter(search.messages, search.dates, pk__in=list(ids))
+        rows = queued_messages().filter(search.messages, search.dates, Among("pk", ids))
         found.update(search.check_rows(rows).values_list("pk", flat=True))
     return found
 

@@ -11,6 +11,7 @@ from django.conf import LazySettings
 from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.db import connection, connections, transaction
+from django.db.models.signals import pre_delete
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -45,7 +46,7 @@ from outbox.models import (
 )
 from outbox.models.delivery_count import CountKey, add
 from outbox.models.message import file_storage
-from outbox.models.removal import _LINKED, _OF_MESSAGE, REMOVED
+from outbox.models.removal import _LINKED, _OF_MESSAGE, REMOVED, delete_messages
 from tests.integration.delivery.mail_client import BOB, USING, account, destination, queue, states
 from tests.states import set_state
 
@@ -171,6 +172,35 @@ def test_a_whole_message_is_deleted_with_all_its_rows_and_files(settings: LazySe
     assert SiteEntry.objects.count() == 1
     assert files() == []
     assert DeliveryTotal.objects.get().count == 2
+
+
+def test_a_batch_takes_the_same_few_statements_for_any_number_of_messages() -> None:
+    sender = account(message_days=90)
+    counts = []
+    for number in (1, 5):
+        ids = [sent(sender, 91).pk for _ in range(number)]
+        with CaptureQueriesContext(connection) as queries, transaction.atomic():
+            delete_messages(ids, USING)
+        counts.append(len(queries.captured_queries))
+    assert counts[0] == counts[1] <= 22
+    assert not Message.objects.exists()
+
+
+def test_a_project_s_receiver_learns_of_a_deleted_message() -> None:
+    sender = account(message_days=90)
+    old, seen = sent(sender, 91), list[int]()
+
+    def receive(instance: Message, **_given: Any) -> None:
+        seen.append(instance.pk)
+
+    pk = old.pk
+    pre_delete.connect(receive, sender=Message)
+    try:
+        prune()
+    finally:
+        pre_delete.disconnect(receive, sender=Message)
+    assert seen == [pk]
+    assert not Message.objects.exists()
 
 
 def test_every_table_that_refers_to_a_message_is_known() -> None:
