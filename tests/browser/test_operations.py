@@ -27,7 +27,7 @@ from outbox.models.reply_group import store
 from outbox.reasons import Reason, ReasonCode
 from tests.browser.album import open_album
 from tests.browser.scenes import busy_site
-from tests.browser.writing import sign_in
+from tests.browser.writing import authenticate, sign_in
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -136,3 +136,20 @@ def test_it_refreshes_itself(page: "Page", anna: User) -> None:
     ).first.wait_for()
 
     assert page.locator("#outcomes-table").get_attribute("open") is not None
+
+
+def test_the_account_of_a_destination_is_readable(page: "Page", anna: User) -> None:
+    staff(anna)
+    busy_site(anna)
+    trouble()
+    authenticate(page)
+    page.set_viewport_size({"width": 1280, "height": 860})
+    page.goto(PAGE)
+    table = page.locator(".outbox-destinations")
+    lines = table.locator("td:nth-child(2) bdi").first.evaluate(
+        "text => new Set(Array.from(text.getClientRects(), one => one.top)).size"
+    )
+    scroll = page.locator(".outbox-scroll").filter(has=table)
+    hidden = scroll.evaluate("part => part.scrollWidth - part.clientWidth")
+    assert lines <= 2
+    assert hidden <= 0
