@@ -249,7 +249,8 @@ def test_a_pause_names_what_it_stops_once(onlooker: Client, busy: Account) -> No
     api.pause(tag="news", reason="Wrong list")
     text = text_of(onlooker)
     assert "everything Move of the data center" in text
-    assert "tag news Wrong list" in text
+    assert "tag “news” Wrong list" in text
+    assert "tag tag" not in text
 
 
 def test_a_pause_of_no_account_is_not_found(client: Client, db: None) -> None:
