@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
 
 from outbox.api.reasons import in_words
 from outbox.models import Attempt, Recipient
@@ -31,6 +31,12 @@ def _line(speaker: str, text: str) -> str:
     if speaker in _SPEAKERS:
         return f"{_SPEAKERS[speaker]} {text}"
     return f"  {in_words(Reason.load(text))}"
+
+
+def breaking_at_domain(addresses: str) -> SafeString:
+    """Return addresses that a narrow column breaks before a domain rather than in a word."""
+    parts = ((part,) for part in addresses.split("@"))
+    return format_html_join(mark_safe("<wbr>@"), "{}", parts)
 
 
 def preformatted(text: str) -> SafeString:

@@ -17,11 +17,14 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext, ngettext, pgettext
 from django.utils.translation import gettext_lazy as _
 
 from outbox.admin.change_list import KeysetChangeList
 from outbox.admin.filters import ConditionFilter
+from outbox.admin.formatting import EMPTY, breaking_at_domain
 from outbox.admin.protected import ProtectedAdmin, protected
 from outbox.admin.streaming import streamed
 from outbox.api import audit, suppression_import, suppressions
@@ -31,6 +34,8 @@ from outbox.mail.addresses import AddressError, parse_address
 from outbox.models import Account, AuditAction, Suppression, SuppressionReason
 from outbox.models.access import of_visible_accounts, sees_all_accounts
 from outbox.models.suppression import folded_address
+from outbox.templatetags.outbox_display import moment
+from outbox.web.display import inert
 
 FILE_MAX = 20_000_000  # bytes of an imported file
 _EVIDENCE_SHOWN = 100  # characters
@@ -136,7 +141,15 @@ class SuppressionAdmin(ProtectedAdmin):
     account_path = "account"
     form = SuppressionForm
     change_list_template = "outbox/admin/change_list.html"
-    list_display = ("address", "reason_shown", "evidence_", "scope", "since", "until", "created_by")
+    list_display = (
+        "address_shown",
+        "reason_shown",
+        "evidence_",
+        "scope",
+        "since_shown",
+        "until_shown",
+        "created_by",
+    )
     list_filter = (ScopeFilter, ForceFilter)
     list_select_related = ("account", "created_by")
     search_fields = ("address",)  # see get_search_results
@@ -238,9 +251,21 @@ class SuppressionAdmin(ProtectedAdmin):
     def reason_shown(self, entry: Suppression) -> str:
         return in_words(entry.reason)
 
+    @admin.display(description=_("address"))
+    def address_shown(self, entry: Suppression) -> SafeString:
+        return format_html("<bdi>{}</bdi>", breaking_at_domain(inert(entry.address)))
+
+    @admin.display(description=_("since"))
+    def since_shown(self, entry: Suppression) -> SafeString | str:
+        return moment(entry.since)
+
+    @admin.display(description=_("until"))
+    def until_shown(self, entry: Suppression) -> SafeString | str:
+        return moment(entry.until) if entry.until else EMPTY
+
     @admin.display(description=_("evidence"))
     def evidence_(self, entry: Suppression) -> str:
-        text = entry.evidence
+        text = inert(entry.evidence)
         return text if len(text) <= _EVIDENCE_SHOWN else f"{text[:_EVIDENCE_SHOWN]}…"
 
 

@@ -241,7 +241,7 @@ def _blocked(
     )
     if destination is None:
         return Explanation(in_words(Reason(ReasonCode.ACCOUNT_DELETED)))
-    pauses = pauses_in_force(using)
+    pauses = pauses_in_force(using, now)
     paused = pause_of(destination, pauses) or pause_of_tags(message.tags, pauses)
     if paused is not None:
         return Explanation(_paused(paused), paused.until)

@@ -129,9 +129,9 @@ class HasTag(models.Func):
         )
 
 
-def pauses_in_force(using: str) -> list[Pause]:
+def pauses_in_force(using: str, now: dt.datetime | None = None) -> list[Pause]:
     """Return the pauses that last, widest and oldest first, with their authors."""
-    found = Pause.objects.using(using).in_force(database_now(using))
+    found = Pause.objects.using(using).in_force(now or database_now(using))
     rows = found.select_related("created_by", "account", "destination__account").order_by("pk")
     return sorted(rows, key=lambda one: PauseScope.values.index(one.scope))
 

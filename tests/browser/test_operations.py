@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import transaction
 
 from outbox.db.clock import database_now
 from outbox.delivery import snapshot
@@ -27,7 +28,7 @@ from outbox.models.reply_group import store
 from outbox.reasons import Reason, ReasonCode
 from tests.browser.album import open_album
 from tests.browser.scenes import busy_site
-from tests.browser.writing import sign_in
+from tests.browser.writing import authenticate, sign_in
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -136,3 +137,19 @@ def test_it_refreshes_itself(page: "Page", anna: User) -> None:
     ).first.wait_for()
 
     assert page.locator("#outcomes-table").get_attribute("open") is not None
+
+
+def test_the_account_of_a_destination_is_readable(page: "Page", anna: User) -> None:
+    staff(anna)
+    with transaction.atomic():
+        busy_site(anna)
+        trouble()
+    authenticate(page)
+    page.set_viewport_size({"width": 1280, "height": 860})
+    page.goto(PAGE)
+    table = page.locator(".outbox-destinations")
+    width = table.locator("td:nth-child(2)").first.evaluate("cell => cell.offsetWidth")
+    scroll = page.locator(".outbox-scroll").filter(has=table)
+    hidden = scroll.evaluate("part => part.scrollWidth - part.clientWidth")
+    assert width >= 140  # enough for a name and an address, one below the other
+    assert hidden <= 0

@@ -1,11 +1,13 @@
 """The suppression list in a browser: from a rejected recipient to a released message, and files."""
 
+import datetime as dt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.urls import reverse
+from django.utils import timezone
 
 from outbox import api
 from outbox.delivery import claim
@@ -183,3 +185,28 @@ def fill(sender: Account) -> list[Message]:
         scenes.mail(sender, f"Invoice {address}", [(address, State.FAILED)])
         for address in (BOB, long, "carl@example.org")
     ]
+
+
+@pytest.mark.parametrize("locale", ["en", CHINESE])
+def test_no_column_of_the_list_is_clipped(
+    browser: "Browser", live_server: Any, anna: User, locale: str
+) -> None:
+    staff(anna)
+    until = timezone.now() + dt.timedelta(days=30)
+    for number in range(3):
+        address = f"customer{number}@domain{number}.example"
+        api.suppress(address, reason="bounced", evidence=EVIDENCE, until=until, actor=anna)
+    context = browser.new_context(base_url=live_server.url, locale=locale)
+    page = context.new_page()
+    page.set_viewport_size({"width": 1280, "height": 860})
+    authenticate(page)
+    page.goto(LIST)
+    hidden = page.locator("#changelist-form .results").evaluate(
+        "table => table.scrollWidth - table.clientWidth"
+    )
+    lines = page.locator(".field-address_shown bdi").first.evaluate(
+        "text => text.offsetHeight / parseFloat(getComputedStyle(text).lineHeight)"
+    )
+    context.close()
+    assert hidden <= 0
+    assert lines <= 2.5  # broken before the domain only

@@ -10,8 +10,8 @@ from typing import Any, ClassVar, cast
 from django.contrib import admin
 from django.db.models import F, OuterRef, Q, QuerySet, Subquery
 from django.http import HttpRequest
-from django.utils.html import format_html, format_html_join
-from django.utils.safestring import SafeString, mark_safe
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
@@ -42,12 +42,6 @@ class Facts:
     states: dict[str, int] = field(default_factory=dict)
     next_attempt_at: dt.datetime | None = None
     latest: Recipient | None = None  # to which the last reply was given
-
-
-def _breaking_at(addresses: str) -> SafeString:
-    """Return addresses that a narrow column breaks before a domain rather than in a word."""
-    parts = ((part,) for part in addresses.split("@"))
-    return format_html_join(mark_safe("<wbr>@"), "{}", parts)
 
 
 def read_facts(messages: Sequence[Message]) -> dict[int, Facts]:
@@ -143,7 +137,9 @@ class HistoryColumns:
     @admin.display(description=_("recipients"))
     def recipients_shown(self, message: Message) -> SafeString:
         """Return the first recipients, and the number of the others."""
-        shown = _breaking_at(Truncator(inert(message.to_summary)).chars(NAMES_WIDTH))
+        shown = formatting.breaking_at_domain(
+            Truncator(inert(message.to_summary)).chars(NAMES_WIDTH)
+        )
         if (more := message.recipient_count - NAMES_SHOWN) > 0:
             return format_html("<bdi>{}</bdi> <b>+{}</b>", shown, more)
         return format_html("<bdi>{}</bdi>", shown)

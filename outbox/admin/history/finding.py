@@ -69,14 +69,21 @@ def _find(wanted: Conditions, place: Q, order: tuple[str, ...], count: int) -> l
         return _among_all(wanted, place, order, count)
     if not wanted.terms and not wanted.recipients:
         return _rows(queued_messages().filter(wanted.messages, wanted.dates, place), order, count)
-    found = _among_latest(wanted, place, order, count)
-    if ENOUGH <= len(found) < count:
-        found = _among_all(wanted, place & range_of(found, count), order, count)
-    if len(found) < count and _are_frequent(wanted.recipients):
-        found = _among_more(wanted, place, order, count)
-    if len(found) < count:
-        found = _among_all(wanted, place, order, count)
-    return found
+    latest = _among_latest(wanted, place, order, count)
+    if len(latest) >= count:
+        return latest
+    found: list[Message] = []
+    if len(latest) >= ENOUGH:
+        reached = range_of(latest, count)
+        found = _among_all(wanted, place & reached, order, count)
+        place &= ~reached  # what was read is not read again
+    missing = count - len(found)
+    more: list[Message] = []
+    if missing and _are_frequent(wanted.recipients):
+        more = _among_more(wanted, place, order, missing)
+    if len(more) < missing:
+        more = _among_all(wanted, place, order, missing)
+    return found + more
 
 
 def _rows(messages: QuerySet[Message], order: Sequence[Any], count: int) -> list[Message]:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from functools import cached_property
 
+from django.db.models import prefetch_related_objects
 from django.http import HttpRequest
 
-from outbox import api
 from outbox.api.reading import record_reading
-from outbox.models import DUE, Message, Recipient, State
+from outbox.models import DUE, Attempt, Message, Recipient, State
 from outbox.models.access import can_read
 from outbox.web.messages.content import TABS, Content
 from outbox.web.messages.conversation import Conversation, read_conversation
@@ -35,11 +35,9 @@ class HistoryPage:
         self.request = request
         self.can_read = can_read(request.user, message)
         self.tabs = {tab: TABS[tab] for tab in _TABS}
-
-    @cached_property
-    def explanation(self) -> str:
-        """Return what is happening and what comes next."""
-        return api.explain(self.message).sentence
+        self._has_few_recipients = message.recipient_count <= RECIPIENTS_SHOWN
+        if self._has_few_recipients:  # also each attempt names them
+            prefetch_related_objects([message], "recipients")
 
     @cached_property
     def expiry(self) -> list[str]:
@@ -49,6 +47,8 @@ class HistoryPage:
     @cached_property
     def recipients(self) -> list[Recipient]:
         """Return the first recipients."""
+        if self._has_few_recipients:
+            return list(self.message.recipients.all())
         return list(self.message.recipients.order_by("pk")[:RECIPIENTS_SHOWN])
 
     @property
@@ -62,23 +62,25 @@ class HistoryPage:
         return max(0, self.message.recipient_count - len(self.recipients))
 
     @cached_property
-    def attempt_count(self) -> int:
-        """Return the number of attempts."""
-        return self.message.attempts.count()
+    def _attempts(self) -> tuple[list[Attempt], int]:
+        """Return the latest attempts, newest first, and the number of all."""
+        attempts = self.message.attempts.select_related("session", "worker").order_by("-pk")
+        latest = list(attempts[: ATTEMPTS_SHOWN + 1])
+        if len(latest) <= ATTEMPTS_SHOWN:  # as of most messages: there is nothing to count
+            return latest, len(latest)
+        return latest[:ATTEMPTS_SHOWN], self.message.attempts.count()
 
     @cached_property
     def conversations(self) -> list[Conversation]:
         """Return the latest attempts, newest first."""
-        attempts = self.message.attempts.select_related("session", "worker").order_by("-pk")
-        return [
-            read_conversation(attempt, self.attempt_count - number)
-            for number, attempt in enumerate(attempts[:ATTEMPTS_SHOWN])
-        ]
+        latest, count = self._attempts
+        return [read_conversation(one, count - number) for number, one in enumerate(latest)]
 
     @property
     def attempts_hidden(self) -> int:
         """Return the number of older attempts that are not shown."""
-        return self.attempt_count - len(self.conversations)
+        latest, count = self._attempts
+        return count - len(latest)
 
     @cached_property
     def timeline(self) -> list[TimelineEntry]:

@@ -11,13 +11,10 @@ from django.urls import reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from outbox import api
 from outbox.admin.operations.charts import Chart, stacked
 from outbox.api import operations
 from outbox.api.alarms.shown import ShownAlarm, format_duration, open_alarms
 from outbox.api.operations.queue import RATE_MINUTES
-from outbox.conf import get_conf
-from outbox.db.clock import database_now
 from outbox.mail.server_replies import FailureKind
 from outbox.models import Pause, State
 from outbox.models.access import can_change_site
@@ -90,6 +87,7 @@ class Dashboard:
         chosen = request.GET.get(PERIOD, "")
         self.period = chosen if chosen in _PERIODS else "hour"
         self._minutes, self.period_label = _PERIODS[self.period]
+        self._present = operations.Present()
         self.can_change = can_change_site(request.user)
         self.can_view_alarms = request.user.has_perm("outbox.view_alarm")
 
@@ -103,10 +101,10 @@ class Dashboard:
         """Return the address of the part that refreshes itself."""
         return f"{reverse('admin:outbox_operations_live')}?{PERIOD}={self.period}"
 
-    @cached_property
+    @property
     def now(self) -> dt.datetime:
         """Return the database's time."""
-        return database_now(get_conf().database)
+        return self._present.now
 
     @cached_property
     def alarms(self) -> list[AlarmRow]:
@@ -115,15 +113,15 @@ class Dashboard:
             return []
         return [AlarmRow(one, _address(one)) for one in open_alarms()]
 
-    @cached_property
+    @property
     def pauses(self) -> list[Pause]:
         """Return the pauses that last, widest first."""
-        return api.pauses()
+        return self._present.pauses
 
     @cached_property
     def queue(self) -> operations.Queue | None:
         """Return the snapshot of the queue, None before the first sweep."""
-        return operations.queue()
+        return operations.queue(self._present)
 
     @property
     def backlog(self) -> str:
@@ -147,7 +145,7 @@ class Dashboard:
     @cached_property
     def forecast(self) -> operations.Forecast | None:
         """Return when nothing will be due."""
-        return operations.drain_forecast()
+        return operations.drain_forecast(self._present)
 
     @property
     def is_drained(self) -> bool:
@@ -160,7 +158,7 @@ class Dashboard:
     @cached_property
     def intervals(self) -> list[operations.Interval]:
         """Return the outcomes over time."""
-        return operations.throughput(self._minutes)
+        return operations.throughput(self._minutes, self._present)
 
     @property
     def busy_intervals(self) -> list[operations.Interval]:
@@ -194,7 +192,7 @@ class Dashboard:
 
     @cached_property
     def _destinations(self) -> list[operations.DestinationState]:
-        return operations.destinations(DESTINATIONS_SHOWN + 1)
+        return operations.destinations(DESTINATIONS_SHOWN + 1, self._present)
 
     @property
     def destinations(self) -> list[operations.DestinationState]:
@@ -224,7 +222,7 @@ class Dashboard:
     @cached_property
     def workers(self) -> operations.Workers:
         """Return the workers, and what wakes them."""
-        return operations.workers()
+        return operations.workers(self._present)
 
 
 def _values(interval: operations.Interval) -> tuple[int, ...]:

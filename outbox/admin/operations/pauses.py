@@ -23,6 +23,7 @@ from outbox.conf import get_conf
 from outbox.db.clock import database_now
 from outbox.models import Account, Destination, Operations, Pause, Worker
 from outbox.models.access import can_change_site
+from outbox.web.parameters import integer
 from outbox.web.reauthentication import recently_authenticated_posts
 
 _HOURS = {
@@ -75,7 +76,7 @@ def pause_view(request: HttpRequest, admin_site: AdminSite) -> HttpResponse:
     account = None
     if key := request.GET.get("account", ""):
         accounts = Account.objects.using(get_conf().database)
-        account = get_object_or_404(accounts, pk=int(key) if key.isascii() and key.isdigit() else 0)
+        account = get_object_or_404(accounts, pk=integer(key) or 0)
     is_tag = account is None and "tag" in request.GET
     form_class = TagPauseForm if is_tag else PauseForm
     form = form_class(request.POST or None, initial={"tag": request.GET.get("tag", "")})

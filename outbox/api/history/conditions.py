@@ -8,7 +8,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import (
+    BooleanField,
+    Exists,
+    ExpressionWrapper,
+    OuterRef,
+    Q,
+    QuerySet,
+    Subquery,
+)
 from django.db.models.functions import Lower
 
 from outbox.models import Account, Message, Recipient, SiteEntry, Status
@@ -55,8 +63,10 @@ class Conditions:
     def check_rows(self, messages: QuerySet[Message]) -> QuerySet[Message]:
         """Limit a few messages by their terms and their recipients, without reading an index."""
         if self.terms:
-            entries = SiteEntry.objects.filter(terms__holds=self.wanted, pk=OuterRef("pk"))
-            messages = messages.filter(Exists(entries))
+            # PostgreSQL turns EXISTS into a join, and at some sizes reads all entries for it.
+            holds = ExpressionWrapper(Q(terms__holds=self.wanted), BooleanField())
+            entry = SiteEntry.objects.filter(pk=OuterRef("pk")).annotate(holds=holds)
+            messages = messages.filter(Subquery(entry.values("holds"), BooleanField()))
         for condition in self.recipients:
             found = recipients_with(condition).filter(message=OuterRef("pk"))
             messages = messages.filter(Exists(found))

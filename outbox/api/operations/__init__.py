@@ -14,6 +14,7 @@ from outbox.api.operations.outcomes import (
     failures_by_reply,
     throughput,
 )
+from outbox.api.operations.present import Present
 from outbox.api.operations.queue import AgeRow, Forecast, Queue, drain_forecast, queue
 from outbox.api.operations.reply_search import recipients_of_reply, replies_with_words
 from outbox.api.operations.times import Times, delivery_times
@@ -26,6 +27,7 @@ __all__ = [
     "FailureRate",
     "Forecast",
     "Interval",
+    "Present",
     "Queue",
     "ReplyFailures",
     "Times",

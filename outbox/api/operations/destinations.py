@@ -8,12 +8,9 @@ from django.db.models import Case, Count, IntegerField, When
 from django.utils.translation import gettext as _
 
 from outbox.api.explanations import Explanation, blocked_by
-from outbox.api.operations.queue import snapshot_of_queue
-from outbox.conf import get_conf
-from outbox.db.clock import database_now
+from outbox.api.operations.present import Present
 from outbox.delivery.limits import connections_of, quota_left
 from outbox.models import Circuit, Destination, Pause, Slot
-from outbox.models.pause import pauses_in_force
 from outbox.net.providers import provider_of
 
 SHOWN_MAX = 200
@@ -39,11 +36,10 @@ class DestinationState:
     blocked_by: Explanation | None  # why they wait, and until when; None if nothing blocks them
 
 
-def destinations(limit: int = SHOWN_MAX) -> list[DestinationState]:
+def destinations(limit: int = SHOWN_MAX, present: Present | None = None) -> list[DestinationState]:
     """Return up to `limit` destinations: blocked ones first, then those with messages."""
-    using = get_conf().database
-    now = database_now(using)
-    snapshot = snapshot_of_queue(using)
+    present = present or Present()
+    using, now, snapshot = present.using, present.now, present.snapshot
     waiting = {pk: (number, due) for pk, number, due in snapshot.by_destination} if snapshot else {}
     is_closed = When(circuit=Circuit.CLOSED, then=1)
     has_messages = When(pk__in=list(waiting), then=0)
@@ -58,9 +54,8 @@ def destinations(limit: int = SHOWN_MAX) -> list[DestinationState]:
     )
     slots = Slot.objects.using(using).values_list("destination_id").annotate(Count("pk"))
     in_use = dict(slots.order_by())
-    pauses = pauses_in_force(using)
     return [
-        _state(row, now, in_use.get(row.pk, 0), *waiting.get(row.pk, (0, 0)), pauses)
+        _state(row, now, in_use.get(row.pk, 0), *waiting.get(row.pk, (0, 0)), present.pauses)
         for row in rows
     ]
 

@@ -10,6 +10,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import BigIntegerField, Func, Max, Min, Q, Sum
 from django.db.models.sql.compiler import SQLCompiler
 
+from outbox.api.operations.present import Present
 from outbox.api.reasons import in_words
 from outbox.conf import get_conf
 from outbox.db.clock import database_now
@@ -94,14 +95,14 @@ class ReplyFailures:
         return self.failed + self.bounced + self.deferred + self.uncertain
 
 
-def throughput(minutes: int) -> list[Interval]:
+def throughput(minutes: int, present: Present | None = None) -> list[Interval]:
     """Return the outcomes of the last minutes, oldest first, without gaps.
 
     The intervals are of one minute or longer, so that there are not too many. The last one has not
     ended.
     """
-    using = get_conf().database
-    now = database_now(using)
+    present = present or Present()
+    using, now = present.using, present.now
     step = dt.timedelta(minutes=_step(minutes))
     start = _floor(now - minutes * _MINUTE, step)
     found: dict[int, Counter[str]] = defaultdict(Counter)

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from django.db.models import Sum
 from django.utils.translation import gettext as _
 
-from outbox.conf import get_conf
-from outbox.db.clock import database_now
+from outbox.api.operations.present import Present
 from outbox.delivery.snapshot import AGES, DOMAINS_SHOWN
-from outbox.models import DeliveryTotal, QueueSnapshot, State
+from outbox.models import DeliveryTotal, State
 from outbox.net.providers import provider_of
 
 RATE_MINUTES = 10  # the forecast assumes the rate of these last whole minutes
@@ -73,9 +72,9 @@ class Forecast:
     assumption: str  # in the reader's language
 
 
-def queue() -> Queue | None:
+def queue(present: Present | None = None) -> Queue | None:
     """Return the snapshot of the queue; None before the first sweep."""
-    snapshot = snapshot_of_queue(get_conf().database)
+    snapshot = (present or Present()).snapshot
     if snapshot is None or snapshot.at is None:
         return None
     rows = [AgeRow(name, tuple(ages)) for name, ages in snapshot.by_domain]
@@ -90,11 +89,6 @@ def queue() -> Queue | None:
         by_provider=_by_provider(rows),
         is_estimated=snapshot.one_in > 1,
     )
-
-
-def snapshot_of_queue(using: str) -> QueueSnapshot | None:
-    """Return the row of the snapshot."""
-    return QueueSnapshot.objects.using(using).exclude(at=None).first()
 
 
 def _largest(rows: list[AgeRow]) -> list[AgeRow]:
@@ -118,15 +112,14 @@ def _sum(name: str, rows: Iterable[AgeRow]) -> AgeRow:
     return AgeRow(name, tuple(map(sum, zip(*(row.ages for row in rows), strict=True))))
 
 
-def drain_forecast() -> Forecast | None:
+def drain_forecast(present: Present | None = None) -> Forecast | None:
     """Return when the recipients that are due will be delivered; None before the first sweep."""
-    using = get_conf().database
-    snapshot = snapshot_of_queue(using)
+    present = present or Present()
+    snapshot, now = present.snapshot, present.now
     if snapshot is None or snapshot.at is None:
         return None
-    now = database_now(using)
     this_minute = now.replace(second=0, microsecond=0)
-    ended = DeliveryTotal.objects.using(using).filter(
+    ended = DeliveryTotal.objects.using(present.using).filter(
         minute__gte=this_minute - RATE_MINUTES * _MINUTE, minute__lt=this_minute
     )
     total = ended.filter(outcome__in=_ENDED).aggregate(total=Sum("count"))["total"] or 0

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from django.db.models import Count, Max, Q
 
 from outbox import wakeup
-from outbox.conf import get_conf
-from outbox.db.clock import database_now
+from outbox.api.operations.present import Present
 from outbox.models import HostCheck, Worker
 
 ENDED_SHOWN_FOR = dt.timedelta(hours=1)
@@ -40,10 +39,10 @@ class Workers:
     is_broker_reachable: bool
 
 
-def workers() -> Workers:
+def workers(present: Present | None = None) -> Workers:
     """Return the workers. The broker is asked, and may take a second to respond."""
-    using = get_conf().database
-    now = database_now(using)
+    present = present or Present()
+    using, now = present.using, present.now
     lately = Q(ended_at=None) | Q(ended_at__gt=now - ENDED_SHOWN_FOR)
     latest = Worker.objects.using(using).filter(lately).order_by("-pk")
     rows = latest.annotate(connections=Count("slots"))[:SHOWN_MAX]

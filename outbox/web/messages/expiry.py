@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
-from django.db.models import Max
+from django.db.models import Count, Max, Q
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy, ngettext_lazy
 
@@ -45,10 +45,10 @@ _REMOVED: dict[Part, str | Promise] = {
 
 def expiry_of(message: Message) -> list[str]:
     """Return a sentence for each part that expires, or that was removed."""
-    removed = _removed(message)
+    loss = message.content_loss
+    removed = _removed(message, loss)
     retention = retention_of(message.account)
     ended_at = _ended_at(message) if retention else None
-    loss = message.content_loss
     sentences = [in_words(loss)] if loss == Reason(ReasonCode.CONTENT_REDACTED) else []
     for part in (Part.CONTENT, Part.TRANSCRIPT, Part.MESSAGE):
         kept = retention.of(part)
@@ -59,9 +59,9 @@ def expiry_of(message: Message) -> list[str]:
     return sentences
 
 
-def _removed(message: Message) -> set[Part]:
+def _removed(message: Message, loss: Reason) -> set[Part]:
     found = set()
-    if message.content_loss == Reason(ReasonCode.CONTENT_REMOVED):
+    if loss == Reason(ReasonCode.CONTENT_REMOVED):
         found.add(Part.CONTENT)
     if message.attempts.filter(transfer=REMOVED).exists():
         found.add(Part.TRANSCRIPT)
@@ -79,10 +79,10 @@ def _has(message: Message, part: Part, ended_at: dt.datetime | None) -> bool:
 
 def _ended_at(message: Message) -> dt.datetime | None:
     """Return when delivery ended for the last recipient; None if it has not ended."""
-    if message.recipients.exclude(state__in=FINAL).exists():
-        return None
-    ended_at: dt.datetime | None = message.recipients.aggregate(last=Max("final_at"))["last"]
-    return ended_at
+    found = message.recipients.aggregate(
+        last=Max("final_at"), open=Count("pk", filter=~Q(state__in=FINAL))
+    )
+    return None if found["open"] else found["last"]
 
 
 def _sentence(part: Part, kept: dt.timedelta, ended_at: dt.datetime | None) -> str:

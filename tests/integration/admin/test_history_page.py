@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from html import unescape
 from typing import Any
 
@@ -12,8 +13,20 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from outbox import api
+from outbox.db.clock import database_now
 from outbox.mail.parts import outline
-from outbox.models import Account, AuditAction, AuditEntry, Event, EventKind, Message
+from outbox.models import (
+    Account,
+    Attempt,
+    AuditAction,
+    AuditEntry,
+    Event,
+    EventKind,
+    Message,
+    Recipient,
+    SmtpSession,
+    State,
+)
 from tests.integration.admin.conftest import queue
 
 PAGE = "/admin/outbox/message/{}/"
@@ -183,6 +196,53 @@ def test_the_page_takes_as_many_queries_for_many_recipients_as_for_one(
     assert queries(many) == one
     shown = staff.get(f"{PAGE.format(many.pk)}change/").content.decode()
     assert "50 more recipients are not shown here." in shown
+
+
+def attempts(message: Message, count: int) -> None:
+    now = database_now()
+    session = SmtpSession.objects.create(
+        host="mx.example.com", address="192.0.2.1", port=25, started_at=now
+    )
+    for _number in range(count):
+        Attempt.objects.create(
+            message=message, session=session, started_at=now, outcome=State.DEFERRED
+        )
+
+
+def test_the_page_repeats_no_query(staff: Client, account: Account) -> None:
+    message = queue(account, "a@example.com")
+    attempts(message, 3)
+
+    with CaptureQueriesContext(connection) as captured:
+        assert staff.get(f"{PAGE.format(message.pk)}change/").status_code == 200
+
+    asked = Counter(one["sql"] for one in captured)
+    allowed = [f'FROM "{Recipient._meta.db_table}"']  # the explanation reads them for itself
+    repeated = [sql for sql, times in asked.items() if times > 1]
+    assert [sql for sql in repeated if not any(one in sql for one in allowed)] == []
+    assert sum(Recipient._meta.db_table in one["sql"] for one in captured) <= 5
+
+
+def test_only_the_latest_attempts_are_shown_with_their_numbers(
+    staff: Client, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message = queue(account, "a@example.com")
+    attempts(message, 3)
+    monkeypatch.setattr("outbox.admin.history.page.ATTEMPTS_SHOWN", 2)
+
+    shown = staff.get(f"{PAGE.format(message.pk)}change/").content.decode()
+
+    assert re.findall(r"<summary><b>(\d+)</b>", shown) == ["3", "2"]
+    assert "1 older attempt is not shown here." in shown
+
+
+def test_details_of_an_attempt_need_the_permission(staff: Client, account: Account) -> None:
+    message = queue(account, "a@example.com")
+    attempts(message, 1)
+    link = "Details of this attempt"
+    assert link in staff.get(f"{PAGE.format(message.pk)}change/").content.decode()
+    viewer = client_with("view_message")
+    assert link not in viewer.get(f"{PAGE.format(message.pk)}change/").content.decode()
 
 
 def test_a_draft_has_no_page(staff: Client, account: Account, owner: User) -> None:

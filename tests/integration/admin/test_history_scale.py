@@ -146,3 +146,31 @@ def test_a_frequent_reply_outside_of_the_dates_is_not_found(
     wanted = with_code("550") & Conditions(dates=Q(listed_at__lt=START))
 
     assert finding.History(wanted).find(Q(), NEWEST_FIRST, 10) == []
+
+
+@pytest.mark.usefixtures("many")
+def test_the_search_among_the_latest_does_not_read_all_entries(staff: Client) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = on")
+    plan, _queries, found = plans(staff, {"q": "subject:invoice"})
+    assert found == 50
+    assert "Seq Scan on outbox_siteentry" not in plan
+
+
+@pytest.mark.usefixtures("many")
+@pytest.mark.parametrize("order", [NEWEST_FIRST, OLDEST_FIRST])
+def test_what_was_read_in_a_range_is_not_read_again(
+    monkeypatch: pytest.MonkeyPatch, order: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(finding, "LATEST", 6_000)  # six of the rejected messages
+    monkeypatch.setattr("outbox.web.search.results.FARTHER", 0.5)  # not far enough
+    rare = Conditions(terms=(((subject_term("rare"),),),))
+
+    with CaptureQueriesContext(connection) as captured:
+        found = finding.History(rare).find(Q(), order, 18)
+
+    expected = Message.objects.filter(has_failure=True).order_by(*order)[:18]
+    assert [one.pk for one in found] == [one.pk for one in expected]
+    limits = [int(one["sql"].rpartition("LIMIT ")[2]) for one in captured]
+    assert limits[:2] == [18, 18]
+    assert limits[2] < 18  # only what the range does not have

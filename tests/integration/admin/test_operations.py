@@ -2,6 +2,7 @@
 
 import datetime as dt
 import re
+from collections import Counter
 
 import pytest
 from django.contrib.auth.models import Permission, User
@@ -241,6 +242,31 @@ def test_the_number_of_queries_is_constant(onlooker: Client, busy: Account, peri
     snapshot.refresh(USING)
 
     assert queries(onlooker, period) == few <= 20
+
+
+def test_a_pause_names_what_it_stops_once(onlooker: Client, busy: Account) -> None:
+    api.pause(reason="Move of the data center")
+    api.pause(tag="news", reason="Wrong list")
+    text = text_of(onlooker)
+    assert "everything Move of the data center" in text
+    assert "tag “news” Wrong list" in text
+    assert "tag tag" not in text
+
+
+def test_a_pause_of_no_account_is_not_found(client: Client, db: None) -> None:
+    client.force_login(User.objects.create_superuser("root"))
+    for key in ("0", "x", "9" * 5_000):
+        assert client.get(f"{PAGE}pause/", {"account": key}).status_code == 404
+
+
+def test_no_query_is_repeated(onlooker: Client, busy: Account) -> None:
+    api.pause(busy, reason="Why")
+    QueueSnapshot.objects.update(next_at=database_now())
+    snapshot.refresh(USING)
+    with CaptureQueriesContext(connection) as captured:
+        assert onlooker.get(LIVE).status_code == 200
+    asked = Counter(one["sql"] for one in captured)
+    assert [sql for sql, times in asked.items() if times > 1] == []
 
 
 @pytest.mark.usefixtures("busy")

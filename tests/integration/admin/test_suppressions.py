@@ -131,3 +131,18 @@ def test_staff_who_may_only_view_export_and_change_nothing(
 
 def test_users_who_are_not_staff_see_no_list(db: None) -> None:
     assert Client().get(f"{LIST}export/").status_code == 302
+
+
+def test_the_list_shows_no_control_characters_and_short_times(staff: Client) -> None:
+    until = timezone.now() + dt.timedelta(days=3)
+    api.suppress("jane@example.com", reason="manual", evidence="550 \u202egnp.exe", until=until)
+    shown = staff.get(LIST).content.decode()
+    assert "jane<wbr>@example.com" in shown
+    assert "\u202e" not in shown
+    assert "in 3 days" in shown
+
+
+def test_the_number_of_rows_reads_well_in_chinese(staff: Client) -> None:
+    assert "0 bulk operations" in staff.get("/admin/outbox/bulkoperation/").content.decode()
+    staff.cookies["django_language"] = "zh-hans"
+    assert "批量操作：0" in staff.get("/admin/outbox/bulkoperation/").content.decode()
