@@ -15,6 +15,7 @@ from outbox import api
 from outbox.mail.parts import outline
 from outbox.models import Account, AuditAction, AuditEntry, Event, EventKind, Message
 from tests.integration.admin.conftest import queue
+from tests.received import letter, receive
 
 PAGE = "/admin/outbox/message/{}/"
 HTML = (
@@ -228,3 +229,17 @@ def test_an_export_reads_in_batches(
     expected = [*(f"r{number}@example.com" for number in range(5)), *["x@example.com"] * 5]
     assert sorted(row["address"] for row in rows) == expected
     assert [row["id"] for row in rows] == sorted((row["id"] for row in rows), reverse=True)
+
+
+@pytest.mark.parametrize("is_received", [False, True], ids=["sent", "received"])
+def test_each_field_has_a_chinese_label(owned: Message, is_received: bool) -> None:
+    page = PAGE.format(owned.pk)
+    if is_received:
+        received = receive(owned.owner, letter(), owned.account)
+        page = f"/admin/outbox/inboundmessage/{received.pk}/"
+    client = client_with("view_message", "view_inboundmessage")
+    client.cookies["django_language"] = "zh-hans"
+    text = client.get(page).content.decode()
+    labels = [unescape(one).strip(" \n:：") for one in re.findall(r"<label[^>]*>([^<]+)<", text)]
+    assert len(labels) > 12
+    assert [one for one in labels if one.isascii()] == ["Message-ID"]

@@ -148,6 +148,8 @@ def test_deleting_results_permanently_asks_first(as_anna: Client, lunch: Inbound
     page = as_anna.post(reverse("outbox:received-bulk", args=["delete"]), fields).content.decode()
     assert "Delete 1 message permanently?" in page
     assert InboundMessage.objects.filter(pk=lunch.pk).exists()
-    asked = dict(re.findall(r'type="hidden" name="(received|confirmed|back)" value="([^"]*)"', page))
+    asked = dict(
+        re.findall(r'type="hidden" name="(received|confirmed|back)" value="([^"]*)"', page)
+    )
     as_anna.post(reverse("outbox:received-bulk", args=["delete"]), asked)
     assert not InboundMessage.objects.filter(pk=lunch.pk).exists()
