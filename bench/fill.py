@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=1_000_000)
     parser.add_argument("--received", type=int, help="received messages, by default as many")
     parser.add_argument("--requests", type=int, default=60)
-    parser.add_argument("--only", default="", help="pages with this in their name")
+    parser.add_argument("--only", default="", help="pages with this in their group or name")
     parser.add_argument(
         "--as-it-is", action="store_true", help="use the existing data, even if it is old"
     )

@@ -45,12 +45,13 @@ class Figures:
 
 
 def show(requests: int, only: str) -> None:
-    """Print the tables; `only` selects pages by a part of their name."""
+    """Print the tables; `only` selects pages by a part of their group and name."""
     collect_static()
     reader = User.objects.get(username=READER)
     client = Client(HTTP_HOST="localhost", HTTP_ACCEPT_LANGUAGE="en")
     client.force_login(reader)
-    visits = [visit for visit in Visits(reader, Words(), requests).all() if only in visit.name]
+    every = Visits(reader, Words(), requests).all()
+    visits = [visit for visit in every if only in f"{visit.group}: {visit.name}"]
     for visit in visits:  # load modules and templates before the measurement
         client.get(visit.addresses[0])
     _head(reader)
