@@ -54,7 +54,7 @@ _COPY = """
     SELECT g, o.id AS original, o.owner_id, %(start)s::timestamptz + g * %(apart)s::interval AS at,
         o.owner_id || 's:' AS prefix, (g::float8 / %(total)s) BETWEEN 0.2 AND 0.3 AS is_campaign,
         hashint8extended(g, 1) & 1048575 AS chance, hashint8extended(g, 2) & 1048575 AS place
-    FROM generate_series(%(originals)s + 1, %(total)s) AS g
+    FROM generate_series(%(originals)s + 1::bigint, %(total)s) AS g
     JOIN outbox_inboundmessage AS o
         ON o.id = 1 + (g - 1) %% 6 + 6 * ((g * 7919) %% (%(originals)s / 6))
 """

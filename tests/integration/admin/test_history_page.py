@@ -233,10 +233,10 @@ def test_an_export_reads_in_batches(
 
 @pytest.mark.parametrize("is_received", [False, True], ids=["sent", "received"])
 def test_each_field_has_a_chinese_label(owned: Message, is_received: bool) -> None:
-    page = PAGE.format(owned.pk)
+    page = f"/admin/outbox/message/{owned.pk}/change/"
     if is_received:
         received = receive(owned.owner, letter(), owned.account)
-        page = f"/admin/outbox/inboundmessage/{received.pk}/"
+        page = f"/admin/outbox/inboundmessage/{received.pk}/change/"
     client = client_with("view_message", "view_inboundmessage")
     client.cookies["django_language"] = "zh-hans"
     response = client.get(page)
