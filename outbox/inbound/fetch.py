@@ -39,6 +39,7 @@ from outbox.inbound.mail_server import (
     StoppedError,
     open_mail_server,
 )
+from outbox.inbound.room import Room
 from outbox.inbound.server_login import login_for, place_of, renewed_login
 from outbox.inbound.session import Result, Session
 from outbox.models import Mailbox, ServerMessage
@@ -152,10 +153,11 @@ def _sessions(
     mailbox: Mailbox, lease: Lease, outcome: Outcome, using: str, stop: threading.Event
 ) -> dt.timedelta | None:
     ends_at = time.monotonic() + FETCH_SECONDS
+    room = Room(mailbox.account.owner_id, using)
     for _ in range(_SESSIONS):
         server = _log_in(mailbox, using, stop)
         mailbox.unclear_logins = 0
-        result = Session(mailbox, server, lease, using).run(SESSION_SECONDS)
+        result = Session(mailbox, server, lease, room, using).run(SESSION_SECONDS)
         outcome.add(result)
         delay = _delay(server.facts.login_delay)
         if not result.has_more:

@@ -19,7 +19,10 @@ _MB = 1_000_000
 
 
 class Room:
-    """The quota of one owner, as one session uses it. Messages without an owner have none."""
+    """The quota of one owner, as one fetch uses it. Messages without an owner have none.
+
+    The sum reads every received message of the owner, so it is computed once for all sessions.
+    """
 
     def __init__(self, owner_id: Any, using: str) -> None:
         self._limit: int | None = None

@@ -71,7 +71,9 @@ class _EndedError(Exception):
 class Session:
     """One session. `run` ends it in every case."""
 
-    def __init__(self, mailbox: Mailbox, server: MailServer, lease: Lease, using: str) -> None:
+    def __init__(
+        self, mailbox: Mailbox, server: MailServer, lease: Lease, room: Room, using: str
+    ) -> None:
         self._mailbox = mailbox
         self._server = server
         self._using = using
@@ -79,7 +81,7 @@ class Session:
         self._commits = Commits(mailbox, lease, using)
         self._rules = usable_rules()
         self._limit = get_conf().max_received_bytes
-        self._room = Room(mailbox.account.owner_id, using)
+        self._room = room
         self._marked: list[int] = []  # rows of messages that QUIT deletes
         self._result = Result()
 
