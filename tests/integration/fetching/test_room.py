@@ -84,7 +84,9 @@ def test_there_is_no_notice_if_nothing_is_new(settings: LazySettings, mailbox: M
 
 def test_staff_set_another_limit_for_one_user(settings: LazySettings, mailbox: Mailbox) -> None:
     limit(settings, SIZE)
-    Quota.objects.create(user=mailbox.account.owner, max_inbox_bytes=3 * SIZE)
+    owner = mailbox.account.owner
+    assert owner is not None
+    Quota.objects.create(user=owner, max_inbox_bytes=3 * SIZE)
     assert not fetched(mailbox).reason
     assert len(subjects()) == 3
 
