@@ -7,6 +7,7 @@ each chunk of a session. The excess is a chunk for each mailbox that is fetched 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cached_property
 from typing import Any
 
 from django.db.models import Exists, OuterRef, Sum
@@ -21,15 +22,23 @@ _MB = 1_000_000
 class Room:
     """The quota of one owner, as one fetch uses it. Messages without an owner have none.
 
-    The sum reads every received message of the owner, so it is computed once for all sessions.
+    The sum reads every received message of the owner. It is computed once for all sessions of a
+    fetch, and only if there is a new message.
     """
 
     def __init__(self, owner_id: Any, using: str) -> None:
-        self._limit: int | None = None
-        self._used = 0
-        if owner_id is not None:
-            self._limit = limit_of(owner_id, "max_inbox_bytes", using)
-            self._used = _stored_bytes(owner_id, using)
+        self._owner_id = owner_id
+        self._using = using
+
+    @cached_property
+    def _limit(self) -> int | None:
+        if self._owner_id is None:
+            return None
+        return limit_of(self._owner_id, "max_inbox_bytes", self._using)
+
+    @cached_property
+    def _used(self) -> int:
+        return _stored_bytes(self._owner_id, self._using)
 
     @property
     def is_used_up(self) -> bool:
@@ -43,8 +52,9 @@ class Room:
         return Reason(ReasonCode.INBOX_FULL, size=used, limit=limit)
 
     def use(self, sizes: Iterable[int]) -> None:
-        """Count messages that were stored."""
-        self._used += sum(sizes)
+        """Count messages that were stored after `is_used_up` was read."""
+        if self._limit is not None:
+            self._used += sum(sizes)
 
 
 def _stored_bytes(owner_id: Any, using: str) -> int:
