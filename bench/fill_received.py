@@ -1,8 +1,8 @@
 """Fill the inbox of the reader, and those of others: rows as the fetcher and the index write them.
 
-The first ones are written by the models. SQL copies them until there are enough, since a million
-messages would take Python most of an hour. A copy has its own time, number, Message-ID and thread,
-and the texts of its original. Some messages reply to sent ones, which `bench.fill_rows` has written
+The first ones are written by the models. SQL copies them until there are enough, since Python
+would take hours for a million. A copy has its own time, number, Message-ID and thread, and the
+texts of its original. Some messages reply to sent ones, which `bench.fill_rows` has written
 before.
 """
 
