@@ -220,7 +220,7 @@ def _make_old(apart: dt.timedelta, total: int) -> None:
     """Move every time back, except those at which something is due."""
     due = {"next_attempt_at", "resend_at", "send_at"}
     with connection.cursor() as cursor:
-        definitions = list(_drop_indexes())
+        definitions = list(drop_indexes("outbox\\_%"))
         for model in (Message, Recipient, Attempt, Draft, Event, SmtpSession):
             names = [
                 field.column
@@ -253,12 +253,13 @@ def _message_in_sql(model: type[models.Model]) -> str:
     return "message_id"
 
 
-def _drop_indexes() -> Iterator[str]:
-    """Drop every index without a constraint; yield their definitions."""
+def drop_indexes(tables: str) -> Iterator[str]:
+    """Drop every index without a constraint of tables like this; yield their definitions."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT indexname, indexdef FROM pg_indexes WHERE tablename LIKE 'outbox\\_%%'"
-            " AND NOT EXISTS (SELECT FROM pg_constraint WHERE conname = indexname)"
+            "SELECT indexname, indexdef FROM pg_indexes WHERE tablename LIKE %s"
+            " AND NOT EXISTS (SELECT FROM pg_constraint WHERE conname = indexname)",
+            [tables],
         )
         for name, definition in cursor.fetchall():
             cursor.execute(f"DROP INDEX {connection.ops.quote_name(name)}")

@@ -101,6 +101,8 @@ class Conf:
     max_messages_per_hour: int = _limit(10_000, "messages", per="user")  # messages queued in the
     # last hour
     max_stored_bytes: int = _limit(5_000_000_000, "bytes", per="user")  # messages and attachments
+    max_inbox_bytes: int = _limit(20_000_000_000, "bytes", per="user")  # received messages; beyond
+    # it, fetching pauses until some are deleted permanently
     max_drafts: int = _limit(1_000, "drafts", per="user")  # drafts
     max_accounts: int = _limit(20, "accounts", per="user")  # accounts that the user owns
     max_templates: int = _limit(200, "templates", per="user")  # templates of the user

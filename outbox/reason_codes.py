@@ -653,6 +653,13 @@ class ReasonCode(StrEnum):
         "session_too_long",
         _("The session took too long. The next one continues where it ended."),
     )
+    INBOX_FULL = (
+        "inbox_full",
+        _(
+            "Your received messages take up %(size)s MB. The limit is %(limit)s MB. New messages "
+            "stay on the server. Delete received messages permanently to make room."
+        ),
+    )
     FETCH_TOO_LARGE = (
         "fetch_too_large",
         _("The message is too large to be fetched (%(size)s bytes, limit %(limit)s)."),

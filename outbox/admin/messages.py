@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from django.contrib import admin
 from django.contrib.admin import helpers
@@ -16,6 +16,7 @@ from django.shortcuts import redirect
 from django.urls import NoReverseMatch, URLPattern, path, reverse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from outbox import api
 from outbox.admin.history.columns import HistoryChangeList, HistoryColumns
@@ -129,6 +130,26 @@ class MessageAdmin(HistoryColumns, ReadOnlyAdmin):
         (_("Times"), {"fields": ("created_at", "queued_at", "send_at", "expires_at")}),
     )
     readonly_fields = ("happening", "shown_status")
+    labels: ClassVar = {
+        "subject": _("Subject"),
+        "from_header": _("From"),
+        "envelope_sender": _("Envelope sender"),
+        "recipient_count": _("Recipients"),
+        "account": _("Account"),
+        "size": _("Size"),
+        "message_id": _("Message-ID"),
+        "origin": _("Origin"),
+        "owner": _("Owner"),
+        "idempotency_key": _("Idempotency key"),
+        "tags": _("Tags"),
+        "metadata": _("Metadata"),
+        "importance": _("Importance"),
+        "is_sensitive": _("Sensitive"),
+        "created_at": pgettext_lazy("a time", "created"),
+        "queued_at": pgettext_lazy("a time", "queued"),
+        "send_at": _("Send at"),
+        "expires_at": _("Expires"),
+    }
 
     def get_urls(self) -> list[URLPattern]:
         """Return the addresses of the exports, and of the files and the preview of a message."""

@@ -14,6 +14,7 @@ class QuotaAdmin(ProtectedAdmin):
         "user",
         "max_messages_per_hour",
         "max_stored_bytes",
+        "max_inbox_bytes",
         "max_drafts",
         "max_accounts",
     )

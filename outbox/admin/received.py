@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
@@ -13,6 +13,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 from django.views.decorators.cache import never_cache
 
 from outbox.admin.change_list import KeysetChangeList
@@ -56,6 +57,20 @@ class InboundMessageAdmin(ReadOnlyAdmin):
         (_("Match"), {"fields": ("original", "matched_by", "kind_sign")}),
     )
     readonly_fields = ("kind_of", "subject_or_none", "sender", "original")
+    labels: ClassVar = {
+        "to_summary": _("Recipients"),
+        "owner": _("Owner"),
+        "account": _("Account"),
+        "folder": _("Folder"),
+        "is_read": pgettext_lazy("a message", "Read"),
+        "received_at": pgettext_lazy("a time", "received"),
+        "message_id": _("Message-ID"),
+        "in_reply_to": _("In reply to"),
+        "sent_at": _("Date"),
+        "size": _("Size"),
+        "matched_by": _("Matched by"),
+        "kind_sign": _("Sign of the kind"),
+    }
 
     def get_urls(self) -> list[URLPattern]:
         """Return the addresses of the source, the parts and the preview of a message."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 
 from django.contrib.auth.models import AnonymousUser, User
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
@@ -21,15 +21,19 @@ from outbox.db.clock import database_now
 from outbox.db.unavailable import DATABASE_UNAVAILABLE
 from outbox.exceptions import OutboxError
 from outbox.models import Account, Mailbox, Origin
+from outbox.models.reasons import has_code
+from outbox.reasons import ReasonCode
 
 logger = logging.getLogger(__name__)
 _AT_ONCE = 20
+# A mailbox without room is looked at again, but receives nothing before its owner has made room.
+_WAITS = Q(next_fetch_at=None) | has_code("reason", ReasonCode.INBOX_FULL)
 
 
 def paused_mailboxes(user: User | AnonymousUser) -> QuerySet[Mailbox]:
     """Return the user's own mailboxes that are not fetched until something is changed."""
     rows = Mailbox.objects.using(get_conf().database).filter(
-        account__in=Account.objects.owned_by(user), is_active=True, next_fetch_at=None
+        _WAITS, account__in=Account.objects.owned_by(user), is_active=True
     )
     return rows.exclude(reason="").select_related("account").order_by("pk")
 
@@ -44,16 +48,14 @@ def notify_owners_of_mailboxes(using: str) -> int:
 
 
 def _unnotified(using: str) -> list[Mailbox]:
-    paused = Mailbox.objects.using(using).filter(
-        is_active=True, next_fetch_at=None, notified_at=None
-    )
+    paused = Mailbox.objects.using(using).filter(_WAITS, is_active=True, notified_at=None)
     owned = paused.exclude(reason="").filter(account__is_active=True, account__owner__isnull=False)
     return list(owned.select_related("account").order_by("pk")[:_AT_ONCE])
 
 
 def _notify(row: Mailbox, using: str) -> bool:
     """Mark a mailbox as reported, and queue the email. Another process does neither."""
-    same = Mailbox.objects.using(using).filter(pk=row.pk, next_fetch_at=None, notified_at=None)
+    same = Mailbox.objects.using(using).filter(_WAITS, pk=row.pk, notified_at=None)
     if not same.update(notified_at=database_now(using)):
         return False
     addressee = addressee_of(row.account.owner_id, using)

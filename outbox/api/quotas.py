@@ -16,7 +16,7 @@ from outbox.api.sizes import Size
 from outbox.conf import get_conf
 from outbox.db import clock
 from outbox.exceptions import QuotaExceededError
-from outbox.models import Account, Attachment, Contact, Folder, Message, Quota, Source, Template
+from outbox.models import Account, Attachment, Contact, Folder, Message, Source, Template, quota
 from outbox.texts import Value, gettext_noop
 
 Item = TypeVar("Item")
@@ -48,10 +48,7 @@ _COUNTS: Mapping[str, str] = {
 
 def limit_of(owner_id: Any, name: str) -> int:
     """Return a limit of a user: the one that staff set, else that of the settings."""
-    quotas = Quota.objects.using(get_conf().database)
-    own = quotas.filter(pk=owner_id).values_list(name, flat=True).first()
-    limit: int = getattr(get_conf(), name) if own is None else own
-    return limit
+    return quota.limit_of(owner_id, name, get_conf().database)
 
 
 def queued_in_last_hour(owner_id: Any) -> tuple[int, int]:

@@ -6,6 +6,7 @@ What the next fetch waits for depends on what went wrong:
 - A login that was rejected without a reason: a longer wait, and after some attempts a person. More
   attempts could lock the account.
 - A rejected login: a person has to change something, so there is no next fetch.
+- No room for more messages of the owner: the usual wait, after which there may be room.
 - A server that cannot be used, for example because of its certificate: a long wait. No login was
   attempted, and the server's operator may correct it.
 """
@@ -38,6 +39,7 @@ from outbox.inbound.mail_server import (
     StoppedError,
     open_mail_server,
 )
+from outbox.inbound.room import Room
 from outbox.inbound.server_login import login_for, place_of, renewed_login
 from outbox.inbound.session import Result, Session
 from outbox.models import Mailbox, ServerMessage
@@ -151,14 +153,18 @@ def _sessions(
     mailbox: Mailbox, lease: Lease, outcome: Outcome, using: str, stop: threading.Event
 ) -> dt.timedelta | None:
     ends_at = time.monotonic() + FETCH_SECONDS
+    room = Room(mailbox.account.owner_id, using)
     for _ in range(_SESSIONS):
         server = _log_in(mailbox, using, stop)
         mailbox.unclear_logins = 0
-        result = Session(mailbox, server, lease, using).run(SESSION_SECONDS)
+        result = Session(mailbox, server, lease, room, using).run(SESSION_SECONDS)
         outcome.add(result)
         delay = _delay(server.facts.login_delay)
         if not result.has_more:
             outcome.is_complete = True
+            return max(dt.timedelta(minutes=mailbox.every_minutes), delay)
+        if result.lacks_room:
+            outcome.reason = result.cut_by
             return max(dt.timedelta(minutes=mailbox.every_minutes), delay)
         if result.cut_by or not (result.stored or result.deleted):
             # The next session might end in the same way, after as many bytes.

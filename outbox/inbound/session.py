@@ -41,6 +41,7 @@ from outbox.inbound.mail_server import (
     StoppedError,
     TemporaryError,
 )
+from outbox.inbound.room import Room
 from outbox.models import Mailbox, OnServer, ServerMessage
 from outbox.reasons import NO_REASON, Reason, ReasonCode
 from outbox.reply_rules import usable_rules
@@ -63,6 +64,7 @@ class Result:
     deleted: int = 0
     has_more: bool = False  # the time was over, or the server shows a part of the mailbox only
     cut_by: Reason = NO_REASON  # why the session ended within a message
+    lacks_room: bool = False  # the owner may not store more; `cut_by` has the numbers
 
 
 class _EndedError(Exception):
@@ -72,7 +74,9 @@ class _EndedError(Exception):
 class Session:
     """One session. `run` ends it in every case."""
 
-    def __init__(self, mailbox: Mailbox, server: MailServer, lease: Lease, using: str) -> None:
+    def __init__(
+        self, mailbox: Mailbox, server: MailServer, lease: Lease, room: Room, using: str
+    ) -> None:
         self._mailbox = mailbox
         self._server = server
         self._using = using
@@ -80,6 +84,7 @@ class Session:
         self._commits = Commits(mailbox, lease, using)
         self._rules = usable_rules()
         self._limit = get_conf().max_received_bytes
+        self._room = room
         self._marked: list[int] = []  # rows of messages that QUIT deletes
         self._result = Result()
 
@@ -92,7 +97,8 @@ class Session:
             self._check_ids()
             found = plan(self._mailbox, listed, self._using, self._limit)
             self._fetch(found, ends_at)
-            self._delete_old(found, ends_at)
+            if not self._result.lacks_room:
+                self._delete_old(found, ends_at)
             if self._marked:
                 self._lease.extend()  # raises an error if the user no longer wants it
             self._server.quit()
@@ -131,6 +137,10 @@ class Session:
         for chunk in [*_chunks(found.wanted), *([one] for one in found.suspected)]:
             if time.monotonic() > ends_at:
                 self._result.has_more = True
+                return
+            if self._room.is_used_up:
+                self._result.has_more = self._result.lacks_room = True
+                self._result.cut_by = self._room.reason
                 return
             for committed in self._fetch_chunk(chunk):
                 self._delete(committed.place, committed.row)
@@ -177,7 +187,9 @@ class Session:
         if not batch:
             return []
         done = self._commits.store(batch)
-        self._result.stored += sum(one.is_new for one in done)
+        new = {one.place for one in done if one.is_new}
+        self._result.stored += len(new)
+        self._room.use(one.facts.size for one in batch if one.wanted.place in new)
         return done
 
     def _skip(self, wanted: Wanted, error: MailServerError) -> None:

@@ -16,6 +16,7 @@ from outbox.db.fields import DatabaseTimeField
 from outbox.models import secrets
 from outbox.models.account import Account, Security
 from outbox.models.reasons import ReasonField
+from outbox.reasons import ReasonCode
 
 MAX_UID = 255  # characters; POP3 allows 70, and a key for a server without UIDL has 64
 
@@ -112,6 +113,11 @@ class Mailbox(models.Model):
     def files_copies(self) -> bool:
         """Whether copies of sent messages are stored in the mailbox."""
         return self.files_sent and self.is_active and self.protocol == MailProtocol.IMAP
+
+    @property
+    def lacks_room(self) -> bool:
+        """Whether new messages wait on the server until the owner deletes received ones."""
+        return self.reason.code == ReasonCode.INBOX_FULL
 
     @property
     def secret(self) -> str:

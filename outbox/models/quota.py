@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
+
+from outbox.conf import get_conf
 
 
 class Quota(models.Model):
@@ -21,6 +25,9 @@ class Quota(models.Model):
         _("messages per hour"), null=True, blank=True
     )
     max_stored_bytes = models.PositiveBigIntegerField(_("stored bytes"), null=True, blank=True)
+    max_inbox_bytes = models.PositiveBigIntegerField(
+        _("bytes of received messages"), null=True, blank=True
+    )
     max_drafts = models.PositiveIntegerField(_("drafts"), null=True, blank=True)
     max_accounts = models.PositiveIntegerField(_("accounts"), null=True, blank=True)
     max_templates = models.PositiveIntegerField(_("templates"), null=True, blank=True)
@@ -32,3 +39,10 @@ class Quota(models.Model):
 
     def __str__(self) -> str:
         return f"quota of {self.user}"
+
+
+def limit_of(owner_id: Any, name: str, using: str) -> int:
+    """Return a limit of a user: the one that staff set, else that of the settings."""
+    own = Quota.objects.using(using).filter(pk=owner_id).values_list(name, flat=True).first()
+    limit: int = getattr(get_conf(), name) if own is None else own
+    return limit

@@ -16,8 +16,8 @@ from outbox.models.access import can_read
 from outbox.web.messages.content import TABS, Content
 from outbox.web.messages.conversation import Conversation, read_conversation
 from outbox.web.messages.expiry import expiry_of
-from outbox.web.messages.page import TimelineEntry
 from outbox.web.messages.preview import PAPERS, SANDBOX, preview_address
+from outbox.web.messages.timeline import TimelineEntry
 
 RECIPIENTS_SHOWN = 100
 ATTEMPTS_SHOWN = 10

@@ -7,7 +7,7 @@ let last = null;
 
 if (all) all.closest("label").hidden = false;
 
-const boxes = () => Array.from(document.querySelectorAll('input[name="m"]'));
+const boxes = () => Array.from(document.querySelectorAll("input.row-pick"));
 
 all?.addEventListener("change", () => {
   for (const box of boxes()) box.checked = all.checked;
@@ -15,7 +15,7 @@ all?.addEventListener("change", () => {
 
 document.addEventListener("click", (event) => {
   const box = event.target;
-  if (!box.matches?.('input[name="m"]')) return;
+  if (!box.matches?.("input.row-pick")) return;
   const every = boxes();
   const [from, to] = [every.findIndex((one) => one.id === last), every.indexOf(box)].sort((a, b) => a - b);
   if (event.shiftKey && from >= 0) {

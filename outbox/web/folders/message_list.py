@@ -17,6 +17,7 @@ from django.db.models import Case, Count, Min, OuterRef, Subquery, Value, When
 
 from outbox.api.message_actions import MESSAGE_ACTIONS, MessageAction, Permission
 from outbox.api.reasons import reason_of
+from outbox.api.received import RECEIVED_ACTIONS, ReceivedAction
 from outbox.models import DUE, FAILURES, Folder, Importance, Message, Recipient, State, Status
 from outbox.models.states import shown_status
 from outbox.web.folders.pagination import MessageSlice
@@ -121,6 +122,12 @@ class MessageList:
         if not self.can_change:
             return []
         return [action for action in MESSAGE_ACTIONS.values() if self._offers(action)]
+
+    @property
+    def received_actions(self) -> list[ReceivedAction]:
+        """Return the actions for selected received messages, which search results may have."""
+        folders = {row.message.folder for row in self.rows if isinstance(row, ReceivedRow)}
+        return [one for one in RECEIVED_ACTIONS.values() if folders.intersection(one.folders)]
 
     def _offers(self, action: MessageAction) -> bool:
         if self.is_apps:

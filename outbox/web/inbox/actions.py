@@ -21,6 +21,7 @@ from outbox.web.auth import UserRequest, signed_in
 from outbox.web.folders.bulk import AT_ONCE
 from outbox.web.parameters import integer, return_address
 
+SELECTED = "received"
 _CONFIRMED = "confirmed"
 _TO_TRASH = InboundFolder.TRASH.value
 
@@ -28,11 +29,14 @@ _TO_TRASH = InboundFolder.TRASH.value
 @signed_in
 @require_POST
 def change(request: UserRequest, name: str) -> HttpResponse:
-    """Perform an action on the user's messages that `m` names."""
+    """Perform an action on the user's messages that `received` names.
+
+    Search results have sent messages beside them, whose ids are sent as `m`.
+    """
     action = RECEIVED_ACTIONS.get(name)
     if action is None:
         raise Http404
-    keys = [key for text in request.POST.getlist("m") if (key := integer(text))][:AT_ONCE]
+    keys = [key for text in request.POST.getlist(SELECTED) if (key := integer(text))][:AT_ONCE]
     chosen = _chosen(request, action, keys)
     back = return_address(request.POST.get("back", ""), reverse("outbox:inbox"))
     if action.changes is None and chosen and _CONFIRMED not in request.POST:

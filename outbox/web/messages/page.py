@@ -13,7 +13,6 @@ from functools import cached_property
 from django.db.models import (
     Case,
     Prefetch,
-    Q,
     When,
     prefetch_related_objects,
 )
@@ -28,7 +27,6 @@ from outbox.models import (
     OPEN,
     RETRYABLE,
     Attempt,
-    Event,
     InboundMessage,
     Message,
     Recipient,
@@ -38,30 +36,18 @@ from outbox.models import (
 from outbox.models.inbound import InboundMessageQuerySet
 from outbox.models.message import MessageQuerySet
 from outbox.models.states import shown_status
-from outbox.web.messages.conversation import Conversation, read_conversation
 from outbox.web.messages.expiry import expiry_of
 from outbox.web.messages.marks import Marks
-from outbox.web.messages.network import without_network
 from outbox.web.messages.reports import ReplyRow, ReportRow, reply_rows, report_rows
+from outbox.web.messages.timeline import Timeline
 
 FEW_RECIPIENTS = 5
 FIRST_RECIPIENTS = 3  # shown at once if there are more than a few
 RECIPIENTS_SHOWN = 200
-EVENTS_SHOWN = 200  # the latest; all of one recipient are shown on request
-ATTEMPTS_SHOWN = 10  # the latest; older ones are shown on request
 MADE_FROM_SHOWN = 10
 FAST, SLOW = 1, 5  # seconds between refreshes, during an attempt and between attempts
 _CALM_LAST = Case(When(state__in=(State.SENT, State.QUEUED), then=1), default=0)
 SAME_TIME = dt.timedelta(minutes=1)  # two attempts that are closer are shown as one
-
-
-@dataclass(frozen=True, slots=True)
-class TimelineEntry:
-    """One entry of the timeline: an event, or an attempt."""
-
-    at: dt.datetime
-    event: Event | None = None
-    conversation: Conversation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,18 +218,12 @@ class MessagePage:
         """Return whether no further attempt follows."""
         return self.recipients.states.issubset(FINAL)
 
-    @cached_property
-    def chosen(self) -> Recipient | None:
-        """Return the recipient to which the timeline is limited."""
-        if self._asked is None:
-            return None
-        return self.message.recipients.filter(pk=self._asked).first()
-
     @property
     def query(self) -> str:
         """Return the parameters of the page that its live part needs as well."""
         asked = {"attempts": "all"} if self.every_attempt else {}
-        return urlencode(asked | ({"recipient": str(self.chosen.pk)} if self.chosen else {}))
+        chosen = self.timeline.chosen
+        return urlencode(asked | ({"recipient": str(chosen.pk)} if chosen else {}))
 
     @property
     def return_path(self) -> str:
@@ -270,51 +250,15 @@ class MessagePage:
         return Marks(self.message, self.recipients)
 
     @cached_property
-    def conversations(self) -> list[Conversation]:
-        """Return the attempts, newest first."""
-        attempts = self.message.attempts.select_related("session", "worker").order_by("-pk")
-        if not self.every_attempt:
-            attempts = attempts[:ATTEMPTS_SHOWN]
-        count = self._marks.attempt_count
-        if self.message.recipient_count == 1:  # its results are in the columns of the attempts
-            prefetch_related_objects([self.message], "recipients")
-        found = [read_conversation(attempt, count - n) for n, attempt in enumerate(attempts)]
-        return found if self.shows_network else [without_network(one) for one in found]
-
-    @property
-    def has_several_attempts(self) -> bool:
-        """Return whether the outcome of an attempt may differ from the recipients' state."""
-        return self._marks.attempt_count > 1
-
-    @property
-    def attempts_hidden(self) -> int:
-        """Return the number of older attempts that are not shown."""
-        return self._marks.attempt_count - len(self.conversations)
-
-    @cached_property
-    def timeline(self) -> list[TimelineEntry]:
-        """Return events and attempts, newest first."""
-        events = self._events[:EVENTS_SHOWN] if self.has_older_events else self._events
-        entries = [TimelineEntry(event.at, event=event) for event in reversed(events)]
-        entries += [
-            TimelineEntry(one.attempt.started_at, conversation=one)
-            for one in self.conversations
-            if self.chosen is None or _concerns(one, self.chosen)
-        ]
-        return sorted(entries, key=lambda entry: entry.at, reverse=True)
-
-    @cached_property
-    def _events(self) -> list[Event]:
-        """Return the latest events; those of one recipient without a limit."""
-        events = self.message.events.select_related("actor", "recipient").order_by("-pk")
-        if self.chosen:
-            return list(events.filter(Q(recipient=self.chosen.pk) | Q(recipient=None)))
-        return list(events[: EVENTS_SHOWN + 1])
-
-    @property
-    def has_older_events(self) -> bool:
-        """Return whether the timeline does not list all events."""
-        return self.chosen is None and len(self._events) > EVENTS_SHOWN
+    def timeline(self) -> Timeline:
+        """Return the events and attempts, of one recipient if the user asked for them."""
+        return Timeline(
+            self.message,
+            attempt_count=self._marks.attempt_count,
+            every_attempt=self.every_attempt,
+            recipient=self._asked,
+            shows_network=self.shows_network,
+        )
 
     @property
     def states(self) -> list[tuple[str, int]]:
@@ -346,13 +290,6 @@ class MessagePage:
         if self.recipients.states.intersection(OPEN):
             return FAST if self._marks.is_busy else SLOW
         return FAST if self._marks.awaits_closing else None
-
-
-def _concerns(conversation: Conversation, recipient: Recipient) -> bool:
-    """Return whether the attempt was for the recipient; one without results may be for anyone."""
-    named = {result.address for result in conversation.results}
-    is_latest = conversation.attempt.pk == recipient.attempt_id
-    return not named or recipient.address in named or is_latest
 
 
 def _needs_attention(recipient: Recipient) -> bool:

@@ -28,6 +28,7 @@ from outbox.models import (
     State,
 )
 from tests.integration.admin.conftest import queue
+from tests.received import letter, receive
 
 PAGE = "/admin/outbox/message/{}/"
 HTML = (
@@ -288,3 +289,19 @@ def test_an_export_reads_in_batches(
     expected = [*(f"r{number}@example.com" for number in range(5)), *["x@example.com"] * 5]
     assert sorted(row["address"] for row in rows) == expected
     assert [row["id"] for row in rows] == sorted((row["id"] for row in rows), reverse=True)
+
+
+@pytest.mark.parametrize("is_received", [False, True], ids=["sent", "received"])
+def test_each_field_has_a_chinese_label(owned: Message, is_received: bool) -> None:
+    page = f"/admin/outbox/message/{owned.pk}/change/"
+    if is_received:
+        received = receive(owned.owner, letter(), owned.account)
+        page = f"/admin/outbox/inboundmessage/{received.pk}/change/"
+    client = client_with("view_message", "view_inboundmessage")
+    client.cookies["django_language"] = "zh-hans"
+    response = client.get(page)
+    assert response.status_code == 200
+    shown = re.findall(r"<label[^>]*>([^<]+)</label>", response.content.decode())
+    labels = [unescape(one).strip(" \n:：") for one in shown]
+    assert len(labels) > 12
+    assert [one for one in labels if one.isascii()] == ["Message-ID"]

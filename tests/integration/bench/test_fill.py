@@ -26,8 +26,9 @@ import django
 
 django.setup()
 
-from bench import fill_mailbox, fill_report
+from bench import fill_mailbox, fill_received, fill_report
 
+fill_received.ORIGINALS = 360  # half of them; SQL copies the rest
 fill_mailbox.make(600, 600)
 fill_report.show(2, "")
 """

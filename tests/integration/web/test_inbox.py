@@ -58,7 +58,7 @@ def subjects(client: Client, url: str = INBOX) -> list[str]:
 def change(client: Client, name: str, *messages: InboundMessage, **more: str) -> str:
     url = reverse("outbox:received-bulk", args=[name])
     keys = [str(message.pk) for message in messages]
-    return client.post(url, {"m": keys, **more}, follow=True).content.decode()
+    return client.post(url, {"received": keys, **more}, follow=True).content.decode()
 
 
 @pytest.mark.parametrize("folder", InboundFolder.values)

@@ -1,5 +1,6 @@
 """The search finds received messages beside sent ones, with the same line."""
 
+import re
 from io import StringIO
 
 import pytest
@@ -95,3 +96,60 @@ def test_the_entries_are_written_again(as_anna: Client, lunch: InboundMessage) -
     call_command("outbox_reindex", stdout=out)
     assert "Received messages that can be found: 1." in out.getvalue()
     assert found(as_anna, "lunch") == ["Lunch"]
+
+
+def selected(client: Client, line: str) -> tuple[list[str], list[str], list[str]]:
+    """Return the selectable ids of sent and of received messages, and the received actions."""
+    page = client.get(reverse("outbox:search"), {"q": line}).content.decode()
+    boxes = re.findall(r'type="checkbox" name="(m|received)" value="(\d+)"', page)
+    offered = re.findall(r'of-received" type="submit" formaction="[^"]*/(\w+)/"', page)
+    return (
+        [key for name, key in boxes if name == "m"],
+        [key for name, key in boxes if name == "received"],
+        offered,
+    )
+
+
+def test_results_offer_the_actions_of_both_kinds(
+    anna: User, as_anna: Client, account: Account, lunch: InboundMessage
+) -> None:
+    draft = api.save_draft(anna, api.DraftFields(to="jane@example.org", subject="Lunch it is"))
+    actions = ["archive", "trash", "read", "unread"]
+    assert selected(as_anna, "lunch") == ([str(draft.pk)], [str(lunch.pk)], actions)
+    receive(anna, letter("Lunch, old"), account, folder="archive")
+    assert selected(as_anna, "lunch")[2] == ["archive", "inbox", "trash", "read", "unread"]
+    assert selected(as_anna, "subject:it") == ([str(draft.pk)], [], [])
+    InboundMessage.objects.update(folder="trash")
+    assert selected(as_anna, "in:trash lunch")[2] == ["inbox", "delete", "read", "unread"]
+
+
+def test_an_action_changes_the_selected_received_messages_only(
+    anna: User, as_anna: Client, account: Account, lunch: InboundMessage
+) -> None:
+    other = receive(anna, letter("Other"), account)
+    draft = api.save_draft(anna, api.DraftFields(to="jane@example.org", subject="Lunch it is"))
+    back = f"{reverse('outbox:search')}?q=lunch"
+    # The id of a sent message may be that of a received one.
+    fields = {"m": [draft.pk, other.pk], "received": [lunch.pk], "back": back}
+    response = as_anna.post(reverse("outbox:received-bulk", args=["archive"]), fields, follow=True)
+    assert "Archived: 1 message." in response.content.decode()
+    assert response.redirect_chain == [(back, 302)]
+    assert found(as_anna, "in:archive") == ["Lunch"]
+    assert found(as_anna, "in:inbox") == ["Other"]
+    nothing = {"m": [other.pk], "all": "1", "q": "other", "back": back}
+    response = as_anna.post(reverse("outbox:received-bulk", args=["trash"]), nothing, follow=True)
+    assert "nothing was done" in response.content.decode()
+    assert found(as_anna, "in:inbox") == ["Other"]
+
+
+def test_deleting_results_permanently_asks_first(as_anna: Client, lunch: InboundMessage) -> None:
+    InboundMessage.objects.update(folder="trash")
+    fields = {"received": [lunch.pk], "back": f"{reverse('outbox:search')}?q=in:trash"}
+    page = as_anna.post(reverse("outbox:received-bulk", args=["delete"]), fields).content.decode()
+    assert "Delete 1 message permanently?" in page
+    assert InboundMessage.objects.filter(pk=lunch.pk).exists()
+    asked = dict(
+        re.findall(r'type="hidden" name="(received|confirmed|back)" value="([^"]*)"', page)
+    )
+    as_anna.post(reverse("outbox:received-bulk", args=["delete"]), asked)
+    assert not InboundMessage.objects.filter(pk=lunch.pk).exists()

@@ -1,0 +1,16 @@
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+
+    dependencies = [
+        ("outbox", "0051_time_of_suppression"),
+    ]
+
+    operations = [
+        migrations.AddField(
+            model_name="quota",
+            name="max_inbox_bytes",
+            field=models.PositiveBigIntegerField(blank=True, null=True, verbose_name="bytes of received messages"),
+        ),
+    ]
