@@ -101,7 +101,8 @@ def test_passwords_that_are_turned_off_are_about_the_login() -> None:
 POLICIES = [
     (
         (
-            "421-4.7.23 The sending IP address for this message doesn't have a PTR record, or the\r\n"
+            "421-4.7.23 The sending IP address for this message doesn't have a PTR record, or "
+            "the\r\n"
             "421-4.7.23 PTR record's forward DNS entry doesn't match the sending IP address. To\r\n"
             "421 4.7.23 protect users from spam, your email has been temporarily rate limited."
         ),
@@ -109,15 +110,18 @@ POLICIES = [
     ),
     (
         (
-            "550-5.7.25 [192.0.2.1] The IP address sending this message does not have a PTR record\r\n"
-            "550 5.7.25 setup, or the corresponding forward DNS entry does not point to the sending "
+            "550-5.7.25 [192.0.2.1] The IP address sending this message does not have a PTR "
+            "record\r\n"
+            "550 5.7.25 setup, or the corresponding forward DNS entry does not point to the "
+            "sending "
             "IP. As a policy, Gmail does not accept messages from IPs with missing PTR records."
         ),
         "google_no_ptr",
     ),
     (
         (
-            "451 4.7.24 The SPF record of the sending domain has one or more suspicious entries. To "
+            "451 4.7.24 The SPF record of the sending domain has one or more suspicious "
+            "entries. To "
             "protect our users from spam, mail sent from your IP address has been temporarily rate "
             "limited."
         ),
@@ -156,8 +160,8 @@ POLICIES = [
     ),
     (
         (
-            "550 5.7.27 This mail has been blocked because SPF does not pass. Gmail requires all large "
-            "senders to authenticate with SPF."
+            "550 5.7.27 This mail has been blocked because SPF does not pass. Gmail requires all "
+            "large senders to authenticate with SPF."
         ),
         "google_spf",
     ),
@@ -173,22 +177,26 @@ POLICIES = [
     ),
     (
         (
-            "550 5.7.28 There is an unusual rate of unsolicited mail originating from your IP address. "
-            "To protect our users from spam, mail sent from your IP address has been blocked."
+            "550 5.7.28 There is an unusual rate of unsolicited mail originating from your IP "
+            "address. To protect our users from spam, mail sent from your IP address has been "
+            "blocked."
         ),
         "google_rate",
     ),
     (
         (
-            "421-4.7.29 Your email has been rate limited because this message wasn't sent over a\r\n"
-            "421 4.7.29 TLS connection. Gmail requires all bulk email senders to use TLS/SSL for SMTP "
+            "421-4.7.29 Your email has been rate limited because this message wasn't sent over "
+            "a\r\n"
+            "421 4.7.29 TLS connection. Gmail requires all bulk email senders to use TLS/SSL "
+            "for SMTP "
             "connections."
         ),
         "google_tls",
     ),
     (
         (
-            "421 4.7.30 Your email has been rate limited because DKIM authentication didn't pass for "
+            "421 4.7.30 Your email has been rate limited because DKIM authentication didn't "
+            "pass for "
             "this message. Gmail requires all email bulk senders to authenticate their email with "
             "DKIM. Authentication results: DKIM = Did not pass."
         ),
@@ -225,15 +233,16 @@ POLICIES = [
     ),
     (
         (
-            "421 4.7.0 [TSS04] Messages from 192.0.2.1 temporarily deferred due to unexpected volume "
+            "421 4.7.0 [TSS04] Messages from 192.0.2.1 temporarily deferred due to unexpected "
+            "volume "
             "or user complaints - 4.16.55.1; see https://postmaster.yahooinc.com/error-codes"
         ),
         "yahoo_deferred",
     ),
     (
         (
-            "553 5.7.2 [TSS09] All messages from 192.0.2.1 will be permanently deferred; Retrying will "
-            "NOT succeed. See https://postmaster.yahooinc.com/error-codes"
+            "553 5.7.2 [TSS09] All messages from 192.0.2.1 will be permanently deferred; Retrying "
+            "will NOT succeed. See https://postmaster.yahooinc.com/error-codes"
         ),
         "yahoo_blocked",
     ),
