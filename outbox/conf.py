@@ -63,8 +63,8 @@ class Conf:
     message_id_domain: str = ""  # right side of Message-ID; empty: the sender's domain
     dns_servers: tuple[str, ...] = ()  # that checks of sender domains ask, as "address" or
     # "address:port"; empty: those of the system
-    sending_addresses: tuple[str, ...] = ()  # IP addresses that messages of the site come from, for
-    # checks of sender domains: SPF, PTR, EHLO name and blocklists
+    sending_addresses: tuple[str, ...] = ()  # IP addresses that messages come from, for checks of
+    # the domains that the site itself sends for: SPF, PTR, EHLO name and blocklists
     blocklists: tuple[str, ...] = ()  # DNS zones of blocklists that are asked about these addresses
     port_25_server: str = ""  # server, as "host" or "host:port", that checks of sender domains
     # connect to, to find out whether port 25 is open from here; empty: not checked

@@ -19,7 +19,7 @@ from outbox.api.sender_domain import check_domain, domain_of
 from outbox.conf import get_conf
 from outbox.db.clock import database_now
 from outbox.db.unavailable import DATABASE_UNAVAILABLE
-from outbox.models import Account, DomainCheck, LastRun, Worker
+from outbox.models import Account, DomainCheck, KeyState, LastRun, SigningKey, Worker
 from outbox.models.domain_check import DOMAINS_FOUND
 from outbox.net.sender_domain import Finding, Level
 
@@ -144,7 +144,7 @@ def _claim(using: str) -> str | None:
 
 
 def _check(domain: str, using: str) -> None:
-    found = check_domain(domain).findings
+    found = check_domain(domain, is_sent_from_here=_is_sent_from_here(domain, using)).findings
     with transaction.atomic(using=using):
         row = DomainCheck.objects.using(using).select_for_update().filter(pk=domain).first()
         if row is None:  # no account has the domain any more
@@ -153,6 +153,15 @@ def _check(domain: str, using: str) -> None:
         row.findings = [finding.dump() for finding in found]
         row.checked_at, row.requested_at = database_now(using), None
         row.save(update_fields=["known", "changes", "findings", "checked_at", "requested_at"])
+
+
+def _is_sent_from_here(domain: str, using: str) -> bool:
+    """Return whether the site sends for a domain, and not only users through servers of theirs."""
+    if domain in {one.lower() for one in get_conf().sender_domains}:
+        return True
+    keys = SigningKey.objects.using(using).filter(domain=domain, state=KeyState.ACTIVE)
+    senders = Account.objects.using(using).for_apps().values_list("from_address", flat=True)
+    return keys.exists() or any(domain_of(one) == domain for one in senders)
 
 
 def changed(

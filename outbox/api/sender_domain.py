@@ -47,18 +47,25 @@ class DomainReport:
 
 
 def check_domain(
-    domain: str, addresses: Sequence[str] = (), *, port_25_server: str = ""
+    domain: str,
+    addresses: Sequence[str] = (),
+    *,
+    port_25_server: str = "",
+    is_sent_from_here: bool = True,
 ) -> DomainReport:
     """Check SPF, DKIM, DMARC, alignment and MX of a domain, and each sending address.
 
-    Without addresses and server, those of the settings are checked. It takes at most 40 seconds.
+    Without addresses and server, those of the settings are checked, unless other servers send for
+    the domain. It takes at most 40 seconds.
     Raise KeyNameError if the domain is not a valid name, and ValueError if an address is not an IP
     address, or a server of the settings not a server.
     """
     name, conf = clean_domain(domain), get_conf()
-    given = addresses or conf.sending_addresses
-    sending = [str(ipaddress.ip_address(one)) for one in given]
-    server = port_25_server or conf.port_25_server
+    server = port_25_server
+    if is_sent_from_here:
+        addresses = addresses or conf.sending_addresses
+        server = server or conf.port_25_server
+    sending = [str(ipaddress.ip_address(one)) for one in addresses]
     server_address(server)
     return DomainReport(name, list(_findings(name, sending, server, Dns(conf.dns_servers))))
 
@@ -90,7 +97,7 @@ def _findings(
     yield from check_exchangers(domain, dns)
     for address in addresses:
         yield from check_pointer(address, dns)
-    if conf.ehlo_name or conf.sending_addresses:
+    if addresses and (conf.ehlo_name or conf.sending_addresses):
         yield from check_helo(conf.ehlo_name, addresses, dns)
     for zone in conf.blocklists:
         for address in addresses:

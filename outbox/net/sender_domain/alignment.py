@@ -17,7 +17,7 @@ def check_alignment(
 ) -> list[Finding]:
     """Return whether the domain of each envelope sender aligns with the sender's domain.
 
-    `is_signed` tells that messages have a signature of the domain itself, which always aligns.
+    With `is_signed`, messages have a signature of the domain itself, which always aligns.
     """
     return unknown_if_failed(
         _CHECK, lambda: _check(domain, envelope_domains, dns, is_signed=is_signed)

@@ -99,7 +99,8 @@ def sender_domain(request: UserRequest, pk: int) -> HttpResponse:
         "domain": domain,
         "check": check,
         "sections": list(_sections(findings)),
-        "unchecked": [(_CHECKS[name], _SETTINGS[name]) for name in missing] if findings else [],
+        "unchecked": [(_CHECKS[name], _SETTINGS[name]) for name in missing],
+        "shows_unchecked": bool(findings) and request.user.is_staff and bool(missing),
         "waiting": _WAITING.get(domain_checks.why_waiting(check), ""),
         "page": "accounts",
     }

@@ -68,7 +68,7 @@ def test_the_page_shows_the_stored_result_with_the_record_to_publish(
     assert "No DMARC policy applies to example.org" in page
     assert 'data-copy="_dmarc.example.org"' in page
     assert 'data-copy="v=DMARC1; p=none; rua=mailto:postmaster@example.org"' in page
-    assert "SENDING_ADDRESSES" in page
+    assert "SENDING_ADDRESSES" not in page
     assert page_of(sender) in as_anna.get(f"/accounts/{sender.pk}/").content.decode()
 
 
@@ -121,6 +121,7 @@ def test_what_the_settings_turn_on_is_checked(
     zone |= {(listed, "A"): ["127.0.0.2"], (listed, "TXT"): ["Spam was seen"]}
     with socket.create_server(("127.0.0.1", 0)) as server:
         settings.OUTBOX = settings.OUTBOX | {
+            "SENDER_DOMAINS": [DOMAIN],
             "SENDING_ADDRESSES": [ADDRESS],
             "EHLO_NAME": "mx.example.org",
             "BLOCKLISTS": ["list.example", "clean.example"],
@@ -133,13 +134,25 @@ def test_what_the_settings_turn_on_is_checked(
     assert "Spam was seen" in page
     assert "192.0.2.1 is not on the blocklist clean.example." in page
     assert "Port 25 of 127.0.0.1 can be reached from here." in page
-    assert "Not checked" not in page
     zone[(listed, "A")] = ["127.255.255.254"]
     settings.OUTBOX = settings.OUTBOX | {"EHLO_NAME": "other.example.org"}
     page = request_again(as_anna, sender)
     assert "does not respond to this DNS server" in page
     assert "does not lead to a sending address" in page
     assert "cannot be reached from here" in page
+
+
+def test_the_addresses_of_the_site_do_not_concern_the_servers_of_users(
+    as_anna: Client, sender: Account, zone: Zone, settings: LazySettings
+) -> None:
+    settings.OUTBOX = settings.OUTBOX | {"SENDING_ADDRESSES": ["198.51.100.7"]}
+    assert "198.51.100.7" not in request_again(as_anna, sender)
+    staff = signed_in(staff_member("view_account"))
+    assert "SENDING_ADDRESSES" in staff.get(page_of(sender)).content.decode()
+    Account.objects.update(owner=None)
+    DomainCheck.objects.update(due_at=database_now("default"))
+    assert check_due("default") == 1
+    assert "does not allow 198.51.100.7" in staff.get(page_of(sender)).content.decode()
 
 
 @pytest.mark.parametrize(
@@ -192,10 +205,10 @@ def test_an_alarm_names_what_changed_until_it_is_repaired(
     as_anna: Client, sender: Account, zone: Zone
 ) -> None:
     good = zone[SPF]
-    zone[("_dmarc.example.org", "TXT")] = []  # wrong from the start: no change
+    zone[("_dmarc.example.org", "TXT")] = []  # wrong from the start
     request_again(as_anna, sender)
     assert alarms() == []
-    zone[SPF] = BROKEN  # a temporary failure is no change
+    zone[SPF] = BROKEN  # a temporary failure changes nothing
     request_again(as_anna, sender)
     assert alarms() == []
     zone[SPF] = ["v=spf1 +all"]

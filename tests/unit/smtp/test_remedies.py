@@ -144,7 +144,8 @@ POLICIES = [
     ),
     (
         (
-            "550-5.7.26 This mail has been blocked because the sender is unauthenticated.\r\n"
+            "550-5.7.26 This "
+            "mail has been blocked because the sender is unauthenticated.\r\n"
             "550-5.7.26 Gmail requires all senders to authenticate with either SPF or DKIM.\r\n"
             "550 5.7.26  DKIM = did not pass  SPF [example.org] with ip: [192.0.2.1] = did not pass"
         ),
@@ -160,7 +161,8 @@ POLICIES = [
     ),
     (
         (
-            "550 5.7.27 This mail has been blocked because SPF does not pass. Gmail requires all "
+            "550 5.7.27 This "
+            "mail has been blocked because SPF does not pass. Gmail requires all "
             "large senders to authenticate with SPF."
         ),
         "google_spf",
@@ -204,7 +206,8 @@ POLICIES = [
     ),
     (
         (
-            "550 5.7.30 This mail has been blocked because DKIM does not pass. Gmail requires all "
+            "550 5.7.30 This "
+            "mail has been blocked because DKIM does not pass. Gmail requires all "
             "large senders to authenticate with DKIM."
         ),
         "google_dkim",
@@ -248,7 +251,8 @@ POLICIES = [
     ),
     (
         (
-            "550 5.7.9 This mail has been blocked because the sender is unauthenticated. Yahoo "
+            "550 5.7.9 This "
+            "mail has been blocked because the sender is unauthenticated. Yahoo "
             "requires all senders to authenticate with either SPF or DKIM."
         ),
         "yahoo_unauthenticated",
