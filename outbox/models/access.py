@@ -67,7 +67,9 @@ def viewable_accounts(user: AbstractBaseUser | AnonymousUser) -> Q:
     """Return the condition on accounts to be the user's own, or visible to the user as staff."""
     own = Q(owner=user.pk, owner__isnull=False)
     is_staff = _has(user, "view_account") or _has(user, "change_account")
-    return own | of_visible_accounts(user, "") if is_staff else own
+    if not is_staff:
+        return own
+    return Q() if sees_all_accounts(user) else own | of_visible_accounts(user, "")
 
 
 def can_suppress(user: AbstractBaseUser | AnonymousUser) -> bool:
