@@ -28,7 +28,7 @@ def rejected(mail: Message) -> Message:
     code, enhanced, text = REPLY
     reply = {"reply_code": code, "reply_enhanced": enhanced, "reply_text": text}
     set_state(mail.recipients.all(), State.FAILED, **reply)
-    Message.objects.filter(pk=mail.pk).update(folder=Folder.FAILED)
+    Message.objects.filter(pk=mail.pk).update(folder=Folder.FAILED, has_failure=True)
     return mail
 
 
