@@ -268,7 +268,7 @@ class AccountAdmin(ProtectedAdmin):
     @admin.display(description=_("sender domain"))
     def sender_domain(self, account: Account) -> str:
         """Link to the page that shows what the DNS says about the domain."""
-        if account.pk is None:
+        if account._state.adding:
             return "–"
         try:
             address = reverse("outbox:account-domain", args=[account.pk])
