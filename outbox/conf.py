@@ -61,8 +61,15 @@ class Conf:
 
     ehlo_name: str = ""  # name sent in EHLO; empty: the name of this host
     message_id_domain: str = ""  # right side of Message-ID; empty: the sender's domain
-    dns_servers: tuple[str, ...] = ()  # that `outbox_check_domain` asks, as "address" or
+    dns_servers: tuple[str, ...] = ()  # that checks of sender domains ask, as "address" or
     # "address:port"; empty: those of the system
+    sending_addresses: tuple[str, ...] = ()  # IP addresses that messages come from, for checks of
+    # the domains that the site itself sends for: SPF, PTR, EHLO name and blocklists
+    blocklists: tuple[str, ...] = ()  # DNS zones of blocklists that are asked about these addresses
+    port_25_server: str = ""  # server, as "host" or "host:port", that checks of sender domains
+    # connect to, to find out whether port 25 is open from here; empty: not checked
+    domain_check_interval: float = 3_600  # time between two checks of the DNS of the domains of
+    # active accounts; 0: only on request
     ca_file: str = ""  # certificate authorities for SMTP, besides those of the system (PEM)
     pipelining: bool = True  # use PIPELINING if the server supports it
     chunking: bool = True  # use CHUNKING if the server supports it
@@ -207,6 +214,7 @@ class Conf:
     alarm_clock_skew: float = 5  # alarm: the clocks of a host and the database differ; 0: off
     alarm_disk_free: int = 1 << 30  # alarm: free bytes of the storage and of a SQLite file;
     # critical below a quarter of it; 0: off
+    alarm_sender_domain: bool = True  # alarm: a DNS record of a sender domain was good and is wrong
     alarm_url: str = ""  # gets alarms as JSON by POST; empty: no HTTP call
     alarm_secret: str = ""  # signs these calls as webhooks are signed; empty: no signature
     alarm_allow_private_hosts: bool = False  # allow an `alarm_url` on loopback and private hosts

@@ -303,6 +303,106 @@ class ReasonCode(StrEnum):
         ),
     )
 
+    # --- policies of large providers ------------------------------------------------------------
+    GOOGLE_NO_PTR = (
+        "google_no_ptr",
+        _(
+            "Google found no PTR record of the sending address, or its name does not lead back to"
+            " the address. The owner of the network can publish both."
+        ),
+    )
+    GOOGLE_SPF = (
+        "google_spf",
+        _(
+            "SPF did not pass at Google. Add the sending address to the SPF record of the envelope"
+            " sender’s domain."
+        ),
+    )
+    GOOGLE_DMARC = (
+        "google_dmarc",
+        _(
+            "The DMARC policy of the sender’s domain rejects this message, since neither SPF nor"
+            " DKIM passed for that domain. Sign with a DKIM key of the domain, or send through a"
+            " server that its SPF record names."
+        ),
+    )
+    GOOGLE_UNAUTHENTICATED = (
+        "google_unauthenticated",
+        _(
+            "Google rejects messages without SPF and DKIM. Publish an SPF record that names the"
+            " sending address, or sign with a DKIM key."
+        ),
+    )
+    GOOGLE_RATE = (
+        "google_rate",
+        _(
+            "Google limits the rate, because it takes many messages for unsolicited. Send more"
+            " slowly, and only to recipients who want the messages."
+        ),
+    )
+    GOOGLE_TLS = (
+        "google_tls",
+        _("Google requires TLS. Set the security of the account to STARTTLS or TLS."),
+    )
+    GOOGLE_DKIM = (
+        "google_dkim",
+        _(
+            "DKIM did not pass at Google. Publish the record of a DKIM key of the sender’s domain,"
+            " and activate the key."
+        ),
+    )
+    GOOGLE_ALIGNMENT = (
+        "google_alignment",
+        _(
+            "The domain of the From header aligns neither with the domain of SPF nor with that of"
+            " DKIM. Sign with a DKIM key of the sender’s domain, or use an envelope sender of that"
+            " domain."
+        ),
+    )
+    MICROSOFT_UNAUTHENTICATED = (
+        "microsoft_unauthenticated",
+        _(
+            "Outlook.com requires that SPF and DKIM pass, and that the sender’s domain has a DMARC"
+            " record with which one of them aligns. Publish what is missing."
+        ),
+    )
+    MICROSOFT_BLOCKED = (
+        "microsoft_blocked",
+        _(
+            "The network of the sending address is on Microsoft’s block list. The owner of the"
+            " network can ask Microsoft for removal."
+        ),
+    )
+    YAHOO_DEFERRED = (
+        "yahoo_deferred",
+        _(
+            "Yahoo defers messages from the sending address because of their number, or because"
+            " users complained. Delivery is retried. Send more slowly, check SPF, DKIM and DMARC,"
+            " and remove recipients who complain."
+        ),
+    )
+    YAHOO_BLOCKED = (
+        "yahoo_blocked",
+        _(
+            "Yahoo accepts no messages from the sending address, and retries will not succeed."
+            " Find out why recipients complain, then ask Yahoo to remove the block."
+        ),
+    )
+    YAHOO_UNAUTHENTICATED = (
+        "yahoo_unauthenticated",
+        _(
+            "Yahoo rejects messages without SPF and DKIM. Publish an SPF record that names the"
+            " sending address, or sign with a DKIM key."
+        ),
+    )
+    YAHOO_POLICY = (
+        "yahoo_policy",
+        _(
+            "Yahoo rejected the message because of its content, or because the sender’s domain"
+            " fails DMARC. Check SPF, DKIM and DMARC of the domain, and the links in the message."
+        ),
+    )
+
     # --- replies that do not fit ----------------------------------------------------------------
     REPLY_UNSOLICITED = "reply_unsolicited", _("The server sent “%(text)s” without being asked.")
     REPLY_UNFITTING = (

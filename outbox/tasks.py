@@ -15,6 +15,7 @@ from celery.signals import (
 )
 
 from outbox import wakeup
+from outbox.api import domain_checks
 from outbox.api.alarms.hosts import record_beat
 from outbox.api.periodic import run_periodic_work
 from outbox.conf import get_conf
@@ -60,6 +61,13 @@ def fetch() -> None:
     """Start to fetch the mailboxes that are due, each in a thread of this worker."""
     if not process.is_apart():  # the other process finds them
         fetch_in_background(get_conf().database)
+
+
+@shared_task(name="outbox.check_domains", ignore_result=True)
+def check_domains() -> None:
+    """Start to check the sender domains that are due, in a thread of this worker."""
+    if not process.is_apart():  # the other process finds them
+        domain_checks.check_in_background(get_conf().database)
 
 
 def _sweep() -> None:

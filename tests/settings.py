@@ -28,6 +28,7 @@ os.environ |= {
     "OUTBOX_SECRET_KEYS": Fernet.generate_key().decode(),
     "OUTBOX_ALLOW_PRIVATE_HOSTS": "on",  # every server of a test is on loopback
     "OUTBOX_ALARM_INTERVAL": "0",  # no sweep checks the alarms; their tests change that
+    "OUTBOX_DOMAIN_CHECK_INTERVAL": "0",  # no sweep asks the DNS; their tests change that
     "OUTBOX_UNDO_PERIOD": "0",  # what is sent may leave at once; tests of undo say otherwise
     "DATABASE_URL": os.environ.get("TEST_DATABASE_URL")
     or f"sqlite:///{quote(str(SCRATCH))}/unused.sqlite3",

@@ -6,12 +6,15 @@ from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
+from django.urls import NoReverseMatch, reverse
+from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
 from outbox.admin.protected import ProtectedAdmin
 from outbox.api import audit, oauth, sharing
 from outbox.api.mailboxes import fetch_with_new_login
 from outbox.api.reasons import in_words
+from outbox.api.sender_domain import domain_of
 from outbox.conf import get_conf
 from outbox.mail.addresses import AddressError, parse_address
 from outbox.models import Account, AuditAction, OAuthAccess, OAuthProvider
@@ -136,13 +139,22 @@ class AccountAdmin(ProtectedAdmin):
     list_filter = ("security", "is_app_default", "is_active", "is_trusted")
     list_select_related = ("owner",)
     search_fields = ("name", "from_address", "host")
-    readonly_fields = ("password_state", "created_at")
+    readonly_fields = ("password_state", "sender_domain", "created_at")
     fieldsets = (
         (None, {"fields": ("name", "owner", "users", "groups", "is_app_default", "is_active")}),
         (_("Staff"), {"fields": ("staff_groups",)}),
         (
             _("Identity"),
-            {"fields": ("from_name", "from_address", "sender_domains", "reply_to", "signature")},
+            {
+                "fields": (
+                    "from_name",
+                    "from_address",
+                    "sender_domain",
+                    "sender_domains",
+                    "reply_to",
+                    "signature",
+                )
+            },
         ),
         (
             _("Bounces"),
@@ -252,6 +264,17 @@ class AccountAdmin(ProtectedAdmin):
         """Return the provider of the account, for users who may not choose it."""
         provider = oauth.app_provider_of(account)
         return str(provider) if provider is not None else "-"
+
+    @admin.display(description=_("sender domain"))
+    def sender_domain(self, account: Account) -> str:
+        """Link to the page that shows what the DNS says about the domain."""
+        if account._state.adding:
+            return "–"
+        try:
+            address = reverse("outbox:account-domain", args=[account.pk])
+        except NoReverseMatch:  # the project has no pages of the outbox
+            return domain_of(account.from_address)
+        return format_html('<a href="{}">{}</a>', address, domain_of(account.from_address))
 
     @admin.display(description=_("stored password"))
     def password_state(self, account: Account) -> str:

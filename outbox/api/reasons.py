@@ -3,6 +3,8 @@
 from django.utils.translation import gettext
 
 from outbox.models import FAILURES, Recipient, State
+from outbox.smtp.remedies import policy_remedy_of
+from outbox.smtp.reply import Reply
 from outbox.texts import Translatable
 
 
@@ -18,6 +20,12 @@ def reason_of(recipient: Recipient) -> str:
     if recipient.reply_code and (has_reply or not recipient.reason):
         return f"{recipient.reply_code} {_first_line(recipient.reply_text)}".strip()
     return _first_line(in_words(recipient.reason))
+
+
+def remedy_in_words(code: int | None, enhanced: str, text: str) -> str:
+    """Return what a known reply of a large provider means, with the remedy; or ""."""
+    remedy = policy_remedy_of(Reply(code, enhanced, text)) if code else None
+    return in_words(remedy) if remedy is not None else ""
 
 
 def _first_line(text: str) -> str:

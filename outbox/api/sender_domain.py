@@ -1,4 +1,4 @@
-"""Check what the DNS says about a domain that messages are sent from."""
+"""Check what other servers see of a domain that messages are sent from."""
 
 from __future__ import annotations
 
@@ -8,18 +8,24 @@ from dataclasses import dataclass
 
 from outbox.api.signing_keys import list_signing_keys
 from outbox.conf import get_conf
-from outbox.mail.dkim_keys import clean_domain
-from outbox.models import KeyState, SigningKey
+from outbox.mail.addresses import AddressError, parse_address
+from outbox.mail.dkim_keys import KeyNameError, clean_domain
+from outbox.models import Account, KeyState, SigningKey
 from outbox.net.dns_lookup import Dns
 from outbox.net.sender_domain import (
     Finding,
     Level,
     Published,
+    check_alignment,
+    check_blocklist,
     check_dmarc,
     check_exchangers,
+    check_helo,
     check_key,
     check_pointer,
+    check_port_25,
     check_spf,
+    server_address,
 )
 from outbox.texts import gettext_noop
 
@@ -40,31 +46,72 @@ class DomainReport:
         return next(level for level in _WORST_FIRST if level in levels)
 
 
-def check_domain(domain: str, addresses: Sequence[str] = ()) -> DomainReport:
-    """Check SPF, DKIM, DMARC and MX of a domain, and the PTR of each sending address.
+def check_domain(
+    domain: str,
+    addresses: Sequence[str] = (),
+    *,
+    port_25_server: str = "",
+    is_sent_from_here: bool = True,
+) -> DomainReport:
+    """Check SPF, DKIM, DMARC, alignment and MX of a domain, and each sending address.
 
-    It takes at most 30 seconds. Raise KeyNameError if the domain is not a valid name, and
-    ValueError if an address is not an IP address, or a server of the settings not a DNS server.
+    Without addresses and server, those of the settings are checked, unless other servers send for
+    the domain. It takes at most 40 seconds.
+    Raise KeyNameError if the domain is not a valid name, and ValueError if an address is not an IP
+    address, or a server of the settings not a server.
     """
-    name = clean_domain(domain)
+    name, conf = clean_domain(domain), get_conf()
+    server = port_25_server
+    if is_sent_from_here:
+        addresses = addresses or conf.sending_addresses
+        server = server or conf.port_25_server
     sending = [str(ipaddress.ip_address(one)) for one in addresses]
-    return DomainReport(name, list(_findings(name, sending, Dns(get_conf().dns_servers))))
+    server_address(server)
+    return DomainReport(name, list(_findings(name, sending, server, Dns(conf.dns_servers))))
 
 
-def _findings(domain: str, addresses: Sequence[str], dns: Dns) -> Iterator[Finding]:
+def domain_of(address: str) -> str:
+    """Return the domain of an address in A-labels, or "" if it has none."""
+    try:
+        return clean_domain(parse_address(address).domain)
+    except (AddressError, KeyNameError):
+        return ""
+
+
+def _findings(
+    domain: str, addresses: Sequence[str], port_25_server: str, dns: Dns
+) -> Iterator[Finding]:
+    conf = get_conf()
     yield from check_spf(domain, addresses, dns)
     keys = list_signing_keys(domain)
     for key in keys:
         yield from check_key(_published(key), dns)
-    if not any(key.state == KeyState.ACTIVE for key in keys):
+    is_signed = any(key.state == KeyState.ACTIVE for key in keys)
+    if not is_signed:
         template = gettext_noop(
             "No DKIM key of %(domain)s is active here: the outbox does not sign its messages."
         )
         yield Finding("DKIM", Level.WARNING, template, {"domain": domain})
     yield from check_dmarc(domain, dns)
+    yield from check_alignment(domain, _envelope_domains(domain), dns, is_signed=is_signed)
     yield from check_exchangers(domain, dns)
     for address in addresses:
         yield from check_pointer(address, dns)
+    if addresses and (conf.ehlo_name or conf.sending_addresses):
+        yield from check_helo(conf.ehlo_name, addresses, dns)
+    for zone in conf.blocklists:
+        for address in addresses:
+            yield from check_blocklist(address, zone, dns)
+    if port_25_server:
+        yield from check_port_25(port_25_server)
+
+
+def _envelope_domains(domain: str) -> list[str]:
+    """Return the domains of the envelope senders of the accounts that send for a domain."""
+    accounts = Account.objects.using(get_conf().database).filter(is_active=True).order_by()
+    rows = accounts.values_list("from_address", "return_path").distinct()
+    own = {path or address for address, path in rows if domain_of(address) == domain}
+    return sorted({domain_of(address) for address in own} - {""})
 
 
 def _published(key: SigningKey) -> Published:

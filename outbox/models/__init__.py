@@ -11,6 +11,7 @@ from outbox.models.delivery_count import CountMark, DeliveryCount, DeliveryTotal
 from outbox.models.delivery_time import DeliveryTime
 from outbox.models.destination import SMARTHOST_KEY, Circuit, Destination, Slot
 from outbox.models.discarded_file import DiscardedFile
+from outbox.models.domain_check import DomainCheck
 from outbox.models.event import Event, EventKind
 from outbox.models.failure_digest import FailureDigest
 from outbox.models.inbound import (
@@ -100,6 +101,7 @@ __all__ = [
     "DeliveryTotal",
     "Destination",
     "DiscardedFile",
+    "DomainCheck",
     "Draft",
     "DraftKind",
     "Event",

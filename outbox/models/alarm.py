@@ -25,6 +25,7 @@ class AlarmKind(models.TextChoices):
     CLOCK_SKEW = "clock_skew", _("wrong clock")
     DISK_SPACE = "disk_space", _("disk space")
     STORAGE = "storage", _("storage unavailable")
+    SENDER_DOMAIN = "sender_domain", _("DNS of a sender domain")
 
 
 class Severity(models.TextChoices):

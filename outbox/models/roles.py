@@ -45,7 +45,11 @@ RIGHTS = (
         ("add_suppression", "delete_suppression"),
         _OPERATORS,
     ),
-    Right("See accounts, without passwords", ("view_account",), _OPERATORS),
+    Right(
+        "See accounts, without passwords, and check their sender domains",
+        ("view_account",),
+        _OPERATORS,
+    ),
     Right("Read the content of messages, which is recorded", ("read_source",), _ADMIN),
     Right(
         "Add, change and delete accounts, and share them",

@@ -7,6 +7,7 @@ is an empty list, the second an exception.
 from __future__ import annotations
 
 import ipaddress
+import re
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -17,6 +18,8 @@ import dns.resolver
 import dns.reversename
 
 _PORT = 53
+# C0, DEL, C1, bidirectional controls and line separators: findings quote these texts.
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 class LookupFailedError(Exception):
@@ -39,9 +42,10 @@ class Dns:
         self._ends_at = time.monotonic() + seconds
 
     def texts(self, name: str) -> list[str]:
-        """Return the TXT records of a name, the strings of each joined."""
+        """Return the TXT records of a name, the strings of each joined. U+FFFD is for controls."""
         rows = self._records(name, "TXT")
-        return [b"".join(row.strings).decode("utf-8", "replace") for row in rows]
+        texts = [b"".join(row.strings).decode("utf-8", "replace") for row in rows]
+        return [_UNSAFE.sub("\ufffd", text) for text in texts]
 
     def addresses(self, host: str) -> list[str]:
         """Return the IP addresses of a host."""

@@ -1,11 +1,13 @@
-"""What known replies of large providers about logins mean, and the remedy.
+"""What known replies of large providers about logins and policies mean, and the remedy.
 
 Enhanced codes alone do not suffice: 5.7.30 is about DKIM at Google and about passwords at
 Microsoft. Sources: learn.microsoft.com/exchange/mail-flow-best-practices/non-delivery-reports-in-
 exchange-online/fix-error-code-5-7-139, techcommunity.microsoft.com/blog/exchange/4489835, and
-Google's page “SMTP error reference”.
+Google's page “SMTP error reference”; for policies also support.microsoft.com, “Fix NDR error 550
+5.7.515 in Outlook.com”, and senders.yahooinc.com/smtp-error-codes.
 """
 
+from outbox.mail.server_replies import normalize
 from outbox.reasons import Reason, ReasonCode
 from outbox.smtp.reply import Reply
 
@@ -35,3 +37,42 @@ def remedy_of(reply: Reply) -> Reason | None:
         return None
     words = " ".join(reply.text.lower().split())
     return next((reason for _, _, text, reason in known if text in words), None)
+
+
+# The enhanced code without its class, since each of these is temporary at first and permanent later
+# (empty: any); words of the normalized reply; and what it means. The first one that fits decides.
+_POLICIES = (
+    ("7.23", "ptr", Reason(ReasonCode.GOOGLE_NO_PTR)),
+    ("7.25", "ptr", Reason(ReasonCode.GOOGLE_NO_PTR)),
+    ("7.24", "spf record", Reason(ReasonCode.GOOGLE_SPF)),
+    ("7.26", "dmarc policy", Reason(ReasonCode.GOOGLE_DMARC)),
+    ("7.26", "hard fail", Reason(ReasonCode.GOOGLE_SPF)),
+    ("7.26", "spf", Reason(ReasonCode.GOOGLE_UNAUTHENTICATED)),
+    ("7.27", "spf", Reason(ReasonCode.GOOGLE_SPF)),
+    ("7.28", "unusual rate", Reason(ReasonCode.GOOGLE_RATE)),
+    ("7.29", "tls", Reason(ReasonCode.GOOGLE_TLS)),
+    ("7.30", "dkim", Reason(ReasonCode.GOOGLE_DKIM)),
+    ("7.32", "aligned", Reason(ReasonCode.GOOGLE_ALIGNMENT)),
+    ("7.515", "authentication level", Reason(ReasonCode.MICROSOFT_UNAUTHENTICATED)),
+    ("7.1", "part of their network is on our block list", Reason(ReasonCode.MICROSOFT_BLOCKED)),
+    ("", "unexpected volume or user complaints", Reason(ReasonCode.YAHOO_DEFERRED)),
+    ("", "will be permanently deferred", Reason(ReasonCode.YAHOO_BLOCKED)),
+    ("", "yahoo requires all senders to authenticate", Reason(ReasonCode.YAHOO_UNAUTHENTICATED)),
+    ("", "not accepted for policy reasons", Reason(ReasonCode.YAHOO_POLICY)),
+)
+
+
+def policy_remedy_of(reply: Reply) -> Reason | None:
+    """Return which rule of a known provider a rejected message breaks, with the remedy.
+
+    The text may be that of a reply, or of a reply group. Of a reply about a login, the remedy for
+    the login is returned.
+    """
+    if not (reply.transient or reply.permanent):
+        return None
+    # Each line of a reply begins with the enhanced code, which would separate the words.
+    words = " ".join(normalize(reply.text).replace("…", " ").split())
+    for detail, wanted, reason in _POLICIES:
+        if detail in {"", reply.detail} and wanted in words:
+            return reason
+    return remedy_of(reply)

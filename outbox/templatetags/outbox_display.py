@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from outbox.api.bulk_actions import count_in_state
-from outbox.api.reasons import in_words, reason_of
+from outbox.api.reasons import in_words, reason_of, remedy_in_words
 from outbox.api.sizes import format_size
 from outbox.api.times import format_clock, format_full, format_relative
 from outbox.mail.server_replies import Effect
@@ -160,6 +160,18 @@ def copy(text: object, what: str) -> SafeString:
         label,
         label,
     )
+
+
+@register.simple_tag
+def remedy(row: Any) -> str:
+    """Return what a recipient's reply of a large provider means, with the remedy; or ""."""
+    return remedy_in_words(row.reply_code, row.reply_enhanced, row.reply_text)
+
+
+@register.simple_tag
+def group_remedy(group: Any) -> str:
+    """Return what the reply of a group of failures means, with the remedy; or ""."""
+    return remedy_in_words(group.code, group.enhanced, group.text)
 
 
 @register.inclusion_tag("outbox/_reply.html")

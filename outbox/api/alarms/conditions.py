@@ -21,6 +21,7 @@ from outbox.models import (
     AlarmKind,
     Circuit,
     Destination,
+    DomainCheck,
     HostCheck,
     Message,
     PauseScope,
@@ -226,6 +227,14 @@ def _storage(facts: Facts, _limit: float) -> Iterator[Finding]:
         yield Finding({"host": facts.host, "cause": cause_of(error)}, key=facts.host)
 
 
+def _sender_domain(facts: Facts, _limit: float) -> Iterator[Finding]:
+    rows = DomainCheck.objects.using(facts.using).exclude(changes={})
+    for row in rows.order_by("pk")[:_SHOWN]:
+        for check, change in row.changes.items():
+            arguments = {"domain": row.domain, "check": check, **change}
+            yield Finding(arguments, key=f"{row.domain}:{check}", severity=Severity.WARNING)
+
+
 def _seconds(duration: dt.timedelta) -> int:
     return int(duration.total_seconds())
 
@@ -346,6 +355,20 @@ CONDITIONS: tuple[Condition, ...] = (
         _("Check the storage and its permissions. Messages with large files cannot be queued."),
         _storage,
         is_of_host=True,
+    ),
+    Condition(
+        AlarmKind.SENDER_DOMAIN,
+        "alarm_sender_domain",
+        _(
+            "%(check)s of the sender domain %(domain)s was good and is wrong. Before: %(before)s"
+            " Now: %(after)s"
+        ),
+        _(
+            "Correct the record, then select “Check now” on the page “Sender domain” of an account."
+            " The page has the record to publish."
+        ),
+        _sender_domain,
+        page="admin:outbox_account_changelist",
     ),
 )
 CONDITION_OF = {str(condition.kind): condition for condition in CONDITIONS}

@@ -17,6 +17,7 @@ from outbox.api.alarms.conditions import CONDITION_OF, Condition
 from outbox.api.reasons import in_words
 from outbox.conf import get_conf
 from outbox.models import Alarm, Severity
+from outbox.net.sender_domain import Finding as DomainFinding
 from outbox.reasons import Reason
 from outbox.texts import fill
 
@@ -98,6 +99,8 @@ def _value(name: str, value: Any) -> Any:
             return f"{value:.0%}"
         case "reason", str():
             return in_words(Reason.load(value))
+        case "before" | "after", dict():
+            return in_words(DomainFinding.load(value))
     return value
 
 

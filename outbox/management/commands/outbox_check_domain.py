@@ -17,9 +17,10 @@ _EXIT_CODES = {Level.OK: 0, Level.WARNING: 1, Level.ERROR: 2, Level.UNKNOWN: 3}
 
 class Command(OutboxCommand):
     help = (
-        "Check SPF, DKIM, DMARC and MX of a domain, and with --ip whether SPF allows an address "
-        "and whether it has a name. Print what is wrong and which records to publish. Exit with 0 "
-        "if all is well, 1 for a warning, 2 for an error and 3 if the DNS did not respond."
+        "Check SPF, DKIM, DMARC, alignment and MX of a domain, and of each sending address whether "
+        "SPF allows it, its name and blocklists. Print what is wrong and which records to publish. "
+        "Exit with 0 if all is well, 1 for a warning, 2 for an error and 3 if the DNS did not "
+        "respond."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -29,13 +30,23 @@ class Command(OutboxCommand):
             action="append",
             default=[],
             metavar="ADDRESS",
-            help="an address that sends for the domain; can be repeated",
+            help="an address that sends for the domain; can be repeated (default: those in the "
+            "setting SENDING_ADDRESSES)",
+        )
+        parser.add_argument(
+            "--port-25",
+            default="",
+            metavar="SERVER",
+            help="check whether this server is reachable on port 25 (default: that in the "
+            "setting PORT_25_SERVER)",
         )
         parser.add_argument("--json", action="store_true", help="print one JSON object instead")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            report = api.check_domain(options["domain"], options["ip"])
+            report = api.check_domain(
+                options["domain"], options["ip"], port_25_server=options["port_25"]
+            )
         except ValueError as error:  # a name, an address or a DNS server
             raise CommandError(str(error)) from error
         if options["json"]:
@@ -51,10 +62,10 @@ class Command(OutboxCommand):
 
 
 def _lines(finding: Finding) -> Iterator[str]:
-    yield f"{finding.level.upper():<8}{finding.check:<6}{finding.in_words()}"
+    yield f"{finding.level.upper():<8}{finding.check:<7}{finding.in_words()}"
     if finding.publish:
         record = finding.publish
-        yield f"{'':14}{record.name}. IN {record.type} {_zone_text(record)}"
+        yield f"{'':15}{record.name}. IN {record.type} {_zone_text(record)}"
 
 
 def _zone_text(record: Record) -> str:

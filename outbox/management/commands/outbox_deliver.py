@@ -1,5 +1,6 @@
 """Deliver without Celery: instead of worker and beat, or with cron."""
 
+import datetime as dt
 import logging
 import signal
 import sys
@@ -13,12 +14,14 @@ from django.core.checks import Tags
 from django.db import close_old_connections
 
 from outbox.conf import get_conf
+from outbox.db.clock import database_now
 from outbox.db.unavailable import DATABASE_UNAVAILABLE
 from outbox.delivery import discarded_files, orphaned_files, retention
 from outbox.delivery.due import is_any_due
 from outbox.delivery.sweep import sweep
 from outbox.management.output import OutboxCommand
-from outbox.models import BulkOperation, FailureDigest, Message, State
+from outbox.models import BulkOperation, DomainCheck, FailureDigest, LastRun, Message, State
+from outbox.models.domain_check import DOMAINS_FOUND
 from outbox.webhooks.calls import call_all_due
 
 logger = logging.getLogger(__name__)
@@ -74,6 +77,10 @@ def _deliver_all(using: str) -> Mapping[State, int]:
     orphaned_files.discard_if_due(using)
     retention.prune_if_due(using, _PRUNE_SECONDS)
     discarded_files.delete_all(using)
+    if _has_due_domain(using):
+        from outbox.api.domain_checks import check_due
+
+        check_due(using)
     if get_conf().alarm_interval:
         from outbox.api.alarms.schedule import check_if_due
 
@@ -88,6 +95,17 @@ def _has_background_work(using: str) -> bool:
         or FailureDigest.objects.using(using).filter(due_at__isnull=False).exists()
         or BulkOperation.objects.using(using).filter(finished_at=None).exists()
     )
+
+
+def _has_due_domain(using: str) -> bool:
+    """Return whether a sender domain is to be checked, or the list of them is old."""
+    now, seconds = database_now(using), get_conf().domain_check_interval
+    if DomainCheck.objects.using(using).filter(due_at__lte=now).exists():
+        return True
+    recent = LastRun.objects.using(using).filter(
+        pk=DOMAINS_FOUND, at__gt=now - dt.timedelta(seconds=seconds)
+    )
+    return bool(seconds) and not recent.exists()
 
 
 def _drain() -> Mapping[State, int]:

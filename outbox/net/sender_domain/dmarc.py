@@ -100,7 +100,7 @@ def _check(domain: str, dns: Dns) -> Iterator[Finding]:
         yield Finding(_CHECK, Level.ERROR, template, {"domain": domain, "count": count}, publish)
         return
     records = walk(domain, dns)
-    policy = _applying(domain, records)
+    policy = applying_policy(domain, records)
     if policy is None:
         template = gettext_noop(
             "No DMARC policy applies to %(domain)s. Large providers reject or mistrust messages "
@@ -111,7 +111,7 @@ def _check(domain: str, dns: Dns) -> Iterator[Finding]:
     yield from _about(domain, policy)
 
 
-def _applying(domain: str, records: list[PolicyRecord]) -> PolicyRecord | None:
+def applying_policy(domain: str, records: list[PolicyRecord]) -> PolicyRecord | None:
     """Return the record of the domain, of its organizational domain or of its public suffix."""
     organizational = organizational_domain(domain, records)
     by_domain = {record.domain: record for record in records}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+from typing import Any, Self
 
 from outbox.net.dns_lookup import LookupFailedError
 from outbox.texts import Translate, Value, fill, gettext_noop
@@ -32,7 +33,7 @@ class Record:
 class Finding:
     """One sentence about one check: an English template and its values."""
 
-    check: str  # SPF, DKIM, DMARC, MX or PTR
+    check: str  # SPF, DKIM, DMARC, ALIGN, MX, PTR, HELO, DNSBL or PORT25
     level: Level
     template: str
     values: dict[str, Value] = field(default_factory=dict)
@@ -41,6 +42,16 @@ class Finding:
     def in_words(self, translate: Translate = str) -> str:
         """Return the sentence; `translate` maps the English template to the reader's language."""
         return fill(self.template, self.values, translate)
+
+    def dump(self) -> dict[str, Any]:
+        """Return the finding as JSON stores it."""
+        return asdict(self)
+
+    @classmethod
+    def load(cls, stored: dict[str, Any]) -> Self:
+        """Return a stored finding."""
+        publish = stored["publish"] and Record(**stored["publish"])
+        return cls(**stored | {"level": Level(stored["level"]), "publish": publish})
 
 
 def unknown_if_failed(check: str, findings: Callable[[], Iterator[Finding]]) -> list[Finding]:

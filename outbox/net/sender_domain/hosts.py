@@ -1,15 +1,15 @@
-"""MX and PTR: whether replies and bounces can arrive, and whether a sending address has a name."""
+"""The hosts of a domain: whether bounces can arrive, and what the sending addresses are called."""
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from outbox.net.dns_lookup import Dns
 from outbox.net.sender_domain.finding import Finding, Level, Record, unknown_if_failed
 from outbox.texts import Value, gettext_noop
 
-_MX, _PTR = "MX", "PTR"
+_MX, _PTR, _HELO = "MX", "PTR", "HELO"
 
 
 def check_exchangers(domain: str, dns: Dns) -> list[Finding]:
@@ -103,3 +103,47 @@ def _check_pointer(address: str, dns: Dns) -> Iterator[Finding]:
     kind = "A" if isinstance(own, ipaddress.IPv4Address) else "AAAA"
     publish = Record(names[0], kind, address)
     yield Finding(_PTR, Level.ERROR, template, values, publish)
+
+
+def check_helo(name: str, addresses: Sequence[str], dns: Dns) -> list[Finding]:
+    """Return whether the name in EHLO leads to a sending address, and is the name of each one."""
+    return unknown_if_failed(_HELO, lambda: _check_helo(name, addresses, dns))
+
+
+def _check_helo(name: str, addresses: Sequence[str], dns: Dns) -> Iterator[Finding]:
+    if not name:
+        template = gettext_noop(
+            "No name for EHLO is configured: each worker sends the name of its host. Set "
+            "EHLO_NAME to the name that the sending address has."
+        )
+        yield Finding(_HELO, Level.WARNING, template)
+        return
+    values: dict[str, Value] = {"name": name}
+    if "." not in name or _is_address(name.strip("[]")):
+        template = gettext_noop(
+            "%(name)s, which the server sends in EHLO, is not the full name of a host."
+        )
+        yield Finding(_HELO, Level.ERROR, template, values)
+        return
+    found = {ipaddress.ip_address(one) for one in dns.addresses(name)}
+    own = [ipaddress.ip_address(one) for one in addresses]
+    if not found or (own and not found.intersection(own)):
+        template = gettext_noop(
+            "%(name)s, which the server sends in EHLO, does not lead to a sending address. "
+            "Publish an address record."
+        )
+        kind = "A" if not own or own[0].version == 4 else "AAAA"  # noqa: PLR2004  # IPv4
+        publish = Record(name, kind, addresses[0]) if addresses else None
+        yield Finding(_HELO, Level.ERROR, template, values, publish)
+        return
+    for address in addresses:
+        names = [one.lower() for one in dns.names_of(address)]
+        if names and name.lower() not in names:
+            template = gettext_noop(
+                "%(address)s has the name %(names)s, but the server sends %(name)s in EHLO. Use "
+                "one name for both."
+            )
+            given: dict[str, Value] = {"address": address, "names": ", ".join(names)}
+            yield Finding(_HELO, Level.WARNING, template, values | given)
+    template = gettext_noop("%(name)s, which the server sends in EHLO, leads to it.")
+    yield Finding(_HELO, Level.OK, template, values)

@@ -6,6 +6,7 @@ from outbox.web.accounts import (
     connecting,
     connection_tests,
     mailboxes,
+    sender_domain,
     sharing,
     suppressions,
     views,
@@ -37,5 +38,7 @@ urlpatterns = [
     path("<int:pk>/mailbox/test/", mailboxes.test_mailbox, name="account-mailbox-test"),
     path("<int:pk>/mailbox/fetch/", mailboxes.fetch, name="account-mailbox-fetch"),
     path("<int:pk>/mailbox/remove/", mailboxes.remove, name="account-mailbox-remove"),
+    path("<int:pk>/domain/", sender_domain.sender_domain, name="account-domain"),
+    path("<int:pk>/domain/check/", sender_domain.check_now, name="account-domain-check"),
     path("<int:pk>/delete/", views.delete, name="account-delete"),
 ]

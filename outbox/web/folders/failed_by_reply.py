@@ -34,6 +34,7 @@ class ReplyGroup:
 
     key: str  # names the group in an address
     code: int | None
+    enhanced: str
     text: str
     messages: dict[int, dt.datetime] = field(default_factory=dict)  # id → listed at
     recipients: int = 0
@@ -58,7 +59,7 @@ def read_groups(user: User) -> tuple[list[ReplyGroup], bool]:
     for message_id, code, enhanced, reply, reason in rows[:RECIPIENTS_READ]:
         text = reply if code else in_words(reason)
         key = normalized_reply(code or 0, enhanced, text).key
-        group = groups.setdefault(key, ReplyGroup(f"{key:x}", code, text))
+        group = groups.setdefault(key, ReplyGroup(f"{key:x}", code, enhanced, text))
         group.messages[message_id] = listed_at[message_id]
         group.recipients += 1
     return sorted(groups.values(), key=_rank)[:GROUPS_SHOWN], len(listed_at) > MESSAGES_READ

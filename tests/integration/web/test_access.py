@@ -19,6 +19,7 @@ from outbox.models import (
     Account,
     BulkOperation,
     Contact,
+    DomainCheck,
     InboundMessage,
     InboundReport,
     Message,
@@ -131,6 +132,8 @@ ADDRESSES = [
     Address("oauth-start", owner=405, others=405),
     Address("oauth-return", owner=302, others=302),  # without a request that was started here
     Address("oauth-disconnect", ("account",), owner=405, others=405),
+    Address("account-domain", ("account",)),
+    Address("account-domain-check", ("account",), owner=405, others=405),
     Address("account-suppressions", ("account",)),
     Address("account-suppression-remove", ("account", "suppression"), owner=405, others=405),
     Address("suppress", ("mail", "recipient"), staff=dict.fromkeys(STAFF, 403)),
@@ -277,6 +280,7 @@ POSTED = (
     "operation-cancel", "retry-failed",
     "draft", "draft-save", "draft-attachments", "discard", "undo", "reply", "cancel", "retry",
     "mark-sent", "retry-uncertain", "hold", "release", "account", "account-test", "account-mailbox",
+    "account-domain-check",
     "account-mailbox-test", "account-mailbox-fetch", "account-mailbox-remove", "contact",
     "contact-delete", "account-suppressions", "account-suppression-remove", "suppress",
     "received-pictures", "received-reply", "remind", "forget-reminder",
@@ -312,6 +316,7 @@ def stored() -> list[object]:
         *Message.objects.order_by("pk"), *Account.objects.order_by("pk"), *Contact.objects.all(),
         *Recipient.objects.order_by("pk"), *Suppression.objects.all(),
         *BulkOperation.objects.all(), *InboundMessage.objects.all(), *ReplyReminder.objects.all(),
+        *DomainCheck.objects.all(),
     )]  # fmt: skip
 
 

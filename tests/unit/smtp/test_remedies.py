@@ -2,7 +2,8 @@
 
 import pytest
 
-from outbox.smtp.remedies import remedy_of
+from outbox.mail.server_replies import normalize
+from outbox.smtp.remedies import policy_remedy_of, remedy_of
 from outbox.smtp.reply import Reply, ReplyParser
 from outbox.smtp.status import rejects_login
 
@@ -94,3 +95,201 @@ def test_passwords_that_are_turned_off_are_about_the_login() -> None:
     """The message must not fail for it. Google's 5.7.30 is about the message."""
     assert rejects_login(parsed(KNOWN[5][0]))
     assert not rejects_login(parsed(OTHERS[1]))
+
+
+# Replies as they were received, or as the provider's documentation quotes them.
+POLICIES = [
+    (
+        (
+            "421-4.7.23 The sending IP address for this message doesn't have a PTR record, or "
+            "the\r\n"
+            "421-4.7.23 PTR record's forward DNS entry doesn't match the sending IP address. To\r\n"
+            "421 4.7.23 protect users from spam, your email has been temporarily rate limited."
+        ),
+        "google_no_ptr",
+    ),
+    (
+        (
+            "550-5.7.25 [192.0.2.1] The IP address sending this message does not have a PTR "
+            "record\r\n"
+            "550 5.7.25 setup, or the corresponding forward DNS entry does not point to the "
+            "sending "
+            "IP. As a policy, Gmail does not accept messages from IPs with missing PTR records."
+        ),
+        "google_no_ptr",
+    ),
+    (
+        (
+            "451 4.7.24 The SPF record of the sending domain has one or more suspicious "
+            "entries. To "
+            "protect our users from spam, mail sent from your IP address has been temporarily rate "
+            "limited."
+        ),
+        "google_spf",
+    ),
+    (
+        (
+            "550-5.7.26 Unauthenticated email from example.org is not accepted due to domain's\r\n"
+            "550-5.7.26 DMARC policy. Please contact the administrator of example.org domain if\r\n"
+            "550 5.7.26 this was a legitimate mail."
+        ),
+        "google_dmarc",
+    ),
+    (
+        (
+            "550-5.7.26 The MAIL FROM domain [example.org] has an SPF record with a hard fail\r\n"
+            "550 5.7.26 policy (-all) but it fails to pass SPF checks with the ip: [192.0.2.1]."
+        ),
+        "google_spf",
+    ),
+    (
+        (
+            "550-5.7.26 This "
+            "mail has been blocked because the sender is unauthenticated.\r\n"
+            "550-5.7.26 Gmail requires all senders to authenticate with either SPF or DKIM.\r\n"
+            "550 5.7.26  DKIM = did not pass  SPF [example.org] with ip: [192.0.2.1] = did not pass"
+        ),
+        "google_unauthenticated",
+    ),
+    (
+        (
+            "421-4.7.27 Your email has been rate limited because SPF authentication didn't pass\r\n"
+            "421-4.7.27 for this message. Gmail requires all bulk email senders to authenticate\r\n"
+            "421 4.7.27 their email with SPF."
+        ),
+        "google_spf",
+    ),
+    (
+        (
+            "550 5.7.27 This "
+            "mail has been blocked because SPF does not pass. Gmail requires all "
+            "large senders to authenticate with SPF."
+        ),
+        "google_spf",
+    ),
+    (
+        (
+            "421-4.7.28 Gmail has detected an unusual rate of unsolicited mail. To protect\r\n"
+            "421-4.7.28 our users from spam, mail has been temporarily rate limited. For\r\n"
+            "421-4.7.28 more information, go to\r\n"
+            "421-4.7.28  https://support.google.com/mail/?p=UnsolicitedRateLimitError to\r\n"
+            "421 4.7.28 review our Bulk Email Senders Guidelines. af79cd13be357 - gsmtp"
+        ),
+        "google_rate",
+    ),
+    (
+        (
+            "550 5.7.28 There is an unusual rate of unsolicited mail originating from your IP "
+            "address. To protect our users from spam, mail sent from your IP address has been "
+            "blocked."
+        ),
+        "google_rate",
+    ),
+    (
+        (
+            "421-4.7.29 Your email has been rate limited because this message wasn't sent over "
+            "a\r\n"
+            "421 4.7.29 TLS connection. Gmail requires all bulk email senders to use TLS/SSL "
+            "for SMTP "
+            "connections."
+        ),
+        "google_tls",
+    ),
+    (
+        (
+            "421 4.7.30 Your email has been rate limited because DKIM authentication didn't "
+            "pass for "
+            "this message. Gmail requires all email bulk senders to authenticate their email with "
+            "DKIM. Authentication results: DKIM = Did not pass."
+        ),
+        "google_dkim",
+    ),
+    (
+        (
+            "550 5.7.30 This "
+            "mail has been blocked because DKIM does not pass. Gmail requires all "
+            "large senders to authenticate with DKIM."
+        ),
+        "google_dkim",
+    ),
+    (
+        (
+            "421-4.7.32 Your email has been rate limited because the From: header (RFC5322)\r\n"
+            "421-4.7.32 in this message isn't aligned with either the authenticated SPF or DKIM\r\n"
+            "421 4.7.32 organizational domain."
+        ),
+        "google_alignment",
+    ),
+    (
+        (
+            "550 5.7.515 Access denied, sending domain example.org doesn't meet the required "
+            "authentication level. Spf= Pass , Dkim= Fail , DMARC= Pass"
+        ),
+        "microsoft_unauthenticated",
+    ),
+    (
+        (
+            "550 5.7.1 Unfortunately, messages from [192.0.2.1] weren't sent. Please contact your "
+            "Internet service provider since part of their network is on our block list (S3140)."
+        ),
+        "microsoft_blocked",
+    ),
+    (
+        (
+            "421 4.7.0 [TSS04] Messages from 192.0.2.1 temporarily deferred due to unexpected "
+            "volume "
+            "or user complaints - 4.16.55.1; see https://postmaster.yahooinc.com/error-codes"
+        ),
+        "yahoo_deferred",
+    ),
+    (
+        (
+            "553 5.7.2 [TSS09] All messages from 192.0.2.1 will be permanently deferred; Retrying "
+            "will NOT succeed. See https://postmaster.yahooinc.com/error-codes"
+        ),
+        "yahoo_blocked",
+    ),
+    (
+        (
+            "550 5.7.9 This "
+            "mail has been blocked because the sender is unauthenticated. Yahoo "
+            "requires all senders to authenticate with either SPF or DKIM."
+        ),
+        "yahoo_unauthenticated",
+    ),
+    (
+        (
+            "554 5.7.9 Message not accepted for policy reasons. See "
+            "https://postmaster.yahooinc.com/error-codes"
+        ),
+        "yahoo_policy",
+    ),
+    *[KNOWN[number] for number in (0, 3, 5)],  # 5.7.139 and Microsoft's 5.7.30 are about the login
+]
+NO_POLICIES = [
+    "550 5.1.1 The email account that you tried to reach does not exist. - gsmtp",
+    "550 5.7.1 Message rejected as spam",
+    "250 2.0.0 Yahoo requires all senders to authenticate",
+    "421 4.7.28 Try again later",
+]
+
+
+@pytest.mark.parametrize(("text", "code"), POLICIES)
+def test_a_known_policy_has_a_remedy(text: str, code: str) -> None:
+    reason = policy_remedy_of(parsed(text))
+    assert reason is not None
+    assert reason.code == code
+
+
+@pytest.mark.parametrize(("text", "code"), POLICIES)
+def test_the_group_of_a_known_policy_has_its_remedy(text: str, code: str) -> None:
+    """A group has the reply without numbers, hosts and ids."""
+    reply = parsed(text)
+    reason = policy_remedy_of(Reply(reply.code, reply.enhanced, normalize(reply.text)))
+    assert reason is not None
+    assert reason.code == code
+
+
+@pytest.mark.parametrize("text", NO_POLICIES)
+def test_other_replies_break_no_known_policy(text: str) -> None:
+    assert policy_remedy_of(parsed(text)) is None

@@ -1,0 +1,191 @@
+"""The stored checks of sender domains: requested by users, and repeated by the periodic work.
+
+A worker asks the DNS, in a thread of its own. Pages only show what was found.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import threading
+from typing import Any
+
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import connections, transaction
+from django.db.models import Q
+
+from outbox import wakeup
+from outbox.api.sender_domain import check_domain, domain_of
+from outbox.conf import get_conf
+from outbox.db.clock import database_now
+from outbox.db.unavailable import DATABASE_UNAVAILABLE
+from outbox.models import Account, DomainCheck, KeyState, LastRun, SigningKey, Worker
+from outbox.models.domain_check import DOMAINS_FOUND
+from outbox.net.sender_domain import Finding, Level
+
+logger = logging.getLogger(__name__)
+WAITS_FOR = dt.timedelta(minutes=1)  # a request that is older has no reader any more
+PAUSE = dt.timedelta(seconds=10)  # between the end of a check and the next request
+_TASK = "outbox.check_domains"
+_WORST_LAST = (Level.OK, Level.WARNING, Level.UNKNOWN, Level.ERROR)
+_running = threading.Lock()  # locked by the thread of this process
+
+
+class CheckRunningError(Exception):
+    """The user's last request has not ended yet, or the domain was checked a moment ago."""
+
+
+def request_check(user: AbstractBaseUser, domain: str) -> None:
+    """Request a check of a domain. Raise CheckRunningError."""
+    using = get_conf().database
+    with transaction.atomic(using=using):
+        now = database_now(using)
+        rows = DomainCheck.objects.using(using)
+        own_or_same = Q(requested_by=user.pk) | Q(domain=domain)
+        is_waiting = own_or_same & Q(requested_at__gt=now - WAITS_FOR)
+        is_fresh = Q(domain=domain, checked_at__gt=now - PAUSE)
+        if rows.filter(is_waiting | is_fresh).exists():
+            raise CheckRunningError
+        rows.update_or_create(
+            domain=domain,
+            defaults={"requested_at": now, "requested_by_id": user.pk, "due_at": now},
+        )
+        wakeup.request_task(_TASK, using)  # if it is lost, the sweep finds the request
+
+
+def find_check(domain: str) -> DomainCheck | None:
+    """Return the stored check of a domain; None if there was none."""
+    return DomainCheck.objects.using(get_conf().database).filter(pk=domain).first()
+
+
+def why_waiting(check: DomainCheck | None) -> str:
+    """Return why a requested check has no result: "running", "no worker", or "" if none waits."""
+    using = get_conf().database
+    now = database_now(using)
+    if check is None or check.requested_at is None or check.requested_at <= now - WAITS_FOR:
+        return ""
+    workers = Worker.objects.using(using).filter(ended_at=None, lease_until__gt=now)
+    return "running" if workers.exists() else "no worker"
+
+
+def findings_of(check: DomainCheck) -> list[Finding]:
+    """Return what the last check found."""
+    return [Finding.load(stored) for stored in check.findings]
+
+
+def check_in_background(using: str) -> None:
+    """Check the domains that are due in a new thread, unless one of this process does it."""
+    if not _running.acquire(blocking=False):
+        return
+    is_started = False
+    try:
+        _find_domains(using)
+        if _due(using).exists():
+            threading.Thread(target=_run, args=[using], name="outbox-domains", daemon=True).start()
+            is_started = True
+    finally:
+        if not is_started:
+            _running.release()
+
+
+def check_due(using: str) -> int:
+    """Check the domains that are due, one after the other; return how many there were."""
+    _find_domains(using)
+    count = 0
+    while (domain := _claim(using)) is not None:
+        _check(domain, using)
+        count += 1
+    return count
+
+
+def _run(using: str) -> None:
+    try:
+        while (domain := _claim(using)) is not None:
+            _check(domain, using)
+    except DATABASE_UNAVAILABLE as error:
+        logger.warning("The checks of sender domains have to wait for the database: %s", error)
+    except Exception:
+        logger.exception("A sender domain could not be checked. This is repeated.")
+    finally:
+        connections.close_all()
+        _running.release()
+
+
+def _find_domains(using: str) -> None:
+    """Store the domains of active accounts, and forget those that no account has any more."""
+    seconds = get_conf().domain_check_interval
+    if not seconds or not LastRun.claim(DOMAINS_FOUND, dt.timedelta(seconds=seconds), using):
+        return
+    accounts = Account.objects.using(using).filter(is_active=True).order_by()
+    senders = accounts.values_list("from_address", flat=True).distinct()
+    domains = {domain_of(address) for address in senders.iterator()} - {""}
+    rows, now = DomainCheck.objects.using(using), database_now(using)
+    stored = set(rows.values_list("pk", flat=True))
+    new = [DomainCheck(domain=domain, due_at=now) for domain in sorted(domains - stored)]
+    rows.bulk_create(new, ignore_conflicts=True)  # a user may have requested one
+    rows.filter(due_at=None).update(due_at=now)  # they were checked only on request until now
+    rows.filter(pk__in=stored - domains).delete()
+
+
+def _due(using: str) -> Any:
+    now = database_now(using)
+    return DomainCheck.objects.using(using).filter(due_at__lte=now).order_by("due_at")
+
+
+def _claim(using: str) -> str | None:
+    """Return a domain that is due, which no other process checks then; None if there is none."""
+    seconds = get_conf().domain_check_interval
+    for domain, due_at in _due(using).values_list("pk", "due_at"):
+        next_at = database_now(using) + dt.timedelta(seconds=seconds) if seconds else None
+        same = DomainCheck.objects.using(using).filter(pk=domain, due_at=due_at)
+        if same.update(due_at=next_at):
+            return str(domain)
+    return None
+
+
+def _check(domain: str, using: str) -> None:
+    found = check_domain(domain, is_sent_from_here=_is_sent_from_here(domain, using)).findings
+    with transaction.atomic(using=using):
+        row = DomainCheck.objects.using(using).select_for_update().filter(pk=domain).first()
+        if row is None:  # no account has the domain any more
+            return
+        row.known, row.changes = changed(row.known, row.changes, found)
+        row.findings = [finding.dump() for finding in found]
+        row.checked_at, row.requested_at = database_now(using), None
+        row.save(update_fields=["known", "changes", "findings", "checked_at", "requested_at"])
+
+
+def _is_sent_from_here(domain: str, using: str) -> bool:
+    """Return whether the site sends for a domain, and not only users through servers of theirs."""
+    if domain in {one.lower() for one in get_conf().sender_domains}:
+        return True
+    keys = SigningKey.objects.using(using).filter(domain=domain, state=KeyState.ACTIVE)
+    senders = Account.objects.using(using).for_apps().values_list("from_address", flat=True)
+    return keys.exists() or any(domain_of(one) == domain for one in senders)
+
+
+def changed(
+    known: dict[str, Any], changes: dict[str, Any], found: list[Finding]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what is known of each check, and which ones have become wrong.
+
+    A check that the DNS did not fully respond to, and that has no error, is as it was.
+    """
+    now_known: dict[str, Any] = {}
+    now_wrong: dict[str, Any] = {}
+    for check in dict.fromkeys(finding.check for finding in found):
+        worst = max(
+            (finding for finding in found if finding.check == check),
+            key=lambda finding: _WORST_LAST.index(finding.level),
+        )
+        before, change = known.get(check), changes.get(check)
+        if worst.level == Level.UNKNOWN:
+            now_known |= {check: before} if before else {}
+            now_wrong |= {check: change} if change else {}
+            continue
+        now_known[check] = worst.dump()
+        if worst.level == Level.ERROR and change:
+            now_wrong[check] = change | {"after": worst.dump()}
+        elif worst.level == Level.ERROR and before and before["level"] != Level.ERROR:
+            now_wrong[check] = {"before": before, "after": worst.dump()}
+    return now_known, now_wrong
