@@ -91,7 +91,7 @@ def email(payload: Payload, conf: Conf) -> Reason:
             to=list(conf.alarm_addresses),
             subject=payload.subject,
             text=payload.text(),
-            headers={"Auto-Submitted": "auto-generated"},  # RFC 3834: no automatic reply
+            auto_submitted=True,
             idempotency_key=payload.id,
             priority="urgent",
         )
