@@ -1,8 +1,8 @@
 """Unsubscribing with one click (RFC 8058): the header fields, and the requests of the link.
 
 The link has the account and the address in an encrypted token. Nothing is stored for it, so that it
-works after the message was removed, and it does not reveal the address. Whoever has the link may
-use it: mailbox providers do so for their users, without a session.
+works after the message was removed, and it does not reveal the address. The link is enough to use
+it: mailbox providers do so for their users, without a session.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from outbox.models.suppression import SuppressionReason, keys_of, name_of
 
 logger = logging.getLogger(__name__)
 
-BULK_FROM = 50  # recipients; to fewer, nobody needs advice about links to unsubscribe
+BULK_FROM = 50  # recipients; fewer cause no advice about links to unsubscribe
 ONE_CLICK = ("List-Unsubscribe", "One-Click")  # name and value in the body of the request
 _AUTOMATIC = {
     "Auto-Submitted": "auto-generated",  # RFC 3834 5
@@ -37,7 +37,7 @@ _BY_PAGE = "Page of the link in a message"
 # These entries stay as they are. A bounce may be corrected by a person: then the address would
 # receive messages again, although its user has unsubscribed.
 _LASTING = (SuppressionReason.UNSUBSCRIBED, SuppressionReason.COMPLAINED)
-_UNDO_WITHIN = dt.timedelta(hours=1)  # an old link, perhaps of a forwarded message, adds nobody
+_UNDO_WITHIN = dt.timedelta(hours=1)  # an old link, perhaps forwarded, undoes nothing
 _UNDO_MAX = 3  # times a day for one address, since each change is recorded in the audit log
 
 
@@ -65,11 +65,12 @@ def headers_of_options(
     if options.get("auto_submitted"):
         added |= _AUTOMATIC
     if options.get("unsubscribe") and "list-unsubscribe" not in names:
+        assert account is not None
         added |= _link_headers(account, addresses)
     return {name: value for name, value in added.items() if name.lower() not in names}
 
 
-def _link_headers(account: Account | None, addresses: Sequence[str]) -> Mapping[str, str]:
+def _link_headers(account: Account, addresses: Sequence[str]) -> Mapping[str, str]:
     if len(addresses) != 1:
         problem = "unsubscribe needs exactly one recipient, because the link names it."
         raise InvalidMessageError("unsubscribe", f"{problem} Use send_many.")

@@ -27,8 +27,10 @@ def unsubscribe(request: HttpRequest, token: str) -> HttpResponse:
     subscription = unsubscribing.find_subscription(token)
     if subscription is None:
         return render(request, "outbox/unsubscribe.html", status=HTTPStatus.NOT_FOUND)
-    if request.method != "POST":
-        return _page(request, subscription)
+    return (_act if request.method == "POST" else _page)(request, subscription)
+
+
+def _act(request: HttpRequest, subscription: Subscription) -> HttpResponse:
     if request.POST.get(ONE_CLICK[0]) == ONE_CLICK[1]:
         unsubscribing.unsubscribe(subscription, is_one_click=True)
         return HttpResponse("Unsubscribed.\n", content_type="text/plain; charset=utf-8")
