@@ -27,7 +27,7 @@ from outbox.api.django_messages import (
 )
 from outbox.api.django_rendering import render_message, source_of
 from outbox.api.sensitivity import HEADER, is_sensitive, read_mark
-from outbox.api.unsubscribing import advise
+from outbox.api.unsubscribing import warn_of_many
 from outbox.conf import get_conf
 from outbox.exceptions import InvalidMessageError
 from outbox.mail.addresses import (
@@ -155,7 +155,7 @@ def outgoing(message: EmailMessage, account: Account | None) -> api.Outgoing:
         options.pop("sensitive", None), _taken_mark(rendered), *_texts(message)
     )
     recipients = [*_recipients(message), *_header_bcc(rendered)]
-    advise(0 if "List-Unsubscribe" in rendered else len(recipients))
+    warn_of_many(0 if "List-Unsubscribe" in rendered else len(recipients))
     sender = options.pop("envelope_sender", None)
     options.setdefault("importance", _importance(rendered))
     return api.Outgoing(

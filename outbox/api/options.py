@@ -69,7 +69,7 @@ class SendOptions(TypedDict, total=False):
     wants_report: bool  # request a delivery report (DSN) from servers that send one
     sensitive: bool  # no page shows the content, and it is erased when delivery ends
     unsubscribe: bool  # add a link with which the only recipient unsubscribes (RFC 8058)
-    auto_submitted: bool  # tell programs to send no automatic reply (RFC 3834)
+    auto_submitted: bool  # ask programs for no automatic reply (RFC 3834)
 
 
 def read_options(given: Mapping[str, Any]) -> SendOptions:

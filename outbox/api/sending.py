@@ -18,7 +18,7 @@ from outbox.api.quotas import check_messages
 from outbox.api.rendering import Content, render_outgoing
 from outbox.api.suppressions import suppressed
 from outbox.api.templates import Wording, filling
-from outbox.api.unsubscribing import advise, lacks_link
+from outbox.api.unsubscribing import lacks_link, warn_of_many
 from outbox.api.values import read_headers, read_list, read_mapping, read_text
 from outbox.conf import get_conf
 from outbox.exceptions import InvalidMessageError
@@ -74,7 +74,7 @@ def send(
     (handle,) = queue_checked([checked]).handles
     addresses = [one.spec for one in (*content.to, *content.cc, *content.bcc)]
     if lacks_link(options, content.headers):
-        advise(len(addresses))
+        warn_of_many(len(addresses))
     return replace(handle, suppressed=tuple(suppressed(addresses, content.account)))
 
 

@@ -24,7 +24,7 @@ from outbox.models.suppression import SuppressionReason, keys_of, name_of
 
 logger = logging.getLogger(__name__)
 
-BULK_FROM = 50  # recipients; fewer cause no advice about links to unsubscribe
+BULK_FROM = 50  # recipients; to fewer, a missing link causes no warning
 ONE_CLICK = ("List-Unsubscribe", "One-Click")  # name and value in the body of the request
 _AUTOMATIC = {
     "Auto-Submitted": "auto-generated",  # RFC 3834 5
@@ -94,7 +94,7 @@ def lacks_link(options: SendOptions, headers: Iterable[str]) -> bool:
     )
 
 
-def advise(count: int) -> None:
+def warn_of_many(count: int) -> None:
     """Log that messages without a link are sent to many recipients. They are sent all the same."""
     if count >= BULK_FROM:
         logger.warning(

@@ -20,17 +20,17 @@ _SHOWN = 1  # characters of a local part
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def unsubscribe(request: HttpRequest, token: str) -> HttpResponse:
-    """Show what the link does, or do it. Link scanners and prefetches use GET, which never acts."""
+    """Show what the link does, or do it. Link scanners use GET, which has no effect."""
     length = integer(request.META.get("CONTENT_LENGTH") or "0")
     if length is None or length > _MAX_BODY:
         return HttpResponse(status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
     subscription = unsubscribing.find_subscription(token)
     if subscription is None:
         return render(request, "outbox/unsubscribe.html", status=HTTPStatus.NOT_FOUND)
-    return (_act if request.method == "POST" else _page)(request, subscription)
+    return (_apply if request.method == "POST" else _page)(request, subscription)
 
 
-def _act(request: HttpRequest, subscription: Subscription) -> HttpResponse:
+def _apply(request: HttpRequest, subscription: Subscription) -> HttpResponse:
     if request.POST.get(ONE_CLICK[0]) == ONE_CLICK[1]:
         unsubscribing.unsubscribe(subscription, is_one_click=True)
         return HttpResponse("Unsubscribed.\n", content_type="text/plain; charset=utf-8")

@@ -336,7 +336,7 @@ def test_both_headers_of_one_click_are_signed(
     assert states(handle.message()) == [State.SENT]
 
     source = received(lab)
-    for found in re.findall(rb"h=([^;]*);", source)[:2]:
+    for found in re.findall(rb"\sh=([^;]*);", source):
         names = re.sub(rb"\s", b"", found).split(b":")
         assert {b"List-Unsubscribe", b"List-Unsubscribe-Post"} <= set(names)
     assert verified(source, records()) == [True, True]

@@ -1,4 +1,4 @@
-"""The address of List-Unsubscribe: POST acts, GET never does, and nothing but the link counts."""
+"""The address of List-Unsubscribe: only a POST has an effect, and only the link counts."""
 
 import datetime as dt
 from http import HTTPStatus
@@ -99,7 +99,7 @@ def test_looking_at_the_link_does_nothing(link: str, method: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["put", "delete", "patch", "options"])
-def test_no_other_method_acts(link: str, method: str) -> None:
+def test_no_other_method_has_an_effect(link: str, method: str) -> None:
     response = getattr(Client(), method)(link, "List-Unsubscribe=One-Click")
     assert response.status_code == HTTPStatus.METHOD_NOT_ALLOWED
     assert not Suppression.objects.exists()
@@ -108,7 +108,7 @@ def test_no_other_method_acts(link: str, method: str) -> None:
 def test_the_page_names_the_sender_and_what_will_happen(link: str) -> None:
     found = page(Client().get(link))
     assert "Anna &lt;anna@example.com&gt;" in found
-    assert "a…@example.com" in found  # whoever sees the page does not learn the address
+    assert "a…@example.com" in found  # another person at the screen does not learn it
     assert ANN not in found
     assert '<form method="post">' in found
 
@@ -141,11 +141,11 @@ def test_the_undo_is_offered_right_after(link: str) -> None:
     assert "You are subscribed again" in page(response)
     assert not Suppression.objects.exists()
     assert recorded() == [AuditAction.SUPPRESSED, AuditAction.UNSUPPRESSED]
-    # It is no error where there is nothing to undo.
+    # It is not an error where there is nothing to undo.
     assert client.post(link, {"action": "subscribe"}).status_code == HTTPStatus.OK
 
 
-def test_an_old_link_subscribes_nobody_again(link: str) -> None:
+def test_an_old_link_does_not_subscribe_again(link: str) -> None:
     client = Client()
     client.post(link, {"action": "unsubscribe"})
     entry = Suppression.objects.get()
@@ -164,7 +164,7 @@ def test_a_link_removes_only_what_it_added(link: str, account: Account, reason: 
 
 
 def test_a_link_does_not_fill_the_audit_log(link: str) -> None:
-    """One unsubscribes and subscribes by turns a few times, and not without an end."""
+    """Unsubscribing and subscribing alternate a few times, and not without an end."""
     for _ in range(10):
         Client().post(link, ONE_CLICK)
         Client().post(link, {"action": "subscribe"})
