@@ -74,17 +74,22 @@ def _link_headers(account: Account, addresses: Sequence[str]) -> Mapping[str, st
     if len(addresses) != 1:
         problem = "unsubscribe needs exactly one recipient, because the link names it."
         raise InvalidMessageError("unsubscribe", f"{problem} Use send_many.")
-    conf = get_conf()
-    if not conf.secret_keys:
-        raise InvalidMessageError("unsubscribe", 'unsubscribe needs OUTBOX["SECRET_KEYS"].')
-    link = link_to("outbox:unsubscribe", make_token(f"{account.pk} {addresses[0]}", _PURPOSE))
-    if not link:
-        problem = 'unsubscribe needs OUTBOX["SITE_URL"], and the pages of the outbox.'
-        raise InvalidMessageError("unsubscribe", problem)
+    link = make_link(account, addresses[0])
     headers = {"List-Unsubscribe": f"<{link}>"}
     if link.lower().startswith("https:"):  # RFC 8058 3.1
         headers["List-Unsubscribe-Post"] = "=".join(ONE_CLICK)
     return headers
+
+
+def make_link(account: Account, address: str) -> str:
+    """Return the link for an address. Raise InvalidMessageError if the settings allow none."""
+    if not get_conf().secret_keys:
+        raise InvalidMessageError("unsubscribe", 'unsubscribe needs OUTBOX["SECRET_KEYS"].')
+    link = link_to("outbox:unsubscribe", make_token(f"{account.pk} {address}", _PURPOSE))
+    if not link:
+        problem = 'unsubscribe needs OUTBOX["SITE_URL"], and the pages of the outbox.'
+        raise InvalidMessageError("unsubscribe", problem)
+    return link
 
 
 def lacks_link(options: SendOptions, headers: Iterable[str]) -> bool:
