@@ -27,6 +27,7 @@ from outbox.api.django_messages import (
 )
 from outbox.api.django_rendering import render_message, source_of
 from outbox.api.sensitivity import HEADER, is_sensitive, read_mark
+from outbox.api.unsubscribing import warn_of_many
 from outbox.conf import get_conf
 from outbox.exceptions import InvalidMessageError
 from outbox.mail.addresses import (
@@ -147,11 +148,14 @@ def outgoing(message: EmailMessage, account: Account | None) -> api.Outgoing:
     """Render a message and read its envelope. Raise InvalidMessageError if it cannot be sent."""
     check_message_limits(message)
     options = read_message_options(message)
-    rendered = render_message(with_header_options(message, options) if options else message)
+    rendered = render_message(
+        with_header_options(message, options, account) if options else message
+    )
     sensitive = is_sensitive(
         options.pop("sensitive", None), _taken_mark(rendered), *_texts(message)
     )
     recipients = [*_recipients(message), *_header_bcc(rendered)]
+    warn_of_many(0 if "List-Unsubscribe" in rendered else len(recipients))
     sender = options.pop("envelope_sender", None)
     options.setdefault("importance", _importance(rendered))
     return api.Outgoing(

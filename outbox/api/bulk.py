@@ -30,6 +30,7 @@ from outbox.api.merge_rows import Common, Merger, MergeRow, Words
 from outbox.api.outgoing import Checked
 from outbox.api.queueing import queue_checked
 from outbox.api.quotas import MessageAllowance
+from outbox.api.unsubscribing import BULK_FROM, warn_of_many
 from outbox.api.values import read_integer, wrong_type
 from outbox.conf import get_conf
 from outbox.exceptions import InvalidMessageError
@@ -181,6 +182,7 @@ class _Run:
     def __init__(self, words: Words, common: Common) -> None:
         self.result = BulkResult()
         self._merger = Merger(words, common)
+        self._without_link = 0
 
     def queue(self, batch: Sequence[MergeRow]) -> None:
         """Queue the rows of a batch that can be sent."""
@@ -202,6 +204,13 @@ class _Run:
                 self._store(messages)
                 size = 0
         self._store(messages)
+        self._warn()
+
+    def _warn(self) -> None:
+        """Log once that many messages have no link to unsubscribe."""
+        before, self._without_link = self._without_link, self._merger.without_link
+        if before < BULK_FROM:
+            warn_of_many(self._without_link)
 
     def _store(self, messages: list[Checked]) -> None:
         for handle in queue_checked(messages).handles:

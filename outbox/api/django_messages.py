@@ -22,11 +22,13 @@ from outbox.api.limits import (
     check_size,
 )
 from outbox.api.options import SendOptions, read_options
+from outbox.api.unsubscribing import headers_of_options
 from outbox.api.values import read_mapping, shown, wrong_type
 from outbox.conf import get_conf
 from outbox.exceptions import InvalidMessageError
-from outbox.mail.addresses import AddressError, parse_address
+from outbox.mail.addresses import Address, AddressError, parse_address
 from outbox.mail.mime_writer import X_PRIORITY
+from outbox.models import Account
 
 # Anymail's attributes that send one message per recipient, or fill in a provider's template.
 MERGES = ("merge_data", "merge_global_data", "merge_headers", "merge_metadata", "template_id")
@@ -61,9 +63,14 @@ def anymail_sender(message: EmailMessage) -> object:
     return _attribute(message, "envelope_sender")
 
 
-def with_header_options(message: EmailMessage, options: dict[str, Any]) -> EmailMessage:
-    """Move the options that are header fields from `options` into a copy of the message."""
-    headers: dict[str, str] = {}
+def with_header_options(
+    message: EmailMessage, options: dict[str, Any], account: Account | None
+) -> EmailMessage:
+    """Move the options that are header fields from `options` into a copy of the message.
+
+    A link to unsubscribe names the account, so that one is chosen here if None is given.
+    """
+    headers = _added_headers(message, options, account)
     if "importance" in options:
         headers["Importance"] = options["importance"]
         headers["X-Priority"] = X_PRIORITY[options["importance"]]
@@ -80,6 +87,34 @@ def with_header_options(message: EmailMessage, options: dict[str, Any]) -> Email
     kept = {name: one for name, one in own.extra_headers.items() if name.lower() not in replaced}
     own.extra_headers = kept | headers
     return own
+
+
+def _added_headers(
+    message: EmailMessage, options: dict[str, Any], account: Account | None
+) -> dict[str, str]:
+    added = SendOptions(
+        unsubscribe=options.pop("unsubscribe", False),
+        auto_submitted=options.pop("auto_submitted", False),
+    )
+    if not added["unsubscribe"]:
+        return headers_of_options(added, account, (), given=message.extra_headers)
+    account = options.setdefault("account", account or account_named(None))
+    recipients = [*map(str, message.recipients()), *_header_bcc(message)]
+    addresses = {one.key: one.spec for one in map(_parsed, recipients)}
+    return headers_of_options(added, account, list(addresses.values()), given=message.extra_headers)
+
+
+def _header_bcc(message: EmailMessage) -> list[str]:
+    """Return the values of a header Bcc, each of which adds recipients."""
+    headers = message.extra_headers.items()
+    return [str(value) for name, value in headers if name.lower() == "bcc"]
+
+
+def _parsed(address: str) -> Address:
+    try:
+        return parse_address(address)
+    except AddressError as error:
+        raise InvalidMessageError("unsubscribe", error) from error
 
 
 def _attribute(message: EmailMessage, name: str) -> Any:

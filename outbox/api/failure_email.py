@@ -15,8 +15,9 @@ from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext, pgettext
 
+from outbox.api.links import link_to
 from outbox.api.reasons import reason_of
-from outbox.api.system_email import email_of, link_to, queue_system_email
+from outbox.api.system_email import email_of, queue_system_email
 from outbox.api.times import format_minute, format_offset
 from outbox.conf import get_conf
 from outbox.db.clock import database_now

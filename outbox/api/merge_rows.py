@@ -15,6 +15,7 @@ from outbox.api.outgoing import Checked, check_finished
 from outbox.api.rendering import Content, identity_of, render_outgoing
 from outbox.api.sending import Addresses, read_all, read_wording
 from outbox.api.templates import Fill, filling
+from outbox.api.unsubscribing import lacks_link, make_link
 from outbox.api.values import read_headers, read_mapping, wrong_type
 from outbox.exceptions import InvalidMessageError
 from outbox.mail.addresses import Address
@@ -74,6 +75,8 @@ class Merger:
         check_names("send_many", given)
         self._options = read_options(given)
         identity_of(self._account)
+        if self._options.get("unsubscribe"):
+            make_link(self._account, "")  # raises if the settings allow none
         check_size(sum(len(file.data) for file in files))
         self._context = read_mapping("context", words.context)
         self._template = words.template
@@ -81,6 +84,7 @@ class Merger:
         self._fill: Fill | None = None
         if words.template is not None or words.context is not None:
             self._prepare(has_values=True)
+        self.without_link = 0  # rendered messages without a link to unsubscribe
         self._keys: set[int] = set()  # hashes of those that were used; the keys would be long
 
     @property
@@ -117,6 +121,7 @@ class Merger:
             headers={**self._headers, **read_headers("headers", row.headers)},
         )
         checked = check_finished(render_outgoing(content, **options))
+        self.without_link += lacks_link(options, content.headers)
         if checked.item.idempotency_key is not None:
             self._keys.add(hash(checked.item.idempotency_key))
         return checked

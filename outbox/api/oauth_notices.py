@@ -11,8 +11,9 @@ from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
 from outbox.api.failure_email import Addressee, addressee_of, working_account
+from outbox.api.links import link_to
 from outbox.api.reasons import in_words
-from outbox.api.system_email import link_to, queue_system_email
+from outbox.api.system_email import queue_system_email
 from outbox.db.clock import database_now
 from outbox.db.unavailable import DATABASE_UNAVAILABLE
 from outbox.exceptions import OutboxError

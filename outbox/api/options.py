@@ -68,6 +68,8 @@ class SendOptions(TypedDict, total=False):
     references: Sequence[str] | str | None  # the Message-IDs of its thread, oldest first
     wants_report: bool  # request a delivery report (DSN) from servers that send one
     sensitive: bool  # no page shows the content, and it is erased when delivery ends
+    unsubscribe: bool  # add a link with which the only recipient unsubscribes (RFC 8058)
+    auto_submitted: bool  # ask programs for no automatic reply (RFC 3834)
 
 
 def read_options(given: Mapping[str, Any]) -> SendOptions:
@@ -209,4 +211,6 @@ _READERS: dict[str, Callable[[str, object], Any]] = {
     "references": _message_ids,
     "wants_report": read_flag,
     "sensitive": read_flag,
+    "unsubscribe": read_flag,
+    "auto_submitted": read_flag,
 }

@@ -14,6 +14,7 @@ from outbox.api.limits import (
 from outbox.api.options import SendOptions
 from outbox.api.outgoing import Outgoing, OutgoingRecipient
 from outbox.api.sensitivity import is_sensitive, split_mark
+from outbox.api.unsubscribing import headers_of_options
 from outbox.api.values import check_characters, read_moment
 from outbox.conf import get_conf
 from outbox.db import clock
@@ -31,7 +32,9 @@ from outbox.models import Account, Importance, Origin, Role
 from outbox.texts import gettext_noop
 
 # Options that the source is made of; all others are fields of `Outgoing`.
-_OPTIONS_OF_SOURCE = ("from_name", "envelope_sender", "in_reply_to", "references")
+_OPTIONS_OF_SOURCE = (
+    "from_name", "envelope_sender", "in_reply_to", "references", "unsubscribe", "auto_submitted",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +82,11 @@ def render_outgoing(
     headers, mark = split_mark(content.headers)
     option = False if origin == Origin.COMPOSE else options.get("sensitive")
     options["sensitive"] = is_sensitive(option, mark, content.text, content.html)
-    composition = _composition(replace(content, headers=headers), options)
+    recipients = content.recipients()
+    added = headers_of_options(
+        options, content.account, [one.address for one in recipients], given=headers
+    )
+    composition = _composition(replace(content, headers={**headers, **added}), options)
     stored: dict[str, Any] = {
         name: value
         for name, value in options.items()
@@ -90,7 +97,7 @@ def render_outgoing(
         source=_render(composition),
         envelope_sender=own.spec if envelope_sender is None else envelope_sender,
         is_sender_given=envelope_sender is not None,
-        recipients=content.recipients(),
+        recipients=recipients,
         account=content.account,
         origin=origin,
         subject=content.subject,

@@ -18,6 +18,7 @@ from outbox.api.quotas import check_messages
 from outbox.api.rendering import Content, render_outgoing
 from outbox.api.suppressions import suppressed
 from outbox.api.templates import Wording, filling
+from outbox.api.unsubscribing import lacks_link, warn_of_many
 from outbox.api.values import read_headers, read_list, read_mapping, read_text
 from outbox.conf import get_conf
 from outbox.exceptions import InvalidMessageError
@@ -72,6 +73,8 @@ def send(
     checked = check_finished(render_outgoing(content, **options))
     (handle,) = queue_checked([checked]).handles
     addresses = [one.spec for one in (*content.to, *content.cc, *content.bcc)]
+    if lacks_link(options, content.headers):
+        warn_of_many(len(addresses))
     return replace(handle, suppressed=tuple(suppressed(addresses, content.account)))
 
 

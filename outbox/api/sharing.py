@@ -19,7 +19,8 @@ from django.utils import translation
 from django.utils.translation import gettext as _
 
 from outbox.api import audit
-from outbox.api.system_email import email_of, link_to, queue_system_email
+from outbox.api.links import link_to
+from outbox.api.system_email import email_of, queue_system_email
 from outbox.conf import get_conf
 from outbox.db.clock import database_now
 from outbox.exceptions import OutboxError

@@ -10,13 +10,11 @@ from dataclasses import replace
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser
-from django.urls import NoReverseMatch, reverse
 
 from outbox.api.accounts import account_named
 from outbox.api.queueing import queue_ids
 from outbox.api.rendering import Content, render_outgoing
 from outbox.api.sending import read_all
-from outbox.conf import get_conf
 from outbox.mail.addresses import Address
 from outbox.models import Account, Origin
 
@@ -44,10 +42,14 @@ def queue_system_email(
         to=read_all("to", [to]) if isinstance(to, str) else to,
         subject=" ".join(subject.split()),  # the name of an account may contain anything
         text=text,
-        headers={"Auto-Submitted": "auto-generated"},  # RFC 3834: no automatic reply
     )
     outgoing = render_outgoing(
-        content, origin=origin, owner=owner, idempotency_key=idempotency_key, priority=priority
+        content,
+        origin=origin,
+        owner=owner,
+        idempotency_key=idempotency_key,
+        priority=priority,
+        auto_submitted=True,
     )
     queue_ids([replace(outgoing, envelope_sender="")])
 
@@ -55,12 +57,3 @@ def queue_system_email(
 def email_of(user: AbstractBaseUser) -> str:
     """Return the address of a user, as it is stored; the user model of a project may have none."""
     return str(getattr(user, user.get_email_field_name(), "") or "")
-
-
-def link_to(view: str, *args: Any) -> str:
-    """Return the absolute URL of a page; nothing if the site has none, or no `SITE_URL`."""
-    site = get_conf().site_url.rstrip("/")
-    try:
-        return site + reverse(view, args=args) if site else ""
-    except NoReverseMatch:  # a project that delivers only, without the pages
-        return ""

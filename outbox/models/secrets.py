@@ -56,6 +56,16 @@ def rotate(stored: str, purpose: str) -> str:
     return encrypt(decrypt(stored, purpose), purpose)
 
 
+def make_token(plain: str, purpose: str) -> str:
+    """Encrypt with the first key, for a purpose, in a form that is a part of a URL."""
+    return encrypt(plain, purpose).removeprefix(_BOUND).rstrip("=")
+
+
+def read_token(token: str, purpose: str) -> str:
+    """Decrypt what `make_token` returned, with any of the keys. Raise SecretUnreadableError."""
+    return decrypt(f"{_BOUND}{token}{'=' * (-len(token) % 4)}", purpose)
+
+
 def keyed_hashes(text: str, purpose: str) -> list[str]:
     """Return the hash of a text with each key, the first one first.
 

@@ -2,7 +2,7 @@
 
 from django.urls import include, path
 
-from outbox.web import sns
+from outbox.web import sns, unsubscribing
 from outbox.web.htmx import htmx
 from outbox.web.reauthentication import reauthenticate
 
@@ -12,6 +12,7 @@ urlpatterns = [
     path("htmx.js", htmx, name="htmx"),
     path("reauthenticate/", reauthenticate, name="reauthenticate"),
     path("notifications/sns/", sns.receive, name="sns"),
+    path("unsubscribe/<str:token>/", unsubscribing.unsubscribe, name="unsubscribe"),
     path("compose/", include("outbox.web.compose.urls")),
     path("accounts/", include("outbox.web.accounts.urls")),
     path("contacts/", include("outbox.web.contacts.urls")),

@@ -17,6 +17,7 @@ from django.utils.translation import ngettext
 from outbox.api.reasons import in_words
 from outbox.api.sizes import format_size
 from outbox.api.suppressions import suppressed
+from outbox.api.unsubscribing import BULK_FROM
 from outbox.db import clock
 from outbox.mail.addresses import AddressError, parse_address_list
 from outbox.mail.transfer_encodings import base64_size
@@ -124,6 +125,19 @@ def _many_visible(draft: Message) -> Iterator[SendWarning]:
         yield SendWarning("visible", text % {"count": count})
 
 
+def _no_link_to_unsubscribe(draft: Message) -> Iterator[SendWarning]:
+    count = len(_recipients(draft))
+    if count >= BULK_FROM:
+        text = ngettext(
+            "The message goes to %(count)d recipient and has no link to unsubscribe. Large mailbox"
+            " providers reject newsletters without one.",
+            "The message goes to %(count)d recipients and has no link to unsubscribe. Large mailbox"
+            " providers reject newsletters without one.",
+            count,
+        )
+        yield SendWarning("unsubscribe", text % {"count": count})
+
+
 def _failed_recently(draft: Message) -> Iterator[SendWarning]:
     rows = Recipient.objects.with_address_in(_recipients(draft)).filter(
         message__owner=draft.owner_id,
@@ -193,4 +207,5 @@ _CHECKS: tuple[Callable[[Message], Iterator[SendWarning]], ...] = (
     _failed_recently,
     _too_large,
     _many_visible,
+    _no_link_to_unsubscribe,
 )

@@ -1,6 +1,7 @@
 """DKIM: what a server receives verifies, and a retry sends the same bytes."""
 
 import hashlib
+import re
 
 import pytest
 from cryptography.fernet import Fernet
@@ -321,3 +322,25 @@ def test_a_running_worker_notices_new_keys(
     unsigned, signed = lab.ledger.accepted
     assert verified(bytes(unsigned.source), records()) == []
     assert verified(bytes(signed.source), records()) == [True]
+
+
+def test_both_headers_of_one_click_are_signed(
+    fault_lab: StartLab, both_keys: list[SigningKey], settings: LazySettings
+) -> None:
+    """RFC 8058 4: otherwise the provider must not offer it."""
+    settings.OUTBOX = settings.OUTBOX | {"SITE_URL": "https://mail.example.com"}
+    lab = fault_lab(ALL)
+    account = account_at(lab)
+    handle = api.send(to=BOB, text="News", account=account, unsubscribe=True)
+    deliver()
+    assert states(handle.message()) == [State.SENT]
+
+    source = received(lab)
+    for found in re.findall(rb"\sh=([^;]*);", source):
+        names = re.sub(rb"\s", b"", found).split(b":")
+        assert {b"List-Unsubscribe", b"List-Unsubscribe-Post"} <= set(names)
+    assert verified(source, records()) == [True, True]
+    one_click = b"List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n"
+    assert one_click in source
+    assert verified(source.replace(one_click, b""), records()) == [False, False]
+    assert verified(source.replace(b"/unsubscribe/", b"/elsewhere/"), records()) == [False, False]

@@ -161,6 +161,7 @@ FOR_ALL = {"htmx"}  # a script, the same for every user
 # For users with a share, and for the user of a connection test. They have tests of their own.
 FOR_INVITED = {"account-leave", "account-test-result"}
 SIGNED = {"sns"}  # its requests are from a provider; it has tests of its own
+FOR_RECIPIENTS = {"unsubscribe"}  # its token counts; it has tests of its own
 # Asked for by a frame without a session; they have tests of their own.
 WITH_PERMIT = {"preview", "received-preview", "received-pictures-preview"}
 
@@ -323,7 +324,7 @@ def stored() -> list[object]:
 def test_the_table_above_knows_every_address() -> None:
     assert {address.name for address in ADDRESSES} == _names(
         "outbox"
-    ) - FOR_ALL - FOR_INVITED - WITH_PERMIT - SIGNED
+    ) - FOR_ALL - FOR_INVITED - WITH_PERMIT - SIGNED - FOR_RECIPIENTS
 
 
 def _names(namespace: str) -> set[str]:

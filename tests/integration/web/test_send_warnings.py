@@ -9,12 +9,14 @@ from django.urls import reverse
 from django.utils import timezone
 
 from outbox import api
+from outbox.api.unsubscribing import BULK_FROM
 from outbox.models import Account, Destination, Message, Recipient, SmtpSession, State, Status
 from outbox.web.compose.send_warnings import MANY_VISIBLE, warnings_for
 from tests.integration.web.conftest import typed
 from tests.states import set_state
 
 MANY = ", ".join(f"p{number}@example.com" for number in range(MANY_VISIBLE + 1))
+HIDDEN = ", ".join(f"p{number}@example.com" for number in range(BULK_FROM - 1))
 ODD = [
     # what is typed, what is said
     ({"subject": ""}, ["subject"]),
@@ -28,6 +30,8 @@ ODD = [
     ({"to": MANY}, ["visible"]),
     ({"to": "x@example.com", "cc": MANY}, ["visible"]),
     ({"bcc": MANY}, []),
+    ({"bcc": HIDDEN}, ["unsubscribe"]),
+    ({"bcc": HIDDEN.partition(", ")[2]}, []),
     ({"text": "> the plan is attached\n\nThank you!"}, []),  # another user's words
     ({"text": "Hi\n\n-- \nEnclosed in love"}, []),  # the signature
     ({"text": "I am unattached."}, []),

@@ -9,6 +9,7 @@ from typing import Any
 
 import django
 import pytest
+from django.conf import settings
 from django.core.management import get_commands, load_command_class
 from django.test import override_settings
 
@@ -30,10 +31,11 @@ def title(page: Path) -> str:
 
 @pytest.fixture
 def _a_project(transactional_db: None) -> Any:
-    """What a page may take for granted: the backend in place, and an account for apps."""
+    """What a page may take for granted: the backend and the URL of the site."""
     named: dict[str, Any] = {"EMAIL_BACKEND": BACKEND}
     if django.VERSION >= (6, 1):
         named = {"MAILERS": {"default": {"BACKEND": BACKEND}}}
+    named["OUTBOX"] = settings.OUTBOX | {"SITE_URL": "https://mail.example.com"}
     receivers = {signal: list(signal.receivers) for signal in SIGNAL_OF.values()}
     with override_settings(**named):
         yield

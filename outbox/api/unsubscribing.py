@@ -1,0 +1,175 @@
+"""Unsubscribing with one click (RFC 8058): the header fields, and the requests of the link.
+
+The link has the account and the address in an encrypted token. Nothing is stored for it, so that it
+works after the message was removed, and it does not reveal the address. The link is enough to use
+it: mailbox providers do so for their users, without a session.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from outbox.api.links import link_to
+from outbox.api.options import SendOptions
+from outbox.api.suppressions import remove, suppress
+from outbox.conf import get_conf
+from outbox.db.clock import database_now
+from outbox.exceptions import InvalidMessageError
+from outbox.models import Account, AuditAction, AuditEntry, Suppression
+from outbox.models.secrets import SecretUnreadableError, make_token, read_token
+from outbox.models.suppression import SuppressionReason, keys_of, name_of
+
+logger = logging.getLogger(__name__)
+
+BULK_FROM = 50  # recipients; to fewer, a missing link causes no warning
+ONE_CLICK = ("List-Unsubscribe", "One-Click")  # name and value in the body of the request
+_AUTOMATIC = {
+    "Auto-Submitted": "auto-generated",  # RFC 3834 5
+    "X-Auto-Response-Suppress": "OOF, AutoReply",  # the same for Exchange; bounces are wanted
+}
+_PURPOSE = "outbox.unsubscribe"
+_LONGEST = 1_000  # characters of a token; the longest address makes about 550
+_BY_PROVIDER = "One-click request (RFC 8058)"
+_BY_PAGE = "Page of the link in a message"
+# These entries stay as they are. A bounce may be corrected by a person: then the address would
+# receive messages again, although its user has unsubscribed.
+_LASTING = (SuppressionReason.UNSUBSCRIBED, SuppressionReason.COMPLAINED)
+_UNDO_WITHIN = dt.timedelta(hours=1)  # an old link, perhaps forwarded, undoes nothing
+_UNDO_MAX = 3  # times a day for one address, since each change is recorded in the audit log
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """What a link is about: messages of an account to an address."""
+
+    account: Account
+    address: str
+
+
+class UndoLimitError(Exception):
+    """The address cannot be subscribed again by its link."""
+
+
+def headers_of_options(
+    options: SendOptions, account: Account | None, addresses: Sequence[str], *, given: Iterable[str]
+) -> dict[str, str]:
+    """Return the header fields that `unsubscribe` and `auto_submitted` add to those given by name.
+
+    Raise InvalidMessageError if no link can be made.
+    """
+    names = {name.lower() for name in given}
+    added: dict[str, str] = {}
+    if options.get("auto_submitted"):
+        added |= _AUTOMATIC
+    if options.get("unsubscribe") and "list-unsubscribe" not in names:
+        assert account is not None
+        added |= _link_headers(account, addresses)
+    return {name: value for name, value in added.items() if name.lower() not in names}
+
+
+def _link_headers(account: Account, addresses: Sequence[str]) -> Mapping[str, str]:
+    if len(addresses) != 1:
+        problem = "unsubscribe needs exactly one recipient, because the link names it."
+        raise InvalidMessageError("unsubscribe", f"{problem} Use send_many.")
+    link = make_link(account, addresses[0])
+    headers = {"List-Unsubscribe": f"<{link}>"}
+    if link.lower().startswith("https:"):  # RFC 8058 3.1
+        headers["List-Unsubscribe-Post"] = "=".join(ONE_CLICK)
+    return headers
+
+
+def make_link(account: Account, address: str) -> str:
+    """Return the link for an address. Raise InvalidMessageError if the settings allow none."""
+    if not get_conf().secret_keys:
+        raise InvalidMessageError("unsubscribe", 'unsubscribe needs OUTBOX["SECRET_KEYS"].')
+    link = link_to("outbox:unsubscribe", make_token(f"{account.pk} {address}", _PURPOSE))
+    if not link:
+        problem = 'unsubscribe needs OUTBOX["SITE_URL"], and the pages of the outbox.'
+        raise InvalidMessageError("unsubscribe", problem)
+    return link
+
+
+def lacks_link(options: SendOptions, headers: Iterable[str]) -> bool:
+    """Return whether a message with these options and headers has no link to unsubscribe."""
+    return not options.get("unsubscribe") and not any(
+        name.lower() == "list-unsubscribe" for name in headers
+    )
+
+
+def warn_of_many(count: int) -> None:
+    """Log that messages without a link are sent to many recipients. They are sent all the same."""
+    if count >= BULK_FROM:
+        logger.warning(
+            "Messages without List-Unsubscribe are sent to %d recipients or more. Large mailbox"
+            " providers reject newsletters without it. send_many(unsubscribe=True) adds it.",
+            BULK_FROM,
+        )
+
+
+def find_subscription(token: str) -> Subscription | None:
+    """Return what a link is about; None for an invalid one, or one of an account that is gone."""
+    conf = get_conf()
+    if not conf.secret_keys or not token.isascii() or len(token) > _LONGEST:
+        return None
+    try:
+        account_id, _, address = read_token(token, _PURPOSE).partition(" ")
+    except SecretUnreadableError:
+        return None
+    account = Account.objects.using(conf.database).filter(pk=int(account_id)).first()
+    return Subscription(account, address) if account else None
+
+
+def is_subscribed(subscription: Subscription) -> bool:
+    """Return whether the address is not unsubscribed."""
+    entry = _entry(subscription)
+    return entry is None or not _is_lasting(entry)
+
+
+def unsubscribe(subscription: Subscription, *, is_one_click: bool) -> None:
+    """Suppress the address for the account. A repeated request changes nothing."""
+    if is_subscribed(subscription):
+        suppress(
+            subscription.address,
+            account=subscription.account,
+            reason=SuppressionReason.UNSUBSCRIBED.value,
+            evidence=_BY_PROVIDER if is_one_click else _BY_PAGE,
+        )
+
+
+def can_resubscribe(subscription: Subscription) -> bool:
+    """Return whether `resubscribe` is possible: soon after the link was used, and not too often."""
+    entry = _entry(subscription)
+    return entry is not None and _can_undo(entry)
+
+
+def resubscribe(subscription: Subscription) -> None:
+    """Undo `unsubscribe`. Messages that are held stay so. Raise UndoLimitError."""
+    entry = _entry(subscription)
+    if entry is None:
+        return
+    if not _can_undo(entry):
+        raise UndoLimitError
+    remove([entry])
+
+
+def _entry(subscription: Subscription) -> Suppression | None:
+    rows = Suppression.objects.using(get_conf().database).of_account(subscription.account.pk)
+    return rows.filter(folded__in=keys_of(subscription.address)).order_by("pk").first()
+
+
+def _is_lasting(entry: Suppression) -> bool:
+    return entry.until is None and name_of(entry.reason) in _LASTING
+
+
+def _can_undo(entry: Suppression) -> bool:
+    using = get_conf().database
+    now = database_now(using)
+    if entry.evidence not in (_BY_PROVIDER, _BY_PAGE) or entry.since <= now - _UNDO_WITHIN:
+        return False
+    undone = AuditEntry.objects.using(using).filter(
+        action=AuditAction.UNSUPPRESSED, target_name=str(entry), at__gt=now - dt.timedelta(days=1)
+    )
+    return undone[:_UNDO_MAX].count() < _UNDO_MAX

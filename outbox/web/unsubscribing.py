@@ -1,0 +1,74 @@
+"""The address of the header List-Unsubscribe (RFC 8058). Only a POST changes anything."""
+
+from http import HTTPStatus
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_http_methods
+
+from outbox.api import unsubscribing
+from outbox.api.unsubscribing import ONE_CLICK, Subscription, UndoLimitError
+from outbox.web.parameters import integer
+
+_MAX_BODY = 4_096  # bytes; a request of one click has 26, or some hundred as multipart
+_SHOWN = 1  # characters of a local part
+
+
+@csrf_exempt  # no cookie counts: the token of the link does, which other sites do not know
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def unsubscribe(request: HttpRequest, token: str) -> HttpResponse:
+    """Show what the link does, or do it. Link scanners use GET, which has no effect."""
+    length = integer(request.META.get("CONTENT_LENGTH") or "0")
+    if length is None or length > _MAX_BODY:
+        return HttpResponse(status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+    subscription = unsubscribing.find_subscription(token)
+    if subscription is None:
+        return render(request, "outbox/unsubscribe.html", status=HTTPStatus.NOT_FOUND)
+    return (_apply if request.method == "POST" else _page)(request, subscription)
+
+
+def _apply(request: HttpRequest, subscription: Subscription) -> HttpResponse:
+    if request.POST.get(ONE_CLICK[0]) == ONE_CLICK[1]:
+        unsubscribing.unsubscribe(subscription, is_one_click=True)
+        return HttpResponse("Unsubscribed.\n", content_type="text/plain; charset=utf-8")
+    action = request.POST.get("action")
+    if action == "unsubscribe":
+        unsubscribing.unsubscribe(subscription, is_one_click=False)
+        return _page(request, subscription)
+    if action == "subscribe":
+        return _resubscribed(request, subscription)
+    return HttpResponse(status=HTTPStatus.BAD_REQUEST)
+
+
+def _resubscribed(request: HttpRequest, subscription: Subscription) -> HttpResponse:
+    try:
+        unsubscribing.resubscribe(subscription)
+    except UndoLimitError:
+        return _page(request, subscription, "limit", HTTPStatus.TOO_MANY_REQUESTS)
+    return _page(request, subscription, "subscribed")
+
+
+def _page(
+    request: HttpRequest,
+    subscription: Subscription,
+    state: str = "",
+    status: HTTPStatus = HTTPStatus.OK,
+) -> HttpResponse:
+    if not state:
+        state = "question" if unsubscribing.is_subscribed(subscription) else "unsubscribed"
+    context = {
+        "state": state,
+        "sender": str(subscription.account.identity),
+        "address": _masked(subscription.address),
+        "can_resubscribe": state == "unsubscribed" and unsubscribing.can_resubscribe(subscription),
+    }
+    return render(request, "outbox/unsubscribe.html", context, status=status)
+
+
+def _masked(address: str) -> str:
+    """Return the address as its user recognizes it: others may see the page, or have the link."""
+    local, _, domain = address.rpartition("@")
+    return f"{local[:_SHOWN]}…@{domain}"

@@ -1,0 +1,248 @@
+"""The address of List-Unsubscribe: only a POST has an effect, and only the link counts."""
+
+import datetime as dt
+from http import HTTPStatus
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from outbox import api
+from outbox.models import Account, AuditAction, AuditEntry, Recipient, State, Suppression
+from outbox.models.secrets import make_token
+from outbox.models.suppression import name_of
+
+ANN = "ann@example.com"
+ONE_CLICK = {"List-Unsubscribe": "One-Click"}
+
+
+@pytest.fixture(autouse=True)
+def site(settings: Any) -> None:
+    settings.OUTBOX = settings.OUTBOX | {"SITE_URL": "https://mail.example.com"}
+
+
+@pytest.fixture
+def link(account: Account) -> str:
+    """The path of the link in a message to Ann."""
+    handle = api.send(to=ANN, text="News", account=account, unsubscribe=True)
+    header = next(
+        line for line in handle.message().source.read().decode().replace("\r\n ", "").split("\r\n")
+        if line.startswith("List-Unsubscribe:")
+    )  # fmt: skip
+    return header.partition("https://mail.example.com")[2].rstrip(">")
+
+
+def recorded() -> list[str]:
+    actions = AuditEntry.objects.order_by("pk").values_list("action", flat=True)
+    return [action for action in actions if "suppressed" in action]
+
+
+def page(response: Any) -> str:
+    return str(response.content.decode())
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"data": "List-Unsubscribe=One-Click", "content_type": "application/x-www-form-urlencoded"},
+        {"data": ONE_CLICK},  # multipart, which RFC 8058 3.2 prefers
+    ],
+    ids=["urlencoded", "multipart"],
+)
+def test_one_click_suppresses_the_address(
+    link: str, account: Account, body: dict[str, Any]
+) -> None:
+    response = Client(enforce_csrf_checks=True).post(link, **body)
+
+    assert response.status_code == HTTPStatus.OK  # RFC 8058 3.1: no redirect
+    assert response["Content-Type"] == "text/plain; charset=utf-8"
+    assert not response.cookies
+    entry = Suppression.objects.get()
+    assert (entry.address, entry.account) == (ANN, account)
+    assert (name_of(entry.reason), entry.until) == ("unsubscribed", None)
+    assert "One-click" in entry.evidence
+    assert recorded() == [AuditAction.SUPPRESSED]
+    # What waits is held, and so is what follows.
+    assert Recipient.objects.get().state == State.HELD
+    assert set(api.send(to=ANN, text="x", account=account).suppressed) == {ANN}
+
+
+def test_a_repeated_request_changes_nothing(link: str) -> None:
+    statuses = {Client().post(link, ONE_CLICK).status_code for _ in range(3)}
+    assert statuses == {HTTPStatus.OK}
+    assert Suppression.objects.count() == 1
+    assert recorded() == [AuditAction.SUPPRESSED]
+
+
+def test_a_link_works_after_its_message_was_removed(link: str) -> None:
+    Recipient.objects.all().delete()
+    assert Client().post(link, ONE_CLICK).status_code == HTTPStatus.OK
+    assert Suppression.objects.get().address == ANN
+
+
+@pytest.mark.parametrize("method", ["get", "head"])
+def test_looking_at_the_link_does_nothing(link: str, method: str) -> None:
+    """Link scanners follow links, and browsers prefetch them."""
+    with CaptureQueriesContext(
+        connection,
+    ) as queries:
+        response = getattr(Client(), method)(link, headers={"Purpose": "prefetch"})
+    assert response.status_code == HTTPStatus.OK
+    assert not [one["sql"] for one in queries if not one["sql"].startswith("SELECT")]
+    assert not response.cookies
+    assert "no-store" in response["Cache-Control"]
+    assert not Suppression.objects.exists()
+
+
+@pytest.mark.parametrize("method", ["put", "delete", "patch", "options"])
+def test_no_other_method_has_an_effect(link: str, method: str) -> None:
+    response = getattr(Client(), method)(link, "List-Unsubscribe=One-Click")
+    assert response.status_code == HTTPStatus.METHOD_NOT_ALLOWED
+    assert not Suppression.objects.exists()
+
+
+def test_the_page_names_the_sender_and_what_will_happen(link: str) -> None:
+    found = page(Client().get(link))
+    assert "Anna &lt;anna@example.com&gt;" in found
+    assert "a…@example.com" in found  # another person at the screen does not learn it
+    assert ANN not in found
+    assert '<form method="post">' in found
+
+
+def test_the_button_of_the_page_needs_no_cookie(link: str) -> None:
+    response = Client(enforce_csrf_checks=True).post(link, {"action": "unsubscribe"})
+    assert response.status_code == HTTPStatus.OK
+    assert "You are unsubscribed" in page(response)
+    assert "Page of the link" in Suppression.objects.get().evidence
+    assert "You are unsubscribed" in page(Client().get(link))
+
+
+def test_the_page_is_in_the_language_of_the_reader(link: str) -> None:
+    found = page(Client().get(link, headers={"Accept-Language": "zh-CN,zh;q=0.9"}))
+    assert '<html lang="zh-hans"' in found
+    assert "退订" in found
+
+
+@pytest.mark.parametrize("body", [{}, {"action": "x"}, {"List-Unsubscribe": "Two-Clicks"}])
+def test_a_post_that_names_no_action_does_nothing(link: str, body: dict[str, str]) -> None:
+    assert Client().post(link, body).status_code == HTTPStatus.BAD_REQUEST
+    assert not Suppression.objects.exists()
+
+
+def test_the_undo_is_offered_right_after(link: str) -> None:
+    client = Client()
+    assert "Subscribe again" in page(client.post(link, {"action": "unsubscribe"}))
+    response = client.post(link, {"action": "subscribe"})
+    assert response.status_code == HTTPStatus.OK
+    assert "You are subscribed again" in page(response)
+    assert not Suppression.objects.exists()
+    assert recorded() == [AuditAction.SUPPRESSED, AuditAction.UNSUPPRESSED]
+    # It is not an error where there is nothing to undo.
+    assert client.post(link, {"action": "subscribe"}).status_code == HTTPStatus.OK
+
+
+def test_an_old_link_does_not_subscribe_again(link: str) -> None:
+    client = Client()
+    client.post(link, {"action": "unsubscribe"})
+    entry = Suppression.objects.get()
+    Suppression.objects.update(since=entry.since - dt.timedelta(hours=1, minutes=1))
+    assert "Subscribe again" not in page(client.get(link))
+    assert client.post(link, {"action": "subscribe"}).status_code == HTTPStatus.TOO_MANY_REQUESTS
+    assert Suppression.objects.exists()
+
+
+@pytest.mark.parametrize("reason", ["unsubscribed", "complained", "bounced", "manual"])
+def test_a_link_removes_only_what_it_added(link: str, account: Account, reason: str) -> None:
+    api.suppress(ANN, account=account, reason=reason, evidence="Asked by telephone")
+    response = Client().post(link, {"action": "subscribe"})
+    assert response.status_code == HTTPStatus.TOO_MANY_REQUESTS
+    assert Suppression.objects.exists()
+
+
+def test_a_link_does_not_fill_the_audit_log(link: str) -> None:
+    """Unsubscribing and subscribing alternate a few times, and not without an end."""
+    for _ in range(10):
+        Client().post(link, ONE_CLICK)
+        Client().post(link, {"action": "subscribe"})
+    assert recorded().count(AuditAction.UNSUPPRESSED) == 3
+    assert Suppression.objects.exists()  # the last word is the safe one
+
+
+@pytest.mark.parametrize(
+    ("reason", "after"),
+    [
+        ("bounced", "unsubscribed"),  # a corrected bounce would subscribe the address again
+        ("manual", "unsubscribed"),
+        ("complained", "complained"),
+        ("unsubscribed", "unsubscribed"),
+    ],
+)
+def test_an_entry_that_exists(link: str, account: Account, reason: str, after: str) -> None:
+    api.suppress(ANN.upper(), account=account, reason=reason)
+    Client().post(link, ONE_CLICK)
+    assert name_of(Suppression.objects.get().reason) == after
+
+
+def test_an_entry_that_ends_becomes_one_that_does_not(link: str, account: Account) -> None:
+    until = dt.datetime(2999, 1, 1, tzinfo=dt.UTC)
+    api.suppress(ANN, account=account, reason="unsubscribed", until=until)
+    Client().post(link, ONE_CLICK)
+    assert Suppression.objects.get().until is None
+
+
+def test_a_link_is_about_its_own_account_and_address(link: str, account: Account) -> None:
+    other = Account.objects.create(name="Other", from_address="b@example.com", host="localhost")
+    Client().post(link, ONE_CLICK)
+    assert not api.suppressed([ANN], other)
+    assert not api.suppressed(["ben@example.com"], account)
+    assert not api.suppressed([ANN])  # nor the whole site's
+
+
+def test_invalid_links_look_the_same_and_query_nothing(link: str, account: Account) -> None:
+    gone = make_token(f"{account.pk + 1000} {ANN}", "outbox.unsubscribe")
+    tokens = [
+        link.split("/")[-2][:-2] + "xx",
+        "x",
+        "1",
+        "A" * 5_000,
+        make_token(ANN, "other"),
+        gone,
+    ]
+    bodies = set()
+    for token in tokens:
+        address = reverse("outbox:unsubscribe", args=[token])
+        for response in (Client().get(address), Client().post(address, ONE_CLICK)):
+            assert response.status_code == HTTPStatus.NOT_FOUND
+            bodies.add(page(response))
+    assert len(bodies) == 1
+    with CaptureQueriesContext(connection) as queries:
+        Client().post(reverse("outbox:unsubscribe", args=[tokens[0]]), ONE_CLICK)
+    assert not queries.captured_queries
+    assert not Suppression.objects.exists()
+
+
+@pytest.mark.parametrize("size", [5_000, 500_000, 20_000_000])
+def test_a_large_body_is_not_read(link: str, size: int) -> None:
+    body = b"List-Unsubscribe=One-Click&x=" + b"x" * size
+    response = Client().post(link, body, content_type="application/x-www-form-urlencoded")
+    assert response.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    assert not Suppression.objects.exists()
+
+
+def test_a_hostile_name_of_a_sender_is_text(link: str, account: Account) -> None:
+    Account.objects.filter(pk=account.pk).update(from_name="<b>Bank</b>\u202e")
+    found = page(Client().get(link))
+    assert "<b>" not in found
+    assert "\u202e" not in found
+
+
+def test_a_signed_in_user_sees_nothing_more(link: str, anna: User) -> None:
+    client = Client()
+    client.force_login(anna)
+    assert "anna</span>" not in page(client.get(link))
+    assert client.post(link, ONE_CLICK).status_code == HTTPStatus.OK
+    assert AuditEntry.objects.filter(action=AuditAction.SUPPRESSED).count() == 1
