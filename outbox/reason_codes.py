@@ -66,6 +66,23 @@ class ReasonCode(StrEnum):
         _("The connection could not be opened because of an internal error: %(cause)s"),
     )
 
+    # --- delivery by MX -------------------------------------------------------------------------
+    DNS_FAILED = "dns_failed", _("4.4.3 The DNS lookup of %(host)s failed (%(cause)s).")
+    DOMAIN_UNKNOWN = "domain_unknown", _("5.1.2 The domain %(domain)s does not exist.")
+    MX_NULL = "mx_null", _("5.1.10 %(domain)s does not accept email (null MX).")
+    MX_UNUSABLE = (
+        "mx_unusable",
+        _("5.4.4 %(domain)s has no mail server whose address is known."),
+    )
+    MX_FORBIDDEN = (
+        "mx_forbidden",
+        _("5.4.4 Connections to the mail servers of %(domain)s are not allowed."),
+    )
+    MX_LOOP = (
+        "mx_loop",
+        _("5.4.6 %(domain)s names this server itself as its mail server."),
+    )
+
     # --- greeting, EHLO and TLS -----------------------------------------------------------------
     GREETING_REJECTED = "greeting_rejected", _("The server accepts no messages at present.")
     EHLO_REJECTED = "ehlo_rejected", _("The server rejected EHLO.")
