@@ -93,6 +93,7 @@ class ReasonCode(StrEnum):
             " here and the server may have removed it."
         ),
     )
+    STARTTLS_NOT_OFFERED = "starttls_not_offered", _("The server does not offer STARTTLS.")
     STARTTLS_REJECTED = "starttls_rejected", _("The server offers STARTTLS and then rejects it.")
     STARTTLS_INJECTION = (
         "starttls_injection",
@@ -101,6 +102,18 @@ class ReasonCode(StrEnum):
     CERTIFICATE_REJECTED = (
         "certificate_rejected",
         _("The server's certificate is not valid: %(cause)s."),
+    )
+    CERTIFICATE_NAMES = (
+        "certificate_names",
+        _("The server's certificate is for %(found)s and not for %(names)s."),
+    )
+    DANE_MISMATCH = (
+        "dane_mismatch",
+        _("The server's certificate matches no TLSA record of %(host)s (DANE)."),
+    )
+    DANE_UNUSABLE = (
+        "dane_unusable",
+        _("%(host)s has no usable TLSA record. The connection is encrypted and not verified."),
     )
     TLS_NOT_SPOKEN = (
         "tls_not_spoken",

@@ -134,14 +134,14 @@ def _parsed(name: str, values: object) -> Shaping:
         raise ShapingError(f"{name}: {values!r} is not a mapping.")
     if unknown := set(values) - {field.name for field in fields(Shaping)}:
         raise ShapingError(f"{name}: there is no {', '.join(sorted(map(str, unknown)))}.")
-    shaping = Shaping()
-    for field in _LIMITS:
-        value = values.get(field)
-        if value is None:
-            continue
-        if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= _VALUE_MAX:
-            raise ShapingError(f"{name}: {field} is not a number from 1 to {_VALUE_MAX}.")
-        shaping = replace(shaping, **{field: value})
+    connections, per_connection, per_minute = (
+        _parsed_limit(name, field, values.get(field)) for field in _LIMITS
+    )
+    shaping = Shaping(
+        connections=connections,
+        messages_per_connection=per_connection,
+        messages_per_minute=per_minute,
+    )
     try:
         if values.get("tls_floor") is not None:
             shaping = replace(shaping, tls_floor=TlsFloor(values["tls_floor"]))
@@ -149,6 +149,14 @@ def _parsed(name: str, values: object) -> Shaping:
         choices = ", ".join(TlsFloor)
         raise ShapingError(f"{name}: tls_floor is not one of {choices}.") from None
     return replace(shaping, rules=_parsed_rules(name, values.get("rules", ())))
+
+
+def _parsed_limit(name: str, field: str, value: object) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= _VALUE_MAX:
+        raise ShapingError(f"{name}: {field} is not a number from 1 to {_VALUE_MAX}.")
+    return value
 
 
 def _parsed_rules(name: str, rules: object) -> tuple[ReplyRule, ...]:
