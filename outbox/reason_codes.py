@@ -82,6 +82,18 @@ class ReasonCode(StrEnum):
         "mx_loop",
         _("5.4.6 %(domain)s names this server itself as its mail server."),
     )
+    MTA_STS_UNREAD = (
+        "mta_sts_unread",
+        _("The MTA-STS policy of %(domain)s could not be read (%(cause)s)."),
+    )
+    MTA_STS_INVALID = (
+        "mta_sts_invalid",
+        _("The MTA-STS policy of %(domain)s is invalid (%(cause)s)."),
+    )
+    MTA_STS_NO_SERVER = (
+        "mta_sts_no_server",
+        _("4.7.5 The MTA-STS policy of %(domain)s allows none of its mail servers."),
+    )
 
     # --- greeting, EHLO and TLS -----------------------------------------------------------------
     GREETING_REJECTED = "greeting_rejected", _("The server accepts no messages at present.")

@@ -20,6 +20,7 @@ from outbox.net.address import is_public
 from outbox.net.dns_resolver import Answer, DnsFailedError, DnsResolver
 from outbox.net.resolve import wire_host
 from outbox.reasons import Reason, ReasonCode
+from outbox.smtp.dane import Tlsa
 
 HOSTS_MAX = 10  # MX hosts of a domain that are looked up: a hostile one may have hundreds
 ADDRESSES_MAX = 8  # addresses of a host that are tried
@@ -105,6 +106,29 @@ async def find_exchangers(
     return Exchangers(
         name, ordered(usable, shuffle), answer.is_authenticated, has_mx=bool(answer.records)
     )
+
+
+async def find_tlsa(
+    resolver: DnsResolver, exchangers: Exchangers, exchanger: Exchanger, port: int = 25
+) -> tuple[Tlsa, ...]:
+    """Return the TLSA records of a server, if DNSSEC validated all that leads to them (RFC 7672).
+
+    Raise RoutingError, temporary, if a lookup fails: it may be an attacker who hides the records,
+    and the message would be sent with less protection.
+    """
+    if not (exchangers.is_authenticated and exchanger.is_authenticated):
+        return ()
+    for name in dict.fromkeys((exchanger.canonical or exchanger.host, exchanger.host)):
+        try:
+            answer = await resolver.lookup(f"_{port}._tcp.{name}", "TLSA")
+        except DnsFailedError as error:
+            raise RoutingError(error.reason, is_permanent=False) from error
+        if answer.records and answer.is_authenticated:
+            return tuple(
+                Tlsa(int(one.usage), int(one.selector), int(one.mtype), bytes(one.cert))
+                for one in answer.records
+            )
+    return ()
 
 
 def named_hosts(domain: str, answer: Answer) -> list[Exchanger]:

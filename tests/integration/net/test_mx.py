@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from outbox.net.dns_resolver import DnsResolver
-from outbox.net.mx import Exchangers, OwnHost, RoutingError, find_exchangers
+from outbox.net.mx import Exchangers, OwnHost, RoutingError, find_exchangers, find_tlsa
 from outbox.testing.dns_lab import DnsLab
 from outbox.testing.pytest_plugin import StartDnsLab
 
@@ -145,3 +145,31 @@ def test_dnssec_counts_for_the_hosts_and_for_their_addresses(dns_lab: StartDnsLa
     assert found.is_authenticated
     assert [one.is_authenticated for one in found.hosts] == [True, True]
     assert not find(dns_lab(ZONE), "example.org").is_authenticated
+
+
+TLSA_ZONE = f"""{ZONE}
+    record _25._tcp.a.example.org TLSA 3 1 1 {"ab" * 32}
+    record _25._tcp.b.example.org TLSA 3 1 1 {"cd" * 32}
+"""
+
+
+def tlsa_of(lab: DnsLab, position: int) -> list[bytes]:
+    async def run() -> list[bytes]:
+        resolver = DnsResolver([lab.address], seconds=10.0)
+        found = await find_exchangers(resolver, "example.org", is_allowed=lambda address: True)
+        return [one.data for one in await find_tlsa(resolver, found, found.hosts[position])]
+
+    return asyncio.run(run())
+
+
+def test_tlsa_records_count_only_if_all_is_validated(dns_lab: StartDnsLab) -> None:
+    """Protocol item 124."""
+    lab = dns_lab(f"{TLSA_ZONE}\nauthenticated example.org")
+    assert tlsa_of(lab, 0) == [bytes.fromhex("ab" * 32)]
+    assert tlsa_of(lab, 1) == [bytes.fromhex("cd" * 32)]  # at the name before the alias
+    lab.play(f"{TLSA_ZONE}\nauthenticated a.example.org")  # not the MX records
+    assert tlsa_of(lab, 0) == []
+    lab.play(f"{TLSA_ZONE}\nauthenticated example.org\nat tlsa: servfail")
+    with pytest.raises(RoutingError) as caught:
+        tlsa_of(lab, 0)
+    assert not caught.value.is_permanent
