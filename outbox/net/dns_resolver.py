@@ -1,6 +1,6 @@
 """DNS for delivery by MX: one asynchronous resolver per event loop, with a cache.
 
-Answers are kept as long as their TTL allows. Concurrent lookups of one name and kind are one
+Records are kept as long as their TTL allows. Concurrent lookups of one name and kind are one
 lookup. A failed DNS server raises `DnsFailedError` and never looks like a name without records:
 a message would fail permanently for a fault that passes.
 """
@@ -32,7 +32,7 @@ from outbox.reasons import Reason, ReasonCode
 _PAYLOAD = 1232  # octets over UDP that no network fragments
 _ENTRIES_MAX = 20_000  # names and kinds in the cache
 _TTL_MAX = 3_600.0  # seconds: a changed MX record is noticed within an hour, whatever its TTL
-_NEGATIVE_TTL_MAX = 300.0  # of an answer without records (RFC 2308 5 allows hours)
+_NEGATIVE_TTL_MAX = 300.0  # of a response without records (RFC 2308 5 allows hours)
 _FAILURE_TTL = 5.0  # so that a thousand messages for one broken domain ask once
 
 
@@ -45,7 +45,7 @@ class DnsFailedError(OutboxError):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class RecordSet:
     """The records of one name and kind; empty if there are none."""
 
     records: tuple[Any, ...] = ()
@@ -57,7 +57,7 @@ class Answer:
 
 @dataclass(slots=True)
 class _Entry:
-    result: Answer | DnsFailedError
+    result: RecordSet | DnsFailedError
     ends_at: float
 
 
@@ -90,10 +90,10 @@ class DnsResolver:
         self._entries_max = entries_max
         self._clock = clock
         self._entries: OrderedDict[tuple[str, str], _Entry] = OrderedDict()
-        self._pending: dict[tuple[str, str], asyncio.Task[Answer | DnsFailedError]] = {}
+        self._pending: dict[tuple[str, str], asyncio.Task[RecordSet | DnsFailedError]] = {}
         self._slots = asyncio.Semaphore(concurrent_max)
 
-    async def lookup(self, name: str, kind: str) -> Answer:
+    async def lookup(self, name: str, kind: str) -> RecordSet:
         """Return the records of a name, in A-labels. Raise DnsFailedError."""
         key = name.lower().rstrip("."), kind
         result = self._cached(key)
@@ -109,7 +109,7 @@ class DnsResolver:
             raise DnsFailedError(result.reason)  # not the same object in several tracebacks
         return result
 
-    def _cached(self, key: tuple[str, str]) -> Answer | DnsFailedError | None:
+    def _cached(self, key: tuple[str, str]) -> RecordSet | DnsFailedError | None:
         entry = self._entries.get(key)
         if entry is None:
             return None
@@ -119,7 +119,7 @@ class DnsResolver:
         self._entries.move_to_end(key)
         return entry.result
 
-    async def _look_up(self, key: tuple[str, str]) -> Answer | DnsFailedError:
+    async def _look_up(self, key: tuple[str, str]) -> RecordSet | DnsFailedError:
         async with self._slots:
             result = await self._ask(*key)
         ttl = _FAILURE_TTL if isinstance(result, DnsFailedError) else result.ttl
@@ -128,20 +128,20 @@ class DnsResolver:
             self._entries.popitem(last=False)  # the one that was not used for the longest time
         return result
 
-    async def _ask(self, name: str, kind: str) -> Answer | DnsFailedError:
+    async def _ask(self, name: str, kind: str) -> RecordSet | DnsFailedError:
         try:
             found = await self._resolver.resolve(
                 f"{name}.", kind, raise_on_no_answer=False, lifetime=self._seconds, search=False
             )
-            return self._answer(found.response)
+            return self._record_set(found.response)
         except dns.resolver.NXDOMAIN as error:
-            return self._answer(error.kwargs["responses"].popitem()[1])
+            return self._record_set(error.kwargs["responses"].popitem()[1])
         except dns.exception.Timeout:
             return DnsFailedError(Reason(ReasonCode.DNS_TIMEOUT, host=name))
         except (dns.exception.DNSException, OSError, ValueError) as error:
             return _failed(name, _cause(error))
 
-    def _answer(self, response: dns.message.QueryMessage) -> Answer | DnsFailedError:
+    def _record_set(self, response: dns.message.QueryMessage) -> RecordSet | DnsFailedError:
         """Return what a response says. Raise DNSException for a chain of aliases without end."""
         chain = response.resolve_chaining()
         exists = response.rcode() != dns.rcode.NXDOMAIN
@@ -151,9 +151,9 @@ class DnsResolver:
         name = str(chain.canonical_name).rstrip(".").lower()
         if chain.answer is None:  # its TTL is that of the SOA record, or a few seconds without one
             ttl = min(chain.minimum_ttl, _NEGATIVE_TTL_MAX)
-            return Answer((), name, exists, is_authenticated, ttl)
+            return RecordSet((), name, exists, is_authenticated, ttl)
         ttl = min(chain.minimum_ttl, _TTL_MAX)
-        return Answer(tuple(chain.answer), name, exists, is_authenticated, ttl)
+        return RecordSet(tuple(chain.answer), name, exists, is_authenticated, ttl)
 
 
 def _are_trusted(servers: Sequence[Any], trusted: Sequence[str]) -> bool:

@@ -49,11 +49,11 @@ class PolicyStore:
     async def _record_id(self, domain: str) -> str | None:
         """Return the id of the record; None if it is missing or DNS fails."""
         try:
-            answer = await self._resolver.lookup(f"_mta-sts.{domain}", "TXT")
+            found = await self._resolver.lookup(f"_mta-sts.{domain}", "TXT")
         except DnsFailedError:
             return None
         return parse_record(
-            [b"".join(row.strings).decode("utf-8", "replace") for row in answer.records]
+            [b"".join(row.strings).decode("utf-8", "replace") for row in found.records]
         )
 
     async def _read(self, domain: str, record_id: str) -> None:

@@ -17,7 +17,7 @@ from itertools import chain, groupby, zip_longest
 
 from outbox.exceptions import OutboxError
 from outbox.net.address import is_public
-from outbox.net.dns_resolver import Answer, DnsFailedError, DnsResolver
+from outbox.net.dns_resolver import DnsFailedError, DnsResolver, RecordSet
 from outbox.net.resolve import wire_host
 from outbox.reasons import Reason, ReasonCode
 from outbox.smtp.dane import Tlsa
@@ -94,17 +94,17 @@ async def find_exchangers(
         return Exchangers(domain, (_literal(domain, is_allowed),), has_mx=False)
     name = _wire_domain(domain)
     try:
-        answer = await resolver.lookup(name, "MX")
+        record_set = await resolver.lookup(name, "MX")
     except DnsFailedError as error:
         raise RoutingError(error.reason, is_permanent=False) from error
-    if not answer.exists:
+    if not record_set.exists:
         reason = Reason(ReasonCode.DOMAIN_UNKNOWN, domain=name)
         raise RoutingError(reason, is_permanent=True)
-    named = _better_than(own_host, named_hosts(name, answer), name)
+    named = _better_than(own_host, named_hosts(name, record_set), name)
     found = await _with_addresses(resolver, named[:HOSTS_MAX])
     usable = usable_hosts(name, found, own_host, is_allowed)
     return Exchangers(
-        name, ordered(usable, shuffle), answer.is_authenticated, has_mx=bool(answer.records)
+        name, ordered(usable, shuffle), record_set.is_authenticated, has_mx=bool(record_set.records)
     )
 
 
@@ -120,25 +120,25 @@ async def find_tlsa(
         return ()
     for name in dict.fromkeys((exchanger.canonical or exchanger.host, exchanger.host)):
         try:
-            answer = await resolver.lookup(f"_{port}._tcp.{name}", "TLSA")
+            record_set = await resolver.lookup(f"_{port}._tcp.{name}", "TLSA")
         except DnsFailedError as error:
             raise RoutingError(error.reason, is_permanent=False) from error
-        if answer.records and answer.is_authenticated:
+        if record_set.records and record_set.is_authenticated:
             return tuple(
                 Tlsa(int(one.usage), int(one.selector), int(one.mtype), bytes(one.cert))
-                for one in answer.records
+                for one in record_set.records
             )
     return ()
 
 
-def named_hosts(domain: str, answer: Answer) -> list[Exchanger]:
+def named_hosts(domain: str, record_set: RecordSet) -> list[Exchanger]:
     """Return the hosts that MX records name, the best first. Raise RoutingError.
 
     Without MX records it is the domain. A target that is not a host name is ignored.
     """
-    if not answer.records:
+    if not record_set.records:
         return [Exchanger(domain)]
-    targets = [(int(one.preference), str(one.exchange).lower()) for one in answer.records]
+    targets = [(int(one.preference), str(one.exchange).lower()) for one in record_set.records]
     if all(target == "." for _, target in targets):
         reason = Reason(ReasonCode.MX_NULL, domain=domain)
         raise RoutingError(reason, is_permanent=True)
@@ -255,23 +255,23 @@ async def _with_addresses(
     found: dict[Exchanger, RoutingError | None] = {}
     for position, one in enumerate(hosts):
         error: RoutingError | None = None
-        answers = []
+        record_sets = []
         for result in results[2 * position : 2 * position + 2]:
             if isinstance(result, DnsFailedError):
                 error = RoutingError(result.reason, is_permanent=False)
             else:
-                answers.append(result)
+                record_sets.append(result)
         complete = replace(
             one,
-            addresses=tuple(str(record.address) for each in answers for record in each.records),
-            canonical=next((each.name for each in answers if each.records), ""),
-            is_authenticated=error is None and all(each.is_authenticated for each in answers),
+            addresses=tuple(str(record.address) for each in record_sets for record in each.records),
+            canonical=next((each.name for each in record_sets if each.records), ""),
+            is_authenticated=error is None and all(each.is_authenticated for each in record_sets),
         )
         found[complete] = error
     return found
 
 
-async def _addresses(resolver: DnsResolver, host: str, kind: str) -> Answer | DnsFailedError:
+async def _addresses(resolver: DnsResolver, host: str, kind: str) -> RecordSet | DnsFailedError:
     try:
         return await resolver.lookup(host, kind)
     except DnsFailedError as error:

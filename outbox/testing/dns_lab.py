@@ -1,4 +1,4 @@
-r"""The DNS fault lab: a DNS server on loopback that answers, and fails, as a scenario says.
+r"""The DNS fault lab: a DNS server on loopback that serves records, and fails, as a scenario says.
 
     with DnsLab(
         "record example.org MX 10 mx.example.org\n"
@@ -178,15 +178,13 @@ def _wire(
     elif fault is DnsFault.TRUNCATE and transport == "udp":
         response.flags |= dns.flags.TC
     elif fault is not DnsFault.NODATA:
-        _answer(response, query, scenario)
+        _fill(response, query, scenario)
     udp_max = max(query.payload, _UDP_MAX) if query.edns >= 0 else _UDP_MAX
     max_size = udp_max if transport == "udp" else _TCP_MAX
     return response.to_wire(max_size=max_size, prefer_truncation=True)
 
 
-def _answer(
-    response: dns.message.Message, query: dns.message.Message, scenario: DnsScenario
-) -> None:
+def _fill(response: dns.message.Message, query: dns.message.Message, scenario: DnsScenario) -> None:
     """Fill the response from the records; follow aliases, as a resolver does."""
     question = query.question[0]
     name, kind = str(question.name).rstrip(".").lower(), question.rdtype.name

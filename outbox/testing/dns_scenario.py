@@ -8,9 +8,9 @@ r"""Scenarios of the DNS fault lab: records, and where the server fails.
     at a 1-2 <*.example.org>: late 2 nxdomain
     at any over udp: truncate
 
-All names are absolute. Without a rule the server answers from the records: NXDOMAIN for a name that
-neither has records nor is above one that has. The first rule that applies counts. The number in a
-rule counts the queries for one name and kind.
+All names are absolute. Without a rule the server responds with the records, or NXDOMAIN for a name
+that neither has records nor is above one that has. The first rule that applies counts. The number
+in a rule counts the queries for one name and kind.
 """
 
 import re
@@ -89,7 +89,7 @@ class DnsScenario:
         return any(_is_within(one, name) for one, _ in self.records)
 
     def authority_of(self, name: str) -> tuple[str, int, Records] | None:
-        """Return zone, TTL and SOA record for a negative answer (RFC 2308)."""
+        """Return zone, TTL and SOA record for a negative response (RFC 2308)."""
         while name:
             if found := self.records.get((name, "SOA")):
                 return name, *found

@@ -1,4 +1,4 @@
-"""The resolver of delivery by MX: its cache, its limits, and when it trusts an answer."""
+"""The resolver of delivery by MX: its cache, its limits, and when it trusts a response."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -6,7 +6,7 @@ from itertools import count
 
 import pytest
 
-from outbox.net.dns_resolver import Answer, DnsFailedError, DnsResolver
+from outbox.net.dns_resolver import DnsFailedError, DnsResolver, RecordSet
 from outbox.testing.dns_lab import DnsLab
 from outbox.testing.pytest_plugin import StartDnsLab
 
@@ -52,7 +52,7 @@ def run(
         pytest.param("none.far.test", "MX", 300, id="at most five minutes"),
     ],
 )
-def test_an_answer_is_kept_for_its_ttl(
+def test_a_record_set_is_kept_for_its_ttl(
     dns_lab: StartDnsLab, name: str, kind: str, seconds: float
 ) -> None:
     lab = dns_lab(
@@ -111,7 +111,7 @@ def test_concurrent_lookups_of_one_name_are_one_query(dns_lab: StartDnsLab) -> N
         tasks[0].cancel()  # it began the lookup, and does not end it for the others
         found = await asyncio.gather(*tasks, return_exceptions=True)
         assert isinstance(found[0], asyncio.CancelledError)
-        assert all(isinstance(one, Answer) and one.records for one in found[1:])
+        assert all(isinstance(one, RecordSet) and one.records for one in found[1:])
         assert len(lab.queries) == 1
 
     run(lab, work)

@@ -63,7 +63,7 @@ def test_a_policy_is_read_over_https(tmp_path: Path) -> None:
         pytest.param(b"garbage\r\n\r\n", "mta_sts_unread", id="no HTTP"),
     ],
 )
-def test_another_response_is_no_policy(tmp_path: Path, source: bytes, code: str) -> None:
+def test_another_response_is_rejected(tmp_path: Path, source: bytes, code: str) -> None:
     """Protocol item 121."""
     with pytest.raises(PolicyError) as caught:
         fetch(tmp_path, source)

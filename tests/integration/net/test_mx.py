@@ -1,4 +1,4 @@
-"""The servers of a domain, found in a DNS server that answers and fails."""
+"""The servers of a domain, found in a DNS server that fails as a scenario says."""
 
 import asyncio
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from outbox.net.mx import Exchangers, OwnHost, RoutingError, find_exchangers, fi
 from outbox.testing.dns_lab import DnsLab
 from outbox.testing.pytest_plugin import StartDnsLab
 
-NOBODY = OwnHost()
+NO_HOST = OwnHost()
 ZONE = """
     record example.org MX 20 b.example.org
     record example.org MX 10 a.example.org
@@ -28,7 +28,7 @@ ZONE = """
 
 
 def find(
-    lab: DnsLab, domain: str, *, own_host: OwnHost = NOBODY, seconds: float = 5.0
+    lab: DnsLab, domain: str, *, own_host: OwnHost = NO_HOST, seconds: float = 5.0
 ) -> Exchangers:
     async def run() -> Exchangers:
         return await find_exchangers(
@@ -117,7 +117,7 @@ def test_a_server_whose_addresses_are_unknown_leaves_the_others(dns_lab: StartDn
     assert addresses(find(lab, "example.org")) == [("b.example.org", ("127.0.0.3",))]
 
 
-def test_a_truncated_answer_is_asked_for_over_tcp(dns_lab: StartDnsLab) -> None:
+def test_a_truncated_response_is_asked_for_over_tcp(dns_lab: StartDnsLab) -> None:
     many = "\n".join(f"record many.test MX {number} h{number}.many.test" for number in range(150))
     lab = dns_lab(f"{many}\nrecord h0.many.test A 127.0.0.2")
     assert addresses(find(lab, "many.test")) == [("h0.many.test", ("127.0.0.2",))]

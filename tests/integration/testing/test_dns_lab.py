@@ -28,7 +28,7 @@ def ask(
 
 
 @pytest.mark.parametrize("tcp", [False, True])
-def test_it_answers_from_its_records(dns_lab: StartDnsLab, tcp: bool) -> None:
+def test_it_serves_its_records(dns_lab: StartDnsLab, tcp: bool) -> None:
     lab = dns_lab(ZONE)
     found = ask(lab, "example.org", "MX", tcp=tcp)
     assert [str(rrset) for rrset in found.answer] == ["example.org. 60 IN MX 10 mx.example.org."]
@@ -49,7 +49,7 @@ def test_it_follows_aliases(dns_lab: StartDnsLab) -> None:
     ("name", "code"),
     [("none.example.org", dns.rcode.NXDOMAIN), ("example.org", dns.rcode.NOERROR)],
 )
-def test_a_negative_answer_has_the_soa_record(
+def test_a_negative_response_has_the_soa_record(
     dns_lab: StartDnsLab, name: str, code: dns.rcode.Rcode
 ) -> None:
     found = ask(dns_lab(ZONE), name, "A")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from outbox.net.address import is_public
-from outbox.net.dns_resolver import Answer
+from outbox.net.dns_resolver import RecordSet
 from outbox.net.mx import (
     ADDRESSES_MAX,
     Exchanger,
@@ -24,16 +24,16 @@ from outbox.net.mx import (
 from outbox.reasons import Reason, ReasonCode
 
 PUBLIC, PUBLIC_6 = "192.0.43.8", "2600:1::8"
-NOBODY = OwnHost()
+NO_HOST = OwnHost()
 FAULT = RoutingError(Reason(ReasonCode.DNS_TIMEOUT, host="a.test"), is_permanent=False)
 
 
-def answer(*records: str) -> Answer:
-    return Answer(tuple(dns.rdata.from_text("IN", "MX", record) for record in records))
+def record_set(*records: str) -> RecordSet:
+    return RecordSet(tuple(dns.rdata.from_text("IN", "MX", record) for record in records))
 
 
 def usable(
-    *hosts: Exchanger, own_host: OwnHost = NOBODY, faults: tuple[str, ...] = ()
+    *hosts: Exchanger, own_host: OwnHost = NO_HOST, faults: tuple[str, ...] = ()
 ) -> list[str]:
     found = {one: FAULT if one.host in faults else None for one in hosts}
     return [one.host for one in usable_hosts("x.test", found, own_host, is_public)]
@@ -44,14 +44,14 @@ def code_of(error: RoutingError) -> tuple[str, bool]:
 
 
 def test_the_lowest_preference_comes_first() -> None:
-    found = named_hosts("x.test", answer("20 B.test.", "5 c.test.", "20 a.test."))
+    found = named_hosts("x.test", record_set("20 B.test.", "5 c.test.", "20 a.test."))
     assert [(one.host, one.preference) for one in found] == [
         ("c.test", 5), ("a.test", 20), ("b.test", 20),
     ]  # fmt: skip
 
 
 def test_a_host_that_is_named_twice_is_tried_once() -> None:
-    found = named_hosts("x.test", answer("20 a.test.", "5 a.test."))
+    found = named_hosts("x.test", record_set("20 a.test.", "5 a.test."))
     assert [(one.host, one.preference) for one in found] == [("a.test", 5)]
 
 
@@ -64,30 +64,32 @@ def test_hosts_of_equal_preference_are_shuffled() -> None:
 
 
 def test_without_mx_records_the_domain_is_its_own_server() -> None:
-    assert named_hosts("x.test", Answer()) == [Exchanger("x.test")]
+    assert named_hosts("x.test", RecordSet()) == [Exchanger("x.test")]
 
 
 @pytest.mark.parametrize("record", ["0 .", "10 ."])
 def test_a_null_mx_is_permanent(record: str) -> None:
     with pytest.raises(RoutingError) as caught:
-        named_hosts("x.test", answer(record))
+        named_hosts("x.test", record_set(record))
     assert code_of(caught.value) == ("mx_null", True)
     assert str(caught.value.reason).startswith("5.1.10 ")
 
 
 def test_a_root_target_among_others_is_ignored() -> None:
-    assert [one.host for one in named_hosts("x.test", answer("0 .", "10 a.test."))] == ["a.test"]
+    assert [one.host for one in named_hosts("x.test", record_set("0 .", "10 a.test."))] == [
+        "a.test"
+    ]
 
 
 @pytest.mark.parametrize("target", ["192.0.2.1.", r"a\032b.test.", r"a\.b\@c.", "b!c."])
-def test_targets_that_are_no_host_names_cause_no_fallback_to_the_domain(target: str) -> None:
+def test_invalid_targets_cause_no_fallback_to_the_domain(target: str) -> None:
     with pytest.raises(RoutingError) as caught:
-        named_hosts("x.test", answer(f"10 {target}"))
+        named_hosts("x.test", record_set(f"10 {target}"))
     assert code_of(caught.value) == ("mx_unusable", True)
 
 
 def test_only_servers_that_are_preferred_to_this_one_count() -> None:
-    """RFC 5321 5.1; found by name, by the name behind an alias, and by address."""
+    """RFC 5321 5.1; found by name, by the target of an alias, and by address."""
     hosts = [
         Exchanger("a.test", 5, (PUBLIC,)),
         Exchanger("b.test", 10, (PUBLIC,)),
@@ -116,7 +118,7 @@ def test_private_targets_are_refused(address: str) -> None:
     assert code_of(caught.value) == ("mx_forbidden", True)
     assert address not in str(caught.value)
     mixed = usable_hosts(
-        "x.test", {Exchanger("a.test", 5, (address, PUBLIC)): None}, NOBODY, is_public
+        "x.test", {Exchanger("a.test", 5, (address, PUBLIC)): None}, NO_HOST, is_public
     )
     assert mixed[0].addresses == (PUBLIC,)
 
@@ -145,7 +147,7 @@ def test_addresses_of_both_families_are_tried_in_turn() -> None:
 
 def test_a_host_with_hundreds_of_addresses_is_tried_at_a_few() -> None:
     many = tuple(f"192.0.43.{number}" for number in range(200))
-    found = usable_hosts("x.test", {Exchanger("a.test", 5, many): None}, NOBODY, is_public)
+    found = usable_hosts("x.test", {Exchanger("a.test", 5, many): None}, NO_HOST, is_public)
     assert found[0].addresses == many[:ADDRESSES_MAX]
 
 
@@ -160,7 +162,7 @@ labels = st.binary(min_size=1, max_size=12)
 def test_any_targets_give_valid_hosts_or_a_reason(
     targets: list[tuple[int, list[bytes]]],
 ) -> None:
-    records = answer(*(f"{preference} {_escaped(parts)}" for preference, parts in targets))
+    records = record_set(*(f"{preference} {_escaped(parts)}" for preference, parts in targets))
     with suppress(RoutingError):
         found = named_hosts("x.test", records)
         assert all(is_host(one.host) for one in found)

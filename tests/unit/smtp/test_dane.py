@@ -110,7 +110,7 @@ def test_other_records_are_ignored(unusable: Tlsa) -> None:
 
 
 def test_of_hashes_only_the_strongest_kind_counts(authority: Authority) -> None:
-    """RFC 7671 9: a forged certificate with the right weaker hash is no match."""
+    """RFC 7671 9: a forged certificate with the right weaker hash does not match."""
     own, other = leaf(authority, HOST), leaf(authority, HOST)
     records = [record(3, 1, 1, own), record(3, 1, 2, other)]
     assert not matches_dane([own], records, [HOST])
@@ -125,7 +125,7 @@ tlsa = st.builds(
 
 @settings(max_examples=40)
 @given(st.lists(st.binary(max_size=80), max_size=4), st.lists(tlsa, max_size=6), st.text())
-def test_bytes_that_are_no_certificates_never_match_by_key_or_authority(
+def test_bytes_without_a_certificate_never_match_by_key_or_authority(
     chain: list[bytes], records: list[Tlsa], name: str
 ) -> None:
     by_content = [one for one in records if one.usage != 3 or one.selector != 0]
