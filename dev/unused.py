@@ -33,6 +33,7 @@ FRAMEWORK = (
     *("db_type", "get_db_prep_value", "get_placeholder_sql", "as_sqlite", "view_on_site"),
     *("from_db_value", "get_prep_value", "value_to_string", "format_value"),
     *("eof_received", "pause_writing", "handle_starttag", "handle_endtag", "_write_lines"),
+    "datagram_received",
     *("formatStack", "setup", "post_worker_init"),  # logging and gunicorn
     *("_create_IMAP4", "_set_read_timeout"),  # imapclient
     *("PasswordBackend", "RecordedMinimumLength", "password_changed"),

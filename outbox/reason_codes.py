@@ -66,6 +66,35 @@ class ReasonCode(StrEnum):
         _("The connection could not be opened because of an internal error: %(cause)s"),
     )
 
+    # --- delivery by MX -------------------------------------------------------------------------
+    DNS_FAILED = "dns_failed", _("4.4.3 The DNS lookup of %(host)s failed (%(cause)s).")
+    DOMAIN_UNKNOWN = "domain_unknown", _("5.1.2 The domain %(domain)s does not exist.")
+    MX_NULL = "mx_null", _("5.1.10 %(domain)s does not accept email (null MX).")
+    MX_UNUSABLE = (
+        "mx_unusable",
+        _("5.4.4 %(domain)s has no mail server whose address is known."),
+    )
+    MX_FORBIDDEN = (
+        "mx_forbidden",
+        _("5.4.4 Connections to the mail servers of %(domain)s are not allowed."),
+    )
+    MX_LOOP = (
+        "mx_loop",
+        _("5.4.6 %(domain)s names this server itself as its mail server."),
+    )
+    MTA_STS_UNREAD = (
+        "mta_sts_unread",
+        _("The MTA-STS policy of %(domain)s could not be read (%(cause)s)."),
+    )
+    MTA_STS_INVALID = (
+        "mta_sts_invalid",
+        _("The MTA-STS policy of %(domain)s is invalid (%(cause)s)."),
+    )
+    MTA_STS_NO_SERVER = (
+        "mta_sts_no_server",
+        _("4.7.5 The MTA-STS policy of %(domain)s allows none of its mail servers."),
+    )
+
     # --- greeting, EHLO and TLS -----------------------------------------------------------------
     GREETING_REJECTED = "greeting_rejected", _("The server accepts no messages at present.")
     EHLO_REJECTED = "ehlo_rejected", _("The server rejected EHLO.")
@@ -76,6 +105,7 @@ class ReasonCode(StrEnum):
             " here and the server may have removed it."
         ),
     )
+    STARTTLS_NOT_OFFERED = "starttls_not_offered", _("The server does not offer STARTTLS.")
     STARTTLS_REJECTED = "starttls_rejected", _("The server offers STARTTLS and then rejects it.")
     STARTTLS_INJECTION = (
         "starttls_injection",
@@ -84,6 +114,18 @@ class ReasonCode(StrEnum):
     CERTIFICATE_REJECTED = (
         "certificate_rejected",
         _("The server's certificate is not valid: %(cause)s."),
+    )
+    CERTIFICATE_NAMES = (
+        "certificate_names",
+        _("The server's certificate is for %(found)s and not for %(names)s."),
+    )
+    DANE_MISMATCH = (
+        "dane_mismatch",
+        _("The server's certificate matches no TLSA record of %(host)s (DANE)."),
+    )
+    DANE_UNUSABLE = (
+        "dane_unusable",
+        _("%(host)s has no usable TLSA record. The connection is encrypted and not verified."),
     )
     TLS_NOT_SPOKEN = (
         "tls_not_spoken",

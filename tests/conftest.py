@@ -18,9 +18,10 @@ from django.utils import translation
 
 from dev.celery_worker import CeleryWorker
 from dev.redis_server import RedisServer
-from outbox.testing.pytest_plugin import fault_lab, inbox, mail_server, pop3_lab
+from outbox.testing.pytest_plugin import dns_lab, fault_lab, inbox, mail_server, pop3_lab
 
-__all__ = ["fault_lab", "inbox", "mail_server", "pop3_lab"]  # the fixtures that projects use, too
+# The fixtures that projects use, too.
+__all__ = ["dns_lab", "fault_lab", "inbox", "mail_server", "pop3_lab"]
 
 StartWorker = Callable[..., CeleryWorker]
 

@@ -38,7 +38,7 @@ class Dns:
         """Accept servers as "address" or "address:port". Raise ValueError for anything else."""
         self._resolver = dns.resolver.Resolver(configure=not servers)
         if servers:
-            self._resolver.nameservers = [_server(one) for one in servers]
+            self._resolver.nameservers = [server_of(one) for one in servers]
         self._ends_at = time.monotonic() + seconds
 
     def texts(self, name: str) -> list[str]:
@@ -75,7 +75,8 @@ class Dns:
             raise LookupFailedError(name, str(error)) from error
 
 
-def _server(text: str) -> dns.nameserver.Nameserver:
+def server_of(text: str) -> dns.nameserver.Nameserver:
+    """Return a DNS server from "address" or "address:port". Raise ValueError."""
     address, _, port = text.rpartition(":") if text.count(":") == 1 else (text, "", "")
     if text.startswith("["):
         address, _, port = text[1:].partition("]")

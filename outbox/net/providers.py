@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
+from outbox.net.shaping import APPLE, GOOGLE, MICROSOFT, YAHOO, Shaping
 from outbox.texts import gettext_noop
 
 Security = Literal["tls", "starttls"]  # as accounts store it
@@ -34,6 +35,8 @@ class Provider:
     login: Login = Login.PASSWORD
     domains: frozenset[str] = frozenset()  # of the provider's own addresses
     exchangers: tuple[str, ...] = ()  # its MX hosts, which customers' domains name
+    own_exchangers: tuple[str, ...] = ()  # MX hosts that only its own domains name
+    shaping: Shaping | None = None  # what its MX hosts accept
     oauth: str = ""  # whose consent gives access tokens: "google" or "microsoft"
     per_minute: int | None = None  # what the provider allows, as the limits of a new account
     per_day: int | None = None
@@ -61,6 +64,7 @@ PROVIDERS = (
         imap_host="imap.gmail.com",
         login=Login.APP_PASSWORD,
         exchangers=("google.com", "googlemail.com"),
+        shaping=GOOGLE,
         oauth="google",
         per_day=2_000,
     ),
@@ -73,6 +77,8 @@ PROVIDERS = (
         security="starttls",
         login=Login.TOKEN,
         domains=_domains("outlook.com hotmail.com live.com msn.com outlook.de hotmail.de live.cn"),
+        own_exchangers=("olc.protection.outlook.com",),
+        shaping=MICROSOFT,
         oauth="microsoft",
     ),
     Provider(
@@ -84,6 +90,7 @@ PROVIDERS = (
         security="starttls",
         login=Login.TOKEN,
         exchangers=("mail.protection.outlook.com", "mx.microsoft"),
+        shaping=MICROSOFT,
         oauth="microsoft",
         per_minute=30,
         per_day=10_000,
@@ -97,6 +104,7 @@ PROVIDERS = (
         login=Login.APP_PASSWORD,
         domains=_domains("icloud.com me.com mac.com"),
         exchangers=("mail.icloud.com",),
+        shaping=APPLE,
     ),
     Provider(
         name="Yahoo",
@@ -105,6 +113,8 @@ PROVIDERS = (
         imap_host="imap.mail.yahoo.com",
         login=Login.APP_PASSWORD,
         domains=_domains("yahoo.com ymail.com rocketmail.com yahoo.co.uk yahoo.de yahoo.fr"),
+        own_exchangers=("yahoodns.net",),  # AOL's as well
+        shaping=YAHOO,
     ),
     Provider(
         name="AOL",
@@ -229,6 +239,16 @@ def by_exchanger(host: str) -> Provider | None:
     for provider in PROVIDERS:
         if any(host == known or host.endswith(f".{known}") for known in provider.exchangers):
             return provider
+    return None
+
+
+def mx_suffix_of(host: str) -> tuple[str, Provider] | None:
+    """Return the suffix by which an MX host is known, and the provider that runs it."""
+    host = host.lower().rstrip(".")
+    for provider in PROVIDERS:
+        for known in provider.exchangers + provider.own_exchangers:
+            if host == known or host.endswith(f".{known}"):
+                return known, provider
     return None
 
 

@@ -39,6 +39,19 @@ def wire_host(host: str) -> str:
     return host if host.isascii() else idna.encode(host, uts46=True).decode("ascii")
 
 
+def matches_host(pattern: str, host: str) -> bool:
+    """Return whether a name of a certificate, or of a policy, covers a host, both in A-labels.
+
+    A wildcard is the whole leftmost label and stands for one label (RFC 6125 6.4.3, RFC 8461 4.1).
+    """
+    pattern, host = pattern.lower().rstrip("."), host.lower().rstrip(".")
+    first, _, rest = pattern.partition(".")
+    if first == "*":
+        label, _, parent = host.partition(".")
+        return bool(label) and bool(rest) and "*" not in rest and parent == rest
+    return bool(pattern) and "*" not in pattern and pattern == host
+
+
 def _system_addresses(host: str) -> list[str]:
     found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))

@@ -1,14 +1,15 @@
 """The SMTP client: one session at a time, with every reply, without retries or policy."""
 
 from outbox.smtp.connection import Connection
+from outbox.smtp.dane import Tlsa
 from outbox.smtp.envelope import Envelope
 from outbox.smtp.exhaustion import exhausted, exhaustion_reason, is_exhausted
 from outbox.smtp.extensions import Restrictions
-from outbox.smtp.facts import SessionFacts, TlsFacts
+from outbox.smtp.facts import SessionFacts, TlsFacts, TlsLevel
 from outbox.smtp.faults import FaultKind, Phase, SmtpFault
 from outbox.smtp.plan import Sign
 from outbox.smtp.reply import ProtocolError, Reply, ReplyParser
-from outbox.smtp.server import Security, Server, Timeouts
+from outbox.smtp.server import PlainText, Security, Server, Timeouts
 from outbox.smtp.transaction import Disposition, RecipientOutcome, Transaction
 from outbox.smtp.transcript import Part, Transcript
 
@@ -19,6 +20,7 @@ __all__ = [
     "FaultKind",
     "Part",
     "Phase",
+    "PlainText",
     "ProtocolError",
     "RecipientOutcome",
     "Reply",
@@ -31,6 +33,8 @@ __all__ = [
     "SmtpFault",
     "Timeouts",
     "TlsFacts",
+    "TlsLevel",
+    "Tlsa",
     "Transaction",
     "Transcript",
     "exhausted",

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Self
 
@@ -20,16 +21,17 @@ from outbox.smtp.dialogue import Dialogue
 from outbox.smtp.dot_permit import BeforeDot, LeaseHeld, PermitRequest
 from outbox.smtp.envelope import Envelope
 from outbox.smtp.extensions import Restrictions
-from outbox.smtp.facts import SessionFacts
+from outbox.smtp.facts import SessionFacts, TlsLevel
 from outbox.smtp.fallback import Plans
-from outbox.smtp.faults import FaultKind, Phase, SmtpFault
+from outbox.smtp.faults import FaultKind, Phase, SmtpFault, is_tls_failure
 from outbox.smtp.handshake import Handshake
 from outbox.smtp.linux import read_pending_events
+from outbox.smtp.peer import check_peer, peer_context
 from outbox.smtp.plan import Plan, Sign, choose_transfer_mode
 from outbox.smtp.protocol import Protocol, Verb
 from outbox.smtp.script import Action, Result, Script, Stream, Write
 from outbox.smtp.server import Security, Server
-from outbox.smtp.tls import tls_cause, tls_context, tls_facts
+from outbox.smtp.tls import tls_cause
 from outbox.smtp.transaction import RecipientOutcome, Transaction
 from outbox.smtp.transcript import Part, Transcript
 from outbox.smtp.transport import BLOCK, SmtpTransport
@@ -70,12 +72,12 @@ class Connection:
         up to the fault.
         """
         transcript = transcript or Transcript()
-        facts = SessionFacts(server.host, server.port)
+        facts = SessionFacts(server.host, server.port, tls_requested=server.security)
         try:
             try:
                 async with asyncio.timeout(within):
                     session = await cls._connect_any(server, transcript, facts)
-                    await session._set_up()
+                    session = await session._set_up_or_fall_back()
             except TimeoutError:
                 reason = Reason(ReasonCode.SERVER_TIMEOUT, seconds=within or 0.0)
                 raise SmtpFault(facts.next_phase, FaultKind.TIMEOUT, reason) from None
@@ -226,6 +228,26 @@ class Connection:
             raise
         return session
 
+    async def _set_up_or_fall_back(self) -> Self:
+        """Set the session up, on a failure of opportunistic TLS in plain text where allowed.
+
+        The failed handshake has ended the connection, so that this takes another one.
+        """
+        try:
+            await self._set_up()
+        except SmtpFault as fault:
+            if not self.server.falls_back or not is_tls_failure(fault):
+                raise
+            self.transcript.note(fault.reason)
+            self.facts.tried.append((self.facts.address, fault.reason))
+            self.facts.tls, self.facts.tls_achieved = None, TlsLevel.NONE
+            plain = replace(self.server, security=Security.NONE)
+            other = await self._connect(plain, self.facts.address, self.transcript, self.facts)
+            await other._set_up()
+            other.server, self.facts.tls_why = self.server, fault.reason
+            return other
+        return self
+
     async def _set_up(self) -> None:
         try:
             name = await ehlo_name(self.server, self.facts.local_address)
@@ -243,15 +265,17 @@ class Connection:
     async def _start_tls(self) -> None:
         began = time.monotonic()
         try:
-            tls = await self._transport.start_tls(
-                tls_context(self.server.ca_file), self.server.wire_host
-            )
+            tls = await self._transport.start_tls(peer_context(self.server), self.server.wire_host)
+            facts, level, why = check_peer(self.server, tls)
+        except SmtpFault as fault:
+            self._transport.abort(fault.kind, fault.reason)
+            raise
         except (OSError, ssl.CertificateError) as error:
             kind, reason = tls_cause(error)
             self._transport.abort(kind, reason)
             raise SmtpFault(Phase.TLS, kind, reason) from error
         self.facts.phases_ms[Phase.TLS] = (time.monotonic() - began) * 1000
-        self.facts.tls = facts = tls_facts(tls)
+        self.facts.tls, self.facts.tls_achieved, self.facts.tls_why = facts, level, why
         self.transcript.note(
             Reason(
                 ReasonCode.TLS_ESTABLISHED,

@@ -2,9 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
-from outbox.reasons import Reason
+from outbox.reasons import NO_REASON, Reason
 from outbox.smtp.faults import OPENING_PHASES, Phase
+
+
+class TlsLevel(StrEnum):
+    """The protection that a session achieved."""
+
+    NONE = "none"  # plain text
+    ENCRYPTED = "encrypted"  # against readers on the path, not against a server in between
+    VERIFIED = "verified"  # by a certificate of a trusted authority
+    DANE = "dane"  # by a TLSA record
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +40,9 @@ class SessionFacts:
     greeting: str = ""
     extensions: Mapping[str, str] = field(default_factory=dict)  # of the last EHLO
     tls: TlsFacts | None = None
+    tls_requested: str = ""  # a value of Security
+    tls_achieved: TlsLevel = TlsLevel.NONE
+    tls_why: Reason = NO_REASON  # why it is not more; empty if it is what was requested
     auth_mechanism: str = ""
     phases_ms: dict[str, float] = field(default_factory=dict)
     tried: list[tuple[str, Reason]] = field(default_factory=list)  # addresses that failed, and why

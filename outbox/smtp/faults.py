@@ -106,3 +106,19 @@ class SmtpFault(OutboxError):  # noqa: N818 - not every fault is an error
 
     def __str__(self) -> str:
         return f"{self.phase}: {self.reason}"
+
+
+def is_tls_failure(fault: SmtpFault) -> bool:
+    """Return whether plain text may work where this failed.
+
+    Bytes that were injected before the handshake are an attack, and no reason for less protection.
+    With TLS 1.3 a server may reject the handshake after the client has finished it.
+    """
+    if fault.kind is FaultKind.TLS:
+        return True
+    return fault.phase in {Phase.STARTTLS, Phase.TLS} and fault.kind in {
+        FaultKind.TIMEOUT,
+        FaultKind.CLOSED,
+        FaultKind.RESET,
+        FaultKind.PROTOCOL,
+    }

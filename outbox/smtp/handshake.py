@@ -1,7 +1,8 @@
 """Scripts from the greeting to a session ready for messages: EHLO, STARTTLS, EHLO again, AUTH.
 
-Nothing falls back to weaker protection. If required TLS is unavailable, or a login cannot be used,
-the session ends before the first transaction.
+Only opportunistic TLS, which no account has, falls back to weaker protection, and records why.
+If required TLS is unavailable, or a login cannot be used, the session ends before the first
+transaction.
 """
 
 from outbox.reasons import Reason, ReasonCode
@@ -43,8 +44,7 @@ class Handshake:
     def session_setup(self) -> Script[None]:
         """Run everything after the greeting until the session is ready. Raises SmtpFault."""
         yield from self._say_ehlo()
-        if self._server.security is Security.STARTTLS:
-            yield from self._secure()
+        if self._server.uses_starttls and (yield from self._secure()):
             yield from self._say_ehlo()
         if self._server.username:
             yield from Login(self._protocol, self._server, self._facts).script()
@@ -68,19 +68,32 @@ class Handshake:
         """
         if reply.code in _EHLO_UNKNOWN:
             return True
-        needs_extension = self._server.security is Security.STARTTLS or self._server.username
+        needs_extension = self._server.needs_starttls or self._server.username
         is_about_client = is_busy(reply) or reply.detail.startswith("7.")
         return reply.permanent and not needs_extension and not is_about_client
 
-    def _secure(self) -> Script[None]:
+    def _secure(self) -> Script[bool]:
+        """Start TLS; return whether it was. Raises SmtpFault where plain text is not allowed."""
         if not self._protocol.extensions.starttls:
-            raise _fault(Phase.STARTTLS, FaultKind.NO_STARTTLS, Reason(ReasonCode.STARTTLS_MISSING))
+            if self._server.needs_starttls:
+                raise _fault(Phase.STARTTLS, FaultKind.NO_STARTTLS, self._why_missing())
+            self._facts.tls_why = self._why_missing()
+            return False
         reply = yield from self._command(Verb.STARTTLS)
         if not reply.accepted:
             reason = Reason(ReasonCode.STARTTLS_REJECTED)
-            raise _fault(Phase.STARTTLS, FaultKind.NO_STARTTLS, reason, reply)
+            if not self._server.falls_back:
+                raise _fault(Phase.STARTTLS, FaultKind.NO_STARTTLS, reason, reply)
+            self._facts.tls_why = reason.with_reply(reply)
+            return False
         yield Action.START_TLS
         self._protocol.secured()
+        return True
+
+    def _why_missing(self) -> Reason:
+        if self._server.security is Security.STARTTLS:
+            return Reason(ReasonCode.STARTTLS_MISSING)
+        return Reason(ReasonCode.STARTTLS_NOT_OFFERED)
 
     def _command(self, verb: Verb, line: bytes | None = None) -> Script[Reply]:
         self._protocol.check()  # the session may have ended right after the last reply

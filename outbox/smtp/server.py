@@ -5,15 +5,33 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from outbox.net.resolve import wire_host
+from outbox.smtp.dane import Tlsa
 from outbox.smtp.extensions import Restrictions
 
 
 class Security(StrEnum):
-    """How the connection is protected; there is no opportunistic TLS."""
+    """How the connection is protected. Accounts have the first three.
+
+    The others are for delivery by MX, where a server is not known beforehand; no account uses them.
+    """
 
     NONE = "none"  # plain text
     STARTTLS = "starttls"  # required: without it no message is sent
     TLS = "tls"  # from the first byte (RFC 8314)
+    OPPORTUNISTIC = "opportunistic"  # STARTTLS if offered, whatever the certificate (RFC 7435)
+    VERIFY = "verify"  # STARTTLS, and a valid certificate for one of `tls_names` (RFC 8461)
+    DANE = "dane"  # STARTTLS, and a certificate that matches `tlsa` (RFC 7672)
+
+
+class PlainText(StrEnum):
+    """When opportunistic TLS uses plain text."""
+
+    NEVER = "never"  # TLS is required, whatever the certificate
+    IF_NOT_OFFERED = "if_not_offered"
+    AFTER_FAILURE = "after_failure"  # also if STARTTLS or the handshake fails
+
+
+_FOR_MX = frozenset({Security.OPPORTUNISTIC, Security.VERIFY, Security.DANE})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +59,11 @@ def _no_restrictions(_offered: Mapping[str, str]) -> Restrictions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
-    """One server and the login there. The certificate is always verified against `host`."""
+    """One server and the login there.
+
+    The certificate is verified against `host`, unless the security is one for delivery by MX. Those
+    allow no login: its password would protect nothing that an unknown server cannot read.
+    """
 
     host: str
     port: int
@@ -59,6 +81,34 @@ class Server:
     addresses_max: int | None = None  # addresses of the host that are tried; None: all
     pipelining: bool = True  # use it if announced
     chunking: bool = True  # use it if announced
+
+    plain_text: PlainText = PlainText.IF_NOT_OFFERED  # for opportunistic TLS only
+    tls_names: tuple[str, ...] = ()  # for VERIFY and DANE; (): the host
+    tlsa: tuple[Tlsa, ...] = ()  # for DANE, validated by DNSSEC
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a login at a server that is not known beforehand."""
+        if self.username and self.security in _FOR_MX:
+            raise ValueError(f"The security {self.security} allows no login.")
+
+    @property
+    def uses_starttls(self) -> bool:
+        """Whether STARTTLS is sent, if it is offered."""
+        return self.security is Security.STARTTLS or self.security in _FOR_MX
+
+    @property
+    def needs_starttls(self) -> bool:
+        """Whether nothing is sent without STARTTLS."""
+        if self.security is Security.OPPORTUNISTIC:
+            return self.plain_text is PlainText.NEVER
+        return self.uses_starttls
+
+    @property
+    def falls_back(self) -> bool:
+        """Whether plain text is used after a failure of TLS."""
+        return (
+            self.security is Security.OPPORTUNISTIC and self.plain_text is PlainText.AFTER_FAILURE
+        )
 
     @property
     def wire_host(self) -> str:

@@ -19,6 +19,10 @@
         ...  # fetch from lab.host, lab.port
         assert len(lab.mailbox.messages) == 1
 
+    def test_a_broken_dns_server(dns_lab):
+        lab = dns_lab("at mx <example.org>: servfail")
+        ...  # ask lab.address
+
 It imports late: pytest loads it before Django is set up.
 """
 
@@ -30,6 +34,8 @@ from typing import TYPE_CHECKING, Protocol
 import pytest
 
 if TYPE_CHECKING:
+    from outbox.testing.dns_lab import DnsLab
+    from outbox.testing.dns_scenario import DnsScenario
     from outbox.testing.faultlab import FaultLab
     from outbox.testing.inbox import Inbox
     from outbox.testing.mailserver import MailServer
@@ -37,6 +43,7 @@ if TYPE_CHECKING:
     from outbox.testing.scenario import Scenario
 
 StartLab = Callable[["Scenario | str"], "FaultLab"]
+StartDnsLab = Callable[["DnsScenario | str"], "DnsLab"]
 
 
 class StartPop3Lab(Protocol):
@@ -95,6 +102,21 @@ def pop3_lab() -> "Iterator[StartPop3Lab]":
             found = SAMPLES if sources is None else sources
             lab = stack.enter_context(Pop3Lab(scenario, sources=found))
             stack.callback(lambda: print(lab.ledger.text()))
+            return lab
+
+        yield start
+
+
+@pytest.fixture
+def dns_lab() -> "Iterator[StartDnsLab]":
+    """Start DNS servers by scenario; each ends with the test and prints what it was asked."""
+    from outbox.testing.dns_lab import DnsLab
+
+    with contextlib.ExitStack() as stack:
+
+        def start(scenario: "DnsScenario | str" = "") -> DnsLab:
+            lab = stack.enter_context(DnsLab(scenario))
+            stack.callback(lambda: print(*lab.queries, sep="\n"))
             return lab
 
         yield start

@@ -1,0 +1,184 @@
+"""DNS for delivery by MX: one asynchronous resolver per event loop, with a cache.
+
+Records are kept as long as their TTL allows. Concurrent lookups of one name and kind are one
+lookup. A failed DNS server raises `DnsFailedError` and never looks like a name without records:
+a message would fail permanently for a fault that passes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import dns.asyncresolver
+import dns.exception
+import dns.flags
+import dns.message
+import dns.name
+import dns.rcode
+import dns.rdataclass
+import dns.rdatatype
+import dns.resolver
+
+from outbox.exceptions import OutboxError
+from outbox.net.dns_lookup import server_of
+from outbox.reasons import Reason, ReasonCode
+
+_PAYLOAD = 1232  # octets over UDP that no network fragments
+_ENTRIES_MAX = 20_000  # names and kinds in the cache
+_TTL_MAX = 3_600.0  # seconds: a changed MX record is noticed within an hour, whatever its TTL
+_NEGATIVE_TTL_MAX = 300.0  # of a response without records (RFC 2308 5 allows hours)
+_FAILURE_TTL = 5.0  # so that a thousand messages for one broken domain ask once
+
+
+class DnsFailedError(OutboxError):
+    """Nothing is known about the name at present."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class RecordSet:
+    """The records of one name and kind; empty if there are none."""
+
+    records: tuple[Any, ...] = ()
+    name: str = ""  # the name that has the records, after aliases
+    exists: bool = True  # False: NXDOMAIN
+    is_authenticated: bool = False  # validated by DNSSEC, as a trusted resolver states
+    ttl: float = 0.0  # seconds, within our limits
+
+
+@dataclass(slots=True)
+class _Entry:
+    result: RecordSet | DnsFailedError
+    ends_at: float
+
+
+class DnsResolver:
+    """Looks names up; used by one event loop. Without servers, those of the system are asked."""
+
+    def __init__(
+        self,
+        servers: Sequence[str] = (),
+        *,
+        seconds: float = 20.0,
+        concurrent_max: int = 50,
+        entries_max: int = _ENTRIES_MAX,
+        trusted: Sequence[str] = (),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Accept servers as "address" or "address:port". Raise ValueError for anything else.
+
+        `seconds` limits one lookup. The AD bit counts only if each server is on loopback or among
+        `trusted` (addresses): anyone on the path to another one can set it (RFC 7672 1.3.2).
+        """
+        self._resolver = dns.asyncresolver.Resolver(configure=not servers)
+        if servers:
+            self._resolver.nameservers = [server_of(one) for one in servers]
+        self._resolver.use_edns(0, 0, _PAYLOAD)
+        self._resolver.flags = dns.flags.RD | dns.flags.AD  # AD: report it (RFC 6840 5.7)
+        self._resolver.timeout = min(self._resolver.timeout, seconds / 2)
+        self.trusts_dnssec = _are_trusted(self._resolver.nameservers, trusted)
+        self._seconds = seconds
+        self._entries_max = entries_max
+        self._clock = clock
+        self._entries: OrderedDict[tuple[str, str], _Entry] = OrderedDict()
+        self._pending: dict[tuple[str, str], asyncio.Task[RecordSet | DnsFailedError]] = {}
+        self._slots = asyncio.Semaphore(concurrent_max)
+
+    async def lookup(self, name: str, kind: str) -> RecordSet:
+        """Return the records of a name, in A-labels. Raise DnsFailedError."""
+        key = name.lower().rstrip("."), kind
+        result = self._cached(key)
+        if result is None:
+            task = self._pending.get(key)
+            if task is None:
+                task = asyncio.get_running_loop().create_task(self._look_up(key))
+                self._pending[key] = task
+                task.add_done_callback(lambda _: self._pending.pop(key, None))
+            # A caller that is cancelled must not end the lookup of the others.
+            result = await asyncio.shield(task)
+        if isinstance(result, DnsFailedError):
+            raise DnsFailedError(result.reason)  # not the same object in several tracebacks
+        return result
+
+    def _cached(self, key: tuple[str, str]) -> RecordSet | DnsFailedError | None:
+        entry = self._entries.get(key)
+        if entry is None:
+            return None
+        if entry.ends_at <= self._clock():
+            del self._entries[key]
+            return None
+        self._entries.move_to_end(key)
+        return entry.result
+
+    async def _look_up(self, key: tuple[str, str]) -> RecordSet | DnsFailedError:
+        async with self._slots:
+            result = await self._ask(*key)
+        ttl = _FAILURE_TTL if isinstance(result, DnsFailedError) else result.ttl
+        self._entries[key] = _Entry(result, self._clock() + ttl)
+        while len(self._entries) > self._entries_max:
+            self._entries.popitem(last=False)  # the one that was not used for the longest time
+        return result
+
+    async def _ask(self, name: str, kind: str) -> RecordSet | DnsFailedError:
+        try:
+            found = await self._resolver.resolve(
+                f"{name}.", kind, raise_on_no_answer=False, lifetime=self._seconds, search=False
+            )
+            return self._record_set(found.response)
+        except dns.resolver.NXDOMAIN as error:
+            return self._record_set(error.kwargs["responses"].popitem()[1])
+        except dns.exception.Timeout:
+            return DnsFailedError(Reason(ReasonCode.DNS_TIMEOUT, host=name))
+        except (dns.exception.DNSException, OSError, ValueError) as error:
+            return _failed(name, _cause(error))
+
+    def _record_set(self, response: dns.message.QueryMessage) -> RecordSet | DnsFailedError:
+        """Return what a response says. Raise DNSException for a chain of aliases without end."""
+        chain = response.resolve_chaining()
+        exists = response.rcode() != dns.rcode.NXDOMAIN
+        if chain.answer is None and exists and _is_referral(response):
+            return _failed(str(chain.canonical_name).rstrip("."), "referral")
+        is_authenticated = self.trusts_dnssec and bool(response.flags & dns.flags.AD)
+        name = str(chain.canonical_name).rstrip(".").lower()
+        if chain.answer is None:  # its TTL is that of the SOA record, or a few seconds without one
+            ttl = min(chain.minimum_ttl, _NEGATIVE_TTL_MAX)
+            return RecordSet((), name, exists, is_authenticated, ttl)
+        ttl = min(chain.minimum_ttl, _TTL_MAX)
+        return RecordSet(tuple(chain.answer), name, exists, is_authenticated, ttl)
+
+
+def _are_trusted(servers: Sequence[Any], trusted: Sequence[str]) -> bool:
+    addresses = [getattr(one, "address", one) for one in servers]
+    return bool(addresses) and all(
+        address in trusted or ipaddress.ip_address(str(address).partition("%")[0]).is_loopback
+        for address in addresses
+    )
+
+
+def _is_referral(response: dns.message.Message) -> bool:
+    """Return whether a server that is not responsible names others (RFC 2308 2.2)."""
+    kinds = {rrset.rdtype for rrset in response.authority}
+    return dns.rdatatype.NS in kinds and dns.rdatatype.SOA not in kinds
+
+
+def _failed(name: str, cause: str) -> DnsFailedError:
+    return DnsFailedError(Reason(ReasonCode.DNS_FAILED, host=name, cause=cause))
+
+
+def _cause(error: Exception) -> str:
+    """Return what the last server did, such as SERVFAIL, without its address."""
+    if isinstance(error, dns.resolver.NoNameservers):
+        errors = error.kwargs.get("errors") or []
+        if errors:
+            last = errors[-1][3]
+            return last if isinstance(last, str) else type(last).__name__
+    return str(error) or type(error).__name__

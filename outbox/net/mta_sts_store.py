@@ -1,0 +1,72 @@
+"""The MTA-STS policies of domains, in memory, read again when their record changes."""
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from outbox.net.dns_resolver import DnsFailedError, DnsResolver
+from outbox.net.mta_sts import KnownPolicy, Policy, PolicyError, fetch_policy, parse_record
+
+_ENTRIES_MAX = 20_000  # domains
+# Not asyncio's own threads: silent web servers may occupy all of them.
+_FETCHERS = ThreadPoolExecutor(8, thread_name_prefix="outbox-mta-sts")
+
+
+class PolicyStore:
+    """Finds policies; used by one event loop. Concurrent questions about a domain are one fetch."""
+
+    def __init__(
+        self,
+        resolver: DnsResolver,
+        fetch: Callable[[str], Policy] = fetch_policy,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        entries_max: int = _ENTRIES_MAX,
+    ) -> None:
+        """`fetch` reads the policy of a domain, blocks, and raises PolicyError."""
+        self._resolver = resolver
+        self._fetch = fetch
+        self._clock = clock
+        self._entries_max = entries_max
+        self._known: OrderedDict[str, KnownPolicy] = OrderedDict()
+        self._pending: dict[str, asyncio.Task[None]] = {}
+
+    async def policy_for(self, domain: str) -> Policy | None:
+        """Return the policy in force for a domain, given in A-labels; None without one."""
+        domain = domain.lower()
+        record_id = await self._record_id(domain)
+        if record_id is not None and self._entry(domain).needs_fetch(record_id, self._clock()):
+            task = self._pending.get(domain)
+            if task is None:
+                task = asyncio.get_running_loop().create_task(self._read(domain, record_id))
+                self._pending[domain] = task
+                task.add_done_callback(lambda _: self._pending.pop(domain, None))
+            await asyncio.shield(task)
+        return self._entry(domain).live_policy(self._clock())
+
+    async def _record_id(self, domain: str) -> str | None:
+        """Return the id of the record; None if it is missing or DNS fails."""
+        try:
+            found = await self._resolver.lookup(f"_mta-sts.{domain}", "TXT")
+        except DnsFailedError:
+            return None
+        return parse_record(
+            [b"".join(row.strings).decode("utf-8", "replace") for row in found.records]
+        )
+
+    async def _read(self, domain: str, record_id: str) -> None:
+        result: Policy | PolicyError
+        try:
+            loop = asyncio.get_running_loop()
+            result = await loop.run_in_executor(_FETCHERS, self._fetch, domain)
+        except PolicyError as error:
+            result = error
+        self._known[domain] = self._entry(domain).after(result, record_id, self._clock())
+        self._known.move_to_end(domain)
+        while len(self._known) > self._entries_max:
+            self._known.popitem(last=False)
+
+    def _entry(self, domain: str) -> KnownPolicy:
+        return self._known.get(domain) or KnownPolicy()

@@ -1,0 +1,115 @@
+"""Reading MTA-STS policies from a web server, by records in DNS."""
+
+import asyncio
+import socket
+from pathlib import Path
+
+import pytest
+
+from outbox.net.dns_resolver import DnsResolver
+from outbox.net.mta_sts import Mode, Policy, PolicyError, fetch_policy
+from outbox.net.mta_sts_store import PolicyStore
+from outbox.reasons import Reason, ReasonCode
+from outbox.smtp.tls import tls_context
+from outbox.testing.pytest_plugin import StartDnsLab
+from tests.integration.net.test_http import reply, server
+from tests.integration.smtp.certificates import Authority
+
+BODY = b"version: STSv1\nmode: enforce\nmx: mx.x.test\nmax_age: 86400\n"
+POLICY = Policy(Mode.ENFORCE, ("mx.x.test",), 86_400)
+
+
+def response(body: bytes = BODY, *, status: str = "200 OK", kind: str = "text/plain") -> bytes:
+    head = f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n"
+    return f"{head}Location: https://mta-sts.x.test/\r\n\r\n".encode() + body
+
+
+def fetch(
+    folder: Path, source: bytes, *, name: str = "mta-sts.x.test", trusts: bool = True
+) -> Policy:
+    authority = Authority(folder)
+    context = authority.context(name)
+    serve, received = reply(source)
+
+    def serve_tls(connection: socket.socket) -> None:
+        with context.wrap_socket(connection, server_side=True) as secured:
+            serve(secured)
+
+    with server(serve_tls) as port:
+        found = fetch_policy(
+            "x.test",
+            is_allowed=lambda address: address == "127.0.0.1",
+            resolve=lambda host: ["127.0.0.1"] if host == "mta-sts.x.test" else [],
+            context=tls_context(str(authority.file) if trusts else None),
+            port=port,
+            seconds=30.0,
+        )
+    assert received[0].startswith(b"GET /.well-known/mta-sts.txt HTTP/1.1\r\n")
+    return found
+
+
+def test_a_policy_is_read_over_https(tmp_path: Path) -> None:
+    assert fetch(tmp_path, response(kind="text/plain; charset=utf-8")) == POLICY
+
+
+@pytest.mark.parametrize(
+    ("source", "code"),
+    [
+        pytest.param(response(status="301 Moved"), "mta_sts_unread", id="redirect"),
+        pytest.param(response(status="404 Not Found"), "mta_sts_unread", id="missing"),
+        pytest.param(response(kind="text/html"), "mta_sts_unread", id="HTML"),
+        pytest.param(response(BODY + b"x: y\n" * 20_000), "mta_sts_unread", id="too large"),
+        pytest.param(response(b"mode: enforce"), "mta_sts_invalid", id="invalid"),
+        pytest.param(b"garbage\r\n\r\n", "mta_sts_unread", id="no HTTP"),
+    ],
+)
+def test_another_response_is_rejected(tmp_path: Path, source: bytes, code: str) -> None:
+    """Protocol item 121."""
+    with pytest.raises(PolicyError) as caught:
+        fetch(tmp_path, source)
+    assert caught.value.reason.code == code
+
+
+@pytest.mark.parametrize(("name", "trusts"), [("x.test", True), ("mta-sts.x.test", False)])
+def test_the_certificate_has_to_be_valid(tmp_path: Path, name: str, trusts: bool) -> None:
+    with pytest.raises(PolicyError) as caught:
+        fetch(tmp_path, response(), name=name, trusts=trusts)
+    assert "certificate verify failed" in str(caught.value)
+
+
+def test_a_private_web_server_is_not_contacted() -> None:
+    with pytest.raises(PolicyError, match="no address that may be contacted"):
+        fetch_policy("x.test", resolve=lambda host: ["127.0.0.1"])
+
+
+def test_a_policy_is_read_once_and_survives_faults(dns_lab: StartDnsLab) -> None:
+    """Protocol item 123."""
+    lab = dns_lab('record _mta-sts.x.test 0 TXT "v=STSv1; id=1"')
+    results: list[Policy | None] = [POLICY]
+    fetched: list[str] = []
+    now = [0.0]
+
+    def read(domain: str) -> Policy:
+        fetched.append(domain)
+        found = results[-1]
+        if found is None:
+            raise PolicyError(Reason(ReasonCode.MTA_STS_UNREAD, domain=domain, cause="x"))
+        return found
+
+    async def run() -> None:
+        resolver = DnsResolver([lab.address], clock=lambda: now[0])
+        store = PolicyStore(resolver, read, clock=lambda: now[0])
+        assert await asyncio.gather(*(store.policy_for("X.test") for _ in range(5))) == [POLICY] * 5
+        assert fetched == ["x.test"]
+        results.append(None)  # the web server fails from here on
+        lab.play('record _mta-sts.x.test 0 TXT "v=STSv1; id=2"')
+        now[0] = 10.0
+        assert await store.policy_for("x.test") == POLICY
+        assert fetched == ["x.test"] * 2
+        lab.play("at txt: servfail")
+        now[0] = 1_000.0
+        assert await store.policy_for("x.test") == POLICY
+        now[0] = 86_400.0
+        assert await store.policy_for("x.test") is None
+
+    asyncio.run(run())

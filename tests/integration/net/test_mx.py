@@ -1,0 +1,175 @@
+"""The servers of a domain, found in a DNS server that fails as a scenario says."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from outbox.net.dns_resolver import DnsResolver
+from outbox.net.mx import Exchangers, OwnHost, RoutingError, find_exchangers, find_tlsa
+from outbox.testing.dns_lab import DnsLab
+from outbox.testing.pytest_plugin import StartDnsLab
+
+NO_HOST = OwnHost()
+ZONE = """
+    record example.org MX 20 b.example.org
+    record example.org MX 10 a.example.org
+    record a.example.org A 127.0.0.2
+    record a.example.org AAAA ::1
+    record b.example.org CNAME c.example.org
+    record c.example.org A 127.0.0.3
+    record alone.example.org A 127.0.0.4
+    record null.example.org MX 0 .
+    record null.example.org A 127.0.0.4
+    record empty.example.org TXT "no server"
+    record dead.example.org MX 10 gone.example.org
+    record dead.example.org A 127.0.0.4
+"""
+
+
+def find(
+    lab: DnsLab, domain: str, *, own_host: OwnHost = NO_HOST, seconds: float = 5.0
+) -> Exchangers:
+    async def run() -> Exchangers:
+        return await find_exchangers(
+            DnsResolver([lab.address], seconds=seconds),
+            domain,
+            own_host=own_host,
+            is_allowed=lambda address: True,
+        )
+
+    return asyncio.run(run())
+
+
+def addresses(found: Exchangers) -> list[tuple[str, Sequence[str]]]:
+    return [(one.host, one.addresses) for one in found.hosts]
+
+
+def failure(lab: DnsLab, domain: str, *, seconds: float = 5.0) -> tuple[str, bool]:
+    with pytest.raises(RoutingError) as caught:
+        find(lab, domain, seconds=seconds)
+    return caught.value.reason.code, caught.value.is_permanent
+
+
+def test_the_servers_are_tried_by_preference_with_all_addresses(dns_lab: StartDnsLab) -> None:
+    """Protocol items 117 and 120; the second is an alias."""
+    found = find(dns_lab(ZONE), "Example.ORG")
+    assert addresses(found) == [
+        ("a.example.org", ("::1", "127.0.0.2")),
+        ("b.example.org", ("127.0.0.3",)),
+    ]
+    assert found.hosts[1].canonical == "c.example.org"
+
+
+def test_a_domain_without_mx_records_is_its_own_server(dns_lab: StartDnsLab) -> None:
+    found = find(dns_lab(ZONE), "alone.example.org")
+    assert addresses(found) == [("alone.example.org", ("127.0.0.4",))]
+    assert not found.has_mx
+
+
+@pytest.mark.parametrize(
+    ("domain", "code"),
+    [
+        ("null.example.org", "mx_null"),
+        ("unknown.example.org", "domain_unknown"),
+        ("empty.example.org", "mx_unusable"),
+        pytest.param("dead.example.org", "mx_unusable", id="no fallback to its address"),
+        ("a..b", "domain_invalid"),
+        ("[127.0.0.1", "domain_invalid"),
+    ],
+)
+def test_a_domain_without_a_server_fails_permanently(
+    dns_lab: StartDnsLab, domain: str, code: str
+) -> None:
+    lab = dns_lab(ZONE)
+    if domain.startswith("["):
+        assert addresses(find(lab, "[127.0.0.1]")) == [("127.0.0.1", ("127.0.0.1",))]
+        domain = "[127.0.0.1.2]"
+    assert failure(lab, domain) == (code, True)
+
+
+def test_an_address_literal_needs_no_lookup(dns_lab: StartDnsLab) -> None:
+    lab = dns_lab(ZONE)
+    assert addresses(find(lab, "[IPv6:::1]")) == [("::1", ("::1",))]
+    assert lab.queries == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "code"),
+    [
+        ("at mx: servfail", "dns_failed"),
+        ("at mx: refused", "dns_failed"),
+        ("at mx: lame", "dns_failed"),
+        ("at mx: garbage", "dns_timeout"),
+        ("at mx: no-reply", "dns_timeout"),
+        ("at a <a.*>: servfail\nat aaaa <*>: servfail\nat a <b.*>: servfail", "dns_failed"),
+    ],
+)
+def test_a_fault_of_dns_is_temporary(dns_lab: StartDnsLab, rule: str, code: str) -> None:
+    """Protocol item 119: it never counts as a domain without records."""
+    lab = dns_lab(f"{ZONE}\n{rule}")
+    seconds = 0.5 if code == "dns_timeout" else 10.0
+    assert failure(lab, "example.org", seconds=seconds) == (code, False)
+
+
+def test_a_server_whose_addresses_are_unknown_leaves_the_others(dns_lab: StartDnsLab) -> None:
+    lab = dns_lab(f"{ZONE}\nat a <a.example.org>: servfail\nat aaaa <a.example.org>: servfail")
+    assert addresses(find(lab, "example.org")) == [("b.example.org", ("127.0.0.3",))]
+
+
+def test_a_truncated_response_is_asked_for_over_tcp(dns_lab: StartDnsLab) -> None:
+    many = "\n".join(f"record many.test MX {number} h{number}.many.test" for number in range(150))
+    lab = dns_lab(f"{many}\nrecord h0.many.test A 127.0.0.2")
+    assert addresses(find(lab, "many.test")) == [("h0.many.test", ("127.0.0.2",))]
+    assert [query.transport for query in lab.queries if query.kind == "MX"] == ["udp", "tcp"]
+    assert len(lab.asked("A")) == 10  # and no more, whatever the domain names
+
+
+def test_this_server_in_the_list_leaves_the_better_ones(dns_lab: StartDnsLab) -> None:
+    own_host = OwnHost(addresses=frozenset({"127.0.0.3"}))
+    assert [one.host for one in find(dns_lab(ZONE), "example.org", own_host=own_host).hosts] == [
+        "a.example.org"
+    ]
+
+
+def test_private_servers_are_refused_by_default(dns_lab: StartDnsLab) -> None:
+    lab = dns_lab(ZONE)
+    with pytest.raises(RoutingError) as caught:
+        asyncio.run(find_exchangers(DnsResolver([lab.address]), "example.org"))
+    assert caught.value.reason.code == "mx_forbidden"
+
+
+def test_dnssec_counts_for_the_hosts_and_for_their_addresses(dns_lab: StartDnsLab) -> None:
+    lab = dns_lab(f"{ZONE}\nauthenticated example.org")
+    found = find(lab, "example.org")
+    assert found.is_authenticated
+    assert [one.is_authenticated for one in found.hosts] == [True, True]
+    assert not find(dns_lab(ZONE), "example.org").is_authenticated
+
+
+TLSA_ZONE = f"""{ZONE}
+    record _25._tcp.a.example.org TLSA 3 1 1 {"ab" * 32}
+    record _25._tcp.b.example.org TLSA 3 1 1 {"cd" * 32}
+"""
+
+
+def tlsa_of(lab: DnsLab, position: int) -> list[bytes]:
+    async def run() -> list[bytes]:
+        resolver = DnsResolver([lab.address], seconds=10.0)
+        found = await find_exchangers(resolver, "example.org", is_allowed=lambda address: True)
+        return [one.data for one in await find_tlsa(resolver, found, found.hosts[position])]
+
+    return asyncio.run(run())
+
+
+def test_tlsa_records_count_only_if_all_is_validated(dns_lab: StartDnsLab) -> None:
+    """Protocol item 124."""
+    lab = dns_lab(f"{TLSA_ZONE}\nauthenticated example.org")
+    assert tlsa_of(lab, 0) == [bytes.fromhex("ab" * 32)]
+    assert tlsa_of(lab, 1) == [bytes.fromhex("cd" * 32)]  # at the name before the alias
+    lab.play(f"{TLSA_ZONE}\nauthenticated a.example.org")  # not the MX records
+    assert tlsa_of(lab, 0) == []
+    lab.play(f"{TLSA_ZONE}\nauthenticated example.org\nat tlsa: servfail")
+    with pytest.raises(RoutingError) as caught:
+        tlsa_of(lab, 0)
+    assert not caught.value.is_permanent
