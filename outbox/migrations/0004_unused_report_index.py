@@ -7,7 +7,7 @@ class Migration(migrations.Migration):
     atomic = False
 
     dependencies = [
-        ("outbox", "0051_time_of_suppression"),
+        ("outbox", "0003_quota_of_received"),
     ]
 
     operations = [

@@ -7,7 +7,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
-        ("outbox", "0051_time_of_suppression"),
+        ("outbox", "0004_unused_report_index"),
     ]
 
     operations = [

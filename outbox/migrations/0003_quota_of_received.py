@@ -4,7 +4,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ("outbox", "0051_time_of_suppression"),
+        ("outbox", "0002_groups"),
     ]
 
     operations = [

@@ -4,7 +4,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ("outbox", "0061_domain_checks"),
+        ("outbox", "0005_domain_checks"),
     ]
 
     operations = [
