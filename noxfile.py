@@ -52,11 +52,11 @@ def install(session: nox.Session, row: Row) -> None:
 
 
 def suite(session: nox.Session, row: Row) -> None:
-    """Run the unit and integration tests on SQLite."""
+    """Run the tests of the row on SQLite."""
     if session.python is False:
         session.skip(f"there is no Python {' or '.join(row.pythons)} here")
     install(session, row)
-    folders = [] if any(word.startswith("tests/") for word in session.posargs) else row.folders
+    folders = [] if any(word.startswith("tests/") for word in session.posargs) else row.paths
     session.run(
         "python",
         *("-m", "pytest", "-p", "no:cacheprovider", *folders, *session.posargs),
