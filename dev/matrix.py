@@ -11,6 +11,8 @@ from pathlib import Path
 
 import django
 
+from dev.interpreters import find_python
+
 ROOT = Path(__file__).resolve().parent.parent
 REPORTS = ROOT / ".cache" / "reports"
 
@@ -84,6 +86,11 @@ def main() -> None:
     for row in rows:
         print(f"  Python {' or '.join(row.pythons)}, Django {row.django}: {outcomes[row.name]}")
     sys.exit("failed" in outcomes.values())
+
+
+def runs_here() -> bool:
+    """Return whether every row has its Python, so that the matrix runs each integration test."""
+    return all(row.is_here or find_python(*row.pythons) for row in ROWS)
 
 
 def run(rows: list[Row], arguments: list[str]) -> dict[str, str]:
