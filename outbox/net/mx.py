@@ -265,7 +265,9 @@ async def _with_addresses(
             one,
             addresses=tuple(str(record.address) for each in record_sets for record in each.records),
             canonical=next((each.name for each in record_sets if each.records), ""),
-            is_authenticated=error is None and all(each.is_authenticated for each in record_sets),
+            # A lookup that failed must not lower the protection of an address that is validated.
+            is_authenticated=bool(record_sets)
+            and all(each.is_authenticated for each in record_sets),
         )
         found[complete] = error
     return found
