@@ -149,6 +149,24 @@ async def test_a_failed_handshake_is_followed_by_plain_text_only_if_allowed(
         )
 
 
+@pytest.mark.parametrize("content", [None, "no certificate"])
+async def test_a_fault_of_this_host_is_never_followed_by_plain_text(
+    content: str | None, authority: Authority, tmp_path: Path
+) -> None:
+    file = tmp_path / "authorities.pem"
+    if content is not None:
+        file.write_text(content)
+    scripted = offering(authority.context("localhost"))
+    fault = await fault_of(
+        scripted,
+        security=Security.OPPORTUNISTIC,
+        plain_text=PlainText.AFTER_FAILURE,
+        ca_file=str(file),
+    )
+    assert (fault.phase, fault.kind) == (Phase.TLS, FaultKind.LOCAL)
+    assert scripted.connections == 1
+
+
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1 is deprecated:DeprecationWarning")
 async def test_a_server_with_old_tls_only_is_a_failed_handshake(authority: Authority) -> None:
     context = authority.context("localhost", newest=ssl.TLSVersion.TLSv1_1)
