@@ -113,7 +113,10 @@ def load_certificate(der: bytes) -> x509.Certificate:
     """Parse a certificate. Raise ValueError."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about odd fields, which are not ours to correct
-        return x509.load_der_x509_certificate(der)
+        try:
+            return x509.load_der_x509_certificate(der)
+        except x509.InvalidVersion as error:  # not a ValueError
+            raise ValueError(str(error)) from error
 
 
 def _store(anchors: Sequence[bytes]) -> verification.Store:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from outbox.smtp import Tlsa
-from outbox.smtp.dane import matches_dane, strongest
+from outbox.smtp.dane import load_certificate, matches_dane, strongest
 from tests.integration.smtp.certificates import Authority
 
 HOST = "mx.test"
@@ -116,6 +116,15 @@ def test_of_hashes_only_the_strongest_kind_counts(authority: Authority) -> None:
     assert not matches_dane([own], records, [HOST])
     assert matches_dane([other], records, [HOST])
     assert matches_dane([own], [record(3, 0, 1, own), records[1]], [HOST])
+
+
+def test_a_certificate_of_an_unknown_version_is_invalid(authority: Authority) -> None:
+    own, ca = leaf(authority, HOST), root(authority)
+    version_3, version_6 = bytes.fromhex("a003020102"), bytes.fromhex("a003020105")
+    odd = own.replace(version_3, version_6, 1)
+    with pytest.raises(ValueError, match="version"):
+        load_certificate(odd)
+    assert not matches_dane([odd, ca], [record(3, 1, 1, own), record(2, 1, 1, ca)], [HOST])
 
 
 tlsa = st.builds(
