@@ -1,6 +1,6 @@
 """What a server's certificate proves at the levels of TLS that delivery by MX has.
 
-`verify`: signed by a trusted authority, and for one of some names (MTA-STS). `dane`: one that TLSA
+`verify`: signed by a trusted authority, and for the host (MTA-STS). `dane`: one that TLSA
 records announce. `opportunistic`: nothing is required, and what was achieved is recorded.
 """
 
@@ -45,7 +45,7 @@ def _mx_context(ca_file: str | None, _changed_at: int, *, is_signed: bool) -> ss
     if ca_file:
         context.load_verify_locations(cafile=ca_file)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.check_hostname = False  # the names are compared after the handshake
+    context.check_hostname = False  # the name is compared after the handshake
     if not is_signed:
         context.verify_mode = ssl.CERT_NONE
     return context
@@ -56,7 +56,7 @@ def check_peer(server: Server, tls: ssl.SSLObject) -> tuple[TlsFacts, TlsLevel, 
     if server.security in {Security.STARTTLS, Security.TLS}:
         return tls_facts(tls), TlsLevel.VERIFIED, NO_REASON
     if server.security is Security.VERIFY:
-        _check_names(server, tls)
+        _check_name(server, tls)
         return tls_facts(tls), TlsLevel.VERIFIED, NO_REASON
     chain = presented_chain(tls)
     if server.security is Security.DANE:
@@ -79,16 +79,14 @@ def presented_chain(tls: ssl.SSLObject) -> list[bytes]:
     return [own] if own else []
 
 
-def _check_names(server: Server, tls: ssl.SSLObject) -> None:
-    """Raise SmtpFault unless the certificate is for one of the names (RFC 8461 4.1)."""
+def _check_name(server: Server, tls: ssl.SSLObject) -> None:
+    """Raise SmtpFault unless the certificate is for the host, whatever `tls_names` (RFC 8461 4.2)."""
     certificate: dict[str, Any] = dict(tls.getpeercert() or {})
     found = [name for kind, name in certificate.get("subjectAltName", ()) if kind == "DNS"]
-    names = _names(server)
-    if not any(matches_host(pattern, name) for pattern in found for name in names):
+    host = server.wire_host
+    if not any(matches_host(pattern, host) for pattern in found):
         shown = ", ".join([*found[:_SHOWN], *(["…"] if len(found) > _SHOWN else [])])
-        reason = Reason(
-            ReasonCode.CERTIFICATE_NAMES, found=shown or "—", names=", ".join(names[:_SHOWN])
-        )
+        reason = Reason(ReasonCode.CERTIFICATE_NAMES, found=shown or "—", names=host)
         raise SmtpFault(Phase.TLS, FaultKind.CERT_NAME, reason)
 
 
