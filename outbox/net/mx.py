@@ -59,6 +59,7 @@ class Exchangers:
     hosts: tuple[Exchanger, ...]
     is_authenticated: bool = False  # DNSSEC validated which hosts these are
     has_mx: bool = True  # False: the domain itself, or an address literal
+    named: tuple[str, ...] = ()  # all hosts that DNS names, also those that are not tried at present
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,11 +101,16 @@ async def find_exchangers(
     if not record_set.exists:
         reason = Reason(ReasonCode.DOMAIN_UNKNOWN, domain=name)
         raise RoutingError(reason, is_permanent=True)
-    named = _better_than(own_host, named_hosts(name, record_set), name)
+    every = named_hosts(name, record_set)
+    named = _better_than(own_host, every, name)
     found = await _with_addresses(resolver, named[:HOSTS_MAX])
     usable = usable_hosts(name, found, own_host, is_allowed)
     return Exchangers(
-        name, ordered(usable, shuffle), record_set.is_authenticated, has_mx=bool(record_set.records)
+        name,
+        ordered(usable, shuffle),
+        record_set.is_authenticated,
+        has_mx=bool(record_set.records),
+        named=tuple(one.host for one in every),
     )
 
 

@@ -47,6 +47,12 @@ def test_a_key_depends_on_the_set_of_hosts_only(hosts: list[str]) -> None:
     assert site(*hosts).key != site(*hosts, "another.example").key
 
 
+def test_a_server_that_cannot_be_used_at_present_does_not_change_the_site() -> None:
+    whole = site("a.test", "b.test")
+    exchangers = Exchangers("x.test", (Exchanger("b.test", 10),), named=("a.test", "b.test"))
+    assert site_of(exchangers) == whole
+
+
 def test_mx_hosts_of_its_own_domains_say_nothing_about_a_customers_account() -> None:
     """AOL's domains have MX hosts of Yahoo, and an account there needs AOL's server."""
     assert by_exchanger("mx-aol.mail.gm0.yahoodns.net") is None
