@@ -79,6 +79,9 @@ def test_the_longest_override_counts_and_must_cover_every_host() -> None:
     )
     assert shaping_of(site("1.mx.test", "2.mx.test"), overrides).connections.value == 3
     assert shaping_of(site("a.test", "b.test"), overrides).connections.value == 1
+    many = site(*(f"server-{number:03}.mx.test" for number in range(50)))
+    assert "#" in many.key
+    assert shaping_of(many, overrides).connections.value == 3
     assert shaping_of(site("a.test", "b.other"), overrides).connections.source is Source.DEFAULT
 
 
