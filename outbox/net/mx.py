@@ -102,12 +102,20 @@ async def find_exchangers(
         reason = Reason(ReasonCode.DOMAIN_UNKNOWN, domain=name)
         raise RoutingError(reason, is_permanent=True)
     every = named_hosts(name, record_set)
-    named = _better_than(own_host, every, name)
+    named = ordered(_better_than(own_host, every, name), shuffle)
     found = await _with_addresses(resolver, named[:HOSTS_MAX])
-    usable = usable_hosts(name, found, own_host, is_allowed)
+    try:
+        usable = usable_hosts(name, found, own_host, is_allowed)
+    except RoutingError as error:
+        is_certain = len(named) <= HOSTS_MAX or error.reason.code == ReasonCode.MX_LOOP
+        if is_certain or not error.is_permanent:
+            raise
+        # Another trial may look up others, of those with the same preference.
+        reason = Reason(ReasonCode.DNS_FAILED, host=name, cause=f"{len(named)} mail servers")
+        raise RoutingError(reason, is_permanent=False) from error
     return Exchangers(
         name,
-        ordered(usable, shuffle),
+        tuple(usable),
         record_set.is_authenticated,
         has_mx=bool(record_set.records),
         named=tuple(one.host for one in every),

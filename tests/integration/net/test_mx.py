@@ -127,6 +127,17 @@ def test_a_truncated_response_is_asked_for_over_tcp(dns_lab: StartDnsLab) -> Non
     assert len(lab.asked("A")) == 10  # and no more, whatever the domain names
 
 
+def test_servers_that_were_not_looked_up_may_have_addresses(dns_lab: StartDnsLab) -> None:
+    """Those of equal preference are looked up in random order."""
+    many = "\n".join(f"record many.test MX 10 h{number}.many.test" for number in range(30))
+    lab = dns_lab(many)
+    assert failure(lab, "many.test") == ("dns_failed", False)
+    first = set(lab.asked("A"))
+    failure(lab, "many.test")
+    assert len(first) == 10
+    assert set(lab.asked("A")) != first
+
+
 def test_this_server_in_the_list_leaves_the_better_ones(dns_lab: StartDnsLab) -> None:
     own_host = OwnHost(addresses=frozenset({"127.0.0.3"}))
     assert [one.host for one in find(dns_lab(ZONE), "example.org", own_host=own_host).hosts] == [
