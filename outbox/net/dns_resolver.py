@@ -69,6 +69,7 @@ class DnsResolver:
         servers: Sequence[str] = (),
         *,
         seconds: float = 20.0,
+        try_seconds: float | None = None,
         concurrent_max: int = 50,
         entries_max: int = _ENTRIES_MAX,
         trusted: Sequence[str] = (),
@@ -76,7 +77,8 @@ class DnsResolver:
     ) -> None:
         """Accept servers as "address" or "address:port". Raise ValueError for anything else.
 
-        `seconds` limits one lookup. The AD bit counts only if each server is on loopback or among
+        `seconds` limits one lookup, with its wait for a slot; the query is repeated after
+        `try_seconds`, else as the system says. The AD bit counts only if each server is on loopback or among
         `trusted` (addresses): anyone on the path to another one can set it (RFC 7672 1.3.2).
         """
         self._resolver = dns.asyncresolver.Resolver(configure=not servers)
@@ -84,7 +86,7 @@ class DnsResolver:
             self._resolver.nameservers = [server_of(one) for one in servers]
         self._resolver.use_edns(0, 0, _PAYLOAD)
         self._resolver.flags = dns.flags.RD | dns.flags.AD  # AD: report it (RFC 6840 5.7)
-        self._resolver.timeout = min(self._resolver.timeout, seconds / 2)
+        self._resolver.timeout = try_seconds or min(self._resolver.timeout, seconds / 2)
         self.trusts_dnssec = _are_trusted(self._resolver.nameservers, trusted)
         self._seconds = seconds
         self._entries_max = entries_max
@@ -120,8 +122,12 @@ class DnsResolver:
         return entry.result
 
     async def _look_up(self, key: tuple[str, str]) -> RecordSet | DnsFailedError:
-        async with self._slots:
-            result = await self._ask(*key)
+        result: RecordSet | DnsFailedError
+        try:
+            async with asyncio.timeout(self._seconds), self._slots:
+                result = await self._ask(*key)
+        except TimeoutError:
+            result = DnsFailedError(Reason(ReasonCode.DNS_TIMEOUT, host=key[0]))
         ttl = _FAILURE_TTL if isinstance(result, DnsFailedError) else result.ttl
         self._entries[key] = _Entry(result, self._clock() + ttl)
         while len(self._entries) > self._entries_max:

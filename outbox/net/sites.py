@@ -68,8 +68,8 @@ def site_of(exchangers: Exchangers) -> MxSite:
     """Return the site of a domain's servers.
 
     It depends on the servers that DNS names and not on those that can be used at present: a lookup
-    that fails does not change it. It is a provider's only if all servers are: a domain with one server of its own besides does not
-    share the provider's circuit.
+    that fails does not change it. It is a provider's only if all servers are: a domain with one
+    server of its own besides does not share the provider's circuit.
     """
     hosts = sorted(set(exchangers.named) or {one.host for one in exchangers.hosts})
     found = {mx_suffix_of(host) for host in hosts}

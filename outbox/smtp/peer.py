@@ -80,7 +80,7 @@ def presented_chain(tls: ssl.SSLObject) -> list[bytes]:
 
 
 def _check_name(server: Server, tls: ssl.SSLObject) -> None:
-    """Raise SmtpFault unless the certificate is for the host, whatever `tls_names` (RFC 8461 4.2)."""
+    """Raise SmtpFault unless the certificate is for the host (RFC 8461 4.2)."""
     certificate: dict[str, Any] = dict(tls.getpeercert() or {})
     found = [name for kind, name in certificate.get("subjectAltName", ()) if kind == "DNS"]
     host = server.wire_host

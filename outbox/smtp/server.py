@@ -62,7 +62,8 @@ class Server:
     """One server and the login there.
 
     A certificate that is required is verified against `host`, except with DANE. The securities for
-    delivery by MX allow no login: its password would protect nothing that an unknown server cannot read.
+    delivery by MX allow no login: its password would protect nothing that an unknown server cannot
+    read.
     """
 
     host: str

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from itertools import count
 
 import pytest
 
@@ -27,12 +26,14 @@ def run(
     *,
     entries_max: int = 1_000,
     concurrent_max: int = 50,
+    seconds: float = 120.0,
 ) -> None:
     async def whole() -> None:
         clock = Clock()
         resolver = DnsResolver(
             [lab.address],
-            seconds=5.0,
+            seconds=seconds,
+            try_seconds=seconds,  # so that each lookup is one query, however busy the machine is
             clock=clock,
             entries_max=entries_max,
             concurrent_max=concurrent_max,
@@ -123,15 +124,27 @@ def test_lookups_at_the_same_time_have_a_maximum(dns_lab: StartDnsLab) -> None:
 
     async def work(resolver: DnsResolver, clock: Clock) -> None:
         tasks = [asyncio.create_task(resolver.lookup(name, "A")) for name in names]
-        for _ in count():
-            if len(lab.queries) >= 2:
-                break
+        while len(lab.queries) < 2:
             await asyncio.sleep(0.01)
-        assert set(lab.asked("A")) <= set(names[:2])
+        other = DnsResolver([lab.address], seconds=120.0)
+        await other.lookup("test", "AAAA")  # a third query would have arrived before
+        assert sorted(lab.asked("A")) == names[:2]
         for task in tasks:
             task.cancel()
 
     run(lab, work, concurrent_max=2)
+
+
+def test_the_wait_for_a_slot_is_part_of_the_limit(dns_lab: StartDnsLab) -> None:
+    lab = dns_lab("record test A 127.0.0.2\nat a: no-reply")
+
+    async def work(resolver: DnsResolver, clock: Clock) -> None:
+        lookups = [resolver.lookup(f"n{number}.test", "A") for number in range(100)]
+        async with asyncio.timeout(45.0):
+            found = await asyncio.gather(*lookups, return_exceptions=True)
+        assert {type(one) for one in found} == {DnsFailedError}
+
+    run(lab, work, concurrent_max=1, seconds=0.5)
 
 
 @pytest.mark.parametrize(
