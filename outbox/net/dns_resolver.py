@@ -31,6 +31,7 @@ from outbox.reasons import Reason, ReasonCode
 
 _PAYLOAD = 1232  # octets over UDP that no network fragments
 _ENTRIES_MAX = 20_000  # names and kinds in the cache
+_SIZE_MAX = 4_096  # octets of a record set in the cache: a hostile zone may have large ones
 _TTL_MAX = 3_600.0  # seconds: a changed MX record is noticed within an hour, whatever its TTL
 _NEGATIVE_TTL_MAX = 300.0  # of a response without records (RFC 2308 5 allows hours)
 _FAILURE_TTL = 5.0  # so that a thousand messages for one broken domain ask once
@@ -52,7 +53,7 @@ class RecordSet:
     name: str = ""  # the name that has the records, after aliases
     exists: bool = True  # False: NXDOMAIN
     is_authenticated: bool = False  # validated by DNSSEC, as a trusted resolver states
-    ttl: float = 0.0  # seconds, within our limits
+    ttl: float = 0.0  # seconds, within our limits; 0: it is not kept
 
 
 @dataclass(slots=True)
@@ -129,6 +130,8 @@ class DnsResolver:
         except TimeoutError:
             result = DnsFailedError(Reason(ReasonCode.DNS_TIMEOUT, host=key[0]))
         ttl = _FAILURE_TTL if isinstance(result, DnsFailedError) else result.ttl
+        if ttl <= 0:
+            return result
         self._entries[key] = _Entry(result, self._clock() + ttl)
         while len(self._entries) > self._entries_max:
             self._entries.popitem(last=False)  # the one that was not used for the longest time
@@ -158,7 +161,8 @@ class DnsResolver:
         if chain.answer is None:  # its TTL is that of the SOA record, or a few seconds without one
             ttl = min(chain.minimum_ttl, _NEGATIVE_TTL_MAX)
             return RecordSet((), name, exists, is_authenticated, ttl)
-        ttl = min(chain.minimum_ttl, _TTL_MAX)
+        size = sum(len(one.to_digestable()) for one in chain.answer)
+        ttl = min(chain.minimum_ttl, _TTL_MAX) if size <= _SIZE_MAX else 0.0
         return RecordSet(tuple(chain.answer), name, exists, is_authenticated, ttl)
 
 

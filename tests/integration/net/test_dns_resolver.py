@@ -103,6 +103,18 @@ def test_the_cache_has_a_maximum_and_keeps_what_is_used(dns_lab: StartDnsLab) ->
     run(lab, work, entries_max=3)
 
 
+def test_a_large_record_set_is_not_kept(dns_lab: StartDnsLab) -> None:
+    many = [f"record many.test A 127.0.{number // 250}.{number % 250}" for number in range(1_100)]
+    lab = dns_lab("\n".join(many))
+
+    async def work(resolver: DnsResolver, clock: Clock) -> None:
+        for _ in range(2):
+            assert len((await resolver.lookup("many.test", "A")).records) == 1_100
+        assert [one.transport for one in lab.queries] == ["udp", "tcp"] * 2
+
+    run(lab, work)
+
+
 def test_concurrent_lookups_of_one_name_are_one_query(dns_lab: StartDnsLab) -> None:
     lab = dns_lab("record a.test A 127.0.0.2\nat a: late 0.1")
 
