@@ -158,8 +158,9 @@ class DnsResolver:
             return _failed(str(chain.canonical_name).rstrip("."), "referral")
         is_authenticated = self.trusts_dnssec and bool(response.flags & dns.flags.AD)
         name = str(chain.canonical_name).rstrip(".").lower()
-        if chain.answer is None:  # its TTL is that of the SOA record, or a few seconds without one
-            ttl = min(chain.minimum_ttl, _NEGATIVE_TTL_MAX)
+        if chain.answer is None:  # without an SOA record it is not kept (RFC 2308 5)
+            has_soa = dns.rdatatype.SOA in _authority_kinds(response)
+            ttl = min(chain.minimum_ttl, _NEGATIVE_TTL_MAX) if has_soa else 0.0
             return RecordSet((), name, exists, is_authenticated, ttl)
         size = sum(len(one.to_digestable()) for one in chain.answer)
         ttl = min(chain.minimum_ttl, _TTL_MAX) if size <= _SIZE_MAX else 0.0
@@ -176,8 +177,12 @@ def _are_trusted(servers: Sequence[Any], trusted: Sequence[str]) -> bool:
 
 def _is_referral(response: dns.message.Message) -> bool:
     """Return whether a server that is not responsible names others (RFC 2308 2.2)."""
-    kinds = {rrset.rdtype for rrset in response.authority}
+    kinds = _authority_kinds(response)
     return dns.rdatatype.NS in kinds and dns.rdatatype.SOA not in kinds
+
+
+def _authority_kinds(response: dns.message.Message) -> set[dns.rdatatype.RdataType]:
+    return {rrset.rdtype for rrset in response.authority}
 
 
 def _failed(name: str, cause: str) -> DnsFailedError:
