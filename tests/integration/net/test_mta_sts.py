@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import threading
 from pathlib import Path
 
 import pytest
@@ -105,11 +106,50 @@ def test_a_policy_is_read_once_and_survives_faults(dns_lab: StartDnsLab) -> None
         lab.play('record _mta-sts.x.test 0 TXT "v=STSv1; id=2"')
         now[0] = 300.0
         assert await store.policy_for("x.test") == POLICY
+        while len(fetched) < 2:
+            await asyncio.sleep(0.01)
         assert fetched == ["x.test"] * 2
         lab.play("at txt: servfail")
         now[0] = 1_000.0
         assert await store.policy_for("x.test") == POLICY
         now[0] = 86_400.0
         assert await store.policy_for("x.test") is None
+        store.close()
 
     asyncio.run(run())
+
+
+def test_a_silent_web_server_delays_messages_for_a_limited_time(dns_lab: StartDnsLab) -> None:
+    """A policy that is known is used at once."""
+    lab = dns_lab('record _mta-sts.x.test 0 TXT "v=STSv1; id=1"')
+    answers = threading.Event()
+    now = [0.0]
+
+    def read(domain: str) -> Policy:
+        assert answers.wait(60.0)
+        return POLICY
+
+    async def run() -> None:
+        resolver = DnsResolver([lab.address], seconds=60.0, clock=lambda: now[0])
+        store = PolicyStore(resolver, read, clock=lambda: now[0], first_wait=0.1)
+        async with asyncio.timeout(50.0):
+            assert await store.policy_for("x.test") is None
+            answers.set()
+            while await store.policy_for("x.test") is None:
+                pass
+            answers.clear()
+            lab.play('record _mta-sts.x.test 0 TXT "v=STSv1; id=2"')
+            now[0] = 300.0
+            assert await store.policy_for("x.test") == POLICY
+        assert fetchers()
+        answers.set()
+        store.close()
+        async with asyncio.timeout(50.0):
+            while fetchers():
+                await asyncio.sleep(0.01)
+
+    asyncio.run(run())
+
+
+def fetchers() -> list[str]:
+    return [one.name for one in threading.enumerate() if one.name.startswith("outbox-mta-sts")]
