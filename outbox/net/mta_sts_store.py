@@ -42,6 +42,8 @@ class PolicyStore:
         A policy that is known is in force at once, and is read again in the background.
         """
         domain = domain.lower()
+        if domain in self._known:
+            self._known.move_to_end(domain)
         record_id = await self._record_id(domain)
         if record_id is not None and self._entry(domain).needs_fetch(record_id, self._clock()):
             task = self._pending.get(domain)
@@ -77,7 +79,13 @@ class PolicyStore:
         self._known[domain] = self._entry(domain).after(result, record_id, self._clock())
         self._known.move_to_end(domain)
         while len(self._known) > self._entries_max:
-            self._known.popitem(last=False)
+            del self._known[self._least_useful()]
+
+    def _least_useful(self) -> str:
+        """Return the domain without a policy, else of all, that was not used for the longest time."""
+        now = self._clock()
+        without = (name for name, one in self._known.items() if one.live_policy(now) is None)
+        return next(without, next(iter(self._known)))
 
     def _entry(self, domain: str) -> KnownPolicy:
         return self._known.get(domain) or KnownPolicy()

@@ -151,5 +151,29 @@ def test_a_silent_web_server_delays_messages_for_a_limited_time(dns_lab: StartDn
     asyncio.run(run())
 
 
+def test_policies_are_kept_longer_than_failures(dns_lab: StartDnsLab) -> None:
+    """Those that are used are kept longest."""
+    names = ["a", "b", "none", "c", "d"]
+    records = [f'record _mta-sts.{name}.test 0 TXT "v=STSv1; id=1"' for name in names]
+    lab = dns_lab("\n".join(records))
+    fetched: list[str] = []
+
+    def read(domain: str) -> Policy:
+        fetched.append(domain)
+        if domain == "none.test":
+            raise PolicyError(Reason(ReasonCode.MTA_STS_UNREAD, domain=domain, cause="x"))
+        return POLICY
+
+    async def run() -> None:
+        resolver = DnsResolver([lab.address], seconds=60.0)
+        store = PolicyStore(resolver, read, entries_max=3)
+        for name in ("a", "b", "none", "a", "c", "a", "d", "a", "c"):
+            await store.policy_for(f"{name}.test")
+        store.close()
+
+    asyncio.run(run())
+    assert fetched == [f"{name}.test" for name in names]  # b had to go for d
+
+
 def fetchers() -> list[str]:
     return [one.name for one in threading.enumerate() if one.name.startswith("outbox-mta-sts")]
