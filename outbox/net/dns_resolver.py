@@ -79,8 +79,9 @@ class DnsResolver:
         """Accept servers as "address" or "address:port". Raise ValueError for anything else.
 
         `seconds` limits one lookup, with its wait for a slot; the query is repeated after
-        `try_seconds`, else as the system says. The AD bit counts only if each server is on loopback or among
-        `trusted` (addresses): anyone on the path to another one can set it (RFC 7672 1.3.2).
+        `try_seconds`, else as the system says. The AD bit counts only if each server is on loopback
+        or among `trusted` (addresses): anyone on the path to another one can set it (RFC 7672
+        1.3.2).
         """
         self._resolver = dns.asyncresolver.Resolver(configure=not servers)
         if servers:

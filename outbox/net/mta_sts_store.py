@@ -82,7 +82,7 @@ class PolicyStore:
             del self._known[self._least_useful()]
 
     def _least_useful(self) -> str:
-        """Return the domain without a policy, else of all, that was not used for the longest time."""
+        """Return the domain that was used least recently; those without a policy first."""
         now = self._clock()
         without = (name for name, one in self._known.items() if one.live_policy(now) is None)
         return next(without, next(iter(self._known)))

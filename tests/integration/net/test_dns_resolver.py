@@ -8,6 +8,7 @@ import pytest
 from outbox.net.dns_resolver import DnsFailedError, DnsResolver, RecordSet
 from outbox.testing.dns_lab import DnsLab
 from outbox.testing.pytest_plugin import StartDnsLab
+from tests.integration.net.waiting import until
 
 
 class Clock:
@@ -139,8 +140,7 @@ def test_lookups_at_the_same_time_have_a_maximum(dns_lab: StartDnsLab) -> None:
 
     async def work(resolver: DnsResolver, clock: Clock) -> None:
         tasks = [asyncio.create_task(resolver.lookup(name, "A")) for name in names]
-        while len(lab.queries) < 2:
-            await asyncio.sleep(0.01)
+        await until(lambda: len(lab.queries) >= 2)
         other = DnsResolver([lab.address], seconds=120.0)
         await other.lookup("test", "AAAA")  # a third query would have arrived before
         assert sorted(lab.asked("A")) == names[:2]

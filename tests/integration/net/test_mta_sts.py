@@ -14,6 +14,7 @@ from outbox.reasons import Reason, ReasonCode
 from outbox.smtp.tls import tls_context
 from outbox.testing.pytest_plugin import StartDnsLab
 from tests.integration.net.test_http import reply, server
+from tests.integration.net.waiting import until
 from tests.integration.smtp.certificates import Authority
 
 BODY = b"version: STSv1\nmode: enforce\nmx: mx.x.test\nmax_age: 86400\n"
@@ -106,8 +107,7 @@ def test_a_policy_is_read_once_and_survives_faults(dns_lab: StartDnsLab) -> None
         lab.play('record _mta-sts.x.test 0 TXT "v=STSv1; id=2"')
         now[0] = 300.0
         assert await store.policy_for("x.test") == POLICY
-        while len(fetched) < 2:
-            await asyncio.sleep(0.01)
+        await until(lambda: len(fetched) >= 2)
         assert fetched == ["x.test"] * 2
         lab.play("at txt: servfail")
         now[0] = 1_000.0
@@ -144,9 +144,7 @@ def test_a_silent_web_server_delays_messages_for_a_limited_time(dns_lab: StartDn
         assert fetchers()
         answers.set()
         store.close()
-        async with asyncio.timeout(50.0):
-            while fetchers():
-                await asyncio.sleep(0.01)
+        await until(lambda: not fetchers())
 
     asyncio.run(run())
 

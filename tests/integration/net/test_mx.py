@@ -9,6 +9,7 @@ from outbox.net.dns_resolver import DnsResolver
 from outbox.net.mx import Exchangers, OwnHost, RoutingError, find_exchangers, find_tlsa
 from outbox.testing.dns_lab import DnsLab
 from outbox.testing.pytest_plugin import StartDnsLab
+from tests.integration.net.waiting import until
 
 NO_HOST = OwnHost()
 ZONE = """
@@ -160,8 +161,7 @@ def test_lookups_for_a_domain_at_the_same_time_have_a_maximum(dns_lab: StartDnsL
     async def run() -> None:
         resolver = DnsResolver([lab.address], seconds=120.0, try_seconds=120.0)
         finding = asyncio.create_task(find_exchangers(resolver, "many.test"))
-        while len(lab.queries) < 5:
-            await asyncio.sleep(0.01)
+        await until(lambda: len(lab.queries) >= 5)
         await resolver.lookup("many.test", "TXT")  # another query would have arrived before
         assert len(lab.queries) == 6
         finding.cancel()
