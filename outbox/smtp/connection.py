@@ -268,7 +268,7 @@ class Connection:
         context = self._peer_context()
         try:
             tls = await self._transport.start_tls(context, self.server.wire_host)
-            facts, level, why = check_peer(self.server, tls)
+            facts, level, why = await check_peer(self.server, tls)
         except SmtpFault as fault:
             self._transport.abort(fault.kind, fault.reason)
             raise

@@ -26,7 +26,8 @@ _INVALID = (
     x509.UnsupportedGeneralNameType,
     UnsupportedAlgorithm,
 )
-_CHAIN_MAX = 10  # certificates of a server that are looked at
+_CHAIN_MAX = 6  # certificates of a server that are looked at
+_DEPTH_MAX = 4  # authorities between one of them and an anchor: the number of paths is a power
 _ANCHORS_MAX = 4
 
 
@@ -102,7 +103,8 @@ def check_chain(
 ) -> None:
     """Raise ValueError, with the cause, if a server's certificate is not valid for a name."""
     leaf, *others = [load_certificate(one) for one in chain[:_CHAIN_MAX]]
-    verifier = verification.PolicyBuilder().store(store).build_server_verifier(name)
+    policy = verification.PolicyBuilder().store(store).max_chain_depth(_DEPTH_MAX)
+    verifier = policy.build_server_verifier(name)
     try:
         verifier.verify(leaf, others)
     except _INVALID as error:

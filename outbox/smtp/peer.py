@@ -4,9 +4,11 @@
 records announce. `opportunistic`: nothing is required, and what was achieved is recorded.
 """
 
+import asyncio
 import ipaddress
 import ssl
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -26,6 +28,7 @@ from outbox.smtp.tls import tls_context, tls_facts
 _ENCODING_DER = 2  # of the private class for certificates before Python 3.13
 _FILE_MAX = 200_000  # bytes of a file with one authority
 _SHOWN = 3  # names of a certificate in a reason
+_CHECKERS = ThreadPoolExecutor(2, thread_name_prefix="outbox-certificates")
 
 
 def peer_context(server: Server) -> ssl.SSLContext:
@@ -51,19 +54,20 @@ def _mx_context(ca_file: str | None, _changed_at: int, *, is_signed: bool) -> ss
     return context
 
 
-def check_peer(server: Server, tls: ssl.SSLObject) -> tuple[TlsFacts, TlsLevel, Reason]:
-    """Return facts, level and why it is not a higher one. Raise SmtpFault if it is too low."""
+async def check_peer(server: Server, tls: ssl.SSLObject) -> tuple[TlsFacts, TlsLevel, Reason]:
+    """Return facts, level and why it is not a higher one. Raise SmtpFault if it is too low.
+
+    Certificates of an unknown server are checked in a thread: they may be chosen to take long.
+    """
     if server.security in {Security.STARTTLS, Security.TLS}:
         return tls_facts(tls), TlsLevel.VERIFIED, NO_REASON
     if server.security is Security.VERIFY:
         _check_name(server, tls)
         return tls_facts(tls), TlsLevel.VERIFIED, NO_REASON
     chain = presented_chain(tls)
-    if server.security is Security.DANE:
-        level, why = _dane_level(server, chain)
-    else:
-        why = _unverified_because(server, chain)
-        level = TlsLevel.ENCRYPTED if why else TlsLevel.VERIFIED
+    level_of = _dane_level if server.security is Security.DANE else _opportunistic_level
+    loop = asyncio.get_running_loop()
+    level, why = await loop.run_in_executor(_CHECKERS, level_of, server, chain)
     return _facts(tls, chain, is_verified=level is not TlsLevel.ENCRYPTED), level, why
 
 
@@ -99,6 +103,11 @@ def _dane_level(server: Server, chain: Sequence[bytes]) -> tuple[TlsLevel, Reaso
         reason = Reason(ReasonCode.DANE_MISMATCH, host=server.host)
         raise SmtpFault(Phase.TLS, FaultKind.CERT_UNTRUSTED, reason)
     return TlsLevel.DANE, NO_REASON
+
+
+def _opportunistic_level(server: Server, chain: Sequence[bytes]) -> tuple[TlsLevel, Reason]:
+    why = _unverified_because(server, chain)
+    return TlsLevel.ENCRYPTED if why else TlsLevel.VERIFIED, why
 
 
 def _unverified_because(server: Server, chain: Sequence[bytes]) -> Reason:

@@ -5,6 +5,7 @@ No account has these levels yet.
 
 import hashlib
 import ssl
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -78,6 +79,8 @@ async def test_opportunistic_tls_records_a_valid_certificate(authority: Authorit
     assert facts.tls.verified
     assert facts.tls.subject == "CN=localhost"
     assert facts.tls.not_after.endswith("GMT")
+    names = [one.name for one in threading.enumerate()]
+    assert any(name.startswith("outbox-certificates") for name in names)  # not the event loop
 
 
 @pytest.mark.parametrize(

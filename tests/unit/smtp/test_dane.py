@@ -1,18 +1,22 @@
 """Certificates and TLSA records (RFC 7672)."""
 
+import datetime as dt
 import hashlib
 import ssl
 from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509.oid import NameOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from outbox.smtp import Tlsa
 from outbox.smtp.dane import load_certificate, matches_dane, strongest
-from tests.integration.smtp.certificates import Authority
+from tests.integration.smtp.certificates import SIGNS, Authority
 
 HOST = "mx.test"
 HASHES = {1: hashlib.sha256, 2: hashlib.sha512}
@@ -89,6 +93,46 @@ def test_an_authority_that_is_sent_has_to_have_signed(folder: Path, authority: A
     foreign = Authority(folder, "Foreign Authority")
     own, ca = leaf(authority, HOST), root(foreign)
     assert not matches_dane([own, ca], [record(2, 1, 1, ca)], [HOST])
+
+
+def long_chain(length: int) -> list[bytes]:
+    """Return a server's certificate, authorities below each other, and the one above all."""
+    names = ["Anchor", *(f"Authority {number}" for number in range(length)), HOST]
+    now = dt.datetime.now(dt.UTC)
+    signer = ec.generate_private_key(ec.SECP256R1())
+    issuer, made = names[0], []
+    for name in names:
+        key = signer if name == issuer else ec.generate_private_key(ec.SECP256R1())
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
+            .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]))
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - dt.timedelta(days=1))
+            .not_valid_after(now + dt.timedelta(days=30))
+        )
+        extensions: list[tuple[x509.ExtensionType, bool]] = [
+            (x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False),
+            (x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), False),
+        ]
+        if name == HOST:
+            extensions.append((x509.SubjectAlternativeName([x509.DNSName(HOST)]), False))
+        else:
+            extensions.append((x509.BasicConstraints(ca=True, path_length=None), True))
+            extensions.append((SIGNS, True))
+        for extension, critical in extensions:
+            builder = builder.add_extension(extension, critical=critical)
+        made.append(builder.sign(signer, hashes.SHA256()).public_bytes(Encoding.DER))
+        signer, issuer = key, name
+    return made[::-1]
+
+
+def test_a_chain_has_a_maximum() -> None:
+    """A server that sends many authorities of one name must not occupy the worker."""
+    for length, fits in ((4, True), (5, False)):
+        *chain, anchor = long_chain(length)
+        assert matches_dane(chain, [record(2, 0, 0, anchor)], [HOST]) is fits
 
 
 @pytest.mark.parametrize(
