@@ -66,9 +66,8 @@ def matches_dane(chain: Sequence[bytes], records: Sequence[Tlsa], names: Sequenc
         return True
     anchors = [
         certificate
-        for certificate in [*chain[1:_CHAIN_MAX], *_given_anchors(usable)]
-        for one in usable
-        if one.usage == _TRUST_ANCHOR and _is_match(certificate, one)
+        for certificate in dict.fromkeys([*chain[1:_CHAIN_MAX], *_given_anchors(usable)])
+        if any(one.usage == _TRUST_ANCHOR and _is_match(certificate, one) for one in usable)
     ]
     return any(
         is_valid_for(chain, [anchor], name) for anchor in anchors[:_ANCHORS_MAX] for name in names

@@ -89,6 +89,15 @@ def test_an_authority_within_the_record_need_not_be_sent(authority: Authority) -
     assert not matches_dane([own], [record(2, 0, 1, ca)], [HOST])
 
 
+def test_an_authority_counts_once_however_many_records_match(
+    folder: Path, authority: Authority
+) -> None:
+    foreign = root(Authority(folder, "Foreign Authority"))
+    own, ca = leaf(authority, HOST), root(authority)
+    forms = [record(2, selector, matching, foreign) for selector in (0, 1) for matching in (0, 2)]
+    assert matches_dane([own, foreign, foreign, ca], [*forms, record(2, 0, 2, ca)], [HOST])
+
+
 def test_an_authority_that_is_sent_has_to_have_signed(folder: Path, authority: Authority) -> None:
     foreign = Authority(folder, "Foreign Authority")
     own, ca = leaf(authority, HOST), root(foreign)
