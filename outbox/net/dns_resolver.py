@@ -31,6 +31,7 @@ from outbox.reasons import Reason, ReasonCode
 
 _PAYLOAD = 1232  # octets over UDP that no network fragments
 _ENTRIES_MAX = 20_000  # names and kinds in the cache
+_FORWARDERS = frozenset({"127.0.0.11"})  # of Docker: on loopback, to the resolvers of its host
 _SIZE_MAX = 4_096  # octets of a record set in the cache: a hostile zone may have large ones
 _TTL_MAX = 3_600.0  # seconds: a changed MX record is noticed within an hour, whatever its TTL
 _NEGATIVE_TTL_MAX = 300.0  # of a response without records (RFC 2308 5 allows hours)
@@ -80,8 +81,8 @@ class DnsResolver:
 
         `seconds` limits one lookup, with its wait for a slot; the query is repeated after
         `try_seconds`, else as the system says. The AD bit counts only if each server is on loopback
-        or among `trusted` (addresses): anyone on the path to another one can set it (RFC 7672
-        1.3.2).
+        (except Docker's, which forwards) or among `trusted` (addresses): anyone on the path to
+        another one can set it (RFC 7672 1.3.2).
         """
         self._resolver = dns.asyncresolver.Resolver(configure=not servers)
         if servers:
@@ -169,11 +170,14 @@ class DnsResolver:
 
 
 def _are_trusted(servers: Sequence[Any], trusted: Sequence[str]) -> bool:
-    addresses = [getattr(one, "address", one) for one in servers]
-    return bool(addresses) and all(
-        address in trusted or ipaddress.ip_address(str(address).partition("%")[0]).is_loopback
-        for address in addresses
-    )
+    addresses = [str(getattr(one, "address", one)) for one in servers]
+    return bool(addresses) and all(one in trusted or _is_own(one) for one in addresses)
+
+
+def _is_own(address: str) -> bool:
+    """Return whether a server is this host's own, and not one that forwards to any other."""
+    is_loopback = ipaddress.ip_address(address.partition("%")[0]).is_loopback
+    return is_loopback and address not in _FORWARDERS
 
 
 def _is_referral(response: dns.message.Message) -> bool:

@@ -170,6 +170,8 @@ def test_the_wait_for_a_slot_is_part_of_the_limit(dns_lab: StartDnsLab) -> None:
         (["192.0.43.8"], [], False),
         (["192.0.43.8"], ["192.0.43.8"], True),
         (["127.0.0.1", "192.0.43.8"], [], False),
+        pytest.param(["127.0.0.11"], [], False, id="Docker"),
+        (["127.0.0.11"], ["127.0.0.11"], True),
     ],
 )
 def test_the_ad_bit_counts_only_from_loopback_or_a_trusted_server(
