@@ -180,6 +180,21 @@ def test_a_certificate_of_an_unknown_version_is_invalid(authority: Authority) ->
     assert not matches_dane([odd, ca], [record(3, 1, 1, own), record(2, 1, 1, ca)], [HOST])
 
 
+@settings(max_examples=60)
+@given(st.data())
+def test_a_certificate_that_was_changed_never_matches(
+    data: st.DataObject, authority: Authority
+) -> None:
+    own, ca = leaf(authority, HOST), root(authority)
+    records = [record(2, 0, 2, ca), record(3, 0, 2, own), record(2, 1, 1, ca)]
+    assert matches_dane([own, ca], records, [HOST])
+    signed = x509.load_der_x509_certificate(own).tbs_certificate_bytes
+    position = own.index(signed) + data.draw(st.integers(0, len(signed) - 1))
+    changed = bytearray(own)
+    changed[position] ^= data.draw(st.integers(1, 255))
+    assert not matches_dane([bytes(changed), ca], records, [HOST])
+
+
 tlsa = st.builds(
     Tlsa, st.integers(0, 4), st.integers(0, 2), st.integers(0, 3), st.binary(max_size=64)
 )
