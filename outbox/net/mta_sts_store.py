@@ -52,7 +52,9 @@ class PolicyStore:
                 self._pending[domain] = task
                 task.add_done_callback(lambda _: self._pending.pop(domain, None))
             if self._entry(domain).live_policy(self._clock()) is None:
-                await asyncio.wait({task}, timeout=self._first_wait)
+                done, _ = await asyncio.wait({task}, timeout=self._first_wait)
+                for one in done:
+                    one.result()  # a defect must not look like a domain without a policy
         return self._entry(domain).live_policy(self._clock())
 
     def close(self) -> None:

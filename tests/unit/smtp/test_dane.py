@@ -109,7 +109,8 @@ def long_chain(length: int) -> list[bytes]:
     names = ["Anchor", *(f"Authority {number}" for number in range(length)), HOST]
     now = dt.datetime.now(dt.UTC)
     signer = ec.generate_private_key(ec.SECP256R1())
-    issuer, made = names[0], []
+    issuer = names[0]
+    made: list[bytes] = []
     for name in names:
         key = signer if name == issuer else ec.generate_private_key(ec.SECP256R1())
         builder = (
