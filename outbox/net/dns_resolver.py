@@ -31,6 +31,8 @@ from outbox.reasons import Reason, ReasonCode
 
 _PAYLOAD = 1232  # octets over UDP that no network fragments
 _ENTRIES_MAX = 20_000  # names and kinds in the cache
+_FORWARDERS = frozenset({"127.0.0.11"})  # of Docker: on loopback, to the resolvers of its host
+_SIZE_MAX = 4_096  # octets of a record set in the cache: a hostile zone may have large ones
 _TTL_MAX = 3_600.0  # seconds: a changed MX record is noticed within an hour, whatever its TTL
 _NEGATIVE_TTL_MAX = 300.0  # of a response without records (RFC 2308 5 allows hours)
 _FAILURE_TTL = 5.0  # so that a thousand messages for one broken domain ask once
@@ -52,7 +54,7 @@ class RecordSet:
     name: str = ""  # the name that has the records, after aliases
     exists: bool = True  # False: NXDOMAIN
     is_authenticated: bool = False  # validated by DNSSEC, as a trusted resolver states
-    ttl: float = 0.0  # seconds, within our limits
+    ttl: float = 0.0  # seconds, within our limits; 0: it is not kept
 
 
 @dataclass(slots=True)
@@ -69,6 +71,7 @@ class DnsResolver:
         servers: Sequence[str] = (),
         *,
         seconds: float = 20.0,
+        try_seconds: float | None = None,
         concurrent_max: int = 50,
         entries_max: int = _ENTRIES_MAX,
         trusted: Sequence[str] = (),
@@ -76,15 +79,17 @@ class DnsResolver:
     ) -> None:
         """Accept servers as "address" or "address:port". Raise ValueError for anything else.
 
-        `seconds` limits one lookup. The AD bit counts only if each server is on loopback or among
-        `trusted` (addresses): anyone on the path to another one can set it (RFC 7672 1.3.2).
+        `seconds` limits one lookup, with its wait for a slot; the query is repeated after
+        `try_seconds`, else as the system says. The AD bit counts only if each server is on loopback
+        (except Docker's, which forwards) or among `trusted` (addresses): anyone on the path to
+        another one can set it (RFC 7672 1.3.2).
         """
         self._resolver = dns.asyncresolver.Resolver(configure=not servers)
         if servers:
             self._resolver.nameservers = [server_of(one) for one in servers]
         self._resolver.use_edns(0, 0, _PAYLOAD)
         self._resolver.flags = dns.flags.RD | dns.flags.AD  # AD: report it (RFC 6840 5.7)
-        self._resolver.timeout = min(self._resolver.timeout, seconds / 2)
+        self._resolver.timeout = try_seconds or min(self._resolver.timeout, seconds / 2)
         self.trusts_dnssec = _are_trusted(self._resolver.nameservers, trusted)
         self._seconds = seconds
         self._entries_max = entries_max
@@ -120,9 +125,15 @@ class DnsResolver:
         return entry.result
 
     async def _look_up(self, key: tuple[str, str]) -> RecordSet | DnsFailedError:
-        async with self._slots:
-            result = await self._ask(*key)
+        result: RecordSet | DnsFailedError
+        try:
+            async with asyncio.timeout(self._seconds), self._slots:
+                result = await self._ask(*key)
+        except TimeoutError:
+            result = DnsFailedError(Reason(ReasonCode.DNS_TIMEOUT, host=key[0]))
         ttl = _FAILURE_TTL if isinstance(result, DnsFailedError) else result.ttl
+        if ttl <= 0:
+            return result
         self._entries[key] = _Entry(result, self._clock() + ttl)
         while len(self._entries) > self._entries_max:
             self._entries.popitem(last=False)  # the one that was not used for the longest time
@@ -149,25 +160,34 @@ class DnsResolver:
             return _failed(str(chain.canonical_name).rstrip("."), "referral")
         is_authenticated = self.trusts_dnssec and bool(response.flags & dns.flags.AD)
         name = str(chain.canonical_name).rstrip(".").lower()
-        if chain.answer is None:  # its TTL is that of the SOA record, or a few seconds without one
-            ttl = min(chain.minimum_ttl, _NEGATIVE_TTL_MAX)
+        if chain.answer is None:  # without an SOA record it is not kept (RFC 2308 5)
+            has_soa = dns.rdatatype.SOA in _authority_kinds(response)
+            ttl = min(chain.minimum_ttl, _NEGATIVE_TTL_MAX) if has_soa else 0.0
             return RecordSet((), name, exists, is_authenticated, ttl)
-        ttl = min(chain.minimum_ttl, _TTL_MAX)
+        size = sum(len(one.to_digestable()) for one in chain.answer)
+        ttl = min(chain.minimum_ttl, _TTL_MAX) if size <= _SIZE_MAX else 0.0
         return RecordSet(tuple(chain.answer), name, exists, is_authenticated, ttl)
 
 
 def _are_trusted(servers: Sequence[Any], trusted: Sequence[str]) -> bool:
-    addresses = [getattr(one, "address", one) for one in servers]
-    return bool(addresses) and all(
-        address in trusted or ipaddress.ip_address(str(address).partition("%")[0]).is_loopback
-        for address in addresses
-    )
+    addresses = [str(getattr(one, "address", one)) for one in servers]
+    return bool(addresses) and all(one in trusted or _is_own(one) for one in addresses)
+
+
+def _is_own(address: str) -> bool:
+    """Return whether a server is this host's own, and not one that forwards to any other."""
+    is_loopback = ipaddress.ip_address(address.partition("%")[0]).is_loopback
+    return is_loopback and address not in _FORWARDERS
 
 
 def _is_referral(response: dns.message.Message) -> bool:
     """Return whether a server that is not responsible names others (RFC 2308 2.2)."""
-    kinds = {rrset.rdtype for rrset in response.authority}
+    kinds = _authority_kinds(response)
     return dns.rdatatype.NS in kinds and dns.rdatatype.SOA not in kinds
+
+
+def _authority_kinds(response: dns.message.Message) -> set[dns.rdatatype.RdataType]:
+    return {rrset.rdtype for rrset in response.authority}
 
 
 def _failed(name: str, cause: str) -> DnsFailedError:

@@ -21,7 +21,7 @@ from outbox.net.resolve import Resolve, matches_host
 from outbox.reasons import Reason, ReasonCode
 
 MAX_AGE = 31_557_600  # seconds: a year (RFC 8461 3.2)
-FETCH_PAUSE = 300.0  # seconds after a failed fetch (RFC 8461 3.3)
+FETCH_PAUSE = 300.0  # seconds after a fetch (RFC 8461 3.3), whatever its id and max_age say
 _SECONDS = 60.0  # of a fetch (RFC 8461 3.3 suggests one minute)
 _BODY_MAX = 65_536  # bytes of a policy (RFC 8461 3.3 suggests 64 KB)
 _MX_MAX = 500  # patterns
@@ -78,7 +78,10 @@ class KnownPolicy:
         """Return whether the policy has to be read, by the id of the record; None without one."""
         if record_id is None:
             return False
-        if self.failed_at is not None and now < self.failed_at + FETCH_PAUSE:
+        fetched_at = self.failed_at
+        if fetched_at is None and self.policy is not None:
+            fetched_at = self.read_at
+        if fetched_at is not None and now < fetched_at + FETCH_PAUSE:
             return False
         return self.live_policy(now) is None or record_id != self.id
 

@@ -10,8 +10,8 @@ from outbox.net.dns_resolver import DnsFailedError, DnsResolver
 from outbox.net.mta_sts import KnownPolicy, Policy, PolicyError, fetch_policy, parse_record
 
 _ENTRIES_MAX = 20_000  # domains
-# Not asyncio's own threads: silent web servers may occupy all of them.
-_FETCHERS = ThreadPoolExecutor(8, thread_name_prefix="outbox-mta-sts")
+_FETCHERS = 8  # not asyncio's own threads: silent web servers may occupy all of them
+_FIRST_WAIT = 20.0  # seconds for the first policy of a domain; it is read to the end nevertheless
 
 
 class PolicyStore:
@@ -24,8 +24,11 @@ class PolicyStore:
         *,
         clock: Callable[[], float] = time.monotonic,
         entries_max: int = _ENTRIES_MAX,
+        first_wait: float = _FIRST_WAIT,
     ) -> None:
         """`fetch` reads the policy of a domain, blocks, and raises PolicyError."""
+        self._pool = ThreadPoolExecutor(_FETCHERS, thread_name_prefix="outbox-mta-sts")
+        self._first_wait = first_wait
         self._resolver = resolver
         self._fetch = fetch
         self._clock = clock
@@ -34,8 +37,13 @@ class PolicyStore:
         self._pending: dict[str, asyncio.Task[None]] = {}
 
     async def policy_for(self, domain: str) -> Policy | None:
-        """Return the policy in force for a domain, given in A-labels; None without one."""
+        """Return the policy in force for a domain, given in A-labels; None without one.
+
+        A policy that is known is in force at once, and is read again in the background.
+        """
         domain = domain.lower()
+        if domain in self._known:
+            self._known.move_to_end(domain)
         record_id = await self._record_id(domain)
         if record_id is not None and self._entry(domain).needs_fetch(record_id, self._clock()):
             task = self._pending.get(domain)
@@ -43,8 +51,15 @@ class PolicyStore:
                 task = asyncio.get_running_loop().create_task(self._read(domain, record_id))
                 self._pending[domain] = task
                 task.add_done_callback(lambda _: self._pending.pop(domain, None))
-            await asyncio.shield(task)
+            if self._entry(domain).live_policy(self._clock()) is None:
+                done, _ = await asyncio.wait({task}, timeout=self._first_wait)
+                for one in done:
+                    one.result()  # a defect must not look like a domain without a policy
         return self._entry(domain).live_policy(self._clock())
+
+    def close(self) -> None:
+        """End the threads; each one after the policy that it is reading."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
     async def _record_id(self, domain: str) -> str | None:
         """Return the id of the record; None if it is missing or DNS fails."""
@@ -60,13 +75,19 @@ class PolicyStore:
         result: Policy | PolicyError
         try:
             loop = asyncio.get_running_loop()
-            result = await loop.run_in_executor(_FETCHERS, self._fetch, domain)
+            result = await loop.run_in_executor(self._pool, self._fetch, domain)
         except PolicyError as error:
             result = error
         self._known[domain] = self._entry(domain).after(result, record_id, self._clock())
         self._known.move_to_end(domain)
         while len(self._known) > self._entries_max:
-            self._known.popitem(last=False)
+            del self._known[self._least_useful()]
+
+    def _least_useful(self) -> str:
+        """Return the domain that was used least recently; those without a policy first."""
+        now = self._clock()
+        without = (name for name, one in self._known.items() if one.live_policy(now) is None)
+        return next(without, next(iter(self._known)))
 
     def _entry(self, domain: str) -> KnownPolicy:
         return self._known.get(domain) or KnownPolicy()

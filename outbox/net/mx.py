@@ -12,6 +12,7 @@ import ipaddress
 import random
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from itertools import chain, groupby, zip_longest
 
@@ -25,6 +26,9 @@ from outbox.smtp.dane import Tlsa
 HOSTS_MAX = 10  # MX hosts of a domain that are looked up: a hostile one may have hundreds
 ADDRESSES_MAX = 8  # addresses of a host that are tried
 
+_SECONDS = 60.0  # of all lookups for a domain
+_AT_ONCE = 4  # lookups of a domain: others have domains, too
+_KINDS = ("AAAA", "A")
 _NAME_MAX = 253
 _HOST = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.){0,126}[a-z0-9_-]{1,63}")
 _IPV6_TAG = "ipv6:"
@@ -59,6 +63,7 @@ class Exchangers:
     hosts: tuple[Exchanger, ...]
     is_authenticated: bool = False  # DNSSEC validated which hosts these are
     has_mx: bool = True  # False: the domain itself, or an address literal
+    named: tuple[str, ...] = ()  # all that DNS names, also those not tried at present
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,26 +90,41 @@ async def find_exchangers(
     own_host: OwnHost = _NOT_NAMED,
     is_allowed: Callable[[str], bool] = is_public,
     shuffle: Shuffle = random.shuffle,
+    seconds: float = _SECONDS,
 ) -> Exchangers:
     """Return the servers of a domain, or of an address literal. Raise RoutingError.
 
-    `is_allowed` gets each address. `shuffle` orders hosts of equal preference.
+    `is_allowed` gets each address. `shuffle` orders hosts of equal preference. What is unknown
+    after `seconds` counts as a failed lookup.
     """
     if domain.startswith("["):
         return Exchangers(domain, (_literal(domain, is_allowed),), has_mx=False)
     name = _wire_domain(domain)
-    try:
-        record_set = await resolver.lookup(name, "MX")
-    except DnsFailedError as error:
-        raise RoutingError(error.reason, is_permanent=False) from error
+    ends_at = asyncio.get_running_loop().time() + seconds
+    record_set = await _records(resolver, name, "MX", ends_at)
+    if isinstance(record_set, DnsFailedError):
+        raise RoutingError(record_set.reason, is_permanent=False) from record_set
     if not record_set.exists:
         reason = Reason(ReasonCode.DOMAIN_UNKNOWN, domain=name)
         raise RoutingError(reason, is_permanent=True)
-    named = _better_than(own_host, named_hosts(name, record_set), name)
-    found = await _with_addresses(resolver, named[:HOSTS_MAX])
-    usable = usable_hosts(name, found, own_host, is_allowed)
+    every = named_hosts(name, record_set)
+    named = ordered(_better_than(own_host, every, name), shuffle)
+    found = await _with_addresses(resolver, named[:HOSTS_MAX], ends_at)
+    try:
+        usable = usable_hosts(name, found, own_host, is_allowed)
+    except RoutingError as error:
+        is_certain = len(named) <= HOSTS_MAX or error.reason.code == ReasonCode.MX_LOOP
+        if is_certain or not error.is_permanent:
+            raise
+        # Another trial may look up others, of those with the same preference.
+        reason = Reason(ReasonCode.DNS_FAILED, host=name, cause=f"{len(named)} mail servers")
+        raise RoutingError(reason, is_permanent=False) from error
     return Exchangers(
-        name, ordered(usable, shuffle), record_set.is_authenticated, has_mx=bool(record_set.records)
+        name,
+        tuple(usable),
+        record_set.is_authenticated,
+        has_mx=bool(record_set.records),
+        named=tuple(one.host for one in every),
     )
 
 
@@ -247,10 +267,13 @@ def _literal(domain: str, is_allowed: Callable[[str], bool]) -> Exchanger:
 
 
 async def _with_addresses(
-    resolver: DnsResolver, hosts: Sequence[Exchanger]
+    resolver: DnsResolver, hosts: Sequence[Exchanger], ends_at: float
 ) -> dict[Exchanger, RoutingError | None]:
     """Return each host with its addresses, and with the fault that left some of them unknown."""
-    lookups = [_addresses(resolver, one.host, kind) for one in hosts for kind in ("AAAA", "A")]
+    slots = asyncio.Semaphore(_AT_ONCE)
+    lookups = [
+        _records(resolver, one.host, kind, ends_at, slots) for one in hosts for kind in _KINDS
+    ]
     results = await asyncio.gather(*lookups)
     found: dict[Exchanger, RoutingError | None] = {}
     for position, one in enumerate(hosts):
@@ -265,14 +288,25 @@ async def _with_addresses(
             one,
             addresses=tuple(str(record.address) for each in record_sets for record in each.records),
             canonical=next((each.name for each in record_sets if each.records), ""),
-            is_authenticated=error is None and all(each.is_authenticated for each in record_sets),
+            # A lookup that failed must not lower the protection of an address that is validated.
+            is_authenticated=bool(record_sets)
+            and all(each.is_authenticated for each in record_sets),
         )
         found[complete] = error
     return found
 
 
-async def _addresses(resolver: DnsResolver, host: str, kind: str) -> RecordSet | DnsFailedError:
+async def _records(
+    resolver: DnsResolver,
+    name: str,
+    kind: str,
+    ends_at: float,
+    slots: asyncio.Semaphore | None = None,
+) -> RecordSet | DnsFailedError:
     try:
-        return await resolver.lookup(host, kind)
+        async with asyncio.timeout_at(ends_at), slots or nullcontext():
+            return await resolver.lookup(name, kind)
     except DnsFailedError as error:
         return error
+    except TimeoutError:
+        return DnsFailedError(Reason(ReasonCode.DNS_TIMEOUT, host=name))

@@ -38,7 +38,8 @@ class ReplyRule:
 
     def matches(self, reply: str) -> bool:
         """Return whether the rule is about this reply."""
-        return re.search(self.pattern, reply[:_REPLY_MAX], re.IGNORECASE) is not None
+        flags = re.IGNORECASE | re.DOTALL  # a reply may have several lines
+        return re.search(self.pattern, reply[:_REPLY_MAX], flags) is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +71,7 @@ DEFAULT = Shaping(
     tls_floor=TlsFloor.NONE,
     rules=(
         ReplyRule(
-            pattern=r"\b4\d\d\b.*\brate.?limit|too many (?:connections|messages)",
+            pattern=r"^4\d\d\b.*\b(?:rate.?limit|too many (?:connections|messages))",
             effect=Effect.SLOW_DOWN,
             seconds=_HOUR // 2,
             after=3,

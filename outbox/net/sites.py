@@ -31,6 +31,7 @@ class MxSite:
     """A set of servers that are one receiver."""
 
     key: str  # the MX suffix of a known provider, or the hosts
+    hosts: tuple[str, ...]  # that overrides are compared with; of a provider, its MX suffix
     provider: Provider | None = None
 
 
@@ -66,15 +67,16 @@ class SiteShaping:
 def site_of(exchangers: Exchangers) -> MxSite:
     """Return the site of a domain's servers.
 
-    It is a provider's only if all servers are: a domain with one server of its own besides does not
-    share the provider's circuit.
+    It depends on the servers that DNS names and not on those that can be used at present: a lookup
+    that fails does not change it. It is a provider's only if all servers are: a domain with one
+    server of its own besides does not share the provider's circuit.
     """
-    hosts = sorted({one.host for one in exchangers.hosts})
+    hosts = sorted(set(exchangers.named) or {one.host for one in exchangers.hosts})
     found = {mx_suffix_of(host) for host in hosts}
     if len(found) == 1 and (match := found.pop()) is not None:
         suffix, provider = match
-        return MxSite(suffix, provider)
-    return MxSite(_key_of(hosts))
+        return MxSite(suffix, (suffix,), provider)
+    return MxSite(_key_of(hosts), tuple(hosts))
 
 
 def shaping_of(site: MxSite, overrides: Mapping[str, Shaping] = _NO_OVERRIDES) -> SiteShaping:
@@ -106,11 +108,10 @@ def _limit(name: str, sources: Iterable[tuple[Shaping, Source, str]]) -> Limit:
 
 
 def _override_for(site: MxSite, overrides: Mapping[str, Shaping]) -> str | None:
-    hosts = site.key.split(",")
     matching = [
         name
         for name in overrides
-        if name == site.key or all(_is_within(host, name) for host in hosts)
+        if name == site.key or all(_is_within(host, name) for host in site.hosts)
     ]
     return max(matching, key=len, default=None)
 

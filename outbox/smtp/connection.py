@@ -20,6 +20,7 @@ from outbox.smtp.connect import connect, ehlo_name, forbidden, resolve
 from outbox.smtp.dialogue import Dialogue
 from outbox.smtp.dot_permit import BeforeDot, LeaseHeld, PermitRequest
 from outbox.smtp.envelope import Envelope
+from outbox.smtp.exhaustion import exhaustion_reason, is_exhausted
 from outbox.smtp.extensions import Restrictions
 from outbox.smtp.facts import SessionFacts, TlsLevel
 from outbox.smtp.fallback import Plans
@@ -264,9 +265,10 @@ class Connection:
 
     async def _start_tls(self) -> None:
         began = time.monotonic()
+        context = self._peer_context()
         try:
-            tls = await self._transport.start_tls(peer_context(self.server), self.server.wire_host)
-            facts, level, why = check_peer(self.server, tls)
+            tls = await self._transport.start_tls(context, self.server.wire_host)
+            facts, level, why = await check_peer(self.server, tls)
         except SmtpFault as fault:
             self._transport.abort(fault.kind, fault.reason)
             raise
@@ -284,6 +286,17 @@ class Connection:
                 subject=facts.subject,
             )
         )
+
+    def _peer_context(self) -> ssl.SSLContext:
+        """Return the context. Raise a fault of this host, which is no reason for plain text."""
+        try:
+            return peer_context(self.server)
+        except OSError as error:  # ssl.SSLError is one
+            kind, reason = FaultKind.LOCAL, Reason(ReasonCode.SESSION_DEFECT, cause=str(error))
+            if is_exhausted(error):
+                kind, reason = FaultKind.EXHAUSTED, exhaustion_reason(error)
+            self._transport.abort(kind, reason)
+            raise SmtpFault(Phase.TLS, kind, reason) from error
 
     def _close_unopened(self) -> None:
         """Close a session that failed to open, with QUIT where it is allowed."""

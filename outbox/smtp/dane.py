@@ -26,7 +26,8 @@ _INVALID = (
     x509.UnsupportedGeneralNameType,
     UnsupportedAlgorithm,
 )
-_CHAIN_MAX = 10  # certificates of a server that are looked at
+_CHAIN_MAX = 6  # certificates of a server that are looked at
+_DEPTH_MAX = 4  # authorities between one of them and an anchor: the number of paths is a power
 _ANCHORS_MAX = 4
 
 
@@ -65,9 +66,8 @@ def matches_dane(chain: Sequence[bytes], records: Sequence[Tlsa], names: Sequenc
         return True
     anchors = [
         certificate
-        for certificate in [*chain[1:_CHAIN_MAX], *_given_anchors(usable)]
-        for one in usable
-        if one.usage == _TRUST_ANCHOR and _is_match(certificate, one)
+        for certificate in dict.fromkeys([*chain[1:_CHAIN_MAX], *_given_anchors(usable)])
+        if any(one.usage == _TRUST_ANCHOR and _is_match(certificate, one) for one in usable)
     ]
     return any(
         is_valid_for(chain, [anchor], name) for anchor in anchors[:_ANCHORS_MAX] for name in names
@@ -102,7 +102,8 @@ def check_chain(
 ) -> None:
     """Raise ValueError, with the cause, if a server's certificate is not valid for a name."""
     leaf, *others = [load_certificate(one) for one in chain[:_CHAIN_MAX]]
-    verifier = verification.PolicyBuilder().store(store).build_server_verifier(name)
+    policy = verification.PolicyBuilder().store(store).max_chain_depth(_DEPTH_MAX)
+    verifier = policy.build_server_verifier(name)
     try:
         verifier.verify(leaf, others)
     except _INVALID as error:
@@ -113,7 +114,10 @@ def load_certificate(der: bytes) -> x509.Certificate:
     """Parse a certificate. Raise ValueError."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about odd fields, which are not ours to correct
-        return x509.load_der_x509_certificate(der)
+        try:
+            return x509.load_der_x509_certificate(der)
+        except x509.InvalidVersion as error:  # not a ValueError
+            raise ValueError(str(error)) from error
 
 
 def _store(anchors: Sequence[bytes]) -> verification.Store:

@@ -1,4 +1,7 @@
-"""Facts about a session besides its transcript; they are recorded with every attempt."""
+"""Facts about a session besides its transcript, for the record of an attempt.
+
+The level of TLS that was requested and achieved, and why, is in no record yet.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,12 +1,14 @@
 """What a server's certificate proves at the levels of TLS that delivery by MX has.
 
-`verify`: signed by a trusted authority, and for one of some names (MTA-STS). `dane`: one that TLSA
+`verify`: signed by a trusted authority, and for the host (MTA-STS). `dane`: one that TLSA
 records announce. `opportunistic`: nothing is required, and what was achieved is recorded.
 """
 
+import asyncio
 import ipaddress
 import ssl
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -26,6 +28,7 @@ from outbox.smtp.tls import tls_context, tls_facts
 _ENCODING_DER = 2  # of the private class for certificates before Python 3.13
 _FILE_MAX = 200_000  # bytes of a file with one authority
 _SHOWN = 3  # names of a certificate in a reason
+_CHECKERS = ThreadPoolExecutor(2, thread_name_prefix="outbox-certificates")
 
 
 def peer_context(server: Server) -> ssl.SSLContext:
@@ -45,25 +48,26 @@ def _mx_context(ca_file: str | None, _changed_at: int, *, is_signed: bool) -> ss
     if ca_file:
         context.load_verify_locations(cafile=ca_file)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.check_hostname = False  # the names are compared after the handshake
+    context.check_hostname = False  # the name is compared after the handshake
     if not is_signed:
         context.verify_mode = ssl.CERT_NONE
     return context
 
 
-def check_peer(server: Server, tls: ssl.SSLObject) -> tuple[TlsFacts, TlsLevel, Reason]:
-    """Return facts, level and why it is not a higher one. Raise SmtpFault if it is too low."""
+async def check_peer(server: Server, tls: ssl.SSLObject) -> tuple[TlsFacts, TlsLevel, Reason]:
+    """Return facts, level and why it is not a higher one. Raise SmtpFault if it is too low.
+
+    Certificates of an unknown server are checked in a thread: they may be chosen to take long.
+    """
     if server.security in {Security.STARTTLS, Security.TLS}:
         return tls_facts(tls), TlsLevel.VERIFIED, NO_REASON
     if server.security is Security.VERIFY:
-        _check_names(server, tls)
+        _check_name(server, tls)
         return tls_facts(tls), TlsLevel.VERIFIED, NO_REASON
     chain = presented_chain(tls)
-    if server.security is Security.DANE:
-        level, why = _dane_level(server, chain)
-    else:
-        why = _unverified_because(server, chain)
-        level = TlsLevel.ENCRYPTED if why else TlsLevel.VERIFIED
+    level_of = _dane_level if server.security is Security.DANE else _opportunistic_level
+    loop = asyncio.get_running_loop()
+    level, why = await loop.run_in_executor(_CHECKERS, level_of, server, chain)
     return _facts(tls, chain, is_verified=level is not TlsLevel.ENCRYPTED), level, why
 
 
@@ -79,16 +83,14 @@ def presented_chain(tls: ssl.SSLObject) -> list[bytes]:
     return [own] if own else []
 
 
-def _check_names(server: Server, tls: ssl.SSLObject) -> None:
-    """Raise SmtpFault unless the certificate is for one of the names (RFC 8461 4.1)."""
+def _check_name(server: Server, tls: ssl.SSLObject) -> None:
+    """Raise SmtpFault unless the certificate is for the host (RFC 8461 4.2)."""
     certificate: dict[str, Any] = dict(tls.getpeercert() or {})
     found = [name for kind, name in certificate.get("subjectAltName", ()) if kind == "DNS"]
-    names = _names(server)
-    if not any(matches_host(pattern, name) for pattern in found for name in names):
+    host = server.wire_host
+    if not any(matches_host(pattern, host) for pattern in found):
         shown = ", ".join([*found[:_SHOWN], *(["…"] if len(found) > _SHOWN else [])])
-        reason = Reason(
-            ReasonCode.CERTIFICATE_NAMES, found=shown or "—", names=", ".join(names[:_SHOWN])
-        )
+        reason = Reason(ReasonCode.CERTIFICATE_NAMES, found=shown or "—", names=host)
         raise SmtpFault(Phase.TLS, FaultKind.CERT_NAME, reason)
 
 
@@ -101,6 +103,11 @@ def _dane_level(server: Server, chain: Sequence[bytes]) -> tuple[TlsLevel, Reaso
         reason = Reason(ReasonCode.DANE_MISMATCH, host=server.host)
         raise SmtpFault(Phase.TLS, FaultKind.CERT_UNTRUSTED, reason)
     return TlsLevel.DANE, NO_REASON
+
+
+def _opportunistic_level(server: Server, chain: Sequence[bytes]) -> tuple[TlsLevel, Reason]:
+    why = _unverified_because(server, chain)
+    return TlsLevel.ENCRYPTED if why else TlsLevel.VERIFIED, why
 
 
 def _unverified_because(server: Server, chain: Sequence[bytes]) -> Reason:

@@ -19,7 +19,7 @@ class Security(StrEnum):
     STARTTLS = "starttls"  # required: without it no message is sent
     TLS = "tls"  # from the first byte (RFC 8314)
     OPPORTUNISTIC = "opportunistic"  # STARTTLS if offered, whatever the certificate (RFC 7435)
-    VERIFY = "verify"  # STARTTLS, and a valid certificate for one of `tls_names` (RFC 8461)
+    VERIFY = "verify"  # STARTTLS, and a valid certificate for the host (RFC 8461)
     DANE = "dane"  # STARTTLS, and a certificate that matches `tlsa` (RFC 7672)
 
 
@@ -61,8 +61,9 @@ def _no_restrictions(_offered: Mapping[str, str]) -> Restrictions:
 class Server:
     """One server and the login there.
 
-    The certificate is verified against `host`, unless the security is one for delivery by MX. Those
-    allow no login: its password would protect nothing that an unknown server cannot read.
+    A certificate that is required is verified against `host`, except with DANE. The securities for
+    delivery by MX allow no login: its password would protect nothing that an unknown server cannot
+    read.
     """
 
     host: str
@@ -83,7 +84,7 @@ class Server:
     chunking: bool = True  # use it if announced
 
     plain_text: PlainText = PlainText.IF_NOT_OFFERED  # for opportunistic TLS only
-    tls_names: tuple[str, ...] = ()  # for VERIFY and DANE; (): the host
+    tls_names: tuple[str, ...] = ()  # for DANE; (): the host
     tlsa: tuple[Tlsa, ...] = ()  # for DANE, validated by DNSSEC
 
     def __post_init__(self) -> None:

@@ -2,13 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from itertools import count
 
 import pytest
 
 from outbox.net.dns_resolver import DnsFailedError, DnsResolver, RecordSet
 from outbox.testing.dns_lab import DnsLab
 from outbox.testing.pytest_plugin import StartDnsLab
+from tests.integration.net.waiting import until
 
 
 class Clock:
@@ -27,12 +27,14 @@ def run(
     *,
     entries_max: int = 1_000,
     concurrent_max: int = 50,
+    seconds: float = 120.0,
 ) -> None:
     async def whole() -> None:
         clock = Clock()
         resolver = DnsResolver(
             [lab.address],
-            seconds=5.0,
+            seconds=seconds,
+            try_seconds=seconds,  # so that each lookup is one query, however busy the machine is
             clock=clock,
             entries_max=entries_max,
             concurrent_max=concurrent_max,
@@ -50,6 +52,8 @@ def run(
         pytest.param("a.test", "MX", 20, id="no such record, by the SOA record"),
         pytest.param("none.a.test", "MX", 20, id="no such name"),
         pytest.param("none.far.test", "MX", 300, id="at most five minutes"),
+        pytest.param("none.test", "MX", 0, id="no such name, without SOA record"),
+        pytest.param("long.test", "MX", 0, id="no such record, without SOA record"),
     ],
 )
 def test_a_record_set_is_kept_for_its_ttl(
@@ -64,8 +68,9 @@ def test_a_record_set_is_kept_for_its_ttl(
 
     async def work(resolver: DnsResolver, clock: Clock) -> None:
         first = await resolver.lookup(name, kind)
-        clock.now = seconds - 1
-        assert await resolver.lookup(name.upper(), kind) == first
+        clock.now = max(seconds - 1, 0)
+        if seconds:
+            assert await resolver.lookup(name.upper(), kind) == first
         assert len(lab.queries) == 1
         clock.now = seconds
         await resolver.lookup(name, kind)
@@ -102,6 +107,18 @@ def test_the_cache_has_a_maximum_and_keeps_what_is_used(dns_lab: StartDnsLab) ->
     run(lab, work, entries_max=3)
 
 
+def test_a_large_record_set_is_not_kept(dns_lab: StartDnsLab) -> None:
+    many = [f"record many.test A 127.0.{number // 250}.{number % 250}" for number in range(1_100)]
+    lab = dns_lab("\n".join(many))
+
+    async def work(resolver: DnsResolver, clock: Clock) -> None:
+        for _ in range(2):
+            assert len((await resolver.lookup("many.test", "A")).records) == 1_100
+        assert [one.transport for one in lab.queries] == ["udp", "tcp"] * 2
+
+    run(lab, work)
+
+
 def test_concurrent_lookups_of_one_name_are_one_query(dns_lab: StartDnsLab) -> None:
     lab = dns_lab("record a.test A 127.0.0.2\nat a: late 0.1")
 
@@ -123,15 +140,26 @@ def test_lookups_at_the_same_time_have_a_maximum(dns_lab: StartDnsLab) -> None:
 
     async def work(resolver: DnsResolver, clock: Clock) -> None:
         tasks = [asyncio.create_task(resolver.lookup(name, "A")) for name in names]
-        for _ in count():
-            if len(lab.queries) >= 2:
-                break
-            await asyncio.sleep(0.01)
-        assert set(lab.asked("A")) <= set(names[:2])
+        await until(lambda: len(lab.queries) >= 2)
+        other = DnsResolver([lab.address], seconds=120.0)
+        await other.lookup("test", "AAAA")  # a third query would have arrived before
+        assert sorted(lab.asked("A")) == names[:2]
         for task in tasks:
             task.cancel()
 
     run(lab, work, concurrent_max=2)
+
+
+def test_the_wait_for_a_slot_is_part_of_the_limit(dns_lab: StartDnsLab) -> None:
+    lab = dns_lab("record test A 127.0.0.2\nat a: no-reply")
+
+    async def work(resolver: DnsResolver, clock: Clock) -> None:
+        lookups = [resolver.lookup(f"n{number}.test", "A") for number in range(100)]
+        async with asyncio.timeout(45.0):
+            found = await asyncio.gather(*lookups, return_exceptions=True)
+        assert {type(one) for one in found} == {DnsFailedError}
+
+    run(lab, work, concurrent_max=1, seconds=0.5)
 
 
 @pytest.mark.parametrize(
@@ -142,6 +170,8 @@ def test_lookups_at_the_same_time_have_a_maximum(dns_lab: StartDnsLab) -> None:
         (["192.0.43.8"], [], False),
         (["192.0.43.8"], ["192.0.43.8"], True),
         (["127.0.0.1", "192.0.43.8"], [], False),
+        pytest.param(["127.0.0.11"], [], False, id="Docker"),
+        (["127.0.0.11"], ["127.0.0.11"], True),
     ],
 )
 def test_the_ad_bit_counts_only_from_loopback_or_a_trusted_server(

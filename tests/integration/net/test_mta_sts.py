@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import threading
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from outbox.reasons import Reason, ReasonCode
 from outbox.smtp.tls import tls_context
 from outbox.testing.pytest_plugin import StartDnsLab
 from tests.integration.net.test_http import reply, server
+from tests.integration.net.waiting import until
 from tests.integration.smtp.certificates import Authority
 
 BODY = b"version: STSv1\nmode: enforce\nmx: mx.x.test\nmax_age: 86400\n"
@@ -103,13 +105,73 @@ def test_a_policy_is_read_once_and_survives_faults(dns_lab: StartDnsLab) -> None
         assert fetched == ["x.test"]
         results.append(None)  # the web server fails from here on
         lab.play('record _mta-sts.x.test 0 TXT "v=STSv1; id=2"')
-        now[0] = 10.0
+        now[0] = 300.0
         assert await store.policy_for("x.test") == POLICY
+        await until(lambda: len(fetched) >= 2)
         assert fetched == ["x.test"] * 2
         lab.play("at txt: servfail")
         now[0] = 1_000.0
         assert await store.policy_for("x.test") == POLICY
         now[0] = 86_400.0
         assert await store.policy_for("x.test") is None
+        store.close()
 
     asyncio.run(run())
+
+
+def test_a_silent_web_server_delays_messages_for_a_limited_time(dns_lab: StartDnsLab) -> None:
+    """A policy that is known is used at once."""
+    lab = dns_lab('record _mta-sts.x.test 0 TXT "v=STSv1; id=1"')
+    answers = threading.Event()
+    now = [0.0]
+
+    def read(domain: str) -> Policy:
+        assert answers.wait(60.0)
+        return POLICY
+
+    async def run() -> None:
+        resolver = DnsResolver([lab.address], seconds=60.0, clock=lambda: now[0])
+        store = PolicyStore(resolver, read, clock=lambda: now[0], first_wait=0.1)
+        async with asyncio.timeout(50.0):
+            assert await store.policy_for("x.test") is None
+            answers.set()
+            while await store.policy_for("x.test") is None:
+                pass
+            answers.clear()
+            lab.play('record _mta-sts.x.test 0 TXT "v=STSv1; id=2"')
+            now[0] = 300.0
+            assert await store.policy_for("x.test") == POLICY
+        assert fetchers()
+        answers.set()
+        store.close()
+        await until(lambda: not fetchers())
+
+    asyncio.run(run())
+
+
+def test_policies_are_kept_longer_than_failures(dns_lab: StartDnsLab) -> None:
+    """Those that are used are kept longest."""
+    names = ["a", "b", "none", "c", "d"]
+    records = [f'record _mta-sts.{name}.test 0 TXT "v=STSv1; id=1"' for name in names]
+    lab = dns_lab("\n".join(records))
+    fetched: list[str] = []
+
+    def read(domain: str) -> Policy:
+        fetched.append(domain)
+        if domain == "none.test":
+            raise PolicyError(Reason(ReasonCode.MTA_STS_UNREAD, domain=domain, cause="x"))
+        return POLICY
+
+    async def run() -> None:
+        resolver = DnsResolver([lab.address], seconds=60.0)
+        store = PolicyStore(resolver, read, entries_max=3)
+        for name in ("a", "b", "none", "a", "c", "a", "d", "a", "c"):
+            await store.policy_for(f"{name}.test")
+        store.close()
+
+    asyncio.run(run())
+    assert fetched == [f"{name}.test" for name in names]  # b had to go for d
+
+
+def fetchers() -> list[str]:
+    return [one.name for one in threading.enumerate() if one.name.startswith("outbox-mta-sts")]

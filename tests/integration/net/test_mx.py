@@ -9,6 +9,7 @@ from outbox.net.dns_resolver import DnsResolver
 from outbox.net.mx import Exchangers, OwnHost, RoutingError, find_exchangers, find_tlsa
 from outbox.testing.dns_lab import DnsLab
 from outbox.testing.pytest_plugin import StartDnsLab
+from tests.integration.net.waiting import until
 
 NO_HOST = OwnHost()
 ZONE = """
@@ -28,14 +29,21 @@ ZONE = """
 
 
 def find(
-    lab: DnsLab, domain: str, *, own_host: OwnHost = NO_HOST, seconds: float = 5.0
+    lab: DnsLab,
+    domain: str,
+    *,
+    own_host: OwnHost = NO_HOST,
+    seconds: float = 120.0,
+    try_seconds: float | None = None,
+    domain_seconds: float = 120.0,
 ) -> Exchangers:
     async def run() -> Exchangers:
         return await find_exchangers(
-            DnsResolver([lab.address], seconds=seconds),
+            DnsResolver([lab.address], seconds=seconds, try_seconds=try_seconds),
             domain,
             own_host=own_host,
             is_allowed=lambda address: True,
+            seconds=domain_seconds,
         )
 
     return asyncio.run(run())
@@ -45,7 +53,7 @@ def addresses(found: Exchangers) -> list[tuple[str, Sequence[str]]]:
     return [(one.host, one.addresses) for one in found.hosts]
 
 
-def failure(lab: DnsLab, domain: str, *, seconds: float = 5.0) -> tuple[str, bool]:
+def failure(lab: DnsLab, domain: str, *, seconds: float = 120.0) -> tuple[str, bool]:
     with pytest.raises(RoutingError) as caught:
         find(lab, domain, seconds=seconds)
     return caught.value.reason.code, caught.value.is_permanent
@@ -108,21 +116,57 @@ def test_an_address_literal_needs_no_lookup(dns_lab: StartDnsLab) -> None:
 def test_a_fault_of_dns_is_temporary(dns_lab: StartDnsLab, rule: str, code: str) -> None:
     """Protocol item 119: it never counts as a domain without records."""
     lab = dns_lab(f"{ZONE}\n{rule}")
-    seconds = 0.5 if code == "dns_timeout" else 10.0
+    seconds = 0.5 if code == "dns_timeout" else 120.0
     assert failure(lab, "example.org", seconds=seconds) == (code, False)
 
 
 def test_a_server_whose_addresses_are_unknown_leaves_the_others(dns_lab: StartDnsLab) -> None:
     lab = dns_lab(f"{ZONE}\nat a <a.example.org>: servfail\nat aaaa <a.example.org>: servfail")
-    assert addresses(find(lab, "example.org")) == [("b.example.org", ("127.0.0.3",))]
+    found = find(lab, "example.org")
+    assert addresses(found) == [("b.example.org", ("127.0.0.3",))]
+    assert found.named == ("a.example.org", "b.example.org")
 
 
 def test_a_truncated_response_is_asked_for_over_tcp(dns_lab: StartDnsLab) -> None:
     many = "\n".join(f"record many.test MX {number} h{number}.many.test" for number in range(150))
     lab = dns_lab(f"{many}\nrecord h0.many.test A 127.0.0.2")
-    assert addresses(find(lab, "many.test")) == [("h0.many.test", ("127.0.0.2",))]
+    found = find(lab, "many.test", try_seconds=120.0)
+    assert addresses(found) == [("h0.many.test", ("127.0.0.2",))]
     assert [query.transport for query in lab.queries if query.kind == "MX"] == ["udp", "tcp"]
     assert len(lab.asked("A")) == 10  # and no more, whatever the domain names
+
+
+def test_servers_that_were_not_looked_up_may_have_addresses(dns_lab: StartDnsLab) -> None:
+    """Those of equal preference are looked up in random order."""
+    many = "\n".join(f"record many.test MX 10 h{number}.many.test" for number in range(30))
+    lab = dns_lab(many)
+    assert failure(lab, "many.test") == ("dns_failed", False)
+    first = set(lab.asked("A"))
+    failure(lab, "many.test")
+    assert len(first) == 10
+    assert set(lab.asked("A")) != first
+
+
+def test_all_lookups_for_a_domain_have_one_limit(dns_lab: StartDnsLab) -> None:
+    lab = dns_lab(f"{ZONE}\nat a: no-reply\nat aaaa: no-reply")
+    with pytest.raises(RoutingError) as caught:
+        find(lab, "example.org", domain_seconds=0.5)
+    assert (caught.value.reason.code, caught.value.is_permanent) == ("dns_timeout", False)
+
+
+def test_lookups_for_a_domain_at_the_same_time_have_a_maximum(dns_lab: StartDnsLab) -> None:
+    many = "\n".join(f"record many.test MX {number} h{number}.many.test" for number in range(9))
+    lab = dns_lab(f"{many}\nat a: no-reply\nat aaaa: no-reply")
+
+    async def run() -> None:
+        resolver = DnsResolver([lab.address], seconds=120.0, try_seconds=120.0)
+        finding = asyncio.create_task(find_exchangers(resolver, "many.test"))
+        await until(lambda: len(lab.queries) >= 5)
+        await resolver.lookup("many.test", "TXT")  # another query would have arrived before
+        assert len(lab.queries) == 6
+        finding.cancel()
+
+    asyncio.run(run())
 
 
 def test_this_server_in_the_list_leaves_the_better_ones(dns_lab: StartDnsLab) -> None:
@@ -155,7 +199,7 @@ TLSA_ZONE = f"""{ZONE}
 
 def tlsa_of(lab: DnsLab, position: int) -> list[bytes]:
     async def run() -> list[bytes]:
-        resolver = DnsResolver([lab.address], seconds=10.0)
+        resolver = DnsResolver([lab.address], seconds=120.0)
         found = await find_exchangers(resolver, "example.org", is_allowed=lambda address: True)
         return [one.data for one in await find_tlsa(resolver, found, found.hosts[position])]
 
@@ -167,6 +211,8 @@ def test_tlsa_records_count_only_if_all_is_validated(dns_lab: StartDnsLab) -> No
     lab = dns_lab(f"{TLSA_ZONE}\nauthenticated example.org")
     assert tlsa_of(lab, 0) == [bytes.fromhex("ab" * 32)]
     assert tlsa_of(lab, 1) == [bytes.fromhex("cd" * 32)]  # at the name before the alias
+    lab.play(f"{TLSA_ZONE}\nauthenticated example.org\nat aaaa: servfail")
+    assert tlsa_of(lab, 0) == [bytes.fromhex("ab" * 32)]  # the failure is no way around DANE
     lab.play(f"{TLSA_ZONE}\nauthenticated a.example.org")  # not the MX records
     assert tlsa_of(lab, 0) == []
     lab.play(f"{TLSA_ZONE}\nauthenticated example.org\nat tlsa: servfail")

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 _DAY = dt.timedelta(days=1)
-_SIGNS = x509.KeyUsage(
+SIGNS = x509.KeyUsage(
     digital_signature=False,
     content_commitment=False,
     key_encipherment=False,
@@ -38,7 +38,7 @@ class Authority:
         builder = _identified(builder, self._key, self._key)
         builder = builder.add_extension(
             x509.BasicConstraints(ca=True, path_length=0), critical=True
-        ).add_extension(_SIGNS, critical=True)
+        ).add_extension(SIGNS, critical=True)
         self.certificate = builder.sign(self._key, hashes.SHA256())
         self.file = self.directory / f"{self.name}.pem"
         self.file.write_bytes(_pem(self.certificate))

@@ -113,13 +113,22 @@ def test_a_live_policy_holds_whatever_happens_to_dns_and_to_the_web_server() -> 
     known = KnownPolicy().after(POLICY, "a1", now=100.0)
     assert not known.needs_fetch("a1", now=200.0)
     assert not known.needs_fetch(None, now=200.0)
-    assert known.needs_fetch("a2", now=200.0)
-    failed = known.after(UNREAD, "a2", now=200.0)
+    assert known.needs_fetch("a2", now=100.0 + FETCH_PAUSE)
+    failed = known.after(UNREAD, "a2", now=500.0)
     assert failed.live_policy(now=1_099.0) == POLICY
-    assert not failed.needs_fetch("a2", now=200.0 + FETCH_PAUSE - 1)
-    assert failed.needs_fetch("a2", now=200.0 + FETCH_PAUSE)
+    assert not failed.needs_fetch("a2", now=500.0 + FETCH_PAUSE - 1)
+    assert failed.needs_fetch("a2", now=500.0 + FETCH_PAUSE)
     assert failed.live_policy(now=1_100.0) is None
     assert known.needs_fetch("a1", now=1_100.0)
+
+
+@pytest.mark.parametrize(("max_age", "record_id"), [(0, "a1"), (1_000, "a2")])
+def test_a_short_life_or_a_changing_id_causes_no_fetch_for_each_message(
+    max_age: int, record_id: str
+) -> None:
+    known = KnownPolicy().after(Policy(Mode.ENFORCE, ("mx.x.test",), max_age), "a1", now=0.0)
+    assert not known.needs_fetch(record_id, now=FETCH_PAUSE - 1)
+    assert known.needs_fetch(record_id, now=FETCH_PAUSE)
 
 
 def test_without_a_policy_a_failed_fetch_means_none() -> None:

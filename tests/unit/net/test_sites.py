@@ -47,6 +47,12 @@ def test_a_key_depends_on_the_set_of_hosts_only(hosts: list[str]) -> None:
     assert site(*hosts).key != site(*hosts, "another.example").key
 
 
+def test_a_server_that_cannot_be_used_at_present_does_not_change_the_site() -> None:
+    whole = site("a.test", "b.test")
+    exchangers = Exchangers("x.test", (Exchanger("b.test", 10),), named=("a.test", "b.test"))
+    assert site_of(exchangers) == whole
+
+
 def test_mx_hosts_of_its_own_domains_say_nothing_about_a_customers_account() -> None:
     """AOL's domains have MX hosts of Yahoo, and an account there needs AOL's server."""
     assert by_exchanger("mx-aol.mail.gm0.yahoodns.net") is None
@@ -73,6 +79,9 @@ def test_the_longest_override_counts_and_must_cover_every_host() -> None:
     )
     assert shaping_of(site("1.mx.test", "2.mx.test"), overrides).connections.value == 3
     assert shaping_of(site("a.test", "b.test"), overrides).connections.value == 1
+    many = site(*(f"server-{number:03}.mx.test" for number in range(50)))
+    assert "#" in many.key
+    assert shaping_of(many, overrides).connections.value == 3
     assert shaping_of(site("a.test", "b.other"), overrides).connections.source is Source.DEFAULT
 
 
@@ -96,6 +105,9 @@ def test_the_longest_override_counts_and_must_cover_every_host() -> None:
         ),
         ("aspmx.l.google.com", "421-4.7.28 Gmail has detected an unusual rate", Effect.SLOW_DOWN),
         ("a.test", "450 4.7.1 Rate limit exceeded", Effect.SLOW_DOWN),
+        ("a.test", "421-4.7.0 See below\n421 4.7.0 Too many connections", Effect.SLOW_DOWN),
+        ("a.test", "550 5.7.1 Too many messages of this kind are spam", None),
+        ("a.test", "550 5.7.1 Limit of 450: too many messages", None),
         ("a.test", "550 5.1.1 No such user", None),
         ("aspmx.l.google.com", "450 4.2.1 The user is receiving mail too quickly", None),
     ],
