@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+import math
 import threading
+import time
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import connections, transaction
-from django.db.models import Q
+from django.db.models import F, Q
 
 from outbox import wakeup
 from outbox.api.sender_domain import check_domain, domain_of
@@ -26,6 +28,8 @@ from outbox.net.sender_domain import Finding, Level
 logger = logging.getLogger(__name__)
 WAITS_FOR = dt.timedelta(minutes=1)  # a request that is older has no reader any more
 PAUSE = dt.timedelta(seconds=10)  # between the end of a check and the next request
+_RETRY_AFTER = dt.timedelta(minutes=10)  # a check that raised an exception
+_CANDIDATES = 20  # due domains of which one is claimed: other processes claim at the same time
 _TASK = "outbox.check_domains"
 _WORST_LAST = (Level.OK, Level.WARNING, Level.UNKNOWN, Level.ERROR)
 _running = threading.Lock()  # locked by the thread of this process
@@ -88,27 +92,43 @@ def check_in_background(using: str) -> None:
             _running.release()
 
 
-def check_due(using: str) -> int:
-    """Check the domains that are due, one after the other; return how many there were."""
+def check_due(using: str, seconds: float = math.inf) -> int:
+    """Check the domains that are due, one after the other; return how many there were.
+
+    No check begins after so many seconds.
+    """
     _find_domains(using)
+    return _check_all(using, seconds)
+
+
+def _check_all(using: str, seconds: float = math.inf) -> int:
+    ends_at = time.monotonic() + seconds
     count = 0
-    while (domain := _claim(using)) is not None:
-        _check(domain, using)
+    while time.monotonic() < ends_at and (domain := _claim(using)) is not None:
+        try:
+            _check(domain, using)
+        except DATABASE_UNAVAILABLE:
+            raise
+        except Exception:  # the other domains are checked
+            logger.exception("The sender domain %s could not be checked. This is repeated.", domain)
+            rows = DomainCheck.objects.using(using).filter(pk=domain)
+            rows.update(due_at=database_now(using) + _RETRY_AFTER)
         count += 1
     return count
 
 
 def _run(using: str) -> None:
     try:
-        while (domain := _claim(using)) is not None:
-            _check(domain, using)
+        _check_all(using)
     except DATABASE_UNAVAILABLE as error:
         logger.warning("The checks of sender domains have to wait for the database: %s", error)
     except Exception:
-        logger.exception("A sender domain could not be checked. This is repeated.")
+        logger.exception("The checks of sender domains have ended. The next sweep continues.")
     finally:
-        connections.close_all()
-        _running.release()
+        try:
+            connections.close_all()
+        finally:
+            _running.release()
 
 
 def _find_domains(using: str) -> None:
@@ -128,15 +148,16 @@ def _find_domains(using: str) -> None:
 
 
 def _due(using: str) -> Any:
-    now = database_now(using)
-    return DomainCheck.objects.using(using).filter(due_at__lte=now).order_by("due_at")
+    """Return the domains that are due: first those that users wait for."""
+    due = DomainCheck.objects.using(using).filter(due_at__lte=database_now(using))
+    return due.order_by(F("requested_at").asc(nulls_last=True), "due_at")
 
 
 def _claim(using: str) -> str | None:
     """Return a domain that is due, which no other process checks then; None if there is none."""
     seconds = get_conf().domain_check_interval
-    for domain, due_at in _due(using).values_list("pk", "due_at"):
-        next_at = database_now(using) + dt.timedelta(seconds=seconds) if seconds else None
+    next_at = database_now(using) + dt.timedelta(seconds=seconds) if seconds else None
+    for domain, due_at in _due(using).values_list("pk", "due_at")[:_CANDIDATES]:
         same = DomainCheck.objects.using(using).filter(pk=domain, due_at=due_at)
         if same.update(due_at=next_at):
             return str(domain)
