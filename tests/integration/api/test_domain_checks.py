@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from django.conf import LazySettings
@@ -11,8 +12,10 @@ from django.test.utils import CaptureQueriesContext
 
 from outbox.api import domain_checks
 from outbox.api.alarms import hosts
+from outbox.api.alarms.check import check
+from outbox.api.sender_domain import sends_for
 from outbox.db.clock import database_now
-from outbox.models import DomainCheck, HostCheck
+from outbox.models import Account, AlarmKind, DomainCheck, HostCheck
 from tests.dns_zones import Zone, dns_server
 
 pytestmark = pytest.mark.django_db
@@ -105,3 +108,80 @@ def test_the_next_sweep_checks_even_if_a_connection_cannot_be_closed(
     with pytest.raises(OSError):  # noqa: PT011  # it has no text
         domain_checks._run("default")
     assert not domain_checks._running.locked()
+
+
+def test_users_do_not_alarm_staff_with_a_domain_of_their_own(
+    zone: Zone, settings: LazySettings
+) -> None:
+    for record in ("v=spf1 -all", "v=spf1 +all"):
+        zone[(DOMAIN, "TXT")] = [record]
+        check_again(DOMAIN)
+    assert alarms() == []
+    settings.OUTBOX = settings.OUTBOX | {"SENDER_DOMAINS": [DOMAIN]}
+    for record in ("v=spf1 -all", "v=spf1 +all"):
+        zone[(DOMAIN, "TXT")] = [record]
+        check_again(DOMAIN)
+    assert len(alarms()) == 1
+
+
+def test_what_is_wrong_with_the_site_is_one_alarm(zone: Zone, settings: LazySettings) -> None:
+    domains = [DOMAIN, "two.example"]
+    settings.OUTBOX = settings.OUTBOX | {
+        "SENDER_DOMAINS": domains,
+        "SENDING_ADDRESSES": ["192.0.2.1"],
+        "BLOCKLISTS": ["list.example"],
+    }
+    for listed in ([], ["127.0.0.2"]):
+        zone[("1.2.0.192.list.example", "A")] = listed
+        check_again(*domains)
+    [sentence] = alarms()
+    assert sentence.startswith("The check “Blocklists” of this site has a new error.")
+
+
+def check_again(*domains: str) -> None:
+    DomainCheck.objects.filter(domain__in=domains).update(due_at=database_now("default"))
+    for domain in set(domains) - set(DomainCheck.objects.values_list("pk", flat=True)):
+        store(domain)
+    assert domain_checks.check_due("default") == len(domains)
+
+
+def alarms() -> list[str]:
+    return [one.sentence for one in check().alarms if one.alarm.kind == AlarmKind.SENDER_DOMAIN]
+
+
+def test_only_accounts_of_the_domain_are_read() -> None:
+    addresses = [
+        "a@bücher.example",
+        "b@xn--bcher-kva.example",
+        "c@example.org",
+        "d@sub.example.org",
+    ]
+    for address in addresses:
+        Account.objects.create(name=address, from_address=address, host="smtp.example.org")
+
+    def senders_of(domain: str) -> list[str]:
+        rows = Account.objects.filter(sends_for(domain)).order_by("from_address")
+        return list(rows.values_list("from_address", flat=True))
+
+    assert senders_of("xn--bcher-kva.example") == addresses[:2]
+    assert senders_of("example.org") == ["c@example.org"]
+
+
+def test_results_of_old_requests_are_deleted_without_hourly_checks(django_user_model: Any) -> None:
+    user = django_user_model.objects.create_user("anna")
+    now = database_now("default")
+    for domain, days in (("old.example", 31), ("new.example", 29)):
+        checked_at = now - dt.timedelta(days=days)
+        DomainCheck.objects.create(domain=domain, checked_at=checked_at)
+    domain_checks.request_check(user, DOMAIN)
+    kept = DomainCheck.objects.order_by("pk").values_list("pk", flat=True)
+    assert list(kept) == [DOMAIN, "new.example"]
+
+
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite locks no row")
+def test_requests_of_one_user_wait_for_each_other(django_user_model: Any) -> None:
+    user = django_user_model.objects.create_user("anna")
+    with CaptureQueriesContext(connection) as queries:
+        domain_checks.request_check(user, DOMAIN)
+    first = next(one["sql"] for one in queries if "SELECT" in one["sql"])
+    assert "FOR NO KEY UPDATE" in first
