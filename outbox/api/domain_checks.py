@@ -226,7 +226,8 @@ def _check(domain: str, using: str) -> None:
         if row.requested_at is None:  # this check does not count as one of the user's
             row.requested_by = None
         row.checked_at, row.requested_at = database_now(using), None
-        row.save()
+        fields = ["known", "changes", "findings", "checked_at", "requested_at", "requested_by"]
+        row.save(update_fields=fields)
 
 
 def _is_sent_from_here(domain: str, using: str) -> bool:
