@@ -68,6 +68,7 @@ def test_no_check_begins_after_the_time_limit(zone: Zone) -> None:
     assert domain_checks.check_due("default", 60) == 1
 
 
+@pytest.mark.django_db(transaction=True)
 def test_alarms_do_not_wait_for_the_dns(zone: Zone, settings: LazySettings) -> None:
     settings.OUTBOX = settings.OUTBOX | {"ALARM_INTERVAL": 60}
     store(DOMAIN)
