@@ -178,7 +178,9 @@ def _networks(conf: Conf) -> Messages:
     }
     for name, (networks, besides) in settings_with.items():
         wrong = [
-            one for one in networks if not _is_network(one) and not (besides and one == "unix")
+            one
+            for one in networks
+            if not _is_readable(one, ipaddress.ip_network) and not (besides and one == "unix")
         ]
         if wrong:
             yield checks.Error(
@@ -186,13 +188,6 @@ def _networks(conf: Conf) -> Messages:
                 hint=f'It lists networks such as "10.0.0.0/8"{besides}.',
                 id="outbox.E018",
             )
-
-
-def _is_network(text: str) -> bool:
-    try:
-        return bool(ipaddress.ip_network(text))
-    except ValueError:
-        return False
 
 
 def _storage(conf: Conf) -> Messages:
@@ -215,6 +210,38 @@ def _storage(conf: Conf) -> Messages:
 def _is_working_directory(storage: Mapping[str, Any]) -> bool:
     is_on_disk = storage["BACKEND"] == "django.core.files.storage.FileSystemStorage"
     return is_on_disk and not storage.get("OPTIONS", {}).get("location") and not settings.MEDIA_ROOT
+
+
+def _sender_domains(conf: Conf) -> Messages:
+    if not (conf.dns_servers or conf.sending_addresses or conf.blocklists or conf.port_25_server):
+        return
+    from outbox.mail.dkim_keys import clean_domain  # dnspython takes long to import
+    from outbox.net.dns_lookup import server_of
+    from outbox.net.sender_domain import server_address
+
+    servers = (conf.port_25_server,) if conf.port_25_server else ()
+    readers: dict[str, tuple[Sequence[str], Callable[[str], object], str]] = {
+        "DNS_SERVERS": (conf.dns_servers, server_of, 'IP addresses, or "address:port"'),
+        "SENDING_ADDRESSES": (conf.sending_addresses, ipaddress.ip_address, "IP addresses"),
+        "BLOCKLISTS": (conf.blocklists, clean_domain, 'DNS zones such as "zen.spamhaus.org"'),
+        "PORT_25_SERVER": (servers, server_address, 'a server, as "host" or "host:port"'),
+    }
+    for name, (values, read, expected) in readers.items():
+        wrong = [one for one in values if not _is_readable(one, read)]
+        if wrong:
+            yield checks.Error(
+                f'OUTBOX["{name}"] has {", ".join(map(repr, wrong))}.',
+                hint=f"It needs {expected}. Until then, no sender domain can be checked.",
+                id="outbox.E021",
+            )
+
+
+def _is_readable(text: str, read: Callable[[str], object]) -> bool:
+    try:
+        read(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _ehlo_name(conf: Conf) -> Messages:
@@ -405,6 +432,7 @@ SETTINGS_CHECKS: tuple[Callable[[Conf], Messages], ...] = (
     _other_databases,
     _networks,
     _storage,
+    _sender_domains,
     _ehlo_name,
     _reply_rules,
     _lease,

@@ -346,55 +346,55 @@ class ReasonCode(StrEnum):
     )
 
     # --- policies of large providers ------------------------------------------------------------
-    GOOGLE_NO_PTR = (
-        "google_no_ptr",
+    POLICY_PTR = (
+        "policy_ptr",
         _(
-            "Google found no PTR record of the sending address, or its name does not lead back to"
-            " the address. The owner of the network can publish both."
+            "The receiving server found no PTR record of the sending IP address, or its name does"
+            " not lead back to the address. The owner of the network can publish both."
         ),
     )
-    GOOGLE_SPF = (
-        "google_spf",
+    POLICY_SPF = (
+        "policy_spf",
         _(
-            "SPF did not pass at Google. Add the sending address to the SPF record of the envelope"
-            " sender’s domain."
+            "SPF did not pass at the receiving server. Add the sending IP address to the SPF record"
+            " of the envelope sender’s domain."
         ),
     )
-    GOOGLE_DMARC = (
-        "google_dmarc",
+    POLICY_DMARC = (
+        "policy_dmarc",
         _(
             "The DMARC policy of the sender’s domain rejects this message, since neither SPF nor"
             " DKIM passed for that domain. Sign with a DKIM key of the domain, or send through a"
             " server that its SPF record names."
         ),
     )
-    GOOGLE_UNAUTHENTICATED = (
-        "google_unauthenticated",
+    POLICY_UNAUTHENTICATED = (
+        "policy_unauthenticated",
         _(
-            "Google rejects messages without SPF and DKIM. Publish an SPF record that names the"
-            " sending address, or sign with a DKIM key."
+            "The receiving server rejects messages that pass neither SPF nor DKIM. Publish an SPF"
+            " record that names the sending IP address, or sign with a DKIM key."
         ),
     )
     GOOGLE_RATE = (
         "google_rate",
         _(
-            "Google limits the rate, because it takes many messages for unsolicited. Send more"
-            " slowly, and only to recipients who want the messages."
+            "Google limits the rate, because it classified many messages as unsolicited. Send"
+            " more slowly, and only to recipients who want the messages."
         ),
     )
-    GOOGLE_TLS = (
-        "google_tls",
-        _("Google requires TLS. Set the security of the account to STARTTLS or TLS."),
+    POLICY_TLS = (
+        "policy_tls",
+        _("The receiving server requires TLS. Set the security of the account to STARTTLS or TLS."),
     )
-    GOOGLE_DKIM = (
-        "google_dkim",
+    POLICY_DKIM = (
+        "policy_dkim",
         _(
-            "DKIM did not pass at Google. Publish the record of a DKIM key of the sender’s domain,"
-            " and activate the key."
+            "DKIM did not pass at the receiving server. Publish the record of a DKIM key of the"
+            " sender’s domain, and activate the key."
         ),
     )
-    GOOGLE_ALIGNMENT = (
-        "google_alignment",
+    POLICY_ALIGNMENT = (
+        "policy_alignment",
         _(
             "The domain of the From header aligns neither with the domain of SPF nor with that of"
             " DKIM. Sign with a DKIM key of the sender’s domain, or use an envelope sender of that"
@@ -411,14 +411,14 @@ class ReasonCode(StrEnum):
     MICROSOFT_BLOCKED = (
         "microsoft_blocked",
         _(
-            "The network of the sending address is on Microsoft’s block list. The owner of the"
+            "The network of the sending IP address is on Microsoft’s block list. The owner of the"
             " network can ask Microsoft for removal."
         ),
     )
     YAHOO_DEFERRED = (
         "yahoo_deferred",
         _(
-            "Yahoo defers messages from the sending address because of their number, or because"
+            "Yahoo defers messages from the sending IP address because of their number, or because"
             " users complained. Delivery is retried. Send more slowly, check SPF, DKIM and DMARC,"
             " and remove recipients who complain."
         ),
@@ -426,15 +426,15 @@ class ReasonCode(StrEnum):
     YAHOO_BLOCKED = (
         "yahoo_blocked",
         _(
-            "Yahoo accepts no messages from the sending address, and retries will not succeed."
+            "Yahoo accepts no messages from the sending IP address, and retries will not succeed."
             " Find out why recipients complain, then ask Yahoo to remove the block."
         ),
     )
     YAHOO_UNAUTHENTICATED = (
         "yahoo_unauthenticated",
         _(
-            "Yahoo rejects messages without SPF and DKIM. Publish an SPF record that names the"
-            " sending address, or sign with a DKIM key."
+            "Yahoo rejects messages that pass neither SPF nor DKIM. Publish an SPF record that"
+            " names the sending IP address, or sign with a DKIM key."
         ),
     )
     YAHOO_POLICY = (

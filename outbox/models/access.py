@@ -63,11 +63,15 @@ def can_change_site(user: AbstractBaseUser | AnonymousUser) -> bool:
     return can_change_others(user) and sees_all_accounts(user)
 
 
+def can_view_accounts(user: AbstractBaseUser | AnonymousUser) -> bool:
+    """Return whether the user may view accounts as staff; the change permission includes this."""
+    return _has(user, "view_account") or _has(user, "change_account")
+
+
 def viewable_accounts(user: AbstractBaseUser | AnonymousUser) -> Q:
     """Return the condition on accounts to be the user's own, or visible to the user as staff."""
     own = Q(owner=user.pk, owner__isnull=False)
-    is_staff = _has(user, "view_account") or _has(user, "change_account")
-    if not is_staff:
+    if not can_view_accounts(user):
         return own
     return Q() if sees_all_accounts(user) else own | of_visible_accounts(user, "")
 

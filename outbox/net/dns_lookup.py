@@ -17,7 +17,7 @@ import dns.nameserver
 import dns.resolver
 import dns.reversename
 
-_PORT = 53
+_PORT, _PORT_MAX = 53, 65_535
 # C0, DEL, C1, bidirectional controls and line separators: findings quote these texts.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
@@ -81,7 +81,7 @@ def server_of(text: str) -> dns.nameserver.Nameserver:
     if text.startswith("["):
         address, _, port = text[1:].partition("]")
         port = port.removeprefix(":")
-    if port and not port.isdigit():
+    if port and not (port.isdigit() and 0 < int(port) <= _PORT_MAX):
         raise ValueError(f"{text!r} is not the address of a DNS server.")
     return dns.nameserver.Do53Nameserver(
         str(ipaddress.ip_address(address)), int(port) if port else _PORT

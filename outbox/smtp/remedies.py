@@ -41,24 +41,27 @@ def remedy_of(reply: Reply) -> Reason | None:
 
 # The enhanced code without its class, since each of these is temporary at first and permanent later
 # (empty: any); words of the normalized reply; and what it means. The first one that fits decides.
+# Other servers than Google's have 7.23 to 7.29, too (RFC 7372, RFC 7505), so those rows name no
+# provider. A row that names one requires words that only this provider uses.
 _POLICIES = (
-    ("7.23", "ptr", Reason(ReasonCode.GOOGLE_NO_PTR)),
-    ("7.25", "ptr", Reason(ReasonCode.GOOGLE_NO_PTR)),
-    ("7.24", "spf record", Reason(ReasonCode.GOOGLE_SPF)),
-    ("7.26", "dmarc policy", Reason(ReasonCode.GOOGLE_DMARC)),
-    ("7.26", "hard fail", Reason(ReasonCode.GOOGLE_SPF)),
-    ("7.26", "spf", Reason(ReasonCode.GOOGLE_UNAUTHENTICATED)),
-    ("7.27", "spf", Reason(ReasonCode.GOOGLE_SPF)),
-    ("7.28", "unusual rate", Reason(ReasonCode.GOOGLE_RATE)),
-    ("7.29", "tls", Reason(ReasonCode.GOOGLE_TLS)),
-    ("7.30", "dkim", Reason(ReasonCode.GOOGLE_DKIM)),
-    ("7.32", "aligned", Reason(ReasonCode.GOOGLE_ALIGNMENT)),
+    ("7.23", "ptr record", Reason(ReasonCode.POLICY_PTR)),
+    ("7.25", "ptr record", Reason(ReasonCode.POLICY_PTR)),
+    ("7.24", "spf record", Reason(ReasonCode.POLICY_SPF)),
+    ("7.26", "dmarc policy", Reason(ReasonCode.POLICY_DMARC)),
+    ("7.26", "spf record with a hard fail", Reason(ReasonCode.POLICY_SPF)),
+    ("7.26", "spf or dkim", Reason(ReasonCode.POLICY_UNAUTHENTICATED)),
+    ("7.27", "spf authentication didn't pass", Reason(ReasonCode.POLICY_SPF)),
+    ("7.27", "spf does not pass", Reason(ReasonCode.POLICY_SPF)),
+    ("7.28", "unusual rate of unsolicited mail", Reason(ReasonCode.GOOGLE_RATE)),
+    ("7.29", "tls connection", Reason(ReasonCode.POLICY_TLS)),
+    ("7.30", "dkim", Reason(ReasonCode.POLICY_DKIM)),
+    ("7.32", "aligned", Reason(ReasonCode.POLICY_ALIGNMENT)),
     ("7.515", "authentication level", Reason(ReasonCode.MICROSOFT_UNAUTHENTICATED)),
     ("7.1", "part of their network is on our block list", Reason(ReasonCode.MICROSOFT_BLOCKED)),
     ("", "unexpected volume or user complaints", Reason(ReasonCode.YAHOO_DEFERRED)),
-    ("", "will be permanently deferred", Reason(ReasonCode.YAHOO_BLOCKED)),
+    ("", "permanently deferred; retrying will not succeed", Reason(ReasonCode.YAHOO_BLOCKED)),
     ("", "yahoo requires all senders to authenticate", Reason(ReasonCode.YAHOO_UNAUTHENTICATED)),
-    ("", "not accepted for policy reasons", Reason(ReasonCode.YAHOO_POLICY)),
+    ("7.9", "message not accepted for policy reasons. see", Reason(ReasonCode.YAHOO_POLICY)),
 )
 
 

@@ -1,11 +1,13 @@
 """The page “Sender domain” in a browser: it fits, is accessible, and copies a record."""
 
+import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.urls import reverse
 
+from outbox.api import domain_checks
 from outbox.db.clock import database_now
 from outbox.models import DomainCheck, State
 from outbox.net.sender_domain import Finding, Level, Record
@@ -19,9 +21,9 @@ if TYPE_CHECKING:
 
 DKIM = "v=DKIM1; k=rsa; p=" + "MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAu" * 8
 FINDINGS = [
-    Finding("SPF", Level.OK, "The SPF record allows %(address)s.", {"address": "192.0.2.1"}),
+    Finding("SPF", Level.ERROR, "The SPF record allows every server (“+all”)."),
     Finding(
-        "DKIM",
+        "DMARC",
         Level.ERROR,
         "%(name)s has several TXT records. Publish only one.",
         {"name": "outbox-202611-rsa._domainkey.example.org"},
@@ -54,7 +56,10 @@ def store_check(domain: str) -> None:
     )
 
 
-def test_a_click_copies_the_value_and_requests_a_check(page: "Page", anna: User) -> None:
+def test_a_click_copies_the_value_and_requests_a_check(
+    page: "Page", anna: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(domain_checks, "WAITS_FOR", dt.timedelta(hours=1))
     sender = scenes.account(anna)
     store_check(sender.from_address.partition("@")[2])
     DomainCheck.objects.update(checked_at=database_now("default").replace(year=2020))

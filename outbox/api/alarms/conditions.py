@@ -16,6 +16,7 @@ from django.db.models import Min, Q
 from outbox.api.alarms.facts import Facts, write_to_storage
 from outbox.api.alarms.hosts import is_sweep_scheduled
 from outbox.api.operations import failure_rate
+from outbox.api.sender_domain import HOST_CHECKS
 from outbox.models import (
     DUE,
     AlarmKind,
@@ -231,8 +232,10 @@ def _sender_domain(facts: Facts, _limit: float) -> Iterator[Finding]:
     rows = DomainCheck.objects.using(facts.using).exclude(changes={})
     for row in rows.order_by("pk")[:_SHOWN]:
         for check, change in row.changes.items():
-            arguments = {"domain": row.domain, "check": check, **change}
-            yield Finding(arguments, key=f"{row.domain}:{check}", severity=Severity.WARNING)
+            domain = "" if check in HOST_CHECKS else row.domain  # every domain has found the same
+            arguments = {"domain": domain, "check": check, **change}
+            key = f"{domain}:{check}" if domain else check
+            yield Finding(arguments, key=key, severity=Severity.WARNING)
 
 
 def _seconds(duration: dt.timedelta) -> int:
@@ -359,13 +362,10 @@ CONDITIONS: tuple[Condition, ...] = (
     Condition(
         AlarmKind.SENDER_DOMAIN,
         "alarm_sender_domain",
+        _("The check “%(check)s” of %(domain)s has a new error. Before: %(before)s Now: %(after)s"),
         _(
-            "%(check)s of the sender domain %(domain)s was good and is wrong. Before: %(before)s"
-            " Now: %(after)s"
-        ),
-        _(
-            "Correct the record, then select “Check now” on the page “Sender domain” of an account."
-            " The page has the record to publish."
+            "Correct what the check found, then select “Check now” on the page “Sender domain” of"
+            " an account. If a record has to be published, the page shows it."
         ),
         _sender_domain,
         page="admin:outbox_account_changelist",

@@ -15,11 +15,12 @@ from django.utils.translation import gettext, ngettext, pgettext
 
 from outbox.api.alarms.conditions import CONDITION_OF, Condition
 from outbox.api.reasons import in_words
+from outbox.api.sender_domain import CHECKS
 from outbox.conf import get_conf
 from outbox.models import Alarm, Severity
 from outbox.net.sender_domain import Finding as DomainFinding
 from outbox.reasons import Reason
-from outbox.texts import fill
+from outbox.texts import fill, gettext_noop
 
 _MINUTE = 60
 _COMMA = re.compile(", |，")  # between hours and minutes
@@ -97,10 +98,10 @@ def _value(name: str, value: Any) -> Any:
             return filesizeformat(value).replace("\xa0", " ")
         case "share", int() | float():
             return f"{value:.0%}"
-        case "reason", str():
-            return in_words(Reason.load(value))
-        case "before" | "after", dict():
-            return in_words(DomainFinding.load(value))
+        case ("reason", str()) | ("before" | "after", dict()):
+            return in_words(Reason.load(value) if name == "reason" else DomainFinding.load(value))
+        case "check" | "domain", str():
+            return gettext(CHECKS.get(value, value) or gettext_noop("this site"))
     return value
 
 

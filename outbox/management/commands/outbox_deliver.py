@@ -27,6 +27,7 @@ from outbox.webhooks.calls import call_all_due
 logger = logging.getLogger(__name__)
 _SIGNAL_CHECK_INTERVAL = 0.1  # seconds
 _PRUNE_SECONDS = 20  # of one run; the next one continues
+_CHECK_SECONDS = 20  # likewise, after which no check of a sender domain begins
 
 
 class Command(OutboxCommand):
@@ -77,14 +78,14 @@ def _deliver_all(using: str) -> Mapping[State, int]:
     orphaned_files.discard_if_due(using)
     retention.prune_if_due(using, _PRUNE_SECONDS)
     discarded_files.delete_all(using)
-    if _has_due_domain(using):
-        from outbox.api.domain_checks import check_due
-
-        check_due(using)
     if get_conf().alarm_interval:
         from outbox.api.alarms.schedule import check_if_due
 
         check_if_due(using)
+    if _has_due_domain(using):  # last, since a DNS server may not respond
+        from outbox.api.domain_checks import check_due
+
+        check_due(using, _CHECK_SECONDS)
     return outcomes
 
 

@@ -15,6 +15,7 @@ from outbox.texts import Value, cause_of, gettext_noop
 
 _BLOCKLIST, _PORT_25 = "DNSBL", "PORT25"
 _PORT = 25
+_PORT_MAX = 65_535
 _CONNECT_TIMEOUT = 10.0  # seconds
 _LISTED = ipaddress.ip_network("127.0.0.0/8")  # RFC 5782 2.1
 _REFUSED = ipaddress.ip_network("127.255.255.0/24")  # Spamhaus: the query was not allowed
@@ -69,10 +70,14 @@ def check_port_25(server: str) -> list[Finding]:
 
 
 def server_address(text: str) -> tuple[str, int]:
-    """Return host and port. Raise ValueError if the port is not a number."""
-    if text.count(":") != 1:
-        return text.strip("[]"), _PORT
-    host, _, port = text.partition(":")
-    if not port.isdigit():
+    """Return host and port. Raise ValueError if the text has neither form."""
+    host, port = text.strip("[]"), str(_PORT)
+    if text.count(":") == 1:
+        host, _, port = text.partition(":")
+    try:
+        host.encode("idna")  # as the lookup of the host does
+    except UnicodeError:
+        port = ""
+    if not port.isdigit() or not 0 < int(port) <= _PORT_MAX:
         raise ValueError(f"{text!r} is not a host, or a host and a port.")
     return host, int(port)

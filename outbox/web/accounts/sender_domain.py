@@ -17,27 +17,15 @@ from django.utils.translation import gettext_lazy, pgettext_lazy
 from django.views.decorators.http import require_POST, require_safe
 
 from outbox.api import domain_checks
-from outbox.api.sender_domain import domain_of
+from outbox.api.sender_domain import CHECKS, domain_of
 from outbox.models import Account
-from outbox.models.access import viewable_accounts
+from outbox.models.access import can_view_accounts, viewable_accounts
 from outbox.net.sender_domain import Finding, Level
 from outbox.web.auth import UserRequest, signed_in
 
 _WAITING: dict[str, Promise] = {
     "running": gettext_lazy("Checking the domain…"),
     "no worker": gettext_lazy("No worker is running. The check starts when a worker is running."),
-}
-# In the order of the page. Those after the first five need settings of the site.
-_CHECKS: dict[str, str | Promise] = {
-    "SPF": "SPF",
-    "DKIM": "DKIM",
-    "DMARC": "DMARC",
-    "ALIGN": gettext_lazy("Alignment"),
-    "MX": "MX",
-    "PTR": gettext_lazy("PTR: names of the sending addresses"),
-    "HELO": gettext_lazy("EHLO name"),
-    "DNSBL": gettext_lazy("Blocklists"),
-    "PORT25": gettext_lazy("Port 25"),
 }
 _SETTINGS = {
     "PTR": "SENDING_ADDRESSES",
@@ -64,7 +52,7 @@ _TONES = {
 class Section:
     """The findings of one check, the worst first."""
 
-    title: str | Promise
+    title: str
     findings: Sequence[Finding]
 
     @property
@@ -91,7 +79,7 @@ def sender_domain(request: UserRequest, pk: int) -> HttpResponse:
     account = _viewable(request, pk)
     domain = domain_of(account.from_address)
     check = domain_checks.find_check(domain)
-    findings = domain_checks.findings_of(check) if check is not None else []
+    findings = domain_checks.findings_for(request.user, check) if check is not None else []
     missing = [name for name in _SETTINGS if all(one.check != name for one in findings)]
     context = {
         "account": account,
@@ -99,8 +87,8 @@ def sender_domain(request: UserRequest, pk: int) -> HttpResponse:
         "domain": domain,
         "check": check,
         "sections": list(_sections(findings)),
-        "unchecked": [(_CHECKS[name], _SETTINGS[name]) for name in missing],
-        "shows_unchecked": bool(findings) and request.user.is_staff and bool(missing),
+        "unchecked": [(_(CHECKS[name]), _SETTINGS[name]) for name in missing],
+        "shows_unchecked": bool(findings) and can_view_accounts(request.user) and bool(missing),
         "waiting": _WAITING.get(domain_checks.why_waiting(check), ""),
         "page": "accounts",
     }
@@ -120,16 +108,20 @@ def check_now(request: UserRequest, pk: int) -> HttpResponse:
             messages.info(
                 request, _("A check has not ended yet, or ended a moment ago. Wait a moment.")
             )
+        except domain_checks.TooManyDomainsError:
+            messages.warning(
+                request, _("You have requested checks of many domains. Try again in an hour.")
+            )
     return redirect("outbox:account-domain", pk)
 
 
 def _sections(findings: Sequence[Finding]) -> list[Section]:
     found = []
-    for name, title in _CHECKS.items():
+    for name, title in CHECKS.items():
         of_check = [finding for finding in findings if finding.check == name]
         if of_check:
             of_check.sort(key=lambda finding: _WORST_FIRST.index(finding.level))
-            found.append(Section(title, of_check))
+            found.append(Section(_(title), of_check))
     return found
 
 

@@ -123,6 +123,13 @@ def test_a_broker_of_the_app_alone_is_found_in_every_thread(settings: LazySettin
         ),
         pytest.param({"TRUSTED_PROXIES": ["10.0.0.1/8"]}, "outbox.E018", id="host bits set"),
         pytest.param({"METRICS_NETWORKS": ["unix"]}, "outbox.E018", id="not for metrics"),
+        pytest.param({"DNS_SERVERS": ["ns.example"]}, "outbox.E021", id="no DNS address"),
+        pytest.param({"DNS_SERVERS": ["192.0.2.1:70000"]}, "outbox.E021", id="no DNS port"),
+        pytest.param({"SENDING_ADDRESSES": ["192.0.2"]}, "outbox.E021", id="no IP address"),
+        pytest.param({"BLOCKLISTS": ["https://list.example"]}, "outbox.E021", id="no DNS zone"),
+        pytest.param({"PORT_25_SERVER": "mx.example:smtp"}, "outbox.E021", id="no port"),
+        pytest.param({"PORT_25_SERVER": "mx..example"}, "outbox.E021", id="an empty label"),
+        pytest.param({"PORT_25_SERVER": "mx.example:99999"}, "outbox.E021", id="a large port"),
         pytest.param({"ON_OTHER_DATABASE": "never"}, "outbox.E011", id="an unknown choice"),
         pytest.param({"EHLO_NAME": "my server"}, "outbox.W030", id="a name with a space"),
         pytest.param({"EHLO_NAME": "a.test\r\nRSET"}, "outbox.W030", id="a name of two lines"),
@@ -132,6 +139,18 @@ def test_outbox_has(given: dict[str, Any], expected: str, settings: LazySettings
     settings.OUTBOX = {**settings.OUTBOX, **given}
 
     assert found() == [expected]
+
+
+def test_settings_for_checks_of_sender_domains_pass(settings: LazySettings) -> None:
+    settings.OUTBOX = {
+        **settings.OUTBOX,
+        "DNS_SERVERS": ["192.0.2.53", "[2001:db8::53]:5353"],
+        "SENDING_ADDRESSES": ["192.0.2.1", "2001:db8::1"],
+        "BLOCKLISTS": ["zen.spamhaus.org"],
+        "PORT_25_SERVER": "mx.example.net:25",
+    }
+
+    assert found() == []
 
 
 def test_the_former_name_of_a_setting_is_an_error_that_has_the_new_name(

@@ -1,15 +1,18 @@
 """The page “Sender domain”, the checks that it shows, and the alarm of a record that broke."""
 
+import datetime as dt
 import socket
 from collections.abc import Iterator
 
 import pytest
 from django.conf import LazySettings
+from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import translation
 
+from outbox import api
 from outbox.api import domain_checks
 from outbox.api.alarms.check import check
 from outbox.api.domain_checks import check_due
@@ -59,7 +62,7 @@ def request_again(client: Client, account: Account) -> str:
 def test_the_page_shows_the_stored_result_with_the_record_to_publish(
     as_anna: Client, sender: Account, zone: Zone
 ) -> None:
-    assert "was not checked yet" in as_anna.get(page_of(sender)).content.decode()
+    assert "has not been checked yet" in as_anna.get(page_of(sender)).content.decode()
     del zone[("_dmarc.example.org", "TXT")]
     as_anna.post(f"{page_of(sender)}check/")
     assert "No worker is running" in as_anna.get(page_of(sender)).content.decode()
@@ -84,7 +87,11 @@ def test_rendering_asks_no_dns(as_anna: Client, sender: Account, settings: LazyS
             server.recv(1)
 
 
-def test_a_second_request_has_to_wait(as_anna: Client, sender: Account, zone: Zone) -> None:
+def test_a_second_request_has_to_wait(
+    as_anna: Client, sender: Account, zone: Zone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("PAUSE", "WAITS_FOR"):  # longer than this test takes on a busy machine
+        monkeypatch.setattr(domain_checks, name, dt.timedelta(hours=1))
     as_anna.post(f"{page_of(sender)}check/")
     page = as_anna.post(f"{page_of(sender)}check/", follow=True).content.decode()
     assert "Wait a moment" in page
@@ -92,6 +99,20 @@ def test_a_second_request_has_to_wait(as_anna: Client, sender: Account, zone: Zo
     page = as_anna.post(f"{page_of(sender)}check/", follow=True).content.decode()
     assert "Wait a moment" in page  # it ended a moment ago
     assert check_due("default") == 0
+
+
+def test_a_user_requests_a_limited_number_of_domains(
+    as_anna: Client, sender: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(domain_checks, "DOMAINS_PER_HOUR", 1)
+    now = database_now("default")
+    DomainCheck.objects.create(domain="a.example", requested_by=sender.owner, checked_at=now)
+    page = as_anna.post(f"{page_of(sender)}check/", follow=True).content.decode()
+    assert "Try again in an hour" in page
+    assert not DomainCheck.objects.filter(domain=DOMAIN).exists()
+    DomainCheck.objects.update(checked_at=now - dt.timedelta(hours=2))
+    as_anna.post(f"{page_of(sender)}check/")
+    assert DomainCheck.objects.filter(domain=DOMAIN).exists()
 
 
 @pytest.mark.parametrize(
@@ -115,7 +136,7 @@ def test_staff_of_another_group_do_not_see_the_page(sender: Account) -> None:
 
 
 def test_what_the_settings_turn_on_is_checked(
-    as_anna: Client, sender: Account, zone: Zone, settings: LazySettings
+    sender: Account, zone: Zone, settings: LazySettings
 ) -> None:
     listed = "1.2.0.192.list.example"
     zone |= {(listed, "A"): ["127.0.0.2"], (listed, "TXT"): ["Spam was seen"]}
@@ -127,7 +148,8 @@ def test_what_the_settings_turn_on_is_checked(
             "BLOCKLISTS": ["list.example", "clean.example"],
             "PORT_25_SERVER": f"127.0.0.1:{server.getsockname()[1]}",
         }
-        page = request_again(as_anna, sender)
+        as_staff = signed_in(staff_member("view_account"))
+        page = request_again(as_staff, sender)
     assert "192.0.2.1 has the name mx.example.org, which leads back to it." in page
     assert "mx.example.org, which the server sends in EHLO, leads to it." in page
     assert "192.0.2.1 is on the blocklist list.example." in page
@@ -136,7 +158,7 @@ def test_what_the_settings_turn_on_is_checked(
     assert "Port 25 of 127.0.0.1 can be reached from here." in page
     zone[(listed, "A")] = ["127.255.255.254"]
     settings.OUTBOX = settings.OUTBOX | {"EHLO_NAME": "other.example.org"}
-    page = request_again(as_anna, sender)
+    page = request_again(as_staff, sender)
     assert "does not respond to this DNS server" in page
     assert "does not lead to a sending address" in page
     assert "cannot be reached from here" in page
@@ -201,9 +223,43 @@ def test_a_sweep_costs_one_query_without_due_domains(settings: LazySettings, db:
     assert len([one for one in queries if "domaincheck" in one["sql"]]) == 1
 
 
-def test_an_alarm_names_what_changed_until_it_is_repaired(
-    as_anna: Client, sender: Account, zone: Zone
+def test_users_see_neither_the_site_nor_accounts_of_others(
+    as_anna: Client, sender: Account, zone: Zone, settings: LazySettings
 ) -> None:
+    """Any user may enter a sender address of any domain."""
+    settings.OUTBOX = settings.OUTBOX | {
+        "SENDER_DOMAINS": [DOMAIN],
+        "SENDING_ADDRESSES": [ADDRESS],
+        "BLOCKLISTS": ["clean.example"],
+    }
+    key = api.generate_signing_key(DOMAIN)
+    Account.objects.filter(pk=sender.pk).update(return_path="bounces@own.example")
+    other = Account.objects.create(
+        name="other",
+        owner=User.objects.create_user("other"),
+        from_address=f"other@{DOMAIN}",
+        return_path="bounces@secret.example",
+        host="smtp.example.org",
+    )
+    page = request_again(as_anna, sender)
+    staff = signed_in(staff_member("view_account")).get(page_of(sender)).content.decode()
+    assert "The SPF record is valid" in page
+    assert "own.example" in page
+    for text in ("secret.example", key.selector, "allows 192.0.2.1", "blocklist clean.example"):
+        assert text not in page
+        assert text in staff
+    del zone[SPF]
+    zone[("_dmarc.secret.example", "TXT")] = BROKEN
+    page = request_again(as_anna, sender)
+    assert "secret.example" not in page
+    assert f"ip4:{ADDRESS}" not in page
+    other.delete()
+
+
+def test_an_alarm_names_what_changed_until_it_is_repaired(
+    as_anna: Client, sender: Account, zone: Zone, settings: LazySettings
+) -> None:
+    settings.OUTBOX = settings.OUTBOX | {"SENDER_DOMAINS": [DOMAIN]}
     good = zone[SPF]
     zone[("_dmarc.example.org", "TXT")] = []  # wrong from the start
     request_again(as_anna, sender)
@@ -214,7 +270,7 @@ def test_an_alarm_names_what_changed_until_it_is_repaired(
     zone[SPF] = ["v=spf1 +all"]
     request_again(as_anna, sender)
     [sentence] = alarms()
-    assert sentence.startswith("SPF of the sender domain example.org was good and is wrong.")
+    assert sentence.startswith("The check “SPF” of example.org has a new error. Before: The SPF")
     assert f"v=spf1 ip4:{ADDRESS} -all Now: The SPF record allows every server" in sentence
     zone[SPF] = BROKEN
     request_again(as_anna, sender)

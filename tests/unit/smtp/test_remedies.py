@@ -1,5 +1,7 @@
 """Replies of Google and Microsoft about logins, and the remedy for each."""
 
+import re
+
 import pytest
 
 from outbox.mail.server_replies import normalize
@@ -106,7 +108,7 @@ POLICIES = [
             "421-4.7.23 PTR record's forward DNS entry doesn't match the sending IP address. To\r\n"
             "421 4.7.23 protect users from spam, your email has been temporarily rate limited."
         ),
-        "google_no_ptr",
+        "policy_ptr",
     ),
     (
         (
@@ -116,7 +118,7 @@ POLICIES = [
             "sending "
             "IP. As a policy, Gmail does not accept messages from IPs with missing PTR records."
         ),
-        "google_no_ptr",
+        "policy_ptr",
     ),
     (
         (
@@ -125,7 +127,7 @@ POLICIES = [
             "protect our users from spam, mail sent from your IP address has been temporarily rate "
             "limited."
         ),
-        "google_spf",
+        "policy_spf",
     ),
     (
         (
@@ -133,14 +135,14 @@ POLICIES = [
             "550-5.7.26 DMARC policy. Please contact the administrator of example.org domain if\r\n"
             "550 5.7.26 this was a legitimate mail."
         ),
-        "google_dmarc",
+        "policy_dmarc",
     ),
     (
         (
             "550-5.7.26 The MAIL FROM domain [example.org] has an SPF record with a hard fail\r\n"
             "550 5.7.26 policy (-all) but it fails to pass SPF checks with the ip: [192.0.2.1]."
         ),
-        "google_spf",
+        "policy_spf",
     ),
     (
         (
@@ -149,7 +151,7 @@ POLICIES = [
             "550-5.7.26 Gmail requires all senders to authenticate with either SPF or DKIM.\r\n"
             "550 5.7.26  DKIM = did not pass  SPF [example.org] with ip: [192.0.2.1] = did not pass"
         ),
-        "google_unauthenticated",
+        "policy_unauthenticated",
     ),
     (
         (
@@ -157,7 +159,7 @@ POLICIES = [
             "421-4.7.27 for this message. Gmail requires all bulk email senders to authenticate\r\n"
             "421 4.7.27 their email with SPF."
         ),
-        "google_spf",
+        "policy_spf",
     ),
     (
         (
@@ -165,7 +167,7 @@ POLICIES = [
             "mail has been blocked because SPF does not pass. Gmail requires all "
             "large senders to authenticate with SPF."
         ),
-        "google_spf",
+        "policy_spf",
     ),
     (
         (
@@ -193,7 +195,7 @@ POLICIES = [
             "for SMTP "
             "connections."
         ),
-        "google_tls",
+        "policy_tls",
     ),
     (
         (
@@ -202,7 +204,7 @@ POLICIES = [
             "this message. Gmail requires all email bulk senders to authenticate their email with "
             "DKIM. Authentication results: DKIM = Did not pass."
         ),
-        "google_dkim",
+        "policy_dkim",
     ),
     (
         (
@@ -210,7 +212,7 @@ POLICIES = [
             "mail has been blocked because DKIM does not pass. Gmail requires all "
             "large senders to authenticate with DKIM."
         ),
-        "google_dkim",
+        "policy_dkim",
     ),
     (
         (
@@ -218,7 +220,7 @@ POLICIES = [
             "421-4.7.32 in this message isn't aligned with either the authenticated SPF or DKIM\r\n"
             "421 4.7.32 organizational domain."
         ),
-        "google_alignment",
+        "policy_alignment",
     ),
     (
         (
@@ -271,6 +273,22 @@ NO_POLICIES = [
     "550 5.7.1 Message rejected as spam",
     "250 2.0.0 Yahoo requires all senders to authenticate",
     "421 4.7.28 Try again later",
+    # Of other servers, with the codes of RFC 7372, RFC 7505 and RFC 8689.
+    "550 5.7.23 SPF validation failed",
+    "550 5.7.25 Client host rejected: cannot find your hostname, [192.0.2.1]",
+    "550 5.7.27 Sender address has a null MX, although its SPF record is valid",
+    "550 5.7.28 Unusual rate of messages, please slow down",
+    "550 5.7.29 ARC validation failed (TLS 1.3)",
+    "550 5.7.30 REQUIRETLS support required",
+    "554 5.7.1 Message not accepted for policy reasons",
+    "554 5.7.9 Message not accepted for policy reasons: no attachments",
+    "450 4.2.0 Messages to this list will be permanently deferred",
+]
+NEUTRAL = [
+    "550 5.7.25 Client host rejected: [192.0.2.1] has no PTR record",
+    "550 5.7.26 Multiple authentication checks failed: neither SPF or DKIM passed",
+    "550 5.7.24 The SPF record of example.org cannot be evaluated",
+    "550 5.7.30 DKIM signature required",
 ]
 
 
@@ -293,3 +311,10 @@ def test_the_group_of_a_known_policy_has_its_remedy(text: str, code: str) -> Non
 @pytest.mark.parametrize("text", NO_POLICIES)
 def test_other_replies_break_no_known_policy(text: str) -> None:
     assert policy_remedy_of(parsed(text)) is None
+
+
+@pytest.mark.parametrize("text", NEUTRAL)
+def test_the_reply_of_another_server_names_no_provider(text: str) -> None:
+    reason = policy_remedy_of(parsed(text))
+    assert reason is not None
+    assert not re.search("Google|Gmail|Yahoo|Microsoft|Outlook", reason.in_words(str))
