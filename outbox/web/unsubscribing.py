@@ -61,7 +61,7 @@ def _page(
         state = "question" if unsubscribing.is_subscribed(subscription) else "unsubscribed"
     context = {
         "state": state,
-        "sender": str(subscription.account.identity),
+        "sender": subscription.account.sender,
         "address": _masked(subscription.address),
         "can_resubscribe": state == "unsubscribed" and unsubscribing.can_resubscribe(subscription),
     }

@@ -113,6 +113,15 @@ def test_the_page_names_the_sender_and_what_will_happen(link: str) -> None:
     assert '<form method="post">' in found
 
 
+def test_a_link_works_for_a_sender_whose_address_does_not_parse(
+    link: str, account: Account
+) -> None:
+    Account.objects.filter(pk=account.pk).update(from_address="broken@")
+    assert "broken@" in page(Client().get(link))
+    assert "You are unsubscribed" in page(Client().post(link, {"action": "unsubscribe"}))
+    assert Suppression.objects.get().address == ANN
+
+
 def test_the_button_of_the_page_needs_no_cookie(link: str) -> None:
     response = Client(enforce_csrf_checks=True).post(link, {"action": "unsubscribe"})
     assert response.status_code == HTTPStatus.OK
