@@ -113,6 +113,14 @@ def test_each_message_of_a_bulk_send_has_its_own_link() -> None:
     assert [(one.place, one.error.field) for one in result.refused] == [(1, "unsubscribe")]
 
 
+def test_a_bulk_send_with_a_header_of_the_caller_needs_no_link(settings: Any) -> None:
+    settings.OUTBOX = settings.OUTBOX | {"SITE_URL": ""}
+    header = {"list-unsubscribe": "<https://example.com/u>"}
+    rows = [api.MergeRow("ann@example.com")]
+    result = api.send_many(rows, text="News", unsubscribe=True, headers=header)
+    assert read(next(iter(result.handles())))["List-Unsubscribe"] == "<https://example.com/u>"
+
+
 def from_django(outbox: dict[str, Any], **values: Any) -> Any:
     message: Any = EmailMessage("News", "News", "shop@example.com", ["ann@example.com"], **values)
     message.outbox = outbox
