@@ -1,6 +1,7 @@
 """The address of List-Unsubscribe: only a POST has an effect, and only the link counts."""
 
 import datetime as dt
+import logging
 from http import HTTPStatus
 from typing import Any
 
@@ -15,6 +16,7 @@ from outbox import api
 from outbox.models import Account, AuditAction, AuditEntry, Recipient, State, Suppression
 from outbox.models.secrets import make_token
 from outbox.models.suppression import ERASED_ADDRESS, keys_of, name_of
+from outbox.web.monitoring.metrics import metrics
 
 ANN = "ann@example.com"
 ONE_CLICK = {"List-Unsubscribe": "One-Click"}
@@ -284,6 +286,39 @@ def test_a_large_body_is_not_read(link: str, size: int) -> None:
     response = Client().post(link, body, content_type="application/x-www-form-urlencoded")
     assert response.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
     assert not Suppression.objects.exists()
+
+
+def test_no_link_is_logged(link: str, account: Account, caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever has the link can use it, also when it led to an error."""
+    api.suppress(ANN, account=account)
+    caplog.set_level(logging.DEBUG, logger="django.request")
+    responses = [
+        Client().post(link, {}),
+        Client().post(link, {"action": "subscribe"}),
+        Client().put(link),
+        Client().post(link, {"x": "x" * 5_000}),
+    ]
+    assert [one.status_code for one in responses] == [400, 429, 405, 413]
+    assert not [record for record in caplog.records if link in record.getMessage()]
+
+
+def test_the_page_says_unsubscribed_only_where_it_is_true(link: str, account: Account) -> None:
+    api.suppress(ANN, account=account, reason="bounced")
+    found = page(Client().post(link, {"action": "subscribe"}))
+    assert "This link can no longer subscribe you again" in found
+    assert "You are unsubscribed" not in found
+    assert "Unsubscribe?" in found
+
+
+def test_requests_of_machines_need_no_login(link: str, settings: Any) -> None:
+    """A project may demand a login for all of its pages."""
+    required = "django.contrib.auth.middleware.LoginRequiredMiddleware"
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, required]
+    client = Client()
+    assert client.post(link, ONE_CLICK).status_code == HTTPStatus.OK
+    assert client.post(reverse("outbox:sns")).status_code == HTTPStatus.NOT_FOUND  # no topic is set
+    assert client.get(reverse("outbox:inbox")).status_code == HTTPStatus.FOUND
+    assert not getattr(metrics, "login_required", True)
 
 
 def test_a_hostile_name_of_a_sender_is_text(link: str, account: Account) -> None:
