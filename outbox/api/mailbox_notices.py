@@ -76,16 +76,23 @@ def _notify(row: Mailbox, using: str) -> bool:
 def _queue(row: Mailbox, addressee: Addressee, sender: Account) -> None:
     name = {"name": row.account.name}
     with translation.override(addressee.language), timezone.override(addressee.time_zone):
+        subject = _("Check the mailbox of the account “%(name)s”")
+        first = _("No messages are fetched for the account “%(name)s” until you check its mailbox.")
+        if row.lacks_room:
+            subject = _("No room for received messages of the account “%(name)s”")
+            first = _(
+                "No messages are fetched for the account “%(name)s” until you delete received "
+                "messages."
+            )
         lines = [
-            _("No messages are fetched for the account “%(name)s” until you check its mailbox.")
-            % name,
+            first % name,
             in_words(row.reason),
             _("The messages stay on the server and are fetched afterwards."),
             link_to("outbox:account-mailbox", row.pk),
         ]
         queue_system_email(
             to=addressee.to,
-            subject=_("Check the mailbox of the account “%(name)s”") % name,
+            subject=subject % name,
             text="\n\n".join(filter(None, lines)),
             account=sender,
             origin=Origin.REPORT,

@@ -75,7 +75,7 @@ class Merger:
         check_names("send_many", given)
         self._options = read_options(given)
         identity_of(self._account)
-        if self._options.get("unsubscribe"):
+        if self._options.get("unsubscribe") and lacks_link({}, self._headers):
             make_link(self._account, "")  # raises if the settings allow none
         check_size(sum(len(file.data) for file in files))
         self._context = read_mapping("context", words.context)

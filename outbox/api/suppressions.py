@@ -7,7 +7,7 @@ Removing it releases none: a person does.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.db import IntegrityError, transaction
@@ -35,6 +35,7 @@ from outbox.models import (
 )
 from outbox.models.suppression import (
     REASON_MAX,
+    SuppressionReason,
     folded_address,
     forget,
     has_any,
@@ -63,7 +64,8 @@ def suppress(
     """Suppress an address for an account, or for the whole site; return the entry.
 
     `reason` is a `SuppressionReason`, or a short text. An address that is suppressed already gets
-    the new reason, evidence and expiry. Waiting recipients are held, many of them in batches; a
+    the new reason, evidence and expiry. Recipients that were released stay so, unless the reason
+    becomes "unsubscribed". Waiting recipients are held, many of them in batches; a
     delivery in progress is completed. Raise InvalidMessageError.
     """
     spec = _read_address(address)
@@ -99,6 +101,8 @@ def _store(
     if entry is None:
         entry = Suppression(address=spec, account=account, since=database_now(using))
         entry.created_by_id = actor.pk if actor is not None else None
+    elif _is_new_wish(entry, values):  # what was released before does not count
+        entry.since = database_now(using)
     for name, value in values.items():
         setattr(entry, name, value)
     entry.highest_id = highest_recipient(using)
@@ -109,6 +113,12 @@ def _store(
         found.update(**values, highest_id=entry.highest_id)
         entry = found.get()
     return entry
+
+
+def _is_new_wish(entry: Suppression, values: Mapping[str, object]) -> bool:
+    """Return whether the user of the address unsubscribes, and had not done so for good."""
+    wish = reason_named(SuppressionReason.UNSUBSCRIBED.value)
+    return values["reason"] == wish and (entry.reason != wish or entry.until is not None)
 
 
 def is_about_recipient(recipient: Recipient) -> bool:

@@ -34,6 +34,7 @@ _PURPOSE = "outbox.unsubscribe"
 _LONGEST = 1_000  # characters of a token; the longest address makes about 550
 _BY_PROVIDER = "One-click request (RFC 8058)"
 _BY_PAGE = "Page of the link in a message"
+_REPLACES = "{how}; the address was suppressed before: {reason}"  # the link does not undo it
 # These entries stay as they are. A bounce may be corrected by a person: then the address would
 # receive messages again, although its user has unsubscribed.
 _LASTING = (SuppressionReason.UNSUBSCRIBED, SuppressionReason.COMPLAINED)
@@ -124,50 +125,57 @@ def find_subscription(token: str) -> Subscription | None:
 
 def is_subscribed(subscription: Subscription) -> bool:
     """Return whether the address is not unsubscribed."""
-    entry = _entry(subscription)
-    return entry is None or not _is_lasting(entry)
+    return not any(map(_is_lasting, _entries(subscription)))
 
 
 def unsubscribe(subscription: Subscription, *, is_one_click: bool) -> None:
     """Suppress the address for the account. A repeated request changes nothing."""
-    if is_subscribed(subscription):
-        suppress(
-            subscription.address,
-            account=subscription.account,
-            reason=SuppressionReason.UNSUBSCRIBED.value,
-            evidence=_BY_PROVIDER if is_one_click else _BY_PAGE,
-        )
+    entries = _entries(subscription)
+    if any(map(_is_lasting, entries)):
+        return
+    how = _BY_PROVIDER if is_one_click else _BY_PAGE
+    if entries:
+        how = _REPLACES.format(how=how, reason=name_of(entries[0].reason))
+    suppress(
+        subscription.address,
+        account=subscription.account,
+        reason=SuppressionReason.UNSUBSCRIBED.value,
+        evidence=how,
+    )
 
 
 def can_resubscribe(subscription: Subscription) -> bool:
     """Return whether `resubscribe` is possible: soon after the link was used, and not too often."""
-    entry = _entry(subscription)
-    return entry is not None and _can_undo(entry)
+    return _can_undo(_entries(subscription))
 
 
 def resubscribe(subscription: Subscription) -> None:
     """Undo `unsubscribe`. Messages that are held stay so. Raise UndoLimitError."""
-    entry = _entry(subscription)
-    if entry is None:
-        return
-    if not _can_undo(entry):
+    entries = _entries(subscription)
+    if entries and not _can_undo(entries):
         raise UndoLimitError
-    remove([entry])
+    remove(entries)
 
 
-def _entry(subscription: Subscription) -> Suppression | None:
+def _entries(subscription: Subscription) -> list[Suppression]:
+    """Return the entries of the address. One that was erased may precede another."""
     rows = Suppression.objects.using(get_conf().database).of_account(subscription.account.pk)
-    return rows.filter(folded__in=keys_of(subscription.address)).order_by("pk").first()
+    return list(rows.filter(folded__in=keys_of(subscription.address)).order_by("pk"))
 
 
 def _is_lasting(entry: Suppression) -> bool:
     return entry.until is None and name_of(entry.reason) in _LASTING
 
 
-def _can_undo(entry: Suppression) -> bool:
+def _can_undo(entries: Sequence[Suppression]) -> bool:
+    """Return whether the link has added the only entry, and not in place of another one."""
+    if len(entries) != 1:
+        return False
+    (entry,) = entries
     using = get_conf().database
     now = database_now(using)
-    if entry.evidence not in (_BY_PROVIDER, _BY_PAGE) or entry.since <= now - _UNDO_WITHIN:
+    is_own = entry.evidence in (_BY_PROVIDER, _BY_PAGE) and _is_lasting(entry)
+    if not is_own or entry.since <= now - _UNDO_WITHIN:
         return False
     undone = AuditEntry.objects.using(using).filter(
         action=AuditAction.UNSUPPRESSED, target_name=str(entry), at__gt=now - dt.timedelta(days=1)

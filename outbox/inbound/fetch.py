@@ -153,7 +153,7 @@ def _sessions(
     mailbox: Mailbox, lease: Lease, outcome: Outcome, using: str, stop: threading.Event
 ) -> dt.timedelta | None:
     ends_at = time.monotonic() + FETCH_SECONDS
-    room = Room(mailbox.account.owner_id, using)
+    room = Room(mailbox, using)
     for _ in range(_SESSIONS):
         server = _log_in(mailbox, using, stop)
         mailbox.unclear_logins = 0
@@ -223,10 +223,11 @@ def _record(
 ) -> None:
     now = database_now(using)
     outcome.is_paused = wait is None
+    is_fault = outcome.reason and outcome.reason.code != ReasonCode.INBOX_FULL
     columns: dict[str, Any] = {
         "next_fetch_at": None if wait is None else now + wait,
         "reason": outcome.reason,
-        "failures": mailbox.failures + 1 if outcome.reason else 0,
+        "failures": mailbox.failures + 1 if is_fault else 0,
         "unclear_logins": mailbox.unclear_logins,
     }
     if not outcome.reason:

@@ -89,6 +89,9 @@ class Mailbox(models.Model):
     # The hash of the place that the known ids are from; "" before the first fetch.
     ids_of = models.CharField(max_length=64, blank=True, default="", db_default="", editable=False)
 
+    # The size of all received messages of the owner up to one, as `outbox.inbound.room` read it.
+    inbox_sum: Any = models.JSONField(null=True, editable=False)
+
     class Meta:
         verbose_name = _("mailbox")
         verbose_name_plural = _("mailboxes")

@@ -197,12 +197,13 @@ def in_force(
 ) -> dict[str, Suppression]:
     """Return the entries that hold messages of an account, by folded address.
 
-    An entry of the account precedes one of the site. Without any entry there is no query.
+    An entry of the account precedes one of the site, and a later one precedes one that was erased.
+    Without any entry there is no query.
     """
     if not addresses or not has_any(using):
         return {}
     rows = Suppression.objects.using(using).affecting(addresses, account, now)
-    ordered = sorted(rows, key=lambda row: row.account_id is not None)
+    ordered = sorted(rows, key=lambda row: (row.account_id is not None, row.since))
     folded = {key: folded_address(address) for address in addresses for key in keys_of(address)}
     return {folded[row.folded]: row for row in ordered}
 

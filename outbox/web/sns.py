@@ -2,6 +2,7 @@
 
 from http import HTTPStatus
 
+from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
@@ -16,6 +17,7 @@ from outbox.conf import get_conf
 from outbox.web.parameters import integer
 
 
+@login_not_required
 @csrf_exempt  # no cookie counts: the signature of the body does
 @require_POST
 def receive(request: HttpRequest) -> HttpResponse:

@@ -2,25 +2,35 @@
 
 from http import HTTPStatus
 
-from django.http import HttpRequest, HttpResponse
+from django.contrib.auth.decorators import login_not_required
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
-from django.views.decorators.http import require_http_methods
 
 from outbox.api import unsubscribing
 from outbox.api.unsubscribing import ONE_CLICK, Subscription, UndoLimitError
 from outbox.web.parameters import integer
 
+_METHODS = ["GET", "HEAD", "POST"]
 _MAX_BODY = 4_096  # bytes; a request of one click has 26, or some hundred as multipart
 _SHOWN = 1  # characters of a local part
 
 
 @csrf_exempt  # no cookie counts: the token of the link does, which other sites do not know
+@login_not_required
 @never_cache
-@require_http_methods(["GET", "HEAD", "POST"])
 def unsubscribe(request: HttpRequest, token: str) -> HttpResponse:
     """Show what the link does, or do it. Link scanners use GET, which has no effect."""
+    response = _respond(request, token)
+    # `django.request` would log the path of an error, and whoever has the path can use it.
+    response._has_been_logged = True
+    return response
+
+
+def _respond(request: HttpRequest, token: str) -> HttpResponse:
+    if request.method not in _METHODS:
+        return HttpResponseNotAllowed(_METHODS)
     length = integer(request.META.get("CONTENT_LENGTH") or "0")
     if length is None or length > _MAX_BODY:
         return HttpResponse(status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
@@ -47,24 +57,23 @@ def _resubscribed(request: HttpRequest, subscription: Subscription) -> HttpRespo
     try:
         unsubscribing.resubscribe(subscription)
     except UndoLimitError:
-        return _page(request, subscription, "limit", HTTPStatus.TOO_MANY_REQUESTS)
-    return _page(request, subscription, "subscribed")
+        return _page(request, subscription, is_limit=True)
+    return _page(request, subscription, state="subscribed")
 
 
 def _page(
-    request: HttpRequest,
-    subscription: Subscription,
-    state: str = "",
-    status: HTTPStatus = HTTPStatus.OK,
+    request: HttpRequest, subscription: Subscription, *, state: str = "", is_limit: bool = False
 ) -> HttpResponse:
     if not state:
         state = "question" if unsubscribing.is_subscribed(subscription) else "unsubscribed"
     context = {
         "state": state,
-        "sender": str(subscription.account.identity),
+        "is_limit": is_limit,
+        "sender": subscription.account.sender,
         "address": _masked(subscription.address),
         "can_resubscribe": state == "unsubscribed" and unsubscribing.can_resubscribe(subscription),
     }
+    status = HTTPStatus.TOO_MANY_REQUESTS if is_limit else HTTPStatus.OK
     return render(request, "outbox/unsubscribe.html", context, status=status)
 
 

@@ -8,6 +8,7 @@ import hmac
 import ipaddress
 import logging
 
+from django.contrib.auth.decorators import login_not_required
 from django.db import Error
 from django.http import HttpRequest, HttpResponse, HttpResponseNotFound
 
@@ -17,6 +18,7 @@ from outbox.conf import get_conf
 logger = logging.getLogger(__name__)
 
 
+@login_not_required  # the settings allow clients
 def metrics(request: HttpRequest) -> HttpResponse:
     """Return the figures in Prometheus's text format, to clients that the settings allow."""
     if not _may_read(request):

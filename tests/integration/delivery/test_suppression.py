@@ -10,6 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from outbox import api
+from outbox.api import unsubscribing
 from outbox.db import clock
 from outbox.delivery import suppressed, sweep
 from outbox.models import (
@@ -25,7 +26,7 @@ from outbox.models import (
     Status,
     Suppression,
 )
-from outbox.models.suppression import forget
+from outbox.models.suppression import ERASED_ADDRESS, forget, in_force, keys_of
 from outbox.reasons import Reason, ReasonCode
 from tests.integration.delivery.mail_client import (
     BOB,
@@ -149,6 +150,38 @@ def test_an_address_that_is_suppressed_again_needs_another_release() -> None:
     api.unsuppress(BOB)
     api.suppress(BOB)
     assert states(message) == [State.HELD]
+
+
+@pytest.mark.parametrize("before", ["bounced", "manual"])
+def test_who_unsubscribes_after_a_release_receives_no_more(before: str) -> None:
+    sender = account()
+    api.suppress(BOB, account=sender, reason=before)
+    message = queue(sender)
+    claim_due(message.account)
+    api.release(message)
+    subscription = unsubscribing.Subscription(sender, BOB)
+    unsubscribing.unsubscribe(subscription, is_one_click=True)
+    assert states(message) == [State.HELD]
+    # A person decides again, and a repeated request does not undo that.
+    api.release(message)
+    unsubscribing.unsubscribe(subscription, is_one_click=True)
+    assert len(claim_due(message.account)) == 1
+
+
+def test_an_entry_that_was_erased_does_not_hide_a_later_one() -> None:
+    sender = account()
+    entry = api.suppress(BOB, account=sender)
+    entry.address, entry.folded = ERASED_ADDRESS, keys_of(BOB)[1]
+    entry.save()
+    message = queue(sender)
+    claim_due(message.account)
+    api.release(message)
+    unsubscribing.unsubscribe(unsubscribing.Subscription(sender, BOB), is_one_click=True)
+    Suppression.objects.filter(pk=entry.pk).delete()
+    entry.pk = None  # so that it is read after the later one
+    entry.save()
+    assert states(message) == [State.HELD]
+    assert in_force([BOB], sender.pk, timezone.now(), USING)[BOB].address == BOB
 
 
 def test_a_clock_that_was_set_since_the_process_read_it_does_not_count(

@@ -6,15 +6,27 @@ import datetime as dt
 
 import pytest
 from django.conf import LazySettings
+from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
+from outbox.api import Handle
 from outbox.api.mailbox_notices import notify_owners_of_mailboxes, paused_mailboxes
 from outbox.inbound import session
 from outbox.inbound.fetch import fetch_mailbox
-from outbox.models import InboundMessage, Mailbox, Message, OnServer, Quota, ServerMessage
+from outbox.models import (
+    InboundMessage,
+    InboundSource,
+    Mailbox,
+    Message,
+    OnServer,
+    Quota,
+    ServerMessage,
+)
 from outbox.models.removal import delete_received
 from outbox.reasons import ReasonCode
+from tests.integration.api.reading import read
 from tests.integration.fetching.conftest import message
 from tests.integration.fetching.pop_server import PopServer
 
@@ -91,6 +103,56 @@ def test_staff_set_another_limit_for_one_user(settings: LazySettings, mailbox: M
     assert len(subjects()) == 3
 
 
+def test_the_sum_is_computed_once_an_hour(
+    settings: LazySettings, server: PopServer, mailbox: Mailbox
+) -> None:
+    limit(settings, 9 * SIZE)
+    fetched(mailbox)
+    InboundMessage.objects.update(size=9 * SIZE)  # which a sum of all messages would find
+    server.mailbox.messages["u4"] = message(4)
+    known = fetched(mailbox)
+    assert "Number 4" in subjects()
+    known.inbox_sum["at"] = (timezone.now() - dt.timedelta(minutes=61)).isoformat()
+    known.save()
+    server.mailbox.messages["u5"] = message(5)
+    assert fetched(mailbox).lacks_room
+
+
+def test_what_was_stored_since_the_sum_counts(
+    settings: LazySettings, server: PopServer, mailbox: Mailbox
+) -> None:
+    limit(settings, 9 * SIZE)
+    fetched(mailbox)
+    owner = mailbox.account.owner
+    other = InboundMessage.objects.create(owner=owner, size=9 * SIZE, received_at=timezone.now())
+    server.mailbox.messages["u4"] = message(4)
+    assert not fetched(mailbox).lacks_room, "its content was removed"
+    InboundSource.objects.create(message=other, data=b"")
+    server.mailbox.messages["u5"] = message(5)
+    assert fetched(mailbox).lacks_room
+
+
+def test_the_sum_of_another_owner_is_not_used(
+    settings: LazySettings, server: PopServer, mailbox: Mailbox
+) -> None:
+    limit(settings, 3 * SIZE)
+    fetched(mailbox)
+    account = mailbox.account
+    account.owner = User.objects.create_user("ben")
+    account.save()
+    server.mailbox.messages["u4"] = message(4)
+    known = fetched(mailbox)
+    assert not known.reason
+    assert (known.inbox_sum["owner"], known.inbox_sum["bytes"]) == (str(account.owner.pk), 0)
+
+
+def test_a_full_inbox_is_no_fault_of_the_server(settings: LazySettings, mailbox: Mailbox) -> None:
+    """The first fault after it is followed by the shortest wait."""
+    limit(settings, SIZE)
+    fetched(mailbox)
+    assert [fetched(mailbox).failures for _ in range(2)] == [0, 0]
+
+
 def test_messages_without_an_owner_have_no_limit(settings: LazySettings, mailbox: Mailbox) -> None:
     mailbox.account.owner = None
     mailbox.account.save()
@@ -110,7 +172,10 @@ def test_the_owner_is_notified_once_and_sees_why(
     type(owner).objects.filter(pk=owner.pk).update(email="ann@example.com")
     assert [notify_owners_of_mailboxes("default") for _ in range(2)] == [1, 0]
     report = Message.objects.get()
-    assert "Check the mailbox" in report.subject
+    assert "No room for received messages" in report.subject
+    text = read(Handle(report.pk)).get_content()
+    assert "until you delete received messages" in text
+    assert "check" not in text
     client.force_login(owner)
     page = client.get(reverse("outbox:account-mailbox", args=[paused.pk])).content.decode()
     assert "New messages are not fetched until there is room for them." in page

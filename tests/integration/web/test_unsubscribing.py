@@ -1,6 +1,7 @@
 """The address of List-Unsubscribe: only a POST has an effect, and only the link counts."""
 
 import datetime as dt
+import logging
 from http import HTTPStatus
 from typing import Any
 
@@ -14,7 +15,8 @@ from django.urls import reverse
 from outbox import api
 from outbox.models import Account, AuditAction, AuditEntry, Recipient, State, Suppression
 from outbox.models.secrets import make_token
-from outbox.models.suppression import name_of
+from outbox.models.suppression import ERASED_ADDRESS, keys_of, name_of
+from outbox.web.monitoring.metrics import metrics
 
 ANN = "ann@example.com"
 ONE_CLICK = {"List-Unsubscribe": "One-Click"}
@@ -113,6 +115,15 @@ def test_the_page_names_the_sender_and_what_will_happen(link: str) -> None:
     assert '<form method="post">' in found
 
 
+def test_a_link_works_for_a_sender_whose_address_does_not_parse(
+    link: str, account: Account
+) -> None:
+    Account.objects.filter(pk=account.pk).update(from_address="broken@")
+    assert "broken@" in page(Client().get(link))
+    assert "You are unsubscribed" in page(Client().post(link, {"action": "unsubscribe"}))
+    assert Suppression.objects.get().address == ANN
+
+
 def test_the_button_of_the_page_needs_no_cookie(link: str) -> None:
     response = Client(enforce_csrf_checks=True).post(link, {"action": "unsubscribe"})
     assert response.status_code == HTTPStatus.OK
@@ -163,6 +174,43 @@ def test_a_link_removes_only_what_it_added(link: str, account: Account, reason: 
     assert Suppression.objects.exists()
 
 
+@pytest.mark.parametrize("first", [{"action": "unsubscribe"}, ONE_CLICK], ids=["page", "click"])
+@pytest.mark.parametrize("reason", ["bounced", "manual", "Asked by telephone"])
+def test_a_link_does_not_remove_what_it_replaced(
+    link: str, account: Account, reason: str, first: dict[str, str]
+) -> None:
+    api.suppress(ANN, account=account, reason=reason)
+    client = Client()
+    client.post(link, first)
+    assert "Subscribe again" not in page(client.get(link))
+    assert client.post(link, {"action": "subscribe"}).status_code == HTTPStatus.TOO_MANY_REQUESTS
+    entry = Suppression.objects.get()
+    assert name_of(entry.reason) == "unsubscribed"
+    assert reason in entry.evidence
+
+
+@pytest.mark.parametrize("reason", ["bounced", "manual"])
+def test_an_entry_whose_address_was_erased_is_followed_by_one_of_the_link(
+    link: str, account: Account, reason: str
+) -> None:
+    erased(account, reason)
+    client = Client()
+    assert "Unsubscribe?" in page(client.get(link))
+    for _ in range(2):
+        assert "You are unsubscribed" in page(client.post(link, {"action": "unsubscribe"}))
+    assert Suppression.objects.count() == 2
+    assert recorded() == [AuditAction.SUPPRESSED] * 2
+    assert client.post(link, {"action": "subscribe"}).status_code == HTTPStatus.TOO_MANY_REQUESTS
+    assert Suppression.objects.count() == 2
+
+
+def erased(account: Account, reason: str) -> Suppression:
+    entry = api.suppress(ANN, account=account, reason=reason)
+    entry.address, entry.folded = ERASED_ADDRESS, keys_of(ANN)[1]
+    entry.save()
+    return entry
+
+
 def test_a_link_does_not_fill_the_audit_log(link: str) -> None:
     """Unsubscribing and subscribing alternate a few times, and not without an end."""
     for _ in range(10):
@@ -202,10 +250,17 @@ def test_a_link_is_about_its_own_account_and_address(link: str, account: Account
     assert not api.suppressed([ANN])  # nor the whole site's
 
 
+def changed(token: str) -> str:
+    """Change a character in the middle: the last one has bits that are not decoded."""
+    middle = len(token) // 2
+    other = "A" if token[middle] != "A" else "B"
+    return f"{token[:middle]}{other}{token[middle + 1 :]}"
+
+
 def test_invalid_links_look_the_same_and_query_nothing(link: str, account: Account) -> None:
     gone = make_token(f"{account.pk + 1000} {ANN}", "outbox.unsubscribe")
     tokens = [
-        link.split("/")[-2][:-2] + "xx",
+        changed(link.split("/")[-2]),
         "x",
         "1",
         "A" * 5_000,
@@ -231,6 +286,39 @@ def test_a_large_body_is_not_read(link: str, size: int) -> None:
     response = Client().post(link, body, content_type="application/x-www-form-urlencoded")
     assert response.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
     assert not Suppression.objects.exists()
+
+
+def test_no_link_is_logged(link: str, account: Account, caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever has the link can use it, also when it led to an error."""
+    api.suppress(ANN, account=account)
+    caplog.set_level(logging.DEBUG, logger="django.request")
+    responses = [
+        Client().post(link, {}),
+        Client().post(link, {"action": "subscribe"}),
+        Client().put(link),
+        Client().post(link, {"x": "x" * 5_000}),
+    ]
+    assert [one.status_code for one in responses] == [400, 429, 405, 413]
+    assert not [record for record in caplog.records if link in record.getMessage()]
+
+
+def test_the_page_says_unsubscribed_only_where_it_is_true(link: str, account: Account) -> None:
+    api.suppress(ANN, account=account, reason="bounced")
+    found = page(Client().post(link, {"action": "subscribe"}))
+    assert "This link can no longer subscribe you again" in found
+    assert "You are unsubscribed" not in found
+    assert "Unsubscribe?" in found
+
+
+def test_requests_of_machines_need_no_login(link: str, settings: Any) -> None:
+    """A project may demand a login for all of its pages."""
+    required = "django.contrib.auth.middleware.LoginRequiredMiddleware"
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, required]
+    client = Client()
+    assert client.post(link, ONE_CLICK).status_code == HTTPStatus.OK
+    assert client.post(reverse("outbox:sns")).status_code == HTTPStatus.NOT_FOUND  # no topic is set
+    assert client.get(reverse("outbox:inbox")).status_code == HTTPStatus.FOUND
+    assert not getattr(metrics, "login_required", True)
 
 
 def test_a_hostile_name_of_a_sender_is_text(link: str, account: Account) -> None:
