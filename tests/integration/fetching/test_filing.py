@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection, connections
+from django.db import connections
 from django.test.utils import CaptureQueriesContext
 
 from dev.processes import wait_until
@@ -292,7 +292,7 @@ def test_one_look_serves_all_mailboxes(server: ImapServer, mailbox: Mailbox) -> 
 
 
 @pytest.mark.skipif(
-    "connection.vendor != 'sqlite'", reason="PostgreSQL reads an empty table as a whole"
+    "connections['default'].vendor != 'sqlite'", reason="PostgreSQL reads an empty table as a whole"
 )
 def test_a_scan_reads_the_index_of_the_latest_messages(mailbox: Mailbox) -> None:
     with CaptureQueriesContext(connections["default"]) as queries:
