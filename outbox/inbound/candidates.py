@@ -81,10 +81,14 @@ def known_ids(inspections: Iterable[Inspection], using: str) -> set[str]:
         chunk = ids[start : start + _IDS_AT_ONCE]
         same = Message.objects.using(using).filter(message_id__in=chunk).order_by()
         known.update(same.values_list("message_id", flat=True).distinct())
-        by_queue_id = {queue_id: one for one in chunk if (queue_id := queue_id_of(one))}
+        by_queue_id: dict[str, list[str]] = {}  # several ids may differ in the host only
+        for one in chunk:
+            if queue_id := queue_id_of(one):
+                by_queue_id.setdefault(queue_id, []).append(one)
         if by_queue_id:
             rows = _recipients_with(by_queue_id, using).values_list("remote_queue_id", flat=True)
-            known.update(by_queue_id[queue_id] for queue_id in rows.distinct())
+            for queue_id in rows.distinct():
+                known.update(by_queue_id[queue_id])
     return known
 
 
@@ -102,7 +106,9 @@ def candidates_of_reply(
         *_with_message_ids(ids, _Limit(served.own()), using),
     ]
     place = {one: number for number, one in enumerate(ids)}
-    place |= {queue_id: place[one] for one in ids if (queue_id := queue_id_of(one))}
+    for one in ids:
+        if queue_id := queue_id_of(one):
+            place.setdefault(queue_id, place[one])
 
     def nearness(candidate: Candidate) -> int:
         named = (candidate.message.message_id, *candidate.queue_ids)

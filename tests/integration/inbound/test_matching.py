@@ -360,6 +360,14 @@ def test_a_reply_to_one_account_of_the_site_is_not_linked_to_another(sender: Acc
     assert receive(sender, reply(In_Reply_To=f"<{of_app.message_id}>")).replies_to == of_app
 
 
+def test_all_ids_with_one_queue_id_are_known(sender: Account) -> None:
+    queue_id = "0107018f1a2b-1c0a3d5e-000000"
+    sent(sender, queue_id=queue_id)
+    ids = {f"{queue_id}@{region}.amazonses.com" for region in ("email", "eu-central-1")}
+    header = " ".join(f"<{one}>" for one in sorted(ids))
+    assert candidates.known_ids([inspect(reply(References=header))], USING) == ids
+
+
 def test_a_reply_takes_few_queries(sender: Account) -> None:
     message = sent(sender)
     ids = " ".join(f"<{number}@elsewhere.example>" for number in range(100))
