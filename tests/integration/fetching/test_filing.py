@@ -324,6 +324,6 @@ def test_the_periodic_run_stores_copies_in_a_thread(server: ImapServer, mailbox:
     queue(mailbox, 1, State.SENT)
     LastRun.objects.all().delete()
     assert runner.file_in_background("default") == 1
-    assert runner.file_in_background("default") == 0, "the next look is later"
+    assert runner.file_in_background("default") == 0, "the next scan is later"
     wait_until(lambda: not runner._running.filings, within=30, what="the thread ended")
     assert len(server.sent.messages) == 1
