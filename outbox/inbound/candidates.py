@@ -3,7 +3,7 @@
 Everything in a received message may come from an attacker, so a candidate counts only if the
 mailbox serves it (docs/decisions/0032). Each lookup uses an index and returns a bounded number of
 rows. Messages that the mailbox does not serve are excluded before this bound is applied: otherwise
-another user could hide a message behind newer ones with its ids.
+another user could hide a message by newer ones with its ids.
 """
 
 from __future__ import annotations

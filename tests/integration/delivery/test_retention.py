@@ -386,7 +386,7 @@ def test_a_message_whose_recipients_are_locked_is_skipped() -> None:
 
 
 @ONE_WRITER
-def test_a_row_that_is_written_meanwhile_does_not_end_the_pass() -> None:
+def test_a_row_that_is_written_in_between_does_not_end_the_pass() -> None:
     """A user reads a message, or a reply to it is fetched."""
     message = sent(account(message_days=1), 2)
 

@@ -258,8 +258,8 @@ def test_messages_of_another_user_hide_none(rule: str, *, is_owned: bool) -> Non
     assert (received.replies_to, received.source.is_redacted) == (message, True)
     assert states(message) == {BOB: State.BOUNCED}
     if is_owned:
-        answer = receive(mailbox, reply(In_Reply_To=f"<{message.message_id}>"))
-        assert answer.replies_to == message
+        replied = receive(mailbox, reply(In_Reply_To=f"<{message.message_id}>"))
+        assert replied.replies_to == message
 
 
 @pytest.mark.parametrize("rule", ["queue_id", "message_id"])
