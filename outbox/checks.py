@@ -8,6 +8,7 @@ import base64
 import datetime as dt
 import ipaddress
 import os
+import pkgutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
@@ -21,14 +22,13 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, connections
 from django.db.migrations.recorder import MigrationRecorder
 
-from outbox import wakeup
+from outbox import migrations, wakeup
 from outbox.conf import Conf, get_conf, is_set
 from outbox.db.sqlite import PATIENCE
 from outbox.models import Worker
 
 BACKEND = "outbox.backend.EmailBackend"
 ADMIN_HANDLER = "django.utils.log.AdminEmailHandler"
-FIRST_MIGRATION = "0001_tables"
 SWEEP = "outbox.sweep"
 SQLITES = ("sqlite3", "spatialite")
 _KEY_BYTES = 32  # of a Fernet key
@@ -66,7 +66,7 @@ def check_workers(
 def check_migrations(
     app_configs: Sequence[AppConfig] | None, databases: Sequence[str] | None = None, **_: Any
 ) -> list[checks.CheckMessage]:
-    """Check that the tables were not created by migrations that no longer exist."""
+    """Check that no migration was applied that does not exist."""
     try:
         alias = get_conf().database
         if alias not in (databases or ()):
@@ -78,14 +78,17 @@ def check_migrations(
         }
     except (ImproperlyConfigured, DatabaseError):  # the first is E001; the second: no database yet
         return []
-    if not applied or FIRST_MIGRATION in applied:
+    unknown = applied - {found.name for found in pkgutil.iter_modules(migrations.__path__)}
+    if not unknown:
         return []
     return [
         checks.Error(
-            f"The outbox's tables in the database {alias!r} were created by migrations that no "
-            "longer exist, before the first release.",
-            hint="Keep that database for reference and use a new, empty one. With the site of "
-            "`make run`: `make run NEW_DATABASE=1` renames the old file and creates a new one.",
+            f"The outbox's tables in the database {alias!r} were created by migrations that do not "
+            f"exist, such as {min(unknown)!r}.",
+            hint="If a later version of the outbox has applied them, use that version. Otherwise "
+            "they are from before the first release. Then keep that database for reference and use "
+            "a new, empty one. With the site of `make run`: `make run NEW_DATABASE=1` renames the "
+            "old file and creates a new one.",
             id="outbox.E017",
         )
     ]

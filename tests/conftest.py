@@ -6,6 +6,7 @@ so that not even a killed run leaves a process running.
 
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -38,6 +39,20 @@ def default_language() -> Iterator[None]:
     """Deactivate the language that a request of a test has activated in its thread."""
     yield
     translation.deactivate()
+
+
+@pytest.fixture(autouse=True)
+def no_known_webhooks() -> Iterator[None]:
+    """Clear the cache of webhooks, which the rollback of a test does not clear."""
+    forget_known_webhooks()
+    yield
+    forget_known_webhooks()
+
+
+def forget_known_webhooks() -> None:
+    # A test without models must not wait for their import.
+    if webhook := sys.modules.get("outbox.models.webhook"):
+        webhook.forget_webhooks()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -211,7 +211,8 @@ def downloads_everything(mailbox: Mailbox) -> bool:
     if mailbox.protocol != MailProtocol.POP3 or mailbox.on_server == OnServer.DELETE:
         return False
     rows = ServerMessage.objects.using(get_conf().database).filter(mailbox=mailbox.pk)
-    uids = rows.exclude(uid__contains=" ").values_list("uid", flat=True)
+    there = rows.filter(deleted_at=None).exclude(uid__contains=" ")
+    uids = there.values_list("uid", flat=True)
     # Two of them are enough, and the index has them at once.
     ends = [*uids.order_by("uid")[:1], *uids.order_by("-uid")[:1]]
     return bool(ends) and all(map(is_hash, ends))

@@ -120,6 +120,9 @@ def _unlink(
     report: InboundReport, message: Message, actor: AbstractBaseUser | None, using: str
 ) -> None:
     recipient = report.recipient
+    if recipient is not None:  # a correction of another report on it must not count this one
+        rows = Recipient.objects.using(using).filter(pk=recipient.pk)
+        list(rows.select_for_update(no_key=True).values_list("pk"))
     was_applied = report.is_applied
     report.recipient, report.matched_by = None, ""
     report.is_applied = report.is_pending = False

@@ -1,8 +1,9 @@
 """The messages that a received one may be about, the most certain rule first.
 
 Everything in a received message may come from an attacker, so a candidate counts only if the
-mailbox serves it (docs/decisions/0032). Each lookup uses an index and reads a bounded number of
-rows.
+mailbox serves it (docs/decisions/0032). Each lookup uses an index and returns a bounded number of
+rows. Messages that the mailbox does not serve are excluded before this bound is applied: otherwise
+another user could hide a message by newer ones with its ids.
 """
 
 from __future__ import annotations
@@ -11,18 +12,20 @@ import datetime as dt
 from collections.abc import Collection, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from django.db.models import Exists, OrderBy, OuterRef, Q
+
 from outbox.conf import get_conf
 from outbox.inbound.inspection import Inspection
-from outbox.mail.addresses import AddressError, parse_address
+from outbox.inbound.served import Reportable, Served, spellings_of
 from outbox.mail.wire_ids import queue_id_of
-from outbox.models import Account, MatchRule, Message, Recipient, Status
+from outbox.models import MatchRule, Message, Recipient, Status
 from outbox.models.message import MessageQuerySet
 from outbox.models.recipient import RecipientQuerySet
 from outbox.models.return_path import SignedDelivery, read_token
-from outbox.models.suppression import folded_address
 from outbox.texts import storable
 
 _MESSAGES_MAX = 20  # with one id: a message may be sent several times with the same Message-ID
+_ROWS_MAX = 1_000  # recipients with one queue id: several may be of one message
 _SAME_ADDRESS_MAX = 1_000  # recipients with one address; of more, none is chosen
 _ADDRESSES_MAX = 50  # of a report without any id
 _IDS_AT_ONCE = 500  # SQLite limits the parameters of a statement
@@ -39,73 +42,30 @@ class Candidate:
     queue_ids: frozenset[str] = frozenset()
 
 
-class Served:
-    """The messages that reports in the mailbox of an account may be about."""
-
-    def __init__(self, account: Account) -> None:
-        self._account = account
-        addresses = (account.from_address, account.return_path)
-        self._addresses = {folded_address(one) for one in addresses if one}
-
-    def __contains__(self, message: object) -> bool:
-        """Return whether bounces of the message come to the mailbox.
-
-        They do if its account has the mailbox. They do as well if they are returned to an address
-        of it, and its owner, or the site, owns both accounts. Otherwise a user could enter the
-        address of another account, and bounce its messages.
-        """
-        if not isinstance(message, Message):
-            return False
-        if message.account_id == self._account.pk:
-            return True
-        account = message.account
-        owner = account.owner_id if account is not None else message.owner_id
-        if self._account.owner_id is not None and self._account.owner_id != owner:
-            return False
-        return_path = account.return_path if account and not message.is_sender_given else ""
-        returned_to = return_path or message.envelope_sender
-        return bool(returned_to) and folded_address(returned_to) in self._addresses
-
-    def is_own(self, message: Message) -> bool:
-        """Return whether a reply to the message may come to the mailbox.
-
-        It may if the message has the same account or the same owner. The accounts of the site have
-        no owner, and each may be visible to other staff.
-        """
-        owner = self._account.owner_id
-        return message.account_id == self._account.pk or (
-            owner is not None and message.owner_id == owner
-        )
-
-
-class _Every:
-    def __contains__(self, message: object) -> bool:
-        return True
-
-
-EVERY_MESSAGE: Container[Message] = _Every()  # for a provider, which has proved who it is
-
-
 def candidates_of_report(
-    inspection: Inspection, served: Container[Message], using: str
+    inspection: Inspection, addresses: Collection[str], served: Reportable, using: str
 ) -> Iterator[Candidate]:
     """Yield the messages that a report may be about, without duplicates.
 
-    Those that only an address and the time point to are not among them: see `with_address`.
+    Of the messages with one id, those with one of the reported addresses come first. Those that
+    only an address and the time point to are not among them: see `with_address`.
     """
     known: set[int] = set()
-    for found in _of_report(inspection, using):
+    for found in _of_report(inspection, addresses, served, using):
         if found.message.pk not in known and found.message in served:
             known.add(found.message.pk)
             yield found
 
 
-def _of_report(inspection: Inspection, using: str) -> Iterator[Candidate]:
+def _of_report(
+    inspection: Inspection, addresses: Collection[str], served: Reportable, using: str
+) -> Iterator[Candidate]:
     original = storable(inspection.original_message_id)
     yield from _with_tokens(inspection.return_tokens, MatchRule.RETURN_PATH, using)
-    yield from _with_queue_ids(inspection.queue_ids, MatchRule.QUEUE_ID, using)
-    yield from _with_wire_ids([original], using)
-    yield from _with_message_ids([original], using)
+    by_recipient = _Limit(served.reported("message__"), addresses)
+    yield from _with_queue_ids(inspection.queue_ids, MatchRule.QUEUE_ID, by_recipient, using)
+    yield from _with_wire_ids([original], by_recipient, using)
+    yield from _with_message_ids([original], _Limit(served.reported(), addresses), using)
     yield from _with_tokens([inspection.envelope_id], MatchRule.ENVELOPE_ID, using)
 
 
@@ -121,10 +81,14 @@ def known_ids(inspections: Iterable[Inspection], using: str) -> set[str]:
         chunk = ids[start : start + _IDS_AT_ONCE]
         same = Message.objects.using(using).filter(message_id__in=chunk).order_by()
         known.update(same.values_list("message_id", flat=True).distinct())
-        by_queue_id = {queue_id: one for one in chunk if (queue_id := queue_id_of(one))}
+        by_queue_id: dict[str, list[str]] = {}  # several ids may differ in the host only
+        for one in chunk:
+            if queue_id := queue_id_of(one):
+                by_queue_id.setdefault(queue_id, []).append(one)
         if by_queue_id:
             rows = _recipients_with(by_queue_id, using).values_list("remote_queue_id", flat=True)
-            known.update(by_queue_id[queue_id] for queue_id in rows.distinct())
+            for queue_id in rows.distinct():
+                known.update(by_queue_id[queue_id])
     return known
 
 
@@ -137,9 +101,14 @@ def candidates_of_reply(
     to none takes no query, and any other one or two.
     """
     ids = [one for one in _ids_of_reply(inspection) if known is None or one in known]
-    found = [*_with_wire_ids(ids, using), *_with_message_ids(ids, using)]
+    found = [
+        *_with_wire_ids(ids, _Limit(served.own("message__")), using),
+        *_with_message_ids(ids, _Limit(served.own()), using),
+    ]
     place = {one: number for number, one in enumerate(ids)}
-    place |= {queue_id: place[one] for one in ids if (queue_id := queue_id_of(one))}
+    for one in ids:
+        if queue_id := queue_id_of(one):
+            place.setdefault(queue_id, place[one])
 
     def nearness(candidate: Candidate) -> int:
         named = (candidate.message.message_id, *candidate.queue_ids)
@@ -165,21 +134,41 @@ def _signed(signed: SignedDelivery, rule: MatchRule, using: str) -> Iterator[Can
         yield Candidate(message, rule, signed.attempts_at_retry)
 
 
-def _with_wire_ids(ids: Sequence[str], using: str) -> Iterator[Candidate]:
+@dataclass(frozen=True, slots=True)
+class _Limit:
+    """Which of the rows with one id are read, and in which order."""
+
+    condition: Q
+    addresses: Collection[str] = ()  # messages to one of them come first
+
+    def order(self, key: str) -> list[str | OrderBy]:
+        """Return the order of rows that have the key of a message in a column."""
+        if not self.addresses:
+            return [f"-{key}"]
+        named = Recipient.objects.with_address_in(spellings_of(self.addresses)).order_by()
+        return [Exists(named.filter(message=OuterRef(key))).desc(), f"-{key}"]
+
+
+def _with_wire_ids(ids: Sequence[str], limit: _Limit, using: str) -> Iterator[Candidate]:
     queue_ids = [found for one in ids if one and (found := queue_id_of(one))]
-    return _with_queue_ids(queue_ids, MatchRule.WIRE_ID, using)
+    return _with_queue_ids(queue_ids, MatchRule.WIRE_ID, limit, using)
 
 
-def _with_queue_ids(ids: Collection[str], rule: MatchRule, using: str) -> Iterator[Candidate]:
+def _with_queue_ids(
+    ids: Collection[str], rule: MatchRule, limit: _Limit, using: str
+) -> Iterator[Candidate]:
     if not ids:
         return
-    found = _recipients_with(ids, using).values_list("message_id", "remote_queue_id")
+    found = _recipients_with(ids, using).filter(limit.condition)
+    found = found.order_by(*limit.order("message"))
     by_message: dict[int, set[str]] = {}
-    for message_id, queue_id in found[:_SAME_ADDRESS_MAX]:
+    for message_id, queue_id in found.values_list("message_id", "remote_queue_id")[:_ROWS_MAX]:
         by_message.setdefault(message_id, set()).add(queue_id)
-    newest = sorted(by_message, reverse=True)[:_MESSAGES_MAX]
-    for message in _messages(using).filter(pk__in=newest).order_by("-pk"):
-        yield Candidate(message, rule, None, frozenset(by_message[message.pk]))
+    chosen = list(by_message)[:_MESSAGES_MAX]
+    messages = _messages(using).in_bulk(chosen)
+    for pk in chosen:
+        if pk in messages:
+            yield Candidate(messages[pk], rule, None, frozenset(by_message[pk]))
 
 
 def _recipients_with(queue_ids: Collection[str], using: str) -> RecipientQuerySet:
@@ -188,10 +177,10 @@ def _recipients_with(queue_ids: Collection[str], using: str) -> RecipientQuerySe
     return rows.exclude(remote_queue_id="")
 
 
-def _with_message_ids(ids: Sequence[str], using: str) -> Iterator[Candidate]:
+def _with_message_ids(ids: Sequence[str], limit: _Limit, using: str) -> Iterator[Candidate]:
     if wanted := [one for one in ids if one]:
-        same = _messages(using).filter(message_id__in=wanted).order_by("-pk")
-        for message in same[:_MESSAGES_MAX]:
+        same = _messages(using).filter(limit.condition, message_id__in=wanted)
+        for message in same.order_by(*limit.order("pk"))[:_MESSAGES_MAX]:
             yield Candidate(message, MatchRule.MESSAGE_ID)
 
 
@@ -199,6 +188,7 @@ def with_address(address: str, served: Served, at: dt.datetime, using: str) -> R
     """Return the last recipient that was sent to shortly before a time, with its message."""
     spellings = spellings_of([address])
     rows = Recipient.objects.using(using).with_address_in(spellings).order_by()
+    rows = rows.filter(served.reported("message__"))
     found = list(rows.only("pk", "message_id", "last_attempt_at")[: _SAME_ADDRESS_MAX + 1])
     if len(found) > _SAME_ADDRESS_MAX:
         return None
@@ -225,20 +215,6 @@ def with_address(address: str, served: Served, at: dt.datetime, using: str) -> R
 def addresses_max(addresses: Sequence[str]) -> Sequence[str]:
     """Return those of the addresses that are looked up without any id."""
     return addresses[:_ADDRESSES_MAX]
-
-
-def spellings_of(addresses: Collection[str]) -> set[str]:
-    """Return the ways in which recipients may have the domains: in Unicode or in A-labels."""
-    found = set(map(storable, addresses))
-    for address in list(found):
-        try:
-            parsed = parse_address(address)
-            found |= {parsed.spec, parsed.wire}
-            local, _, domain = parsed.wire.rpartition("@")
-            found.add(f"{local}@{domain.encode().decode('idna')}")
-        except (AddressError, UnicodeError):
-            continue
-    return found
 
 
 def _messages(using: str) -> MessageQuerySet:

@@ -28,7 +28,7 @@ from outbox.models import (
 )
 from outbox.models.delivery_count import CountKey, add, domain_of
 from outbox.models.delivery_time import MERGED_WORKER
-from outbox.models.reply_group import store
+from outbox.models.reply_group import with_room, write
 from outbox.reason_codes import ReasonCode
 from outbox.reply_rules import kind_of_reply
 from outbox.texts import storable
@@ -59,7 +59,10 @@ def count_bounces(
 
 
 def uncount_bounce(report: InboundReport, recipient: Recipient, using: str) -> None:
-    """Remove a bounce that a user has corrected from the counts, in the caller's transaction."""
+    """Remove a bounce that a user has corrected from the counts, in the caller's transaction.
+
+    It stays counted if its account was deleted in between: its counts are those of the account.
+    """
     bounced = recipient.events.filter(kind=EventKind.BOUNCED).order_by("-pk").first()
     if bounced is None:
         return
@@ -114,10 +117,11 @@ def _store(
     rows = ReplyGroup.objects.using(using).filter(last_seen_at__gt=now - _STORED_AGAIN_AFTER)
     recent = set(rows.filter(pk__in=keys.values()).values_list("pk", flat=True))
     met = {group for group, key in keys.items() if key not in recent}
-    stored = store([(group, _kind_of(group)) for group in met], using) if met else set()
+    stored = with_room([(group, _kind_of(group)) for group in met], using) if met else set()
+    # Without room: the code alone.
     left = {group: NormalizedReply(group.code, "", "") for group in met if group.key not in stored}
-    if left:  # no room: the code alone
-        store([(one, _kind_of(one)) for one in set(left.values())], using)
+    # In one statement, so that all rows are locked in the order of the keys.
+    write([(left.get(group, group), _kind_of(left.get(group, group))) for group in met], using)
     return keys | {group: one.key for group, one in left.items()}
 
 

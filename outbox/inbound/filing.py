@@ -51,7 +51,7 @@ BACKOFF = Backoff(first=300, factor=2, longest=21_600, jitter=0.2)
 _TIMEOUTS = Timeouts(response=300, session=900)
 _LEASE = dt.timedelta(seconds=1_200)  # of one copy: longer than a session
 _RUN_SECONDS = 300.0  # after which the other copies of a mailbox wait for the next run
-_AT_ONCE = 5_000  # messages of one look, which is for all mailboxes
+_AT_ONCE = 5_000  # messages of one scan, which is for all mailboxes
 _POSTPONED_AT_ONCE = 500  # copies of one mailbox
 _FAILURES_MAX = 5  # in one session, for example because the mailbox is full
 # Until a recipient is accepted, the message is looked at after a quarter of its age.
@@ -109,10 +109,10 @@ def file_mailbox(mailbox_id: int, using: str, *, stop: threading.Event | None = 
 
 
 def _find_new(using: str) -> None:
-    """Record the copies of new messages, in one look for all mailboxes.
+    """Record the copies of new messages, in one scan for all mailboxes.
 
-    The look is a scan of the site's latest messages by time, from the earliest mark on. One
-    for each mailbox would read the messages of the whole site as often.
+    It reads the site's latest messages by time, from the earliest mark on. A scan for each mailbox
+    would read the messages of the whole site as often.
     """
     now = database_now(using)
     mailboxes = filing_mailboxes(using)
@@ -132,7 +132,7 @@ def _find_new(using: str) -> None:
     seen_until = found[-1][2] if len(found) == _AT_ONCE else now
     with transaction.atomic(using=using):
         # Those that were saved in between may want no earlier messages. Those that a fetcher has
-        # locked are not waited for. For both, the next look finds the messages.
+        # locked are not waited for. For both, the next scan finds the messages.
         rows = mailboxes.filter(pk__in=marks).order_by("pk")
         locked = rows.select_for_update(skip_locked=True, no_key=True, of=("self",))
         same = [row for row in locked if row.files_from == marks[row.pk]]

@@ -142,9 +142,11 @@ def has_server_ids(mailbox: Mailbox, using: str) -> bool:
 def rows_gone(mailbox: Mailbox, listed: Sequence[Listed], using: str) -> list[int]:
     """Return the rows of messages that are no longer on the server.
 
-    Another program has deleted them, or this one, which did not learn that QUIT succeeded.
+    Another program has deleted them, or this one, which did not learn that QUIT succeeded. Those
+    known by their place are not among them: `plan` forgets them.
     """
     rows = ServerMessage.objects.using(using).filter(mailbox=mailbox.pk, deleted_at=None)
+    rows = rows.exclude(uid__contains=" ")
     if rows.count() <= len(listed):
         return []
     there = {one.uid for one in listed}

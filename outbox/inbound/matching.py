@@ -15,17 +15,15 @@ from django.db import transaction
 
 from outbox.inbound.applying import apply_reports
 from outbox.inbound.candidates import (
-    EVERY_MESSAGE,
     Candidate,
-    Served,
     addresses_max,
     candidates_of_reply,
     candidates_of_report,
-    spellings_of,
     with_address,
 )
 from outbox.inbound.inspection import Inspection, MessageKind, RecipientReport
 from outbox.inbound.sensitive import known_action, remove_quoted_content
+from outbox.inbound.served import EVERY_MESSAGE, Reportable, Served, spellings_of
 from outbox.mail.server_replies import Effect
 from outbox.models import (
     InboundMessage,
@@ -117,7 +115,7 @@ def _said(inspection: Inspection) -> Sequence[RecipientReport]:
 
 
 def _matched(
-    incoming: _Incoming, inspection: Inspection, served: Container[Message], using: str
+    incoming: _Incoming, inspection: Inspection, served: Reportable, using: str
 ) -> list[InboundReport]:
     """Return the unsaved reports, each with the recipient that it is about if one was found.
 
@@ -126,7 +124,7 @@ def _matched(
     said = _said(inspection)
     addresses = [one for report in said for one in _addresses(report)]
     first: Candidate | None = None
-    for candidate in candidates_of_report(inspection, served, using):
+    for candidate in candidates_of_report(inspection, addresses, served, using):
         known = _recipients(candidate, addresses, using)
         if known:
             incoming.link(candidate.message.pk, candidate.rule, using)

@@ -25,7 +25,7 @@ from outbox.models import LastRun, Mailbox
 logger = logging.getLogger(__name__)
 _STOPS_WITHIN = 5.0  # seconds; a session reacts within a fraction of a second
 _FILING = "sent copies"
-FILING_PERIOD = dt.timedelta(seconds=30)  # from one look to the next, in whatever process
+FILING_PERIOD = dt.timedelta(seconds=30)  # from one scan to the next, in whatever process
 _FILING_THREADS = 2  # besides those that fetch
 Threads = dict[int, tuple[threading.Thread, threading.Event]]  # by mailbox
 

@@ -13,6 +13,7 @@ import datetime as dt
 import logging
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from django.db import transaction
@@ -21,7 +22,7 @@ from outbox.conf import get_conf
 from outbox.db.clock import database_now
 from outbox.inbound.commits import Arrival, Commits, Committed
 from outbox.inbound.facts import read_facts
-from outbox.inbound.lease import Lease
+from outbox.inbound.lease import Lease, LeaseLostError
 from outbox.inbound.listing import (
     Plan,
     Wanted,
@@ -116,8 +117,8 @@ class Session:
 
     def _mark_gone(self, listed: Sequence[Listed]) -> None:
         if gone := rows_gone(self._mailbox, listed, self._using):
-            with transaction.atomic(using=self._using):
-                # A fetcher that took over may have stored messages which this listing lacks.
+            # A fetcher that took over may have stored messages which this listing lacks.
+            with suppress(LeaseLostError), transaction.atomic(using=self._using):
                 self._lease.extend()
                 mark_deleted(gone, self._using)
 

@@ -3,41 +3,7 @@
 from typing import Any
 
 from django.db.migrations.operations.base import Operation
-from django.db.migrations.operations.models import AddIndex, RemoveIndex
-
-
-class AddIndexOnline(AddIndex):
-    """Add an index while the table is read and written, which PostgreSQL calls CONCURRENTLY.
-
-    The migration must not be atomic. Django's own operation works on PostgreSQL only. An index that
-    an interrupted run left behind is invalid, so it is removed first.
-    """
-
-    atomic = False
-
-    def database_forwards(
-        self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any
-    ) -> None:
-        """Add the index; on other databases as `AddIndex` does."""
-        if schema_editor.connection.vendor != "postgresql":
-            super().database_forwards(app_label, schema_editor, from_state, to_state)
-            return
-        model = to_state.apps.get_model(app_label, self.model_name)
-        if self.allow_migrate_model(schema_editor.connection.alias, model):
-            name = schema_editor.quote_name(self.index.name)
-            schema_editor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
-            schema_editor.add_index(model, self.index, concurrently=True)
-
-    def database_backwards(
-        self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any
-    ) -> None:
-        """Remove the index; on other databases as `AddIndex` does."""
-        if schema_editor.connection.vendor != "postgresql":
-            super().database_backwards(app_label, schema_editor, from_state, to_state)
-            return
-        model = from_state.apps.get_model(app_label, self.model_name)
-        if self.allow_migrate_model(schema_editor.connection.alias, model):
-            schema_editor.remove_index(model, self.index, concurrently=True)
+from django.db.migrations.operations.models import RemoveIndex
 
 
 class RemoveIndexOnline(RemoveIndex):
@@ -112,7 +78,7 @@ class SetFillFactor(Operation):
 
 
 class AddStatistics(Operation):
-    """Tell PostgreSQL that columns depend on each other, so that it estimates rows correctly.
+    """Add statistics about columns that depend on each other, so that PostgreSQL estimates rows.
 
     The statistics exist after the next ANALYZE, which autovacuum starts. No lock stops a write.
     """

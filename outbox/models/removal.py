@@ -43,6 +43,8 @@ def delete_messages(message_ids: Collection[int], using: str) -> None:
     """
     ids = list(message_ids)
     messages = Message.objects.using(using).filter(Among("pk", ids))
+    # A row of one could be written after those of its table were deleted, such as a search entry.
+    list(messages.order_by("pk").select_for_update().values_list("pk"))
     _discard_files_of(ids, using)
     reports = InboundReport.objects.using(using).filter(recipient__message__in=ids)
     reports.order_by()._raw_delete(using)  # before the recipients, which they refer to

@@ -57,22 +57,35 @@ def store(groups: Iterable[tuple[NormalizedReply, FailureKind]], using: str) -> 
 
     Those that are missing found no room. A group without a text or without a reply always does.
     """
-    by_key = {reply.key: (reply, kind) for reply, kind in groups}
+    every = list(groups)
+    stored = with_room(every, using)
+    write([one for one in every if one[0].key in stored], using)
+    return stored
+
+
+def with_room(groups: Iterable[tuple[NormalizedReply, FailureKind]], using: str) -> set[int]:
+    """Return the keys of the groups that are stored, or for which there is room."""
+    by_key = {reply.key: reply for reply, _ in groups}
     rows = ReplyGroup.objects.using(using)
     stored = set(rows.filter(pk__in=by_key).values_list("pk", flat=True))
     room = MAX_GROUPS - rows.count()
-    for key, (reply, _kind) in by_key.items():
+    for key, reply in by_key.items():
         if key not in stored and (room > 0 or not reply.text or not reply.code):
             stored.add(key)
             room -= 1
+    return stored
+
+
+def write(groups: Iterable[tuple[NormalizedReply, FailureKind]], using: str) -> None:
+    """Write groups, or that they were seen now."""
+    by_key = {reply.key: (reply, kind) for reply, kind in groups}
     # In the order of the keys, so that two workers never wait for each other.
-    rows.bulk_create(
-        [_row(key, *by_key[key]) for key in sorted(stored)],
+    ReplyGroup.objects.using(using).bulk_create(
+        [_row(key, *by_key[key]) for key in sorted(by_key)],
         update_conflicts=True,
         unique_fields=["key"],
         update_fields=["last_seen_at"],
     )
-    return stored
 
 
 def _row(key: int, reply: NormalizedReply, kind: FailureKind) -> ReplyGroup:

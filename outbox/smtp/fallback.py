@@ -69,6 +69,9 @@ class Rejectable(Protocol):
     @property
     def has_recipients(self) -> bool: ...
 
+    @property
+    def delivered(self) -> bool: ...
+
 
 class Plans:
     """The plans of one transaction: the first, and those without what the server rejects."""
@@ -99,8 +102,10 @@ class Plans:
         """Return a plan without an extension that was rejected; None if the outcome stands."""
         transaction, fallback = self._transaction, self._fallback
         if not fallback.choose(dialogue):
-            if fallback.without and dialogue.has_recipients:
-                transaction.learned |= Restrictions(fallback.without)
+            if dialogue.has_recipients:
+                # The content may be why the server rejected both senders.
+                unproven = frozenset() if dialogue.delivered else {NULL_SENDER}
+                transaction.learned |= Restrictions(fallback.without - unproven)
             return None
         rejected = transaction.recipients
         transaction.restart()

@@ -35,6 +35,7 @@ from outbox.models import (
     Status,
     Suppression,
     Worker,
+    webhook,
 )
 from outbox.models.rollup import roll_up
 from outbox.models.search import index_new
@@ -357,7 +358,11 @@ def test_suppress_adds_failed_recipients_to_the_list_of_the_account(
 # --- bounds ---------------------------------------------------------------------------------------
 
 
-def test_a_batch_takes_the_same_queries_for_any_number_of_messages(ann: User, queue: Queue) -> None:
+def test_a_batch_takes_the_same_queries_for_any_number_of_messages(
+    ann: User, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhook, "_CACHED_FOR", 3_600.0)
+    webhook.wanted_states(USING)
     counts = []
     for number in (3, 30):
         messages = [queue(f"a{one}@example.net", state=State.FAILED) for one in range(number)]

@@ -6,8 +6,7 @@ from django.core.management.base import SystemCheckError
 from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
 
-from outbox.checks import FIRST_MIGRATION, check_migrations
-from tests.unit.docs.blocks import ROOT
+from outbox.checks import check_migrations
 
 pytestmark = pytest.mark.django_db
 
@@ -15,7 +14,7 @@ pytestmark = pytest.mark.django_db
 def use_former_migrations() -> None:
     """Record what a database from before the squash of migrations has recorded."""
     recorder = MigrationRecorder(connection)
-    recorder.record_unapplied("outbox", FIRST_MIGRATION)
+    recorder.record_unapplied("outbox", "0001_tables")
     for name in ("0001_initial", "0002_add_display_preferences", "0010_reschedule_events"):
         recorder.record_applied("outbox", name)
 
@@ -37,5 +36,10 @@ def test_it_reads_only_a_database_that_checks_may_read() -> None:
     assert check_migrations(None, databases=None) == []
 
 
-def test_the_first_migration_exists() -> None:
-    assert (ROOT / "outbox" / "migrations" / f"{FIRST_MIGRATION}.py").exists()
+def test_a_single_migration_that_does_not_exist_is_named() -> None:
+    MigrationRecorder(connection).record_applied("outbox", "0040_former")
+
+    [error] = check_migrations(None, databases=["default"])
+
+    assert error.id == "outbox.E017"
+    assert "0040_former" in error.msg

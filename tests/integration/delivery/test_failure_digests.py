@@ -78,7 +78,7 @@ def mail_lines(lines: list[Any]) -> int:
 def fails(
     sender: Account, *, owner: User | None = None, subject: str = "Figures", **options: Any
 ) -> Message:
-    """Queue a message that has failed, as its server's refusal would leave it."""
+    """Queue a message that has failed, as its server's rejection would leave it."""
     message = queue(sender, owner=owner, subject=subject, **options)
     set_state(
         Recipient.objects.filter(message=message),

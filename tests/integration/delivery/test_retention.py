@@ -3,6 +3,7 @@
 import datetime as dt
 import io
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from django.conf import LazySettings
 from django.contrib.auth.models import User
 from django.core.management import call_command
-from django.db import connection, connections, transaction
+from django.db import IntegrityError, connection, connections, transaction
 from django.db.models.signals import pre_delete
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -48,6 +49,7 @@ from outbox.models.delivery_count import CountKey, add
 from outbox.models.message import file_storage
 from outbox.models.removal import _LINKED, _OF_MESSAGE, REMOVED, delete_messages
 from tests.integration.delivery.mail_client import BOB, USING, account, destination, queue, states
+from tests.integration.races import ONE_WRITER, committed_before
 from tests.states import set_state
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -381,6 +383,21 @@ def test_a_message_whose_recipients_are_locked_is_skipped() -> None:
         may_end.set()
         thread.join()
     assert prune()["messages"] == 1
+
+
+@ONE_WRITER
+def test_a_row_that_is_written_in_between_does_not_end_the_pass() -> None:
+    """A user reads a message, or a reply to it is fetched."""
+    message = sent(account(message_days=1), 2)
+
+    def write() -> None:
+        with suppress(IntegrityError):  # the message is gone
+            Event.objects.create(message=message, kind="queued", at=database_now(USING))
+
+    with committed_before('DELETE FROM "outbox_message"', write):
+        assert prune()["messages"] == 1
+    assert not Message.objects.exists()
+    assert not Event.objects.exists()
 
 
 def test_the_sweep_s_thread_prunes_once_an_hour() -> None:

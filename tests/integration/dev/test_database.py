@@ -64,6 +64,7 @@ def files(file: Path) -> list[str]:
     ("migrations", "expected"),
     [
         pytest.param(FORMER, True, id="former migrations"),
+        pytest.param((*CURRENT, "0040_former"), True, id="the present one and a former one"),
         pytest.param(CURRENT, False, id="the present one"),
         pytest.param((), False, id="none"),
     ],

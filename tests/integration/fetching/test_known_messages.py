@@ -1,17 +1,27 @@
 """What counts as stored: by the place of an id, and by the content of a message that came back."""
 
+import threading
+
 import pytest
 
 from outbox.api.mailboxes import save_mailbox
+from outbox.db.clock import database_now
 from outbox.inbound.facts import read_facts
 from outbox.inbound.fetch import fetch_mailbox
 from outbox.inbound.inspect import inspect_received
-from outbox.inbound.listing import STAYS_AFTER
+from outbox.inbound.lease import Lease
+from outbox.inbound.listing import STAYS_AFTER, rows_gone
+from outbox.inbound.mail_server import open_mail_server
+from outbox.inbound.room import Room
+from outbox.inbound.server_login import login_for
+from outbox.inbound.session import Session
 from outbox.models import Account, InboundMessage, Mailbox, OnServer, ServerMessage
+from outbox.reasons import Reason, ReasonCode
 from tests.integration.fetching.conftest import message
 from tests.integration.fetching.pop_server import PASSWORD, USER, PopServer
 
 pytestmark = [pytest.mark.django_db, pytest.mark.every_database]
+USING = "default"
 
 
 def subjects() -> list[str]:
@@ -163,3 +173,28 @@ def test_nothing_is_stored_for_the_former_owner_of_an_account(
     assert fetch_mailbox(mailbox.pk).is_busy
     assert not InboundMessage.objects.exists()
     assert server.mailbox.commands["QUIT"] == 0
+
+
+# --- messages that are gone -----------------------------------------------------------------------
+
+
+def test_a_message_known_by_its_place_is_not_gone(mailbox: Mailbox) -> None:
+    broke = Reason(ReasonCode.FETCH_BROKE, attempts=3)
+    ServerMessage.objects.create(
+        mailbox=mailbox, uid="3 1200", skipped=broke, seen_at=database_now()
+    )
+    assert rows_gone(mailbox, [], USING) == []
+
+
+def test_a_lease_that_is_lost_after_the_session_keeps_its_result(
+    server: PopServer, mailbox: Mailbox
+) -> None:
+    server.mailbox.messages = {"a": message(1), "b": message(2)}
+    fetch_mailbox(mailbox.pk)
+    del server.mailbox.messages["a"]
+    stop = threading.Event()
+    opened = open_mail_server(login_for(mailbox, USING), stop=stop)
+    lost = Lease(mailbox.pk, "lost", USING, stop)
+    room = Room(mailbox.account.owner_id, USING)
+    assert Session(mailbox, opened, lost, room, USING).run(30).listed == 1
+    assert not ServerMessage.objects.exclude(deleted_at=None).exists()

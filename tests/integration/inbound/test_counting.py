@@ -4,15 +4,17 @@ import datetime as dt
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.db.models import Sum
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from outbox import api
 from outbox.api import operations
 from outbox.api.reports import ReportDecision, correct_report
 from outbox.db.clock import database_now
 from outbox.delivery import old_counts
-from outbox.models import DeliveryCount, DeliveryTotal, Event, State
+from outbox.models import DeliveryCount, DeliveryTotal, Event, ReplyGroup, State, reply_group
 from outbox.models.delivery_count import CountKey, add
 from outbox.models.delivery_time import MERGED_WORKER
 from tests.integration.inbound.returned import (
@@ -26,6 +28,7 @@ from tests.integration.inbound.returned import (
     sent,
     states,
 )
+from tests.integration.races import ONE_WRITER, committed_before
 
 pytestmark = pytest.mark.django_db
 
@@ -87,6 +90,24 @@ def test_invented_texts_do_not_become_groups() -> None:
     assert (group.code, group.reason_code, group.bounced) == (None, "reported_undeliverable", 3)
 
 
+def test_groups_with_and_without_room_are_written_in_one_statement(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reply_group, "MAX_GROUPS", 1)
+    shop = account()
+    message = sent(shop, BOB, ANN)
+    block = (
+        f"\r\nFinal-Recipient: rfc822; {ANN}\r\nAction: failed\r\nStatus: 5.1.1\r\n"
+        "Diagnostic-Code: smtp; 550 5.1.1 no such account\r\n"
+    ).encode()
+    source = bounce(message_id=message.message_id)
+    with CaptureQueriesContext(connection) as queries:
+        receive(shop, source.replace(b"unknown\r\n\r\n", b"unknown\r\n" + block, 1))
+    assert states(message) == {BOB: State.BOUNCED, ANN: State.BOUNCED}
+    assert sum(one["sql"].startswith('INSERT INTO "outbox_replygroup"') for one in queries) == 1
+    assert ReplyGroup.objects.count() == 2
+
+
 @pytest.mark.parametrize("is_merged", [False, True])
 def test_a_correction_takes_the_count_back(is_merged: bool) -> None:
     shop = account()
@@ -118,6 +139,23 @@ def test_a_correction_without_an_effect_takes_nothing_back() -> None:
     assert correct_report(report_of(first), message, ReportDecision.NOT_THIS)
     assert states(message) == {BOB: State.BOUNCED}  # the second report says so as well
     assert counted() == 1
+
+
+@ONE_WRITER
+@pytest.mark.django_db(transaction=True)
+def test_two_corrections_at_once_restore_the_state() -> None:
+    shop = account()
+    message = sent(shop)
+    first, second = (
+        report_of(receive(shop, bounce(message_id=message.message_id))) for _ in range(2)
+    )
+    with committed_before(
+        'INSERT INTO "outbox_event"',
+        lambda: correct_report(second, message, ReportDecision.NOT_THIS),
+    ):
+        assert correct_report(first, message, ReportDecision.NOT_THIS)
+    assert states(message) == {BOB: State.SENT}
+    assert counted() == 0
 
 
 def test_a_retried_recipient_may_bounce_again() -> None:

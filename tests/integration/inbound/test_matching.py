@@ -8,6 +8,7 @@ from django.contrib.auth import get_user_model
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from outbox.inbound import candidates
 from outbox.inbound.inspect import inspect
 from outbox.inbound.inspection import Inspection, MessageKind, RecipientReport
 from outbox.inbound.matching import match, match_notification
@@ -235,6 +236,54 @@ def test_a_mailbox_of_the_site_serves_the_accounts_that_return_to_it(owned: bool
     assert states(elsewhere) == {BOB: State.SENT}
 
 
+def copies(message: Message, sender: Account, *addresses: str) -> None:
+    """Send newer messages with the ids of this one, more than are read with one id."""
+    queue_id = message.recipients.all()[0].remote_queue_id
+    for _ in range(21):
+        fields = {"message_id": message.message_id, "envelope_sender": message.envelope_sender}
+        sent(sender, *addresses, queue_id=queue_id, **fields)
+
+
+@pytest.mark.parametrize("is_owned", [False, True])
+@pytest.mark.parametrize("rule", ["queue_id", "message_id"])
+def test_messages_of_another_user_hide_none(rule: str, *, is_owned: bool) -> None:
+    users = get_user_model().objects
+    ann = users.create_user("ann") if is_owned else None
+    mailbox = account(owner=ann, from_address="bounces@example.org")
+    sender = account(owner=ann, return_path="Bounces@example.org")
+    message = sent(sender, queue_id="4F2A1B3C5D", is_sensitive=True)
+    eve = account(owner=users.create_user("eve"), return_path="eve@example.org")
+    copies(message, eve)
+    received = receive(mailbox, bounce(**identified(rule, message)))
+    assert (received.replies_to, received.source.is_redacted) == (message, True)
+    assert states(message) == {BOB: State.BOUNCED}
+    if is_owned:
+        replied = receive(mailbox, reply(In_Reply_To=f"<{message.message_id}>"))
+        assert replied.replies_to == message
+
+
+@pytest.mark.parametrize("rule", ["queue_id", "message_id"])
+def test_messages_to_other_recipients_hide_none(sender: Account, rule: str) -> None:
+    message = sent(sender, queue_id="4F2A1B3C5D", is_sensitive=True)
+    copies(message, sender, ANN)
+    received = receive(sender, bounce(**identified(rule, message)))
+    assert (received.replies_to, received.source.is_redacted) == (message, True)
+    assert states(message) == {BOB: State.BOUNCED}
+
+
+@pytest.mark.parametrize("maximum", ["_MESSAGES_MAX", "_SAME_ADDRESS_MAX"])
+def test_an_address_to_which_other_users_send_is_matched(
+    sender: Account, maximum: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(candidates, maximum, 2)
+    message = sent(sender, is_sensitive=True)
+    eve = account(owner=get_user_model().objects.create_user("eve"), from_address="eve@example.org")
+    for _ in range(3):
+        sent(eve, envelope_sender="eve@example.org")
+    received = receive(sender, bounce(message_id="unknown@elsewhere.example"))
+    assert (received.replies_to, received.source.is_redacted) == (message, True)
+
+
 # --- addresses ------------------------------------------------------------------------------------
 
 
@@ -309,6 +358,14 @@ def test_a_reply_to_one_account_of_the_site_is_not_linked_to_another(sender: Acc
     assert received.replies_to is None
     of_app = sent(sender)
     assert receive(sender, reply(In_Reply_To=f"<{of_app.message_id}>")).replies_to == of_app
+
+
+def test_all_ids_with_one_queue_id_are_known(sender: Account) -> None:
+    queue_id = "0107018f1a2b-1c0a3d5e-000000"
+    sent(sender, queue_id=queue_id)
+    ids = {f"{queue_id}@{region}.amazonses.com" for region in ("email", "eu-central-1")}
+    header = " ".join(f"<{one}>" for one in sorted(ids))
+    assert candidates.known_ids([inspect(reply(References=header))], USING) == ids
 
 
 def test_a_reply_takes_few_queries(sender: Account) -> None:

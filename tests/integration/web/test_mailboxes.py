@@ -294,6 +294,8 @@ def test_the_page_says_if_each_fetch_downloads_everything(
     assert InboundMessage.objects.count() == 2
     page = as_anna.get(url(account)).content.decode()
     assert ("each fetch downloads all of them" in page) is not has_uidl
+    ServerMessage.objects.update(deleted_at=database_now())
+    assert "each fetch downloads all of them" not in as_anna.get(url(account)).content.decode()
 
 
 def test_copies_of_sent_messages_are_off_and_need_imap(as_anna: Client, account: Account) -> None:

@@ -456,8 +456,9 @@ def test_it_replaces_a_rejected_null_sender(extensions: tuple[str, ...], replies
         ({"MAIL": "451 4.7.1 later"}, "site@x.test", ("MAIL", T, 451)),
         ({"RCPT": "550 5.1.1 no such user"}, "site@x.test", rcpt(P, 550)),
         ({"DOT": "554 5.7.1 spam"}, "site@x.test", ("DOT", P, 554)),
+        ({"DOT": "554 5.7.1 spam, sender reputation"}, "site@x.test", ("DOT", P, 554)),
     ],
-    ids=["blocked", "without another one", "greylisted", "unknown recipient", "spam"],
+    ids=["blocked", "without another one", "greylisted", "unknown recipient", "spam", "reputation"],
 )
 def test_another_rejection_stands(
     extensions: tuple[str, ...], replies: Replies, sender: str, expected: Outcome
