@@ -108,10 +108,14 @@ def test_the_sum_is_computed_once_an_hour(
 ) -> None:
     limit(settings, 9 * SIZE)
     fetched(mailbox)
-    InboundMessage.objects.update(size=9 * SIZE)  # which a sum of all messages would find
+    Mailbox.objects.update(inbox_sum=None)
     server.mailbox.messages["u4"] = message(4)
+    last = fetched(mailbox).inbox_sum["last"]
+    # A sum of all messages would find this.
+    assert InboundMessage.objects.filter(pk__lte=last).update(size=9 * SIZE) == 3
+    server.mailbox.messages["u6"] = message(6)
     known = fetched(mailbox)
-    assert "Number 4" in subjects()
+    assert "Number 6" in subjects()
     known.inbox_sum["at"] = (timezone.now() - dt.timedelta(minutes=61)).isoformat()
     known.save()
     server.mailbox.messages["u5"] = message(5)
