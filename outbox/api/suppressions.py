@@ -101,7 +101,7 @@ def _store(
     if entry is None:
         entry = Suppression(address=spec, account=account, since=database_now(using))
         entry.created_by_id = actor.pk if actor is not None else None
-    elif _is_new_wish(entry, values):  # what was released before does not count
+    elif _unsubscribes_now(entry, values):  # what was released before does not count
         entry.since = database_now(using)
     for name, value in values.items():
         setattr(entry, name, value)
@@ -115,10 +115,12 @@ def _store(
     return entry
 
 
-def _is_new_wish(entry: Suppression, values: Mapping[str, object]) -> bool:
+def _unsubscribes_now(entry: Suppression, values: Mapping[str, object]) -> bool:
     """Return whether the user of the address unsubscribes, and had not done so for good."""
-    wish = reason_named(SuppressionReason.UNSUBSCRIBED.value)
-    return values["reason"] == wish and (entry.reason != wish or entry.until is not None)
+    unsubscribed = reason_named(SuppressionReason.UNSUBSCRIBED.value)
+    return values["reason"] == unsubscribed and (
+        entry.reason != unsubscribed or entry.until is not None
+    )
 
 
 def is_about_recipient(recipient: Recipient) -> bool:

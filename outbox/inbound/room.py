@@ -26,7 +26,7 @@ class Room:
     """The quota of one owner, as one fetch uses it. Messages without an owner have none.
 
     The sum reads every received message of the owner. The mailbox remembers it for an hour, in
-    which only later messages are read and added. Deletions do not count meanwhile, so that it is
+    which only later messages are read and added. Deletions do not count until then, so that it is
     computed again before there is said to be no room. It is used only if there is a new message.
     """
 

@@ -288,7 +288,7 @@ class Connection:
         )
 
     def _peer_context(self) -> ssl.SSLContext:
-        """Return the context. Raise a fault of this host, which is no reason for plain text."""
+        """Return the context. Raise a fault of this host, after which plain text is not used."""
         try:
             return peer_context(self.server)
         except OSError as error:  # ssl.SSLError is one

@@ -23,7 +23,7 @@ _SHOWN = 1  # characters of a local part
 def unsubscribe(request: HttpRequest, token: str) -> HttpResponse:
     """Show what the link does, or do it. Link scanners use GET, which has no effect."""
     response = _respond(request, token)
-    # `django.request` would log the path of an error, and whoever has the path can use it.
+    # `django.request` would log the path of an error, and a person who reads the log could use it.
     response._has_been_logged = True  # type: ignore[attr-defined]
     return response
 

@@ -195,6 +195,6 @@ def test_a_lease_that_is_lost_after_the_session_keeps_its_result(
     stop = threading.Event()
     opened = open_mail_server(login_for(mailbox, USING), stop=stop)
     lost = Lease(mailbox.pk, "lost", USING, stop)
-    room = Room(mailbox.account.owner_id, USING)
+    room = Room(mailbox, USING)
     assert Session(mailbox, opened, lost, room, USING).run(30).listed == 1
     assert not ServerMessage.objects.exclude(deleted_at=None).exists()

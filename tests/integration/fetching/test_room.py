@@ -150,7 +150,7 @@ def test_the_sum_of_another_owner_is_not_used(
     assert (known.inbox_sum["owner"], known.inbox_sum["bytes"]) == (str(account.owner.pk), 0)
 
 
-def test_a_full_inbox_is_no_fault_of_the_server(settings: LazySettings, mailbox: Mailbox) -> None:
+def test_a_full_inbox_does_not_count_as_a_fault(settings: LazySettings, mailbox: Mailbox) -> None:
     """The first fault after it is followed by the shortest wait."""
     limit(settings, SIZE)
     fetched(mailbox)

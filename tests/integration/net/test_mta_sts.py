@@ -122,11 +122,11 @@ def test_a_policy_is_read_once_and_survives_faults(dns_lab: StartDnsLab) -> None
 def test_a_silent_web_server_delays_messages_for_a_limited_time(dns_lab: StartDnsLab) -> None:
     """A policy that is known is used at once."""
     lab = dns_lab('record _mta-sts.x.test 0 TXT "v=STSv1; id=1"')
-    answers = threading.Event()
+    responds = threading.Event()
     now = [0.0]
 
     def read(domain: str) -> Policy:
-        assert answers.wait(60.0)
+        assert responds.wait(60.0)
         return POLICY
 
     async def run() -> None:
@@ -134,15 +134,15 @@ def test_a_silent_web_server_delays_messages_for_a_limited_time(dns_lab: StartDn
         store = PolicyStore(resolver, read, clock=lambda: now[0], first_wait=0.1)
         async with asyncio.timeout(50.0):
             assert await store.policy_for("x.test") is None
-            answers.set()
+            responds.set()
             while await store.policy_for("x.test") is None:
                 pass
-            answers.clear()
+            responds.clear()
             lab.play('record _mta-sts.x.test 0 TXT "v=STSv1; id=2"')
             now[0] = 300.0
             assert await store.policy_for("x.test") == POLICY
         assert fetchers()
-        answers.set()
+        responds.set()
         store.close()
         await until(lambda: not fetchers())
 

@@ -212,7 +212,7 @@ def test_tlsa_records_count_only_if_all_is_validated(dns_lab: StartDnsLab) -> No
     assert tlsa_of(lab, 0) == [bytes.fromhex("ab" * 32)]
     assert tlsa_of(lab, 1) == [bytes.fromhex("cd" * 32)]  # at the name before the alias
     lab.play(f"{TLSA_ZONE}\nauthenticated example.org\nat aaaa: servfail")
-    assert tlsa_of(lab, 0) == [bytes.fromhex("ab" * 32)]  # the failure is no way around DANE
+    assert tlsa_of(lab, 0) == [bytes.fromhex("ab" * 32)]  # the failure does not avoid DANE
     lab.play(f"{TLSA_ZONE}\nauthenticated a.example.org")  # not the MX records
     assert tlsa_of(lab, 0) == []
     lab.play(f"{TLSA_ZONE}\nauthenticated example.org\nat tlsa: servfail")

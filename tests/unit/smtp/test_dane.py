@@ -182,7 +182,7 @@ def test_a_certificate_of_an_unknown_version_is_invalid(authority: Authority) ->
 
 
 @settings(max_examples=60)
-@given(st.data())
+@given(data=st.data())
 def test_a_certificate_that_was_changed_never_matches(
     data: st.DataObject, authority: Authority
 ) -> None:

@@ -69,6 +69,7 @@ class Chattering:
 def test_an_opening_ends_in_readiness_or_a_fault(
     sent: list[bytes], security: Security, has_login: bool, is_token: bool
 ) -> None:
+    has_login = has_login and security in {Security.NONE, Security.STARTTLS, Security.TLS}
     server = Server(
         host="far.test",
         port=25,
