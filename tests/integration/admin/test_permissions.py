@@ -292,7 +292,8 @@ def test_lists_and_exports_show_the_accounts_of_the_team_only(
         ("suppression/export/", f"no@{scene.own['account']}.e", f"no@{scene.other['account']}.e"),
     ):
         response = scene.client.get(f"/admin/outbox/{url}")
-        text = b"".join(response).decode()
+        # A narrow column may break before the domain.
+        text = b"".join(response).decode().replace("<wbr>", "")
         assert own in text, url
         shown = url.startswith("message/?q") and f'value="{other}"' in text
         assert (other in text.replace(f'value="{other}"', "")) is sees_all or shown, url

@@ -372,7 +372,7 @@ def test_a_lost_lease_marks_nothing_of_the_next_fetcher_as_gone(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("outbox.inbound.session.mark_deleted", take_over)
-        assert fetch_mailbox(mailbox.pk).is_busy
+        fetch_mailbox(mailbox.pk)
     assert ServerMessage.objects.get(uid="b").deleted_at is None
 
 
@@ -381,6 +381,9 @@ def test_a_lost_lease_marks_nothing_of_the_next_fetcher_as_gone(
 
 def test_a_large_mailbox_takes_few_queries(server: PopServer, mailbox: Mailbox) -> None:
     """The listing is looked up a thousand messages at a time, however few of them are new."""
+    server.mailbox.messages = {"first": message(1)}
+    with CaptureQueriesContext(connection) as few:
+        fetched(mailbox)
     count = 20_000
     now = database_now()
     ServerMessage.objects.bulk_create(
@@ -388,11 +391,11 @@ def test_a_large_mailbox_takes_few_queries(server: PopServer, mailbox: Mailbox) 
         for number in range(count)
     )
     server.mailbox.messages = {f"u{number}": b"" for number in range(count)}
-    server.mailbox.messages["new"] = message(1)
+    server.mailbox.messages["new"] = message(2)
     with CaptureQueriesContext(connection) as captured:
         fetched(mailbox)
-    assert subjects() == ["Number 1"]
-    assert len(captured) < count / 1_000 + 30
+    assert subjects() == ["Number 1", "Number 2"]
+    assert len(captured) < len(few) + count / 1_000 + 2
 
 
 def test_an_interrupted_fetch_continues(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connections
+from django.db import connections, transaction
 from django.test.utils import CaptureQueriesContext
 
 from dev.processes import wait_until
@@ -316,7 +316,8 @@ def test_a_message_that_failed_long_ago_is_forgotten(mailbox: Mailbox) -> None:
 def test_a_message_is_removed_with_its_copy(mailbox: Mailbox) -> None:
     message = queue(mailbox, 1, State.SENT)
     assert file_all(mailbox) == 1
-    delete_messages([message.pk], "default")
+    with transaction.atomic():
+        delete_messages([message.pk], "default")
     assert not SentCopy.objects.exists()
 
 

@@ -289,7 +289,7 @@ def test_a_large_body_is_not_read(link: str, size: int) -> None:
 
 
 def test_no_link_is_logged(link: str, account: Account, caplog: pytest.LogCaptureFixture) -> None:
-    """The link acts for the person who has it, also when it led to an error."""
+    """The link works for the person who has it, also when it led to an error."""
     api.suppress(ANN, account=account)
     caplog.set_level(logging.DEBUG, logger="django.request")
     responses = [
