@@ -1,6 +1,7 @@
 """Rich text in the composer: what leaves it leaves no trace, and what it means stays."""
 
 import base64
+import re
 import time
 from typing import TYPE_CHECKING
 
@@ -112,4 +113,5 @@ def draft_html(page: "Page", part: str) -> str:
     while part not in (html := "".join(Draft.objects.values_list("html", flat=True))):
         assert time.monotonic() < deadline, html
         page.wait_for_timeout(50)
+    page.wait_for_url(re.compile(r"/compose/\d+/"))  # a reload would open another draft before
     return html
