@@ -7,6 +7,7 @@
 #   make faults   run every fault of a server at every stage; the suite runs a selection
 #   make kills    kill every part at every point while 20,000 messages drain; docs/reliability.md
 #   make system   run what takes longer than the suite: all faults, tests marked “system”, more kills
+#   make databases run each test of the suite on the database that it has not seen
 #   make matrix   run the suite on the other versions of Django and Python that are installed here
 #   make bench    measure draining, queueing, start-up and WAL, compared with other packages;
 #                 ARGS="--only drain|queue|start|wal|claim|memory" for some of it; docs/performance.md
@@ -41,7 +42,7 @@ PYTHON ?= $(or $(shell for p in $(CANDIDATES); do \
 	$$p $(NEW_ENOUGH) 2>/dev/null && echo $$p && break; done),python3)
 VENV := .venv/bin/python
 
-.PHONY: help tour messages run test faults kills system matrix bench bounces isolation fill bench-admin bench-bulk bench-beside bench-prune bench-fetch live-oauth check format manage \
+.PHONY: help tour messages run test faults kills system databases matrix bench bounces isolation fill bench-admin bench-bulk bench-beside bench-prune bench-fetch live-oauth check format manage \
 	hashes sbom audit clean venv-run venv-dev
 
 help:
@@ -63,6 +64,9 @@ kills: venv-dev
 system: venv-dev faults
 	@$(VENV) -m dev.test $(addprefix --stage ,browser delivery postgresql sqlite acceptance package) -- --system
 	@$(VENV) -m tests.crash --scale medium --seed $(or $(SEED),2)
+
+databases: venv-dev
+	@$(VENV) -m dev.test $(addprefix --stage ,delivery postgresql sqlite acceptance) -- --other-database
 
 matrix: venv-dev
 	@$(VENV) -m dev.matrix -- $(ARGS)

@@ -4,9 +4,8 @@
 
 Each test runs once: on PostgreSQL if it uses a database, on SQLite if it tests pages or uses none
 ("acceptance": real processes, on SQLite; "crashes": the same on PostgreSQL, which is killed as
-well). Those marked "every_database" run on both, and `make system` runs the others on the database
-that they have not seen, unless `make matrix` does, which runs on SQLite. TEST_DATABASE_URL replaces
-the PostgreSQL that is started here.
+well). Those marked "every_database" run on both, and `make databases` runs the others on the
+database that they have not seen. TEST_DATABASE_URL replaces the PostgreSQL that is started here.
 """
 
 import argparse
@@ -21,7 +20,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dev.matrix import runs_here
 from dev.postgres_server import FORGETFUL, postgres_server
 from dev.processes import Process, StartError
 
@@ -136,8 +134,6 @@ def start(stage: Stage, arguments: list[str], postgres: str, *, alone: bool) -> 
     }
     named = any(argument.startswith("tests/") for argument in arguments)
     folders = () if named else stage.folders
-    if "--system" in arguments and stage.name == "sqlite" and runs_here():
-        arguments = [*arguments, "-m", "system"]
     print(f"— {stage.name}: started", flush=True)
     with contextlib.nullcontext() if alone else log.open("wb") as output:
         return Process(

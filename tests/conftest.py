@@ -64,7 +64,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--system",
         action="store_true",
-        help="run only the tests that take long, and those whose other database has passed",
+        help="run only the tests that take long",
+    )
+    parser.addoption(
+        "--other-database",
+        action="store_true",
+        help="with --part: run only the tests that the suite runs on the other database",
     )
 
 
@@ -73,25 +78,27 @@ PAGES = ("tests/integration/admin/", "tests/integration/web/")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    system, part = config.getoption("--system"), config.getoption("--part")
+    wanted = (config.getoption("--system"), config.getoption("--other-database"))
+    part = config.getoption("--part")
     kept = {
         item
         for item in items
-        if is_for_system(item, part) == system and (uses_database(item) or part != "postgresql")
+        if (item.get_closest_marker("system") is not None, is_elsewhere(item, part)) == wanted
+        and (uses_database(item) or part != "postgresql")
     }
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = [item for item in items if item in kept]
 
 
-def is_for_system(item: pytest.Item, part: str | None) -> bool:
-    """Return whether a test is left to `--system`.
+def is_elsewhere(item: pytest.Item, part: str | None) -> bool:
+    """Return whether the suite runs a test on the other database only.
 
-    Pages first run on SQLite, and all else that uses a database on PostgreSQL. `--system` runs them
-    on the other database. A test marked every_database runs on both at first.
+    Pages run on SQLite, and all else that uses a database on PostgreSQL. A test that takes long or
+    is marked every_database runs on both.
     """
-    if item.get_closest_marker("system"):
-        return True
-    if part is None or item.get_closest_marker("every_database") or not uses_database(item):
+    if part is None or not uses_database(item):
+        return False
+    if any(item.get_closest_marker(name) for name in ("system", "every_database")):
         return False
     return part != ("sqlite" if item.nodeid.startswith(PAGES) else "postgresql")
 

@@ -17,9 +17,9 @@ OTHER = "tests/integration/db/test_bulk.py"
     ("options", "files"),
     [
         (["--part=postgresql"], {EVERY_DATABASE, OTHER}),
-        (["--part=postgresql", "--system"], {PAGE}),
+        (["--part=postgresql", "--other-database"], {PAGE}),
         (["--part=sqlite"], {NO_DATABASE, PAGE, EVERY_DATABASE}),
-        (["--part=sqlite", "--system"], {OTHER}),
+        (["--part=sqlite", "--other-database"], {OTHER}),
         ([], {NO_DATABASE, PAGE, EVERY_DATABASE, OTHER}),
         (["--system"], set()),
     ],
