@@ -3,7 +3,7 @@
 #   make run      set up and run the whole site on this machine; PORT=8001 for another web port,
 #                 NEW_DATABASE=1 to rename an outdated database and start with a new one
 #   make test     run the whole suite; for a part of it ARGS="-k name" and
-#                 STAGE=unit|browser|delivery|postgresql|sqlite|acceptance|crashes|package
+#                 STAGE=unit|browser|pages|delivery|postgresql|sqlite|acceptance|crashes|package
 #   make faults   run every fault of a server at every stage; the suite runs a selection
 #   make kills    kill every part at every point while 20,000 messages drain; docs/reliability.md
 #   make system   run what takes longer than the suite: all faults, tests marked “system”, more kills
@@ -62,7 +62,7 @@ kills: venv-dev
 	@$(VENV) -m tests.crash $(ARGS)
 
 system: venv-dev faults
-	@$(VENV) -m dev.test $(addprefix --stage ,browser delivery postgresql sqlite acceptance package) -- --system
+	@$(VENV) -m dev.test $(addprefix --stage ,browser pages delivery postgresql sqlite acceptance package) -- --system
 	@$(VENV) -m tests.crash --scale medium --seed $(or $(SEED),2)
 
 databases: venv-dev

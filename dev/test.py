@@ -48,14 +48,16 @@ class Stage:
 
 
 DELIVERY = "tests/integration/delivery"  # mostly waits for servers
+WEB = "tests/integration/web"
 INTEGRATION = ("tests/integration", "tests/importing")
 
 # In the order of their start: the longest first.
 STAGES = (
     Stage("browser", ("tests/browser",), "sqlite"),
+    Stage("pages", (WEB,), "sqlite", is_divided=True),
     Stage("delivery", (DELIVERY,), "postgresql", is_divided=True),
     Stage("postgresql", INTEGRATION, "postgresql", is_divided=True, without=(DELIVERY,)),
-    Stage("sqlite", INTEGRATION, "sqlite", is_divided=True),
+    Stage("sqlite", INTEGRATION, "sqlite", is_divided=True, without=(WEB,)),
     Stage("crashes", ("tests/acceptance", "tests/crash"), "postgresql", is_divided=True),
     Stage("unit", ("tests/unit",), "sqlite"),
     Stage("package", ("tests/package",), "sqlite"),
