@@ -73,6 +73,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+LONG = 600  # seconds in which a test ends that takes long by itself, on a busy machine
 # Tests of pages, whose queries Django writes.
 PAGES = ("tests/integration/admin/", "tests/integration/web/")
 
@@ -88,6 +89,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     }
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = [item for item in items if item in kept]
+    for item in items:
+        if item.get_closest_marker("system") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(LONG))
 
 
 def is_elsewhere(item: pytest.Item, part: str | None) -> bool:
