@@ -97,12 +97,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def is_elsewhere(item: pytest.Item, part: str | None) -> bool:
     """Return whether the suite runs a test on the other database only.
 
-    Pages run on SQLite, and all else that uses a database on PostgreSQL. A test that takes long or
-    is marked every_database runs on both.
+    Pages run on SQLite, and all else that uses a database on PostgreSQL. A test marked
+    every_database runs on both.
     """
-    if part is None or not uses_database(item):
-        return False
-    if any(item.get_closest_marker(name) for name in ("system", "every_database")):
+    if part is None or item.get_closest_marker("every_database") or not uses_database(item):
         return False
     return part != ("sqlite" if item.nodeid.startswith(PAGES) else "postgresql")
 

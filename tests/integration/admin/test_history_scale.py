@@ -18,6 +18,7 @@ from outbox.models.site_search import domain_term, fact_term, subject_term
 from outbox.web.folders.pagination import NEWEST_FIRST, OLDEST_FIRST
 
 pytestmark = [
+    pytest.mark.every_database,  # PostgreSQL's plans
     pytest.mark.system,
     pytest.mark.timeout(400),  # also on a busy machine
     pytest.mark.skipif(connection.vendor != "postgresql", reason="plans are those of PostgreSQL"),
