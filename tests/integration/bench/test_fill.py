@@ -35,6 +35,7 @@ fill_report.show(2, "")
 
 pytestmark = [
     pytest.mark.system,
+    pytest.mark.every_database,  # although it uses one of its own
     pytest.mark.timeout(600),
     pytest.mark.skipif("postgres" not in SERVER, reason="the mailbox is filled in PostgreSQL"),
 ]
