@@ -7,6 +7,7 @@
 #   make faults   run every fault of a server at every stage; the suite runs a selection
 #   make kills    kill every part at every point while 20,000 messages drain; docs/reliability.md
 #   make system   run what takes longer than the suite: all faults, tests marked “system”, more kills
+#                 (SCALE=medium for a longer run of them)
 #   make databases run each test of the suite on the database that it has not seen
 #   make matrix   run the suite on the other versions of Django and Python that are installed here
 #   make bench    measure draining, queueing, start-up and WAL, compared with other packages;
@@ -63,7 +64,7 @@ kills: venv-dev
 
 system: venv-dev faults
 	@$(VENV) -m dev.test $(addprefix --stage ,browser pages delivery postgresql sqlite acceptance package) -- --system
-	@$(VENV) -m tests.crash --scale medium --seed $(or $(SEED),2)
+	@$(VENV) -m tests.crash --scale $(or $(SCALE),short) --seed $(or $(SEED),2)
 
 databases: venv-dev
 	@$(VENV) -m dev.test $(addprefix --stage ,delivery postgresql sqlite acceptance) -- --other-database
