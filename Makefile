@@ -19,7 +19,7 @@
 #                 for fewer; docs/pages-speed.md
 #   make bench-admin fill PostgreSQL with a million messages and time the admin's pages;
 #                 ARGS="--count 100000" for fewer; docs/pages-speed.md
-#   make bench-bulk likewise, and time the preview and the processing of bulk operations
+#   make bench-bulk fill it in the same way, and time the preview and the processing of bulk operations
 #   make bench-fetch fetch 10,000 messages from Dovecot, compared with loops that only download them
 #   make bench-beside compare the rate of delivery with and without a bulk operation
 #   make bench-prune time claims while 500,000 expired messages are removed; ARGS="--count 50000"

@@ -4,7 +4,7 @@ MAIL or RCPT is repeated without the parameter. A reply often names it; otherwis
 left out in turn, then all of them. SMTPUTF8 is left out only if the reply is about it, and only for
 the recipients that do without it.
 
-A rejected null sender is replaced likewise, where the envelope has another one. Some servers reject
+A rejected null sender is replaced as well, if the envelope has another one. Some servers reject
 it at MAIL, others at RCPT or after the message. Such a reply rarely says so, so another permanent
 rejection of MAIL costs one more command.
 """

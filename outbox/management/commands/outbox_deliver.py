@@ -27,7 +27,7 @@ from outbox.webhooks.calls import call_all_due
 logger = logging.getLogger(__name__)
 _SIGNAL_CHECK_INTERVAL = 0.1  # seconds
 _PRUNE_SECONDS = 20  # of one run; the next one continues
-_CHECK_SECONDS = 20  # likewise, after which no check of a sender domain begins
+_CHECK_SECONDS = 20  # of one run, after which it begins no check of a sender domain
 
 
 class Command(OutboxCommand):
@@ -173,4 +173,4 @@ def _wait(seconds: float, received: list[int]) -> None:
     deadline = time.monotonic() + seconds
     while not received and (left := deadline - time.monotonic()) > 0:
         # A signal handler must not acquire a lock, so it cannot notify a waiting thread.
-        time.sleep(min(left, _SIGNAL_CHECK_INTERVAL))  # until the next look for a signal
+        time.sleep(min(left, _SIGNAL_CHECK_INTERVAL))  # until the next check for a signal
