@@ -43,7 +43,8 @@ def test_the_filter_by_time_uses_an_index(staff: Client, entry: AuditEntry) -> N
         if connection.vendor == "postgresql":
             cursor.execute("SET LOCAL enable_seqscan = off")
         prefix = "EXPLAIN" if connection.vendor == "postgresql" else "EXPLAIN QUERY PLAN"
-        cursor.execute(f"{prefix} {filtered}")
+        # With the order, a tiny table may be read by its key.
+        cursor.execute(f"{prefix} {filtered.partition(' ORDER BY ')[0]}")
         plan = str(cursor.fetchall())
     assert "outbox_audit_at" in plan
 

@@ -1,9 +1,8 @@
 """Searches by address ignore case, match whole addresses or prefixes, and use one index."""
 
-from typing import Any
-
 import pytest
 from django.db import connection
+from django.db.models import QuerySet
 from django.test import Client
 
 from outbox.models import Account, Recipient
@@ -19,7 +18,9 @@ def account() -> Account:
     )
 
 
-def plan_of(sql: str, params: Any) -> str:
+def plan_of(found: QuerySet[Recipient]) -> str:
+    """Return the plan without the order, for which a tiny table would be read by its key."""
+    sql, params = found.order_by().query.sql_with_params()
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             cursor.execute("SET LOCAL enable_seqscan = off")
@@ -35,8 +36,7 @@ def test_a_whole_address_is_found_by_its_index(account: Account, asked: str) -> 
     found = Recipient.objects.with_address(asked)
     assert found.get().address == "Bcc@example.org"
     assert Recipient.objects.with_address_in([asked]).get() == found.get()
-    sql, params = found.query.sql_with_params()
-    assert "outbox_recipient_folded" in plan_of(sql, params)
+    assert "outbox_recipient_folded" in plan_of(found)
 
 
 def test_a_beginning_is_found_in_any_case(account: Account) -> None:
@@ -45,8 +45,7 @@ def test_a_beginning_is_found_in_any_case(account: Account) -> None:
     assert [one.address for one in beginning] == ["Bcc@example.org"]
     assert not Recipient.objects.with_address_beginning("b%c")
     if connection.vendor == "postgresql":
-        sql, params = beginning.query.sql_with_params()
-        plan = plan_of(sql, params)
+        plan = plan_of(beginning)
         assert "outbox_recipient_folded" in plan
         assert "~>=~" in plan  # a range of the index, not a full scan
 
