@@ -182,17 +182,16 @@ def test_a_certificate_of_an_unknown_version_is_invalid(authority: Authority) ->
 
 
 @settings(max_examples=60)
-@given(data=st.data())
+@given(byte=st.integers(0, 9_999), change=st.integers(1, 255))
 def test_a_certificate_that_was_changed_never_matches(
-    data: st.DataObject, authority: Authority
+    byte: int, change: int, authority: Authority
 ) -> None:
     own, ca = leaf(authority, HOST), root(authority)
     records = [record(2, 0, 2, ca), record(3, 0, 2, own), record(2, 1, 1, ca)]
     assert matches_dane([own, ca], records, [HOST])
     signed = x509.load_der_x509_certificate(own).tbs_certificate_bytes
-    position = own.index(signed) + data.draw(st.integers(0, len(signed) - 1))
     changed = bytearray(own)
-    changed[position] ^= data.draw(st.integers(1, 255))
+    changed[own.index(signed) + byte % len(signed)] ^= change  # its length differs by the key
     assert not matches_dane([bytes(changed), ca], records, [HOST])
 
 
