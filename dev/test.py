@@ -135,7 +135,7 @@ def start(stage: Stage, arguments: list[str], postgres: str, *, alone: bool) -> 
         "TEST_DATABASE_NAME": f"test_{stage.name}",
     }
     named = any(argument.startswith("tests/") for argument in arguments)
-    folders = () if named else stage.folders
+    folders = () if named else (*stage.folders, "--selection")
     print(f"— {stage.name}: started", flush=True)
     with contextlib.nullcontext() if alone else log.open("wb") as output:
         return Process(

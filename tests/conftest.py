@@ -55,6 +55,9 @@ def forget_known_webhooks() -> None:
         webhook.forget_webhooks()
 
 
+CASES = 4  # of a test outside tests/unit that a selection contains
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--part",
@@ -65,6 +68,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--system",
         action="store_true",
         help="run only the tests that take long",
+    )
+    parser.addoption(
+        "--selection",
+        action="store_true",
+        help=f"run {CASES} cases of each test that has more; with --system, the others as well",
     )
     parser.addoption(
         "--other-database",
@@ -81,17 +89,37 @@ PAGES = ("tests/integration/admin/", "tests/integration/web/")
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     wanted = (config.getoption("--system"), config.getoption("--other-database"))
     part = config.getoption("--part")
+    others = not_selected(items) if config.getoption("--selection") else set()
     kept = {
         item
         for item in items
-        if (item.get_closest_marker("system") is not None, is_elsewhere(item, part)) == wanted
+        if (is_long(item) or item in others, is_elsewhere(item, part)) == wanted
         and (uses_database(item) or part != "postgresql")
     }
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = [item for item in items if item in kept]
     for item in items:
-        if item.get_closest_marker("system") and not item.get_closest_marker("timeout"):
+        if is_long(item) and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(LONG))
+
+
+def is_long(item: pytest.Item) -> bool:
+    """Return whether a test takes long, so that `make test` leaves it out."""
+    return item.get_closest_marker("system") is not None
+
+
+def not_selected(items: list[pytest.Item]) -> set[pytest.Item]:
+    """Return the cases that `make test` leaves out: of each test all but a few, evenly spaced."""
+    tests: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        if not (item.nodeid.startswith("tests/unit/") or item.get_closest_marker("every_case")):
+            tests.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    others: set[pytest.Item] = set()
+    for cases in tests.values():
+        last = len(cases) - 1
+        selected = {round(number * last / (CASES - 1)) for number in range(CASES)}
+        others.update(case for place, case in enumerate(cases) if place not in selected)
+    return others
 
 
 def is_elsewhere(item: pytest.Item, part: str | None) -> bool:

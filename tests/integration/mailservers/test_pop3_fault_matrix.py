@@ -53,7 +53,10 @@ def _selected(scenarios: Sequence[Scenario]) -> list[Scenario]:
 
 CHOSEN = ALL if IS_WHOLE else _selected(ALL)
 
-pytestmark = pytest.mark.timeout(600 if IS_WHOLE else 180)  # the first test waits for all cells
+pytestmark = [
+    pytest.mark.every_case,  # they are a selection
+    pytest.mark.timeout(600 if IS_WHOLE else 180),  # the first test waits for all cells
+]
 
 
 @dataclass(slots=True)
