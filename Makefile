@@ -63,7 +63,7 @@ kills: venv-dev
 	@$(VENV) -m tests.crash $(ARGS)
 
 system: venv-dev faults
-	@$(VENV) -m dev.test $(addprefix --stage ,browser pages delivery postgresql sqlite acceptance package) -- --system
+	@$(VENV) -m dev.test $(addprefix --stage ,browser pages delivery postgresql sqlite crashes acceptance package) -- --system
 	@$(VENV) -m tests.crash --scale $(or $(SCALE),short) --seed $(or $(SEED),2)
 
 databases: venv-dev

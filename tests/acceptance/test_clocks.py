@@ -29,6 +29,7 @@ pytestmark = [
 ]
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("offset", ["+60s", "-2h"])
 def test_sweeps_reach_a_worker_whose_clock_differs_from_that_of_beat(
     offset: str,

@@ -82,6 +82,7 @@ def hold(ids: Sequence[int]) -> None:
         roll_up(ids, timezone.now(), USING)
 
 
+@pytest.mark.system
 def test_the_result_is_the_preview_minus_the_skips(
     doomed_worker: Process, start_worker: StartWorker, account: Account, ann: User
 ) -> None:

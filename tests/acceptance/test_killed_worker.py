@@ -65,6 +65,7 @@ def test_a_message_of_a_worker_killed_after_the_final_dot_is_resent_only_from_un
     assert len(mail_server.entries()) <= 2
 
 
+@pytest.mark.system
 def test_the_policy_hold_leaves_an_uncertain_recipient_to_a_person(
     start_worker: StartWorker, account: Account, ann: User, mail_server: MailServer
 ) -> None:

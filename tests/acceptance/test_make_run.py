@@ -279,6 +279,7 @@ def test_a_taken_web_port_gives_one_line_that_names_the_variable(copy: Site) -> 
     assert "PORT=" in said[0]
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_to_make_stops_every_process(site: Site, number: signal.Signals) -> None:
     site.signal(number)
@@ -286,11 +287,13 @@ def test_a_signal_to_make_stops_every_process(site: Site, number: signal.Signals
     assert "Everything has stopped." in site.said()
 
 
+@pytest.mark.system
 def test_even_a_killed_runner_leaves_no_process_running(site: Site) -> None:
     site.runner().kill()
     wait_for(lambda: not site.orphans(), PATIENCE, site.orphans)
 
 
+@pytest.mark.system
 def test_the_next_run_starts_in_seconds_and_keeps_the_data(site: Site) -> None:
     password = (site.folder / ".run/login.txt").read_text()
     site.signal(signal.SIGTERM)

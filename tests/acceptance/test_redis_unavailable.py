@@ -63,6 +63,7 @@ def test_send_returns_at_once_and_a_running_worker_delivers(
     assert [entry.accepted for entry in mail_server.entries()] == [["bob@example.org"]]
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("failure", ["killed", "silent"])
 def test_a_worker_that_lost_its_child_while_redis_is_unavailable_delivers(
     failure: str,

@@ -63,6 +63,7 @@ FORGED = [
 ]
 
 
+@pytest.mark.system
 def test_hostile_requests(port: int) -> None:
     """Bodies without an end and of a false length; headers that some proxies pass on.
 

@@ -73,6 +73,7 @@ def act_on_batch(count: int) -> None:
     BulkOperation.objects.update(lease_until=database_now())
 
 
+@pytest.mark.system
 def test_from_the_dashboard_to_the_result(page: "Page", blocked: list[Message]) -> None:
     authenticate(page)
     page.goto(DASHBOARD)

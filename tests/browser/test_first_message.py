@@ -130,6 +130,7 @@ def test_cancellation_is_confirmed_in_a_dialog(page: "Page", anna: User) -> None
     assert page.locator(".now").get_by_text("cancelled", exact=True).is_visible()
 
 
+@pytest.mark.system
 def test_what_is_open_stays_open_while_the_page_refreshes_itself(
     page: "Page", anna: User, start_worker: StartWorker
 ) -> None:
@@ -149,6 +150,7 @@ def test_what_is_open_stays_open_while_the_page_refreshes_itself(
     assert not attempt.evaluate("details => details.open")
 
 
+@pytest.mark.system
 def test_the_outbox_empties_before_one_s_eyes(
     page: "Page", anna: User, start_worker: StartWorker
 ) -> None:

@@ -198,6 +198,7 @@ def hostile_source(host: str) -> bytes:
     return mail.as_bytes(policy=mail.policy.clone(linesep="\r\n", max_line_length=78))
 
 
+@pytest.mark.system
 def test_no_page_about_a_hostile_message_calls_runs_or_misleads(
     page: "Page", live_server: Any, poisoned: Message, counter: Server
 ) -> None:

@@ -126,6 +126,7 @@ def addresses(writer: User) -> dict[str, str]:
     }
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("locale", ["en", CHINESE])
 def test_pages_fit_and_have_no_fault(
     browser: "Browser", live_server: Any, writer: User, locale: str

@@ -26,6 +26,7 @@ ENTRIES = "chips => chips.map((chip) => chip.dataset.entry)"
 pytestmark = pytest.mark.usefixtures("writer")
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(("locale", "size"), [("en", "wide"), ("zh-CN", "narrow")])
 def test_every_mistake_is_met_with_words_and_sends_nothing_wrong(
     browser: "Browser", live_server: Any, settings: Settings, size: str, locale: str

@@ -93,6 +93,7 @@ def form_value(page: "Page") -> str:
     return value
 
 
+@pytest.mark.system
 def test_the_script_splits_as_the_server_does(page: "Page") -> None:
     write_new(page)
 
@@ -106,6 +107,7 @@ def test_the_script_splits_as_the_server_does(page: "Page") -> None:
     compare()
 
 
+@pytest.mark.system
 def test_typed_text_becomes_the_chips_that_the_server_would_make(page: "Page") -> None:
     write_new(page)
     to = to_field(page)

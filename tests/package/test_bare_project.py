@@ -119,6 +119,7 @@ def test_its_models_need_no_further_migration(project: BareProject) -> None:
     project.manage("makemigrations", "--check", "--dry-run")
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(
     "runner",
     [

@@ -82,6 +82,7 @@ def take(operation: BulkOperation, permission: str) -> None:
     operation.actor.user_permissions.remove(*Permission.objects.filter(codename=permission))
 
 
+@pytest.mark.system
 def test_the_list_offers_all_that_match(staff: Client, failed: list[Message]) -> None:
     assert 'name="select_across" value="1"' in staff.get(LIST).content.decode()
 

@@ -240,6 +240,7 @@ def make_scene(account: Account, group: str) -> Scene:
     return scene
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("group", GROUPS)
 def test_each_address_opens_for_the_groups_of_the_table(
     group: str, account: Account, groups: None

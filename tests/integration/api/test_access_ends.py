@@ -180,6 +180,7 @@ def end_share(user: User, account: Account) -> None:
     account.users.remove(user)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("end", [disable, end_share])
 @pytest.mark.parametrize("count", [100, 2_000])
 def test_a_change_that_holds_many_messages_makes_few_queries(

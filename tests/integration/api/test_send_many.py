@@ -112,6 +112,7 @@ def test_an_invalid_template_raises_before_any_row_is_read() -> None:
     assert not Message.objects.exists()
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(("size", "count"), [(200_000, 300), (2_000_000, 60)])
 def test_one_file_for_all_takes_little_memory(size: int, count: int) -> None:
     """Keeping all messages of the batch would take over 80 MB, and 160 MB."""
@@ -212,6 +213,7 @@ def test_it_counts_its_recipients_by_state() -> None:
     assert result.states() == {State.QUEUED: 2, State.SENT: 1}
 
 
+@pytest.mark.system
 def test_memory_stays_flat() -> None:
     """A run of a thousand more has the same peak; keeping those messages would take over 1 MB."""
     send_many(rows(200))  # what is made once is made

@@ -277,6 +277,7 @@ def test_fewer_engines_than_expected_are_unhealthy() -> None:
     assert output == f"CRITICAL: Live engines of {HERE}: 1. It should have 2.\n"
 
 
+@pytest.mark.system
 @pytest.mark.django_db(transaction=True)
 def test_a_worker_whose_child_hangs_is_unhealthy(start_worker: StartWorker) -> None:
     """Celery's parent process still responds to a ping."""

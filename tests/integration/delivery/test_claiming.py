@@ -37,6 +37,7 @@ def addresses(jobs: Sequence[Job]) -> list[str]:
     return [recipient.address for job in jobs for recipient in job.recipients]
 
 
+@pytest.mark.system
 def test_only_the_last_signature_of_a_message_is_read() -> None:
     """A message with many recipients has thousands of attempts, and each has its signature."""
     sender = account()

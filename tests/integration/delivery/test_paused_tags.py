@@ -136,6 +136,7 @@ def test_resuming_moves_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
     assert row(deferred).next_attempt_at == end + HOUR
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("tag", ["news", "shop"])
 def test_what_another_pause_stops_until_the_same_time_is_not_returned(
     tag: str, monkeypatch: pytest.MonkeyPatch

@@ -46,6 +46,7 @@ def test_it_delivers_what_the_test_sends(
     assert len(mail_server.mailboxes.messages("ben@example.com")) == 1
 
 
+@pytest.mark.system
 def test_what_a_killed_one_left_is_delivered_by_the_next(
     start_worker: StartWorker, mail_server: MailServer
 ) -> None:

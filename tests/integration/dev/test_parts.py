@@ -13,6 +13,7 @@ EVERY_DATABASE = "tests/integration/web/test_search.py"
 OTHER = "tests/integration/db/test_bulk.py"
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(
     ("options", "files"),
     [

@@ -379,6 +379,7 @@ def test_a_lost_lease_marks_nothing_of_the_next_fetcher_as_gone(
 # --- many messages --------------------------------------------------------------------------------
 
 
+@pytest.mark.system
 def test_a_large_mailbox_takes_few_queries(server: PopServer, mailbox: Mailbox) -> None:
     """The listing is looked up a thousand messages at a time, however few of them are new."""
     server.mailbox.messages = {"first": message(1)}

@@ -228,6 +228,7 @@ def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "_corrected_next", {})
 
 
+@pytest.mark.system
 @pytest.mark.usefixtures("_no_pause")
 def test_a_secret_corrected_in_the_settings_releases_what_its_fault_held(
     provider: IdentityProvider,

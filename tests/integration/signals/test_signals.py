@@ -131,6 +131,7 @@ def test_changes_of_the_sweep_are_sent(
     assert reason
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(
     ("marked_at", "expected"), [(None, State.DEFERRED), (PAST, State.UNCERTAIN)]
 )

@@ -117,6 +117,7 @@ def test_sentry_gets_errors_with_ids_and_without_content(monkeypatch: pytest.Mon
     assert line["extra"] == {"attempt_id": 5}
 
 
+@pytest.mark.system
 @pytest.mark.every_database
 def test_traces_name_the_pattern_of_the_page_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "mailsite.settings")

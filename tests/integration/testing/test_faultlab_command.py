@@ -39,6 +39,7 @@ def playing(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
         process.communicate()
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_it_prints_the_dialogue_until_a_signal(signum: signal.Signals) -> None:
     with playing("overquota") as (process, port):

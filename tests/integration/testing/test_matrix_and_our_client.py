@@ -137,6 +137,7 @@ def contradictions(found: Run) -> list[str]:
     return wrong
 
 
+@pytest.mark.system
 def test_the_client_s_outcomes_agree_with_the_server(runs: dict[str, Run]) -> None:
     wrong = {name: bad for name, found in runs.items() if (bad := contradictions(found))}
     dialogues = "\n\n".join(f"{name}\n{runs[name].lab.ledger.text()}" for name in list(wrong)[:3])

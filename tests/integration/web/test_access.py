@@ -216,6 +216,7 @@ def _opened(client: Client, known: dict[str, object]) -> dict[str, int]:
     return {address.name: client.get(_reverse(address, known)).status_code for address in ADDRESSES}
 
 
+@pytest.mark.system
 def test_the_owner_opens_each_address(known: dict[str, object], anna: User) -> None:
     wanted = {address.name: address.owner for address in ADDRESSES}
     assert _opened(signed_in(anna), known) == wanted
@@ -229,6 +230,7 @@ def test_a_sharer_and_a_stranger_open_no_page_of_the_owner(
     assert _opened(signed_in({"ben": ben, "carl": carl}[other]), known) == wanted
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("permissions", STAFF)
 def test_staff_open_what_their_permissions_allow(
     permissions: str, known: dict[str, object]
@@ -250,6 +252,7 @@ def test_a_permission_without_staff_opens_nothing(known: dict[str, object]) -> N
     assert _opened(signed_in(person), known) == wanted
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("permissions", STAFF)
 def test_a_message_of_an_app_is_as_that_of_another_person_to_staff(
     permissions: str, known: dict[str, object], mail: Message
@@ -371,6 +374,7 @@ def test_signing_out_is_a_post(as_anna: Client) -> None:
     assert as_anna.get(reverse("outbox:list")).status_code == 302
 
 
+@pytest.mark.system
 def test_no_browser_stores_a_page(known: dict[str, object], anna: User) -> None:
     """Otherwise the back button shows messages after the user has signed out."""
     client = signed_in(anna)

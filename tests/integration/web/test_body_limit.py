@@ -108,6 +108,7 @@ def test_a_made_up_session_is_anonymous(client: Client) -> None:
     assert post_unread(client, "/accounts/login/", CONTENT_LENGTH=str(SMALL + 1)) == 413
 
 
+@pytest.mark.system
 def test_each_page_accepts_what_it_needs(root: User) -> None:
     """Also at an address that does not exist."""
     as_root = signed_in(root)

@@ -116,6 +116,7 @@ SEARCHES: Pages = (
 )
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(
     ("many", "pages"), [(10, LISTS), (1, SEARCHES)], ids=["lists", "searches"], indirect=["many"]
 )
@@ -133,6 +134,7 @@ def test_each_list_reads_its_index(as_anna: Client, pages: Pages) -> None:
     assert not wrong, "\n\n".join(map(str, wrong))
 
 
+@pytest.mark.system
 def test_the_page_reads_the_thread_and_its_neighbors_by_index(
     as_anna: Client, many: list[InboundMessage]
 ) -> None:
@@ -146,6 +148,7 @@ def test_the_page_reads_the_thread_and_its_neighbors_by_index(
     assert queries <= 24
 
 
+@pytest.mark.system
 @pytest.mark.usefixtures("many")
 def test_due_reminders_are_counted_by_index(as_anna: Client) -> None:
     plan, _queries, page = plans(as_anna, reverse("outbox:inbox"), {})

@@ -121,6 +121,7 @@ def marks_of(kind: str) -> tuple[pytest.MarkDecorator, ...]:
     return () if kind in ALWAYS else (pytest.mark.system,)
 
 
+@pytest.mark.system
 @pytest.mark.django_db
 @pytest.mark.parametrize(
     "kind",

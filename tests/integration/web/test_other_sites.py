@@ -39,6 +39,7 @@ def _below(resolver: URLResolver, namespace: str) -> Iterator[tuple[str, str]]:
             yield name, reverse(name, args=values)
 
 
+@pytest.mark.system
 def test_every_post_needs_the_token_of_the_site(db: None) -> None:
     """A form of another site is rejected, before and after the user has signed in."""
     root = User.objects.create_superuser("root")
@@ -55,6 +56,7 @@ def test_every_post_needs_the_token_of_the_site(db: None) -> None:
         assert statuses == dict.fromkeys(found, 403) | unsigned
 
 
+@pytest.mark.system
 def test_every_page_has_a_policy_without_inline_scripts(mail: Message, as_anna: Client) -> None:
     for name, address in addresses().items():
         if name in FRAMES:

@@ -289,6 +289,7 @@ LINES = (
 )  # fmt: skip
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("latest", [0, results.LATEST], ids=["by index", "among the latest"])
 def test_searches_take_the_same_queries_in_a_larger_mailbox(
     anna: User,

@@ -70,6 +70,7 @@ def pages(message: Message, client: Client) -> Iterator[str]:
     yield reverse("admin:outbox_recipient_changelist")
 
 
+@pytest.mark.system
 @pytest.mark.django_db
 @pytest.mark.parametrize("reader", READERS)
 def test_no_page_shows_the_content(reader: str, planted: Message) -> None:
