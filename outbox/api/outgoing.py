@@ -73,6 +73,7 @@ class Outgoing:
     idempotency_key: str | None = None
     on_uncertain: str = ""  # an `OnUncertain`; "": the account's policy
     wants_report: bool = False  # of delivery, where servers give one
+    require_tls: bool = False  # send only over verified TLS, and so on from there (RFC 8689)
     sensitive: bool = False  # no page shows the content, and it is erased when delivery ends
     subject: str = ""
     from_header: str = ""

@@ -48,6 +48,7 @@ def message_values(one: Checked) -> dict[str, Any]:
         "needs_smtputf8": facts.needs_smtputf8,
         "on_uncertain": item.on_uncertain,
         "wants_report": item.wants_report,
+        "requires_tls": item.require_tls,
         "is_sensitive": item.sensitive,
         "send_at": item.send_at,
         "expires_at": item.expires_at,

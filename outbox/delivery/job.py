@@ -51,6 +51,7 @@ class Job:
     size: int = 0  # of the source, in bytes
     resend_after: dt.timedelta | None  # None: an uncertain recipient waits for a person
     wants_report: bool = False  # of delivery, from servers that send one (RFC 3461)
+    requires_tls: bool = False  # send it only over verified TLS (RFC 8689)
     is_sensitive: bool = False  # nothing of the content may be recorded
     signature: str = ""  # DKIM-Signature fields that an earlier attempt has sent
     # All of them were last retried by a person after as many attempts: they share the token.

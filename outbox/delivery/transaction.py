@@ -154,6 +154,7 @@ async def _transact(
             envid=job.token if job.wants_report else "",
             notify=_REPORTED if job.wants_report else (),
             is_sensitive=job.is_sensitive,
+            requires_tls=job.requires_tls,
         ),
         source,
         permit.request,

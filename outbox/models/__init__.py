@@ -64,6 +64,7 @@ from outbox.models.states import (
 )
 from outbox.models.suppression import Suppression, SuppressionReason
 from outbox.models.template import Template
+from outbox.models.transport_policy import MtaStsPolicy, TlsCount
 from outbox.models.webhook import Webhook, WebhookCall
 from outbox.models.worker import Worker
 
@@ -123,6 +124,7 @@ __all__ = [
     "Mailbox",
     "MatchRule",
     "Message",
+    "MtaStsPolicy",
     "OAuthAccess",
     "OAuthKind",
     "OAuthProvider",
@@ -161,6 +163,7 @@ __all__ = [
     "SuppressionReason",
     "Template",
     "Theme",
+    "TlsCount",
     "Webhook",
     "WebhookCall",
     "Worker",

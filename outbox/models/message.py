@@ -169,6 +169,7 @@ class Message(models.Model):
     needs_smtputf8 = models.BooleanField(default=False)
     on_uncertain = models.CharField(max_length=8, blank=True)  # empty: the account's policy
     wants_report = models.BooleanField(default=False, db_default=False)  # of delivery (RFC 3461)
+    requires_tls = models.BooleanField(default=False, db_default=False)  # REQUIRETLS (RFC 8689)
     # No page shows the content, and it is erased when delivery ends (`outbox.models.erasure`).
     is_sensitive = models.BooleanField(default=False, db_default=False)
 

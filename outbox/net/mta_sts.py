@@ -21,6 +21,7 @@ from outbox.net.resolve import Resolve, matches_host
 from outbox.reasons import Reason, ReasonCode
 
 MAX_AGE = 31_557_600  # seconds: a year (RFC 8461 3.2)
+REFRESH_AFTER = 86_400.0  # seconds (RFC 8461 3.3), so that an attacker has to block it for long
 FETCH_PAUSE = 300.0  # seconds after a fetch (RFC 8461 3.3), whatever its id and max_age say
 _SECONDS = 60.0  # of a fetch (RFC 8461 3.3 suggests one minute)
 _BODY_MAX = 65_536  # bytes of a policy (RFC 8461 3.3 suggests 64 KB)
@@ -75,21 +76,28 @@ class KnownPolicy:
         return self.policy
 
     def needs_fetch(self, record_id: str | None, now: float) -> bool:
-        """Return whether the policy has to be read, by the id of the record; None without one."""
-        if record_id is None:
-            return False
+        """Return whether the policy has to be read, by the id of the record; None without one.
+
+        Without a record, a policy that is in force is still read once a day.
+        """
         fetched_at = self.failed_at
         if fetched_at is None and self.policy is not None:
             fetched_at = self.read_at
         if fetched_at is not None and now < fetched_at + FETCH_PAUSE:
             return False
-        return self.live_policy(now) is None or record_id != self.id
+        if self.live_policy(now) is None:
+            return record_id is not None
+        if record_id is not None and record_id != self.id:
+            return True
+        return now >= self.read_at + REFRESH_AFTER
 
-    def after(self, result: Policy | PolicyError, record_id: str, now: float) -> "KnownPolicy":
+    def after(
+        self, result: Policy | PolicyError, record_id: str | None, now: float
+    ) -> "KnownPolicy":
         """Return what is known after a fetch. A failed one leaves the policy that is known."""
         if isinstance(result, PolicyError):
             return replace(self, failed_at=now)
-        return KnownPolicy(record_id, result, now)
+        return KnownPolicy(self.id if record_id is None else record_id, result, now)
 
 
 def parse_record(texts: Sequence[str]) -> str | None:

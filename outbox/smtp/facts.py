@@ -1,7 +1,4 @@
-"""Facts about a session besides its transcript, for the record of an attempt.
-
-The level of TLS that was requested and achieved, and why, is in no record yet.
-"""
+"""Facts about a session besides its transcript, for the record of an attempt."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -44,6 +41,7 @@ class SessionFacts:
     extensions: Mapping[str, str] = field(default_factory=dict)  # of the last EHLO
     tls: TlsFacts | None = None
     tls_requested: str = ""  # a value of Security
+    tls_requested_why: Reason = NO_REASON  # why this was requested
     tls_achieved: TlsLevel = TlsLevel.NONE
     tls_why: Reason = NO_REASON  # why it is not more; empty if it is what was requested
     auth_mechanism: str = ""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from outbox.net.resolve import wire_host
+from outbox.reasons import NO_REASON, Reason
 from outbox.smtp.dane import Tlsa
 from outbox.smtp.extensions import Restrictions
 
@@ -84,8 +85,11 @@ class Server:
     chunking: bool = True  # use it if announced
 
     plain_text: PlainText = PlainText.IF_NOT_OFFERED  # for opportunistic TLS only
-    tls_names: tuple[str, ...] = ()  # for DANE; (): the host
+    tls_names: tuple[str, ...] = ()  # for DANE, the one for SNI first; (): the host
     tlsa: tuple[Tlsa, ...] = ()  # for DANE, validated by DNSSEC
+    security_why: Reason = NO_REASON  # why this security was chosen
+    # Whether the host is certainly the right one. False: DNS named it, and nothing proves that.
+    is_host_proven: bool = True
 
     def __post_init__(self) -> None:
         """Raise ValueError for a login at a server that is not known beforehand."""
@@ -110,6 +114,13 @@ class Server:
         return (
             self.security is Security.OPPORTUNISTIC and self.plain_text is PlainText.AFTER_FAILURE
         )
+
+    @property
+    def sni(self) -> str:
+        """The name that the TLS handshake asks for: with DANE, that of the records."""
+        if self.security is Security.DANE and self.tls_names:
+            return self.tls_names[0]
+        return self.wire_host
 
     @property
     def wire_host(self) -> str:
