@@ -70,6 +70,9 @@ class Conf:
     # connect to, to find out whether port 25 is open from here; empty: not checked
     domain_check_interval: float = 3_600  # time between two checks of the DNS of the domains of
     # active accounts; 0: only on request
+    tls_report_organization: str = ""  # name in the daily reports on TLS to the domains that ask
+    # for them (RFC 8460), which direct delivery makes; empty: no report is sent
+    tls_report_contact: str = ""  # email address in these reports; empty: that of the account
     ca_file: str = ""  # certificate authorities for SMTP, besides those of the system (PEM)
     pipelining: bool = True  # use PIPELINING if the server supports it
     chunking: bool = True  # use CHUNKING if the server supports it

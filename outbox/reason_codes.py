@@ -116,6 +116,7 @@ class ReasonCode(StrEnum):
     )
     TLS_BY_FLOOR = "tls_by_floor", _("TLS is required for this site (%(source)s)")
     TLS_BY_MESSAGE = "tls_by_message", _("required by the message (REQUIRETLS)")
+    TLS_OPTIONAL = "tls_optional", _("not required by the message (TLS-Required: No)")
     REQUIRETLS_UNPROVEN = (
         "requiretls_unproven",
         _(

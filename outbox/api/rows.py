@@ -11,7 +11,7 @@ from outbox.conf import get_conf
 from outbox.mail.addresses import AddressError, parse_address_header
 from outbox.mail.plain_text import snippet
 from outbox.mail.replies import bare_message_id
-from outbox.models import Role
+from outbox.models import Role, TlsRequirement
 from outbox.models.owner_key import owner_key
 
 _SUMMARY = 3  # visible recipients named in lists
@@ -48,7 +48,7 @@ def message_values(one: Checked) -> dict[str, Any]:
         "needs_smtputf8": facts.needs_smtputf8,
         "on_uncertain": item.on_uncertain,
         "wants_report": item.wants_report,
-        "requires_tls": item.require_tls,
+        "tls_requirement": _tls_requirement(item),
         "is_sensitive": item.sensitive,
         "send_at": item.send_at,
         "expires_at": item.expires_at,
@@ -56,6 +56,12 @@ def message_values(one: Checked) -> dict[str, Any]:
     if one.draft is not None:
         del values["idempotency_key"]  # that of the page it was composed on
     return values
+
+
+def _tls_requirement(item: Outgoing) -> str:
+    if item.require_tls:  # then the header field means nothing (RFC 8689 4.1)
+        return TlsRequirement.REQUIRED
+    return TlsRequirement.OPTIONAL if item.tls_optional else ""
 
 
 def lifetime(item: Outgoing) -> dt.timedelta:

@@ -56,7 +56,7 @@ class _Message(NamedTuple):
     recipient_count: int
     size: int
     wants_report: bool | int
-    requires_tls: bool | int
+    tls_requirement: str
     is_sensitive: bool | int
     policy: str
     account_policy: str | None
@@ -104,8 +104,8 @@ _HAS_ITS_LEASE = (
 )
 _MESSAGES = """
 SELECT m.id, m.account_id, m.status, m.envelope_sender, m.is_sender_given, m.recipient_count,
-    m.size, m.wants_report, m.requires_tls, m.is_sensitive, m.on_uncertain, a.on_uncertain, a.resend_after,
-    a.return_path, a.from_address, m.queued_at, m.send_at,
+    m.size, m.wants_report, m.tls_requirement, m.is_sensitive, m.on_uncertain, a.on_uncertain,
+    a.resend_after, a.return_path, a.from_address, m.queued_at, m.send_at,
     CASE WHEN m.size <= {small} THEN s.data END, s.sha256
 FROM {values}
 JOIN outbox_message m ON m.id = v.id
@@ -329,7 +329,7 @@ def _job(
         source=bytes(message.data) if message.data is not None else None,
         resend_after=message.resend_after,
         wants_report=bool(message.wants_report),
-        requires_tls=bool(message.requires_tls),
+        tls_requirement=message.tls_requirement,
         is_sensitive=bool(message.is_sensitive),
         signature=signature,
         recipients=[

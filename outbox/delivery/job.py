@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from outbox.delivery.verdict import Verdict
-from outbox.models import Outcome, SmtpSession
+from outbox.models import Outcome, SmtpSession, TlsRequirement
 from outbox.models.return_path import token_of, with_token
 from outbox.reasons import NO_REASON, Reason
 from outbox.signals import Change
@@ -51,11 +51,16 @@ class Job:
     size: int = 0  # of the source, in bytes
     resend_after: dt.timedelta | None  # None: an uncertain recipient waits for a person
     wants_report: bool = False  # of delivery, from servers that send one (RFC 3461)
-    requires_tls: bool = False  # send it only over verified TLS (RFC 8689)
+    tls_requirement: str = ""  # a `TlsRequirement`
     is_sensitive: bool = False  # nothing of the content may be recorded
     signature: str = ""  # DKIM-Signature fields that an earlier attempt has sent
     # All of them were last retried by a person after as many attempts: they share the token.
     recipients: list[JobRecipient] = field(default_factory=list)
+
+    @property
+    def requires_tls(self) -> bool:
+        """Whether it is sent only over verified TLS (RFC 8689)."""
+        return self.tls_requirement == TlsRequirement.REQUIRED
 
     @property
     def token(self) -> str:

@@ -201,23 +201,11 @@ def session_row(
         greeting=storable(facts.greeting),
         extensions=dict(facts.extensions),
         tls=asdict(facts.tls) if facts.tls else None,
-        protection=_protection(facts),
         auth_mechanism=facts.auth_mechanism,
         tried=[[address, reason.dump()] for address, reason in facts.tried],
         phases_ms=facts.phases_ms,
         opening=transcript_json(opening) if opening else "",
     )
-
-
-def _protection(facts: smtp.SessionFacts) -> dict[str, str]:
-    """Return what was requested and achieved, as it is stored; what is empty is left out."""
-    values = {
-        "requested": facts.tls_requested,
-        "requested_why": facts.tls_requested_why.dump(),
-        "achieved": str(facts.tls_achieved),
-        "achieved_why": facts.tls_why.dump(),
-    }
-    return {name: storable(value) for name, value in values.items() if value}
 
 
 def transcript_json(transcript: smtp.Transcript) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from outbox.conf import Conf
+from outbox.models import TlsRequirement
 from outbox.net.dns_resolver import DnsResolver
 from outbox.net.mta_sts import Mode, Policy
 from outbox.net.mta_sts_store import PolicyStore
@@ -72,14 +73,17 @@ async def policy_for(
     *,
     shaping: SiteShaping,
     sources: PolicySources,
-    requires_tls: bool = False,
+    tls_requirement: str = "",
 ) -> tuple[HostPolicy, ...]:
     """Return the policy for each server of a domain, in the order in which they are tried.
 
-    `requires_tls`: the message is sent with REQUIRETLS (RFC 8689). Never raises for what DNS or
-    a web server does: what is unknown makes a host refused, or does not raise the protection.
-    Raises what the archive of MTA-STS policies raises.
+    `tls_requirement` is the message's (RFC 8689). Never raises for what DNS or a web server does:
+    what is unknown makes a host refused, or does not raise the protection. Raises what the archive
+    of MTA-STS policies raises.
     """
+    floor = TlsFloor(shaping.tls_floor.value)
+    if tls_requirement == TlsRequirement.OPTIONAL:
+        return tuple(_by_floor(one, floor, shaping, _OPTIONAL) for one in exchangers.hosts)
     is_literal = domain.startswith("[")
     looked_up = [_tlsa_of(one, exchangers, sources) for one in exchangers.hosts]
     known = sources.sts.policy_for(exchangers.domain) if sources.sts and not is_literal else None
@@ -88,10 +92,12 @@ async def policy_for(
     if sts is not None and sts.mode is Mode.NONE:
         sts = None
     policies = [
-        _decide(exchangers, one, tlsa, sts, TlsFloor(shaping.tls_floor.value), shaping)
+        _decide(exchangers, _by_floor(one, floor, shaping), tlsa, sts)
         for one, tlsa in zip(exchangers.hosts, found, strict=True)
     ]
-    return tuple(map(_with_required_tls, policies) if requires_tls else policies)
+    if tls_requirement == TlsRequirement.REQUIRED:
+        policies = [_with_required_tls(one) for one in policies]
+    return tuple(policies)
 
 
 async def _tlsa_of(
@@ -106,36 +112,32 @@ async def _tlsa_of(
 
 
 def _decide(
-    exchangers: Exchangers,
-    exchanger: Exchanger,
-    tlsa: TlsaSet | RoutingError,
-    sts: Policy | None,
-    floor: TlsFloor,
-    shaping: SiteShaping,
+    exchangers: Exchangers, base: HostPolicy, tlsa: TlsaSet | RoutingError, sts: Policy | None
 ) -> HostPolicy:
     """Return the policy for one server, given what is known. The order is that of the module."""
-    base = _by_floor(exchanger, floor, shaping)
     base = replace(base, is_authentic=exchangers.is_authenticated)
-    host, domain = exchanger.host, exchangers.domain
+    host = base.exchanger.host
     if isinstance(tlsa, RoutingError):
         reason = Reason(ReasonCode.TLSA_UNKNOWN, host=host, cause=str(tlsa.reason))
         return replace(base, type=PolicyType.TLSA, refused=reason)
-    if tlsa.has_usable:  # RFC 8461 2: MTA-STS never overrides DANE
+    if tlsa.has_usable:  # MTA-STS never overrides DANE (RFC 8461 2)
         return replace(
             base,
             security=Security.DANE,
+            plain_text=PlainText.NEVER,
             why=Reason(ReasonCode.TLS_BY_DANE, host=tlsa.names[0]),
-            tls_names=tlsa.names,
+            # Names count with an authority only, and domains with the same names share sessions.
+            tls_names=tlsa.names if tlsa.has_authority else tlsa.names[:1],
             tlsa=tlsa.records,
             type=PolicyType.TLSA,
         )
     if sts is not None:
-        base = _by_sts(base, sts, domain)
-    if tlsa.records and base.security is Security.OPPORTUNISTIC and base.is_usable:
-        why = Reason(ReasonCode.DANE_UNUSABLE, host=host)
-        if base.type is PolicyType.NONE:
-            base = replace(base, type=PolicyType.TLSA)
+        base = _by_sts(base, sts, exchangers.domain)
+    if tlsa.records and base.type is PolicyType.NONE:
+        base = replace(base, type=PolicyType.TLSA)
+    if tlsa.records and base.security is Security.OPPORTUNISTIC:
         # TLS is required, with any certificate (RFC 7672 2.2).
+        why = Reason(ReasonCode.DANE_UNUSABLE, host=host)
         base = replace(base, plain_text=PlainText.NEVER, why=why)
     return base
 
@@ -158,9 +160,12 @@ def _by_sts(base: HostPolicy, sts: Policy, domain: str) -> HostPolicy:
     )
 
 
-def _by_floor(exchanger: Exchanger, floor: TlsFloor, shaping: SiteShaping) -> HostPolicy:
+def _by_floor(
+    exchanger: Exchanger, floor: TlsFloor, shaping: SiteShaping, otherwise: Reason = NO_REASON
+) -> HostPolicy:
+    """Return the policy by the floor of the site; `otherwise` is the reason if it requires none."""
     security, plain_text = _BY_FLOOR[floor]
-    why = NO_REASON
+    why = otherwise
     if floor is not TlsFloor.NONE:
         source = shaping.tls_floor.name or str(shaping.tls_floor.source)
         why = Reason(ReasonCode.TLS_BY_FLOOR, source=source)
@@ -183,6 +188,7 @@ def _with_required_tls(policy: HostPolicy) -> HostPolicy:
     return replace(policy, security=Security.VERIFY, plain_text=PlainText.NEVER, why=why)
 
 
+_OPTIONAL = Reason(ReasonCode.TLS_OPTIONAL)
 _BY_FLOOR = {
     TlsFloor.NONE: (Security.OPPORTUNISTIC, PlainText.AFTER_FAILURE),
     TlsFloor.ENCRYPTED: (Security.OPPORTUNISTIC, PlainText.NEVER),

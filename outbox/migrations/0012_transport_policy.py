@@ -10,13 +10,11 @@ class Migration(migrations.Migration):
     operations = [
         migrations.AddField(
             model_name="message",
-            name="requires_tls",
-            field=models.BooleanField(db_default=False, default=False),
-        ),
-        migrations.AddField(
-            model_name="smtpsession",
-            name="protection",
-            field=models.JSONField(null=True),
+            name="tls_requirement",
+            field=models.CharField(
+                blank=True, choices=[("required", "required"), ("optional", "optional")],
+                db_default="", default="", max_length=8,
+            ),
         ),
         migrations.CreateModel(
             name="MtaStsPolicy",

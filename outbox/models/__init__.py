@@ -34,6 +34,7 @@ from outbox.models.message import (
     Message,
     Origin,
     Source,
+    TlsRequirement,
 )
 from outbox.models.oauth import OAuthAccess, OAuthKind, OAuthProvider, OAuthToken
 from outbox.models.pause import Pause, PauseScope
@@ -164,6 +165,7 @@ __all__ = [
     "Template",
     "Theme",
     "TlsCount",
+    "TlsRequirement",
     "Webhook",
     "WebhookCall",
     "Worker",

@@ -56,8 +56,6 @@ class SmtpSession(models.Model):
     greeting = models.TextField(blank=True)
     extensions = models.JSONField(default=dict)  # EHLO keyword → parameters
     tls = models.JSONField(null=True)  # version, cipher, subject, issuer, not_after, verified
-    # The requested and the achieved level of TLS, each with its reason. NULL before it was recorded.
-    protection: Any = models.JSONField(null=True)
     auth_mechanism = models.CharField(max_length=20, blank=True)
     tried = models.JSONField(default=list)  # addresses that failed, each with its reason
     phases_ms = models.JSONField(default=dict)

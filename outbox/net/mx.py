@@ -78,6 +78,11 @@ class TlsaSet:
         """Whether a certificate can be compared with a record."""
         return any(one.is_usable for one in self.records)
 
+    @property
+    def has_authority(self) -> bool:
+        """Whether a usable record is about an authority, so that names are compared."""
+        return any(one.is_usable and one.is_authority for one in self.records)
+
 
 NO_TLSA = TlsaSet()
 

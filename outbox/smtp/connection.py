@@ -73,12 +73,7 @@ class Connection:
         up to the fault.
         """
         transcript = transcript or Transcript()
-        facts = SessionFacts(
-            server.host,
-            server.port,
-            tls_requested=server.security,
-            tls_requested_why=server.security_why,
-        )
+        facts = SessionFacts(server.host, server.port, tls_requested=server.security)
         try:
             try:
                 async with asyncio.timeout(within):

@@ -41,7 +41,6 @@ class SessionFacts:
     extensions: Mapping[str, str] = field(default_factory=dict)  # of the last EHLO
     tls: TlsFacts | None = None
     tls_requested: str = ""  # a value of Security
-    tls_requested_why: Reason = NO_REASON  # why this was requested
     tls_achieved: TlsLevel = TlsLevel.NONE
     tls_why: Reason = NO_REASON  # why it is not more; empty if it is what was requested
     auth_mechanism: str = ""

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from outbox.net.resolve import wire_host
-from outbox.reasons import NO_REASON, Reason
 from outbox.smtp.dane import Tlsa
 from outbox.smtp.extensions import Restrictions
 
@@ -87,7 +86,6 @@ class Server:
     plain_text: PlainText = PlainText.IF_NOT_OFFERED  # for opportunistic TLS only
     tls_names: tuple[str, ...] = ()  # for DANE, the one for SNI first; (): the host
     tlsa: tuple[Tlsa, ...] = ()  # for DANE, validated by DNSSEC
-    security_why: Reason = NO_REASON  # why this security was chosen
     # Whether the host is certainly the right one. False: DNS named it, and nothing proves that.
     is_host_proven: bool = True
 

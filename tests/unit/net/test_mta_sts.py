@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from outbox.net.mta_sts import (
     FETCH_PAUSE,
     MAX_AGE,
+    REFRESH_AFTER,
     KnownPolicy,
     Mode,
     Policy,
@@ -120,6 +121,16 @@ def test_a_live_policy_holds_whatever_happens_to_dns_and_to_the_web_server() -> 
     assert failed.needs_fetch("a2", now=500.0 + FETCH_PAUSE)
     assert failed.live_policy(now=1_100.0) is None
     assert known.needs_fetch("a1", now=1_100.0)
+
+
+def test_a_policy_is_read_again_daily_also_without_a_record() -> None:
+    known = KnownPolicy().after(Policy(Mode.ENFORCE, ("mx.x.test",), MAX_AGE), "a1", now=0.0)
+    for record_id in ("a1", None):
+        assert not known.needs_fetch(record_id, now=REFRESH_AFTER - 1)
+        assert known.needs_fetch(record_id, now=REFRESH_AFTER)
+    assert known.after(POLICY, None, now=REFRESH_AFTER).id == "a1"
+    failed = known.after(UNREAD, None, now=REFRESH_AFTER)
+    assert not failed.needs_fetch(None, now=REFRESH_AFTER + FETCH_PAUSE - 1)
 
 
 @pytest.mark.parametrize(("max_age", "record_id"), [(0, "a1"), (1_000, "a2")])
