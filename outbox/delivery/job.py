@@ -14,6 +14,7 @@ from typing import ClassVar
 from outbox.delivery.verdict import Verdict
 from outbox.models import Outcome, SmtpSession, TlsRequirement
 from outbox.models.return_path import token_of, with_token
+from outbox.models.transport_policy import TlsCountKey
 from outbox.reasons import NO_REASON, Reason
 from outbox.signals import Change
 
@@ -230,6 +231,15 @@ class SlotsReleased:
 
 
 @dataclass(slots=True, kw_only=True)
+class TlsCounted:
+    """Sessions with servers found by MX, or trials of one, as reports on TLS count them."""
+
+    destination_id: int
+    keys: Sequence[TlsCountKey]
+    size: ClassVar[int] = 0
+
+
+@dataclass(slots=True, kw_only=True)
 class Barrier:
     """An item without content: once it is recorded, so are its destination's items before it."""
 
@@ -237,4 +247,13 @@ class Barrier:
     size: ClassVar[int] = 0
 
 
-RecordItem = Mark | SessionOpened | SessionClosed | Result | JobsReturned | SlotsReleased | Barrier
+RecordItem = (
+    Mark
+    | SessionOpened
+    | SessionClosed
+    | Result
+    | JobsReturned
+    | SlotsReleased
+    | TlsCounted
+    | Barrier
+)
