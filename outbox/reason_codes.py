@@ -90,11 +90,6 @@ class ReasonCode(StrEnum):
         "mta_sts_invalid",
         _("The MTA-STS policy of %(domain)s is invalid (%(cause)s)."),
     )
-    MTA_STS_NO_SERVER = (
-        "mta_sts_no_server",
-        _("4.7.5 The MTA-STS policy of %(domain)s allows none of its mail servers."),
-    )
-
     MTA_STS_OTHER_HOST = (
         "mta_sts_other_host",
         _("4.7.5 The MTA-STS policy of %(domain)s does not allow the mail server %(host)s."),

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Self
 
 import dns.dnssec
+import dns.dnssectypes
 import dns.zone
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -113,7 +114,7 @@ def _signed(name: str, lines: str) -> tuple[str, str]:
     zone = dns.zone.from_text(lines, origin=f"{name}.", relativize=False)
     private = ec.generate_private_key(ec.SECP256R1())
     key = dns.dnssec.make_dnskey(
-        private.public_key(), dns.dnssec.Algorithm.ECDSAP256SHA256, flags=_ANCHOR_FLAGS
+        private.public_key(), dns.dnssectypes.Algorithm.ECDSAP256SHA256, flags=_ANCHOR_FLAGS
     )
     dns.dnssec.sign_zone(zone, keys=[(private, key)], lifetime=86_400, dnskey_ttl=60)
     return zone.to_text(relativize=False), f"{name}. 60 IN DNSKEY {key.to_text()}"

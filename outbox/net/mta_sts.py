@@ -16,7 +16,7 @@ from http.client import HTTPException
 from outbox.exceptions import OutboxError
 from outbox.net.address import is_public
 from outbox.net.http import request
-from outbox.net.mx import Exchangers, RoutingError, is_host
+from outbox.net.mx import is_host
 from outbox.net.resolve import Resolve, matches_host
 from outbox.reasons import Reason, ReasonCode
 
@@ -188,24 +188,6 @@ def fetch_policy(
     except ValueError as error:
         reason = Reason(ReasonCode.MTA_STS_INVALID, domain=domain, cause=str(error))
         raise PolicyError(reason) from error
-
-
-def permitted(exchangers: Exchangers, policy: Policy | None) -> tuple[Exchangers, tuple[str, ...]]:
-    """Return the servers that a policy permits, and the hosts that do not fit it.
-
-    Only an enforced one excludes servers. Raise RoutingError, temporary, if it excludes all: the
-    domain corrects its policy or its MX records (RFC 8461 5.1).
-    """
-    if policy is None or policy.mode is Mode.NONE:
-        return exchangers, ()
-    fitting = tuple(one for one in exchangers.hosts if policy.allows(one.host))
-    others = tuple(one.host for one in exchangers.hosts if one not in fitting)
-    if policy.mode is Mode.TESTING:
-        return exchangers, others
-    if not fitting:
-        reason = Reason(ReasonCode.MTA_STS_NO_SERVER, domain=exchangers.domain)
-        raise RoutingError(reason, is_permanent=False)
-    return replace(exchangers, hosts=fitting), others
 
 
 def _pattern(text: str) -> str:

@@ -119,7 +119,7 @@ def test_a_stored_policy_is_what_was_read() -> None:
     assert async_to_sync(stored)(newer) == newer
 
 
-def test_a_mode_of_a_newer_version_is_no_policy() -> None:
+def test_a_mode_of_a_newer_version_counts_as_none() -> None:
     write("x.test", KnownPolicy("1", POLICY, 1_700_000_000.0), "default")
     MtaStsPolicy.objects.update(mode="strict")
     assert read("x.test", "default") is None

@@ -314,16 +314,16 @@ REQUIRING = Envelope(sender="a@x.test", recipients=("b@y.test",), requires_tls=T
 
 
 async def required_at(scripted: ScriptedServer, **more: object) -> str:
-    """Send a message with REQUIRETLS; return why it was rejected here, or its MAIL command."""
+    """Send a message with REQUIRETLS; return why it was rejected here, or the MAIL command."""
     async with scripted.serving():
         session = await Connection.open(scripted.server(host="localhost", **more))
         transaction = await session.send(REQUIRING, SOURCE, permit)
         await session.quit()
-    mails = [command for command in scripted.commands if command.startswith("MAIL")]
+    begun = [command for command in scripted.commands if command.startswith("MAIL")]
     outcome = transaction.recipients[0]
-    if mails:
+    if begun:
         assert outcome.disposition is Disposition.ACCEPTED
-        return mails[0]
+        return begun[0]
     assert outcome.disposition is Disposition.PERMANENT
     assert not scripted.messages
     return outcome.reason.code

@@ -16,9 +16,7 @@ from outbox.net.mta_sts import (
     PolicyError,
     parse_policy,
     parse_record,
-    permitted,
 )
-from outbox.net.mx import Exchanger, Exchangers, RoutingError
 from outbox.reasons import Reason, ReasonCode
 
 GOOD = b"version: STSv1\r\nmode: enforce\r\nmx: mx.x.test\r\nmx: *.y.test\r\nmax_age: 86400\r\n"
@@ -146,28 +144,3 @@ def test_without_a_policy_a_failed_fetch_means_none() -> None:
     failed = KnownPolicy().after(UNREAD, "a1", now=0.0)
     assert failed.live_policy(now=1.0) is None
     assert not failed.needs_fetch("a1", now=1.0)
-
-
-SERVERS = Exchangers("x.test", (Exchanger("mx.x.test", 10), Exchanger("mx.other.test", 20)))
-
-
-def test_an_enforced_policy_excludes_servers() -> None:
-    """Protocol item 122."""
-    found, others = permitted(SERVERS, POLICY)
-    assert [one.host for one in found.hosts] == ["mx.x.test"]
-    assert others == ("mx.other.test",)
-    with pytest.raises(RoutingError) as caught:
-        permitted(SERVERS, Policy(Mode.ENFORCE, ("mx.z.test",), 1))
-    assert not caught.value.is_permanent
-
-
-def test_a_policy_in_testing_excludes_none_and_is_noted() -> None:
-    assert permitted(SERVERS, Policy(Mode.TESTING, ("mx.x.test",), 1)) == (
-        SERVERS,
-        ("mx.other.test",),
-    )
-
-
-@pytest.mark.parametrize("policy", [None, Policy(Mode.NONE, (), 1)])
-def test_without_a_policy_every_server_is_permitted(policy: Policy | None) -> None:
-    assert permitted(SERVERS, policy) == (SERVERS, ())
