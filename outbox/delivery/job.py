@@ -14,6 +14,7 @@ from typing import ClassVar
 from outbox.delivery.verdict import Verdict
 from outbox.models import Outcome, SmtpSession
 from outbox.models.return_path import token_of, with_token
+from outbox.net.mx import domain_of
 from outbox.reasons import NO_REASON, Reason
 from outbox.signals import Change
 
@@ -55,6 +56,11 @@ class Job:
     signature: str = ""  # DKIM-Signature fields that an earlier attempt has sent
     # All of them were last retried by a person after as many attempts: they share the token.
     recipients: list[JobRecipient] = field(default_factory=list)
+
+    @property
+    def domain(self) -> str:
+        """The domain of its recipients, which they share where delivery is by MX."""
+        return domain_of(self.recipients[0].address)
 
     @property
     def token(self) -> str:
@@ -206,6 +212,7 @@ class JobsReturned:
 
     jobs: Sequence[Job]
     worker_id: int
+    moved_to: int | None = None  # another destination, to which their recipients belong
     size: ClassVar[int] = 0
 
     @property
