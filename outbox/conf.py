@@ -61,8 +61,14 @@ class Conf:
 
     ehlo_name: str = ""  # name sent in EHLO; empty: the name of this host
     message_id_domain: str = ""  # right side of Message-ID; empty: the sender's domain
-    dns_servers: tuple[str, ...] = ()  # that checks of sender domains ask, as "address" or
-    # "address:port"; empty: those of the system
+    dns_servers: tuple[str, ...] = ()  # that direct delivery and checks of sender domains ask, as
+    # "address" or "address:port"; empty: those of the system
+    trusted_dns_servers: tuple[
+        str, ...
+    ] = ()  # addresses of DNS servers, besides those on loopback,
+    # whose statement that DNSSEC validated a record is believed
+    mx_port: int = 25  # port of the servers that direct delivery connects to
+    mx_shaping: str = ""  # TOML file with the site's own limits for direct delivery, by MX suffix
     sending_addresses: tuple[str, ...] = ()  # IP addresses that messages come from, for checks of
     # the domains that the site itself sends for: SPF, PTR, EHLO name and blocklists
     blocklists: tuple[str, ...] = ()  # DNS zones of blocklists that are asked about these addresses

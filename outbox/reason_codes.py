@@ -68,6 +68,12 @@ class ReasonCode(StrEnum):
 
     # --- delivery by MX -------------------------------------------------------------------------
     DNS_FAILED = "dns_failed", _("4.4.3 The DNS lookup of %(host)s failed (%(cause)s).")
+    MX_HOST_TRIED = "mx_host_tried", _("Mail server of the domain: %(host)s.")
+    SITE_SLOWED = (
+        "site_slowed",
+        _("The server asked to slow down: one connection and one message a minute for a while."),
+    )
+    SITE_SUSPENDED = "site_suspended", _("The server asked to send nothing for a while.")
     DOMAIN_UNKNOWN = "domain_unknown", _("5.1.2 The domain %(domain)s does not exist.")
     MX_NULL = "mx_null", _("5.1.10 %(domain)s does not accept email (null MX).")
     MX_UNUSABLE = (

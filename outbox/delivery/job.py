@@ -15,6 +15,7 @@ from outbox.delivery.verdict import Verdict
 from outbox.models import Outcome, SmtpSession, TlsRequirement
 from outbox.models.return_path import token_of, with_token
 from outbox.models.transport_policy import TlsCountKey
+from outbox.net.mx import domain_of
 from outbox.reasons import NO_REASON, Reason
 from outbox.signals import Change
 
@@ -62,6 +63,11 @@ class Job:
     def requires_tls(self) -> bool:
         """Whether it is sent only over verified TLS (RFC 8689)."""
         return self.tls_requirement == TlsRequirement.REQUIRED
+
+    @property
+    def domain(self) -> str:
+        """The domain of its recipients, which they share where delivery is by MX."""
+        return domain_of(self.recipients[0].address)
 
     @property
     def token(self) -> str:
@@ -213,6 +219,7 @@ class JobsReturned:
 
     jobs: Sequence[Job]
     worker_id: int
+    moved_to: int | None = None  # another destination, to which their recipients belong
     size: ClassVar[int] = 0
 
     @property

@@ -128,6 +128,9 @@ def _write_results(
     results = sorted(results, key=lambda result: result.job.attempt_id)
     _end_attempts(results, now, using)
     undone = _delete_attempts(returned, using)
+    moved_to = {
+        job.attempt_id: item.moved_to for item in returned if item.moved_to for job in item.jobs
+    }
     owned = [result for result in results if not result.fenced]
     changed = _change_recipients(owned, RECORD, now, using)
     _count(owned, changed, now, using)
@@ -136,7 +139,11 @@ def _write_results(
         record_webhook_calls(
             [change for change in changes if change.recipient_id in changed], using
         )
-    return_untried(undone, using)
+    by_destination: dict[int | None, list[int]] = {}
+    for attempt_id in undone:
+        by_destination.setdefault(moved_to.get(attempt_id), []).append(attempt_id)
+    for destination_id, attempt_ids in by_destination.items():
+        return_untried(attempt_ids, using, moved_to=destination_id)
     late = [result for result in results if result.fenced]
     if late:
         _write_late(late, now, using)

@@ -1,6 +1,6 @@
 """Models, query sets, states and transitions."""
 
-from outbox.models.account import Account, OnUncertain, Security
+from outbox.models.account import Account, OnUncertain, Route, Security
 from outbox.models.alarm import Alarm, AlarmKind, AlarmNotification, Channel, HostCheck, Severity
 from outbox.models.attempt import Attempt, Outcome, SmtpSession
 from outbox.models.audit import AppendOnlyError, AuditAction, AuditEntry
@@ -9,7 +9,15 @@ from outbox.models.connection_test import ConnectionTest
 from outbox.models.contact import Contact
 from outbox.models.delivery_count import CountMark, DeliveryCount, DeliveryTotal
 from outbox.models.delivery_time import DeliveryTime
-from outbox.models.destination import SMARTHOST_KEY, Circuit, Destination, Slot
+from outbox.models.destination import (
+    MX_PREFIX,
+    SMARTHOST_KEY,
+    UNRESOLVED_KEY,
+    Circuit,
+    Destination,
+    DomainSite,
+    Slot,
+)
 from outbox.models.discarded_file import DiscardedFile
 from outbox.models.domain_check import DomainCheck
 from outbox.models.event import Event, EventKind
@@ -77,9 +85,11 @@ __all__ = [
     "FAILURES",
     "FINAL",
     "FOLDER_OF",
+    "MX_PREFIX",
     "OPEN",
     "RETRYABLE",
     "SMARTHOST_KEY",
+    "UNRESOLVED_KEY",
     "Account",
     "Alarm",
     "AlarmKind",
@@ -104,6 +114,7 @@ __all__ = [
     "Destination",
     "DiscardedFile",
     "DomainCheck",
+    "DomainSite",
     "Draft",
     "DraftKind",
     "Event",
@@ -146,6 +157,7 @@ __all__ = [
     "ReplyKind",
     "ReplyReminder",
     "Role",
+    "Route",
     "SearchEntry",
     "SearchMark",
     "Security",

@@ -79,6 +79,7 @@ class Server:
     restrictions: Callable[[Mapping[str, str]], Restrictions] = _no_restrictions
     timeouts: Timeouts = field(default_factory=Timeouts)
     ca_file: str | None = None  # authorities that are trusted besides the system's
+    addresses: tuple[str, ...] = ()  # of the host, if they were looked up already
     addresses_max: int | None = None  # addresses of the host that are tried; None: all
     pipelining: bool = True  # use it if announced
     chunking: bool = True  # use it if announced
