@@ -255,6 +255,7 @@ class Engine:
         """
         timeout = self._conf.shutdown_timeout
         await asyncio.gather(*(runner.close(timeout) for runner in self._runners))
+        self._runners.close()
         if self._background:
             await asyncio.wait(self._background, timeout=5)
         await asyncio.get_running_loop().run_in_executor(self._claimer, self.recorder.stop, 30)

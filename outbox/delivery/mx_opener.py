@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 from outbox import smtp
 from outbox.delivery import transaction
 from outbox.delivery.context import DeliveryContext
-from outbox.delivery.job import Job, SessionOpened
+from outbox.delivery.job import Job, SessionOpened, TlsCounted
 from outbox.delivery.mx_router import MxRouter
 from outbox.delivery.openers import Target
 from outbox.delivery.server import mx_server_for
 from outbox.delivery.server_memory import ServerMemory
 from outbox.delivery.session import DeliverySession, session_row
+from outbox.delivery.tls_counts import count_key, refused_result, result_of
 from outbox.delivery.tls_policy import HostPolicy, policy_for
 from outbox.models import MX_PREFIX, Destination
 from outbox.models.destination_limits import DestinationLimits, limits_of
@@ -64,6 +65,13 @@ class MxOpener:
             return None
         limits = limits_of(destination, self._context.lease.now)
         target = await self._target(job, found, limits)
+        if all(one.refused for one in target.policies):
+            for one in target.policies:
+                self._count(target, one, destination, refused_result(one))
+            # It is about this domain alone, so the circuit of its site says nothing about it.
+            error = RoutingError(target.policies[0].refused, is_permanent=False)
+            self._context.recorder.put(transaction.unrouted(job, error, self._context.lease.now))
+            return None
         self._known[job.domain] = target.key
         while len(self._known) > _KNOWN_MAX:
             self._known.popitem(last=False)
@@ -72,9 +80,13 @@ class MxOpener:
     async def _target(self, job: Job, found: Exchangers, limits: DestinationLimits) -> MxTarget:
         assert limits.shaping is not None  # it is a site's
         policies = await policy_for(
-            job.domain, found, shaping=limits.shaping, sources=self._router.sources
+            job.domain,
+            found,
+            shaping=limits.shaping,
+            sources=self._router.sources,
+            tls_requirement=job.tls_requirement,
         )
-        return MxTarget(_key_of(policies), job.domain, policies)
+        return MxTarget(_key_of(policies), found.domain, policies)
 
     def prefers(self, session: DeliverySession, job: Job) -> bool:
         """Return whether the job's domain had the session's servers at the last lookup."""
@@ -99,12 +111,15 @@ class MxOpener:
                 if fault.kind is smtp.FaultKind.EXHAUSTED:
                     raise
                 tried += _tried(fault, policy)
+                self._count(target, policy, destination, _result_of(policy, fault))
                 # A server's reply explains more than another host's silence.
                 if best is None or fault.reply or not best.reply:
                     best = fault
                 self._router.note_failure(policy.exchanger.host)
                 continue
             self._router.note_success(policy.exchanger.host)
+            result = result_of(policy, connection.facts)
+            self._count(target, policy, destination, result)
             connection.facts.tried[:0] = tried
             return self._session(connection, target, policy, destination)
         assert best is not None  # there is at least one host
@@ -157,6 +172,23 @@ class MxOpener:
             target_key=target.key,
         )
 
+    def _count(
+        self, target: MxTarget, policy: HostPolicy, destination: Destination, result: str | None
+    ) -> None:
+        """Count a session, or a trial of one, for the reports on TLS; None counts as nothing."""
+        if result is None:
+            return
+        lease = self._context.lease
+        key = count_key(target.domain, policy, result, worker_id=lease.worker_id, now=lease.now)
+        self._context.recorder.put(TlsCounted(destination_id=destination.pk, keys=[key]))
+
+
+def _result_of(policy: HostPolicy, fault: smtp.SmtpFault) -> str | None:
+    """Return what a trial that failed counts as; None if it did not fail for its TLS."""
+    if policy.refused:
+        return refused_result(policy)
+    return result_of(policy, fault.facts, fault) if fault.facts is not None else None
+
 
 def _tried(fault: smtp.SmtpFault, policy: HostPolicy) -> list[tuple[str, Reason]]:
     """Return the addresses of a host that were tried, and why each failed."""
@@ -178,6 +210,7 @@ def _key_of(policies: tuple[HostPolicy, ...]) -> Hashable:
             one.tls_names,
             one.tlsa,
             one.refused,
+            one.is_authentic,
         )
         for one in policies
     )

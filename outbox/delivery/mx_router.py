@@ -18,6 +18,7 @@ from outbox.db.clock import database_now
 from outbox.delivery.context import DeliveryContext
 from outbox.delivery.job import Job, JobsReturned
 from outbox.delivery.server import address_rule
+from outbox.delivery.sts_policies import sts_policies
 from outbox.delivery.tls_policy import PolicySources
 from outbox.models import MX_PREFIX, Account, Destination, DomainSite
 from outbox.net.dns_resolver import DnsResolver
@@ -35,12 +36,18 @@ class MxRouter:
     def __init__(self, context: DeliveryContext) -> None:
         conf = context.conf
         self.context = context
-        self.sources = PolicySources(conf=conf, resolver=_resolver(context), port=conf.mx_port)
+        resolver = _resolver(context)
+        self._sts = sts_policies(resolver, conf, context.in_claimer)
+        self.sources = PolicySources(conf=conf, resolver=resolver, port=conf.mx_port, sts=self._sts)
         name = (conf.ehlo_name or socket.gethostname()).lower()
         self._own_host = OwnHost(
             names=frozenset({name}), addresses=frozenset(conf.sending_addresses)
         )
         self._failed: OrderedDict[str, float] = OrderedDict()
+
+    def close(self) -> None:
+        """Begin no more requests for MTA-STS policies."""
+        self._sts.close()
 
     async def exchangers_of(self, domain: str, account: Account) -> Exchangers:
         """Return the servers of a domain. Raise RoutingError."""

@@ -66,6 +66,11 @@ class Runners:
     def __len__(self) -> int:
         return len(self._runners)
 
+    def close(self) -> None:
+        """Release what the runners shared; they have been closed."""
+        if self._router is not None:
+            self._router.close()
+
     @property
     def wanted(self) -> Wanted:
         """Which due destinations can be used at present."""

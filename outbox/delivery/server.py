@@ -45,6 +45,7 @@ def mx_server_for(policy: HostPolicy, account: Account, conf: Conf) -> smtp.Serv
         plain_text=policy.plain_text,
         tls_names=policy.tls_names,
         tlsa=policy.tlsa,
+        is_host_proven=policy.is_authentic,
         addresses=host.addresses,
         addresses_max=_MX_ADDRESSES_MAX,
         ehlo_name=conf.ehlo_name,

@@ -6,9 +6,17 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
+from outbox.conf import Conf
+from outbox.db.clock import now
 from outbox.db.unavailable import DATABASE_UNAVAILABLE
+from outbox.delivery.server import address_rule
 from outbox.models import MtaStsPolicy
-from outbox.net.mta_sts import KnownPolicy, Mode, Policy
+from outbox.net.dns_lookup import Dns, LookupFailedError
+from outbox.net.dns_resolver import DnsResolver
+from outbox.net.mta_sts import KnownPolicy, Mode, Policy, PolicyError, fetch_policy
+from outbox.net.mta_sts_store import PolicyStore
+from outbox.reasons import Reason, ReasonCode
+from outbox.smtp.tls import tls_context
 
 logger = logging.getLogger(__name__)
 InThread = Callable[[Callable[[], Any]], Awaitable[Any]]
@@ -33,6 +41,36 @@ class StoredPolicies:
             await self._in_thread(partial(write, domain, known, self._using))
         except DATABASE_UNAVAILABLE as error:
             logger.warning("The MTA-STS policy of %s was not stored: %s", domain, error)
+
+
+def sts_policies(resolver: DnsResolver, conf: Conf, in_thread: InThread) -> PolicyStore:
+    """Return the policies of an event loop, read by the rules for hosts that others name."""
+    return PolicyStore(
+        resolver,
+        partial(_fetch, conf=conf),
+        archive=StoredPolicies(in_thread, conf.database),
+        clock=lambda: now().timestamp(),
+    )
+
+
+def _fetch(domain: str, conf: Conf) -> Policy:
+    """Read the policy of a domain; it blocks. Raise PolicyError."""
+    resolve = partial(_addresses, conf=conf) if conf.dns_servers else None
+    try:
+        context = tls_context(conf.ca_file or None)
+    except OSError as error:  # our own file is at fault; ssl.SSLError is one
+        reason = Reason(ReasonCode.MTA_STS_UNREAD, domain=domain, cause=str(error))
+        raise PolicyError(reason) from error
+    return fetch_policy(
+        domain, is_allowed=address_rule(conf, trusted=False), resolve=resolve, context=context
+    )
+
+
+def _addresses(host: str, conf: Conf) -> list[str]:
+    try:
+        return Dns(conf.dns_servers).addresses(host)
+    except LookupFailedError as error:
+        raise OSError(str(error)) from error
 
 
 def read(domain: str, using: str) -> KnownPolicy | None:
@@ -66,6 +104,6 @@ def write(domain: str, known: KnownPolicy, using: str) -> None:
     )
 
 
-def delete_expired(now: dt.datetime, using: str) -> int:
-    """Delete the policies that have expired; return their number."""
-    return int(MtaStsPolicy.objects.using(using).filter(expires_at__lt=now)._raw_delete(using))
+def delete_expired(before: dt.datetime, using: str) -> int:
+    """Delete the policies that expired before a time; return their number."""
+    return int(MtaStsPolicy.objects.using(using).filter(expires_at__lt=before)._raw_delete(using))

@@ -4,7 +4,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ("outbox", "0007_sum_of_received"),
+        ("outbox", "0008_direct_delivery"),
     ]
 
     operations = [
