@@ -69,8 +69,9 @@ class MxOpener:
             for one in target.policies:
                 self._count(target, one, destination, refused_result(one))
             # It is about this domain alone, so the circuit of its site says nothing about it.
-            error = RoutingError(target.policies[0].refused, is_permanent=False)
-            self._context.recorder.put(transaction.unrouted(job, error, self._context.lease.now))
+            unusable = RoutingError(target.policies[0].refused, is_permanent=False)
+            lease, recorder = self._context.lease, self._context.recorder
+            recorder.put(transaction.unrouted(job, unusable, lease.now))
             return None
         self._known[job.domain] = target.key
         while len(self._known) > _KNOWN_MAX:
