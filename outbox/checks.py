@@ -273,6 +273,18 @@ def _reply_rules(conf: Conf) -> Messages:
         yield checks.Error(str(error), hint=hint, id="outbox.E020")
 
 
+def _mx_shaping(conf: Conf) -> Messages:
+    if not conf.mx_shaping:
+        return
+    from outbox.mx_shaping import overrides_in_force
+
+    try:
+        overrides_in_force()
+    except ImproperlyConfigured as error:
+        hint = "docs/how-to/direct-delivery.md explains the fields. The built-in limits are used."
+        yield checks.Error(str(error), hint=hint, id="outbox.E022")
+
+
 def _lease(conf: Conf) -> Messages:
     if conf.lease_duration < 2 * conf.heartbeat_interval:
         yield checks.Error(
@@ -438,6 +450,7 @@ SETTINGS_CHECKS: tuple[Callable[[Conf], Messages], ...] = (
     _sender_domains,
     _ehlo_name,
     _reply_rules,
+    _mx_shaping,
     _lease,
     _broker,
     _sweep,

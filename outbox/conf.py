@@ -61,8 +61,14 @@ class Conf:
 
     ehlo_name: str = ""  # name sent in EHLO; empty: the name of this host
     message_id_domain: str = ""  # right side of Message-ID; empty: the sender's domain
-    dns_servers: tuple[str, ...] = ()  # that checks of sender domains ask, as "address" or
-    # "address:port"; empty: those of the system
+    dns_servers: tuple[str, ...] = ()  # that direct delivery and checks of sender domains ask, as
+    # "address" or "address:port"; empty: those of the system
+    trusted_dns_servers: tuple[
+        str, ...
+    ] = ()  # addresses of DNS servers, besides those on loopback,
+    # whose statement that DNSSEC validated a record is believed
+    mx_port: int = 25  # port of the servers that direct delivery connects to
+    mx_shaping: str = ""  # TOML file with the site's own limits for direct delivery, by MX suffix
     sending_addresses: tuple[str, ...] = ()  # IP addresses that messages come from, for checks of
     # the domains that the site itself sends for: SPF, PTR, EHLO name and blocklists
     blocklists: tuple[str, ...] = ()  # DNS zones of blocklists that are asked about these addresses
@@ -70,6 +76,9 @@ class Conf:
     # connect to, to find out whether port 25 is open from here; empty: not checked
     domain_check_interval: float = 3_600  # time between two checks of the DNS of the domains of
     # active accounts; 0: only on request
+    tls_report_organization: str = ""  # name in the daily reports on TLS to the domains that ask
+    # for them (RFC 8460), which direct delivery makes; empty: no report is sent
+    tls_report_contact: str = ""  # email address in these reports; empty: that of the account
     ca_file: str = ""  # certificate authorities for SMTP, besides those of the system (PEM)
     pipelining: bool = True  # use PIPELINING if the server supports it
     chunking: bool = True  # use CHUNKING if the server supports it

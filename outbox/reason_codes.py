@@ -68,6 +68,12 @@ class ReasonCode(StrEnum):
 
     # --- delivery by MX -------------------------------------------------------------------------
     DNS_FAILED = "dns_failed", _("4.4.3 The DNS lookup of %(host)s failed (%(cause)s).")
+    MX_HOST_TRIED = "mx_host_tried", _("Mail server of the domain: %(host)s.")
+    SITE_SLOWED = (
+        "site_slowed",
+        _("The server asked to slow down: one connection and one message a minute for a while."),
+    )
+    SITE_SUSPENDED = "site_suspended", _("The server asked to send nothing for a while.")
     DOMAIN_UNKNOWN = "domain_unknown", _("5.1.2 The domain %(domain)s does not exist.")
     MX_NULL = "mx_null", _("5.1.10 %(domain)s does not accept email (null MX).")
     MX_UNUSABLE = (
@@ -90,9 +96,42 @@ class ReasonCode(StrEnum):
         "mta_sts_invalid",
         _("The MTA-STS policy of %(domain)s is invalid (%(cause)s)."),
     )
-    MTA_STS_NO_SERVER = (
-        "mta_sts_no_server",
-        _("4.7.5 The MTA-STS policy of %(domain)s allows none of its mail servers."),
+    MTA_STS_OTHER_HOST = (
+        "mta_sts_other_host",
+        _("4.7.5 The MTA-STS policy of %(domain)s does not allow the mail server %(host)s."),
+    )
+    TLSA_UNKNOWN = (
+        "tlsa_unknown",
+        _(
+            "4.7.5 The TLSA records of %(host)s could not be looked up, so that its certificate"
+            " cannot be verified: %(cause)s"
+        ),
+    )
+
+    # --- why a level of TLS is requested of a server --------------------------------------------
+    TLS_BY_DANE = "tls_by_dane", _("TLSA records of %(host)s (DANE)")
+    TLS_BY_STS = "tls_by_sts", _("MTA-STS policy of %(domain)s")
+    TLS_STS_TESTING = (
+        "tls_sts_testing",
+        _("MTA-STS policy of %(domain)s in testing mode, which requires nothing"),
+    )
+    TLS_BY_FLOOR = "tls_by_floor", _("TLS is required for this site (%(source)s)")
+    TLS_BY_MESSAGE = "tls_by_message", _("required by the message (REQUIRETLS)")
+    TLS_OPTIONAL = "tls_optional", _("not required by the message (TLS-Required: No)")
+    REQUIRETLS_UNPROVEN = (
+        "requiretls_unproven",
+        _(
+            "4.7.10 The message requires TLS, and neither DNSSEC nor an MTA-STS policy proves that"
+            " %(host)s is a mail server of the domain."
+        ),
+    )
+    REQUIRETLS_NOT_OFFERED = (
+        "requiretls_not_offered",
+        _("5.7.30 The message requires TLS, and the server does not support REQUIRETLS."),
+    )
+    REQUIRETLS_UNVERIFIED = (
+        "requiretls_unverified",
+        _("5.7.10 The message requires TLS, and the connection to the server is not verified."),
     )
 
     # --- greeting, EHLO and TLS -----------------------------------------------------------------

@@ -7,17 +7,19 @@ from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import mark_safe
 from django.utils.translation import gettext_lazy as _
 
 from outbox.admin.protected import ProtectedAdmin
 from outbox.api import audit, oauth, sharing
+from outbox.api.destination_limits import sites_of
 from outbox.api.mailboxes import fetch_with_new_login
 from outbox.api.reasons import in_words
 from outbox.api.sender_domain import domain_of
 from outbox.conf import get_conf
 from outbox.mail.addresses import AddressError, parse_address
-from outbox.models import Account, AuditAction, OAuthAccess, OAuthProvider
+from outbox.models import Account, AuditAction, OAuthAccess, OAuthProvider, Route
 from outbox.models.access import sees_all_accounts
 from outbox.models.account import SERVER_FIELDS, TRUST_ACCOUNT
 from outbox.web.accounts.hosts import clean_host
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
     AccountModelForm = forms.ModelForm[Account]
 else:
     AccountModelForm = forms.ModelForm
+
+
+_WITH_SERVER = ("host", "username", "new_password")  # without direct delivery only
 
 
 class AccountForm(AccountModelForm):
@@ -62,9 +67,14 @@ class AccountForm(AccountModelForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        if "route" in self.fields:
+            self.fields["route"].required = False  # without a choice it stays
         self.stored_provider = oauth.app_provider_of(self.instance)
         if self.stored_provider is not None:
             self.initial["app_provider"] = self.stored_provider.pk
+
+    def clean_route(self) -> str:
+        return self.cleaned_data["route"] or self.instance.route
 
     def clean_from_address(self) -> str:
         return _address(self.cleaned_data["from_address"])
@@ -74,11 +84,15 @@ class AccountForm(AccountModelForm):
 
     def clean(self) -> dict[str, Any] | None:
         cleaned = self.cleaned_data
+        is_direct = cleaned.get("route", self.instance.route) == Route.DIRECT
+        if is_direct:  # it has no server of its own, and no login
+            cleaned |= {name: "" for name in _WITH_SERVER if name in cleaned}
+            self.errors.pop("host", None)
         changed = changed_server_fields(self.instance, cleaned)
         if changed and "is_trusted" not in self.fields:
             self.instance.is_trusted = False  # it was trusted with its former server
         is_trusted = cleaned.get("is_trusted", self.instance.is_trusted)
-        if "host" in cleaned:
+        if "host" in cleaned and not is_direct:
             self._clean_host(cleaned["host"], is_trusted=is_trusted)
         self._clean_app_provider(cleaned)
         replacing = ("new_password", "forget_password", "app_provider")
@@ -129,6 +143,7 @@ class AccountAdmin(ProtectedAdmin):
     list_display = (
         "name",
         "from_address",
+        "route",
         "host",
         "security",
         "owner",
@@ -136,10 +151,10 @@ class AccountAdmin(ProtectedAdmin):
         "is_active",
         "is_trusted",
     )
-    list_filter = ("security", "is_app_default", "is_active", "is_trusted")
+    list_filter = ("route", "security", "is_app_default", "is_active", "is_trusted")
     list_select_related = ("owner",)
     search_fields = ("name", "from_address", "host")
-    readonly_fields = ("password_state", "sender_domain", "created_at")
+    readonly_fields = ("password_state", "sender_domain", "mx_sites", "created_at")
     fieldsets = (
         (None, {"fields": ("name", "owner", "users", "groups", "is_app_default", "is_active")}),
         (_("Staff"), {"fields": ("staff_groups",)}),
@@ -160,7 +175,13 @@ class AccountAdmin(ProtectedAdmin):
             _("Bounces"),
             {"fields": ("return_path", "suppress_bounces")},
         ),
-        (_("Server"), {"fields": ("host", "port", "security", "is_trusted")}),
+        (
+            _("Server"),
+            {
+                "fields": ("route", "host", "port", "security", "is_trusted"),
+                "description": _("Direct delivery has no server of its own, and no login."),
+            },
+        ),
         (
             _("Login"),
             {
@@ -206,6 +227,13 @@ class AccountAdmin(ProtectedAdmin):
         registered = self.admin_site._registry.get(related)
         return registered is not None and bool(registered.search_fields)
 
+    def get_fieldsets(self, request: HttpRequest, obj: Account | None = None) -> Any:
+        """Return the groups of fields; those of a direct account with its MX sites."""
+        found = list(super().get_fieldsets(request, obj))
+        if obj is not None and obj.is_direct:
+            found.insert(-1, (_("MX sites"), {"fields": ("mx_sites",)}))
+        return found
+
     def get_readonly_fields(self, request: HttpRequest, obj: Account | None = None) -> Any:
         """Return what the user may not change: trust and the default need permissions."""
         fields = [*super().get_readonly_fields(request, obj)]
@@ -221,7 +249,7 @@ class AccountAdmin(ProtectedAdmin):
         if not sharing.may_share(request.user):
             fields += ["users", "groups"]
         if not sees_all_accounts(request.user):
-            fields += ["staff_groups", "is_app_default"]
+            fields += ["staff_groups", "is_app_default", "route"]
         return fields
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -275,6 +303,32 @@ class AccountAdmin(ProtectedAdmin):
         except NoReverseMatch:  # the project has no pages of the outbox
             return domain_of(account.from_address)
         return format_html('<a href="{}">{}</a>', address, domain_of(account.from_address))
+
+    @admin.display(description=_("sites"))
+    def mx_sites(self, account: Account) -> str:
+        """Show the MX sites that messages went to, with their limits and circuits."""
+        head = (_("Site"), _("Circuit"), _("Limits"), _("Waiting"))
+        rows = [
+            format_html(
+                "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
+                site.name,
+                site.circuit.label,
+                format_html_join(
+                    mark_safe("<br>"),
+                    "{}: {} ({})",
+                    ((one.label, one.value, one.words) for one in site.limits),
+                ),
+                site.blocked_by.sentence if site.blocked_by else "–",
+            )
+            for site in sites_of(account)
+        ]
+        if not rows:
+            return str(_("No message was sent yet."))
+        return format_html(
+            "<table><thead><tr>{}</tr></thead><tbody>{}</tbody></table>",
+            format_html_join("", "<th>{}</th>", ((one,) for one in head)),
+            format_html_join("", "{}", ((one,) for one in rows)),
+        )
 
     @admin.display(description=_("stored password"))
     def password_state(self, account: Account) -> str:

@@ -11,7 +11,10 @@ from django.utils.translation import gettext_lazy as _
 from outbox.admin import formatting
 from outbox.admin.readonly import ReadOnlyAdmin
 from outbox.admin.reasons import ReasonDisplay, ReasonFilter
+from outbox.api.reasons import in_words
+from outbox.api.tls_levels import levels_of
 from outbox.models import Attempt
+from outbox.reasons import Reason
 from outbox.smtp import FaultKind
 
 
@@ -46,7 +49,18 @@ class AttemptAdmin(ReasonDisplay, ReadOnlyAdmin):
         (_("Times"), {"fields": ("started_at", "dot_marked_at", "ended_at", "phases")}),
         (
             _("Server"),
-            {"fields": ("server", "address", "local_address", "tls", "extensions", "worker")},
+            {
+                "fields": (
+                    "server",
+                    "address",
+                    "local_address",
+                    "tls",
+                    "tls_requested",
+                    "tls_achieved",
+                    "extensions",
+                    "worker",
+                )
+            },
         ),
         (_("DKIM signature"), {"fields": ("signature",)}),
         (_("Conversation"), {"fields": ("connection_lines", "transfer_lines", "closing_lines")}),
@@ -60,6 +74,8 @@ class AttemptAdmin(ReasonDisplay, ReadOnlyAdmin):
         "address",
         "local_address",
         "tls",
+        "tls_requested",
+        "tls_achieved",
         "extensions",
         "connection_lines",
         "transfer_lines",
@@ -99,6 +115,16 @@ class AttemptAdmin(ReasonDisplay, ReadOnlyAdmin):
         facts = (attempt.session.tls if attempt.session else None) or {}
         return ", ".join(f"{name}: {fact}" for name, fact in facts.items()) or str(_("none"))
 
+    @admin.display(description=_("requested TLS"))
+    def tls_requested(self, attempt: Attempt) -> str:
+        levels = levels_of(attempt.session)
+        return _level(levels.requested, levels.requested_why) if levels else formatting.EMPTY
+
+    @admin.display(description=_("achieved TLS"))
+    def tls_achieved(self, attempt: Attempt) -> str:
+        levels = levels_of(attempt.session)
+        return _level(levels.achieved, levels.achieved_why) if levels else formatting.EMPTY
+
     @admin.display(description=_("extensions"))
     def extensions(self, attempt: Attempt) -> str:
         extensions = attempt.session.extensions if attempt.session else {}
@@ -120,3 +146,7 @@ class AttemptAdmin(ReasonDisplay, ReadOnlyAdmin):
     @admin.display(description=_("traceback"))
     def traceback_text(self, attempt: Attempt) -> str | SafeString:
         return formatting.preformatted(attempt.traceback) if attempt.traceback else formatting.EMPTY
+
+
+def _level(level: object, why: Reason) -> str:
+    return f"{level} ({in_words(why)})" if why else str(level)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from django.utils.functional import Promise
@@ -13,21 +14,25 @@ from outbox.conf import get_conf
 from outbox.db.bulk import fetch
 from outbox.delivery import limits
 from outbox.exceptions import NoAccountError
-from outbox.models import SMARTHOST_KEY, Account, Circuit, Destination
+from outbox.models import SMARTHOST_KEY, UNRESOLVED_KEY, Account, Circuit, Destination
 
 _OF_DEFAULT = """
 SELECT d.id, d.account_id FROM outbox_destination d
 JOIN outbox_account a ON a.id = d.account_id
 WHERE a.is_app_default AND a.is_active AND d.key = %s"""
 _OF_ACCOUNT = "SELECT id, account_id FROM outbox_destination WHERE account_id = %s AND key = %s"
+_OF_DOMAINS = """
+SELECT domain, destination_id FROM outbox_domainsite WHERE account_id = %s AND domain IN ({})"""
+_DOMAINS_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
 class DestinationIds:
     """The ids of the destination of a message and of its account."""
 
-    destination_id: int
+    destination_id: int  # of a direct account, that of domains which are not remembered
     account_id: int
+    is_direct: bool = False
 
 
 def default_account() -> Account:
@@ -83,13 +88,25 @@ def destination_of(account: Account | None) -> DestinationIds:
         if found:
             return DestinationIds(*found[0])
         account = default_account()
-    found = fetch(using, _OF_ACCOUNT, [account.pk, SMARTHOST_KEY])
+    key = UNRESOLVED_KEY if account.is_direct else SMARTHOST_KEY
+    found = fetch(using, _OF_ACCOUNT, [account.pk, key])
     if found:
-        return DestinationIds(*found[0])
+        destination_id, account_id = found[0]
+        return DestinationIds(destination_id, account_id, account.is_direct)
     if not Account.objects.using(using).filter(pk=account.pk).exists():
         raise NoAccountError(f"The account {account.name!r} was deleted.")
-    made, _ = Destination.objects.using(using).get_or_create(account=account, key=SMARTHOST_KEY)
-    return DestinationIds(made.pk, account.pk)
+    made, _ = Destination.objects.using(using).get_or_create(account=account, key=key)
+    return DestinationIds(made.pk, account.pk, account.is_direct)
+
+
+def remembered_destinations(account_id: int, domains: Iterable[str], using: str) -> dict[str, int]:
+    """Return the destination of each domain to which a direct account has sent before."""
+    wanted = iter(dict.fromkeys(domains))
+    found: dict[str, int] = {}
+    while some := list(islice(wanted, _DOMAINS_AT_ONCE)):
+        sql = _OF_DOMAINS.format(", ".join(["%s"] * len(some)))
+        found.update(fetch(using, sql, [account_id, *some]))
+    return found
 
 
 def destinations_of(accounts: Iterable[Account | None]) -> dict[int | None, DestinationIds]:

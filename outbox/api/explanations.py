@@ -18,6 +18,7 @@ from outbox.db.clock import database_now
 from outbox.models import (
     FAILURES,
     FINAL,
+    UNRESOLVED_KEY,
     Circuit,
     Destination,
     Message,
@@ -30,6 +31,7 @@ from outbox.models import (
 )
 from outbox.models.pause import pause_of, pause_of_tags, pauses_in_force
 from outbox.models.states import shown_status
+from outbox.net.mx import domain_of
 from outbox.reasons import Reason, ReasonCode
 
 
@@ -189,10 +191,19 @@ def _waiting(message: Message, recipients: RecipientSummary, using: str) -> Expl
             sentence = ngettext("%(count)d waiting.", "%(count)d waiting.", count)
             sentence %= {"count": count}
         return Explanation(sentence, first.next_attempt_at, first.expires_at)
-    sentence = _("In the queue. A worker will send it next.")
+    sentence = _in_queue(first, using)
     if not Worker.objects.using(using).filter(ended_at=None, lease_until__gt=now).exists():
         sentence = _("No worker is running. The message is sent when a worker is running.")
     return Explanation(sentence, expires_at=first.expires_at)
+
+
+def _in_queue(recipient: Recipient, using: str) -> str:
+    unresolved = Destination.objects.using(using).filter(key=UNRESOLVED_KEY)
+    if unresolved.filter(pk=recipient.destination_id or 0).exists():
+        domain = domain_of(recipient.address)
+        words = _("In the queue. The mail servers of %(domain)s will be looked up next.")
+        return words % {"domain": domain}
+    return _("In the queue. A worker will send it next.")
 
 
 def _deferred(recipient: Recipient) -> str:
@@ -270,6 +281,11 @@ def blocked_by(
             " result."
         )
         return Explanation(words % {"server": destination})
+    if destination.is_suspended(now):
+        return Explanation(
+            _("Waiting. %(reason)s") % {"reason": in_words(destination.limit_reason)},
+            destination.limit_until,
+        )
     if destination.is_paused(now):
         return Explanation(
             _("Waiting. %(reason)s") % {"reason": in_words(destination.paused_reason)},

@@ -67,6 +67,7 @@ class SendOptions(TypedDict, total=False):
     in_reply_to: str | None  # the Message-ID of the message to reply to
     references: Sequence[str] | str | None  # the Message-IDs of its thread, oldest first
     wants_report: bool  # request a delivery report (DSN) from servers that send one
+    require_tls: bool  # send only over verified TLS, to servers that do the same (RFC 8689)
     sensitive: bool  # no page shows the content, and it is erased when delivery ends
     unsubscribe: bool  # add a link with which the only recipient unsubscribes (RFC 8058)
     auto_submitted: bool  # ask programs for no automatic reply (RFC 3834)
@@ -210,6 +211,7 @@ _READERS: dict[str, Callable[[str, object], Any]] = {
     "in_reply_to": _in_reply_to,
     "references": _message_ids,
     "wants_report": read_flag,
+    "require_tls": read_flag,
     "sensitive": read_flag,
     "unsubscribe": read_flag,
     "auto_submitted": read_flag,

@@ -73,6 +73,8 @@ class Outgoing:
     idempotency_key: str | None = None
     on_uncertain: str = ""  # an `OnUncertain`; "": the account's policy
     wants_report: bool = False  # of delivery, where servers give one
+    require_tls: bool = False  # send only over verified TLS, and so on from there (RFC 8689)
+    tls_optional: bool = False  # instead: whatever the recipient's domain says (TLS-Required: No)
     sensitive: bool = False  # no page shows the content, and it is erased when delivery ends
     subject: str = ""
     from_header: str = ""
@@ -171,6 +173,7 @@ def _read_columns(item: Outgoing) -> dict[str, Any]:
         read_choice("origin", item.origin or "-", Origin.values)
     check_source(len(item.source))
     read_flag("is_sender_given", item.is_sender_given)
+    read_flag("tls_optional", item.tls_optional)
     if item.attachment_count != 0:
         read_integer("attachment_count", item.attachment_count, 0, _INTEGER_MAX)
     changes: dict[str, Any] = {}

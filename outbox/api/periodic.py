@@ -1,6 +1,6 @@
 """Periodic work, done every few seconds by any process."""
 
-from outbox.api import bulk_actions, domain_checks
+from outbox.api import bulk_actions, domain_checks, tls_reports
 from outbox.api.alarms.schedule import check_in_background
 from outbox.api.failures import report_failures
 from outbox.api.mailbox_notices import notify_owners_of_mailboxes
@@ -21,5 +21,6 @@ def run_periodic_work(using: str) -> None:
         fetch_in_background(using)
         file_in_background(using)
         domain_checks.check_in_background(using)
+        tls_reports.report_in_background(using)
     bulk_actions.run_beside(using)
     check_in_background(using)

@@ -51,6 +51,7 @@ class Content:
     html: str = ""
     files: Sequence[AttachmentPart] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
+    report_type: str = ""  # text and files are a report of this kind (RFC 6522)
 
     def check(self) -> None:
         """Raise InvalidMessageError for content that cannot be rendered."""
@@ -106,7 +107,16 @@ def render_outgoing(
         in_reply_to=composition.in_reply_to,
         text=composition.text,
         attachment_count=len(content.files),
+        tls_optional=_is_tls_optional(content.headers),
         **stored,
+    )
+
+
+def _is_tls_optional(headers: Mapping[str, str]) -> bool:
+    """Return whether the caller's header says so; other values mean nothing (RFC 8689 3)."""
+    return any(
+        name.lower() == "tls-required" and value.strip().lower() == "no"
+        for name, value in headers.items()
     )
 
 
@@ -130,6 +140,7 @@ def _composition(content: Content, options: SendOptions) -> Composition:
         html=content.html,
         attachments=content.files,
         headers=content.headers,
+        report_type=content.report_type,
     )
 
 

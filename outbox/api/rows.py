@@ -1,18 +1,21 @@
 """The values of a queued message's rows. They are the same on every database."""
 
 import datetime as dt
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.contrib.contenttypes.models import ContentType
 from django.db.models import Model
 
+from outbox.api.accounts import DestinationIds, remembered_destinations
 from outbox.api.outgoing import Checked, Outgoing, OutgoingRecipient
 from outbox.conf import get_conf
 from outbox.mail.addresses import AddressError, parse_address_header
 from outbox.mail.plain_text import snippet
 from outbox.mail.replies import bare_message_id
-from outbox.models import Role
+from outbox.models import Role, TlsRequirement
 from outbox.models.owner_key import owner_key
+from outbox.net.mx import domain_of
 
 _SUMMARY = 3  # visible recipients named in lists
 
@@ -48,6 +51,7 @@ def message_values(one: Checked) -> dict[str, Any]:
         "needs_smtputf8": facts.needs_smtputf8,
         "on_uncertain": item.on_uncertain,
         "wants_report": item.wants_report,
+        "tls_requirement": _tls_requirement(item),
         "is_sensitive": item.sensitive,
         "send_at": item.send_at,
         "expires_at": item.expires_at,
@@ -55,6 +59,12 @@ def message_values(one: Checked) -> dict[str, Any]:
     if one.draft is not None:
         del values["idempotency_key"]  # that of the page it was composed on
     return values
+
+
+def _tls_requirement(item: Outgoing) -> str:
+    if item.require_tls:  # then the header field means nothing (RFC 8689 4.1)
+        return TlsRequirement.REQUIRED
+    return TlsRequirement.OPTIONAL if item.tls_optional else ""
 
 
 def lifetime(item: Outgoing) -> dt.timedelta:
@@ -68,6 +78,29 @@ def recipient_values(one: Checked) -> list[dict[str, Any]]:
         {"role": str(each.role), "name": _name(one.item, each)[:255], "address": each.address}
         for each in one.item.recipients
     ]
+
+
+def remembered_for(
+    messages: Iterable[tuple[Checked, DestinationIds]], using: str
+) -> dict[int, dict[str, int]]:
+    """Return the destinations of domains by the id of each direct account among these."""
+    domains: dict[int, list[str]] = {}
+    for one, destination in messages:
+        if destination.is_direct:
+            found = domains.setdefault(destination.account_id, [])
+            found += (domain_of(each.address) for each in one.item.recipients)
+    return {
+        account_id: remembered_destinations(account_id, names, using)
+        for account_id, names in domains.items()
+    }
+
+
+def destination_id_of(
+    address: str, destination: DestinationIds, remembered: Mapping[int, Mapping[str, int]]
+) -> int:
+    """Return the destination of a recipient; of a direct account, by the address's domain."""
+    of_account = remembered.get(destination.account_id, {})
+    return of_account.get(domain_of(address), destination.destination_id)
 
 
 def sender_key(item: Outgoing) -> int:

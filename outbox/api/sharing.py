@@ -207,7 +207,7 @@ def _email(account: Account, user: Any, actor: AbstractBaseUser) -> None:
         lines = [
             _("%(user)s invites you to send messages with the account “%(account)s”.") % names,
             _("Sender: %(sender)s") % {"sender": account.sender},
-            _("Server: %(server)s") % {"server": account.host},
+            _("Server: %(server)s") % {"server": account.host or account.server_shown},
             _("Nothing changes unless you accept."),
             link_to("outbox:accounts"),
         ]

@@ -16,14 +16,16 @@ from django.db import connections
 from django.db.models import Model
 
 from outbox.api import storing_postgresql
-from outbox.api.accounts import DestinationIds, destinations_of
+from outbox.api.accounts import destinations_of
 from outbox.api.outgoing import Checked
 from outbox.api.rows import (
     account_key,
+    destination_id_of,
     is_large,
     lifetime,
     message_values,
     recipient_values,
+    remembered_for,
     sender_key,
 )
 from outbox.db.clock import database_now
@@ -71,6 +73,9 @@ def _store_by_table(messages: Iterable[Checked], using: str) -> list[tuple[int |
     messages = list(messages)
     now = database_now(using)
     destinations = destinations_of(one.item.account for one in messages)
+    remembered = remembered_for(
+        ((one, destinations[account_key(one.item)]) for one in messages), using
+    )
     adapt = _adapter(using)
     stored: list[tuple[int | None, Checked]] = []
     sources: list[_Values] = []
@@ -90,8 +95,13 @@ def _store_by_table(messages: Iterable[Checked], using: str) -> list[tuple[int |
                 until = values["expires_at"] if one.item.sensitive else None
                 source = {"message_id": pk, "data": data, "sha256": one.facts.sha256}
                 sources.append(source | {"erase_at": until})
-            shared = _shared_by_recipients(pk, one, destination, values)
-            recipients += [shared | own for own in recipient_values(one)]
+            shared = _shared_by_recipients(pk, one, values)
+            recipients += [
+                shared
+                | own
+                | {"destination_id": destination_id_of(own["address"], destination, remembered)}
+                for own in recipient_values(one)
+            ]
         _insert_rows(cursor, Source, sources)
         _insert_rows(cursor, Recipient, recipients)
     return stored
@@ -112,12 +122,9 @@ def _moments(one: Checked, now: dt.datetime) -> dict[str, Any]:
     return values if one.draft else values | {"created_at": now}
 
 
-def _shared_by_recipients(
-    pk: int, one: Checked, destination: DestinationIds, message: _Values
-) -> dict[str, Any]:
+def _shared_by_recipients(pk: int, one: Checked, message: _Values) -> dict[str, Any]:
     return {
         "message_id": pk,
-        "destination_id": destination.destination_id,
         "sender_key": sender_key(one.item),
         "priority": one.item.place,
         "next_attempt_at": message["send_at"],

@@ -13,10 +13,12 @@ from outbox.api.accounts import DestinationIds, destinations_of
 from outbox.api.outgoing import Checked
 from outbox.api.rows import (
     account_key,
+    destination_id_of,
     is_large,
     lifetime,
     message_values,
     recipient_values,
+    remembered_for,
     sender_key,
 )
 from outbox.db.bulk import as_json, fetch, fetch_each
@@ -36,10 +38,8 @@ WITH item AS MATERIALIZED (
     SELECT COALESCE(routed.draft_id, nextval('outbox_message_id_seq')) AS pk, routed.* FROM (
         SELECT d.id AS destination_id, d.account_id AS routed_account_id, v.*
         FROM json_to_recordset(%b::json) AS v({typed}, n integer, draft_id bigint,
-            sha256 text, place smallint, sender_key bigint, lifetime interval)
-        LEFT JOIN outbox_destination d ON d.key = '{key}' AND d.account_id = COALESCE(
-            v.account_id,
-            (SELECT a.id FROM outbox_account a WHERE a.is_app_default AND a.is_active))
+            sha256 text, place smallint, sender_key bigint, lifetime interval{given})
+        LEFT JOIN outbox_destination d ON {destination}
         ORDER BY v.n
     ) AS routed
 ), stored AS (
@@ -51,13 +51,18 @@ WITH item AS MATERIALIZED (
     ) AS item WHERE data IS NOT NULL
 ), recipients AS (
     INSERT INTO outbox_recipient ({recipient_columns}) SELECT {recipient_values}
-    FROM ROWS FROM (json_to_recordset(%b::json) AS (n integer, role text, name text, address text))
-        WITH ORDINALITY AS r(n, role, name, address, place)
+    FROM ROWS FROM (json_to_recordset(%b::json)
+        AS (n integer, role text, name text, address text{given}))
+        WITH ORDINALITY AS r(n, role, name, address{given_name}, place)
     JOIN item ON item.n = r.n JOIN stored ON stored.id = item.pk
     ORDER BY r.place
 )
 SELECT item.n, stored.id, item.destination_id
 FROM item LEFT JOIN stored ON stored.id = item.pk"""
+_BY_ACCOUNT = f"""d.key = '{SMARTHOST_KEY}' AND d.account_id = COALESCE(v.account_id,
+            (SELECT a.id FROM outbox_account a WHERE a.is_app_default AND a.is_active))"""  # noqa: S608  # a constant
+# With a direct account the destinations are found before, by the domains of the recipients.
+_GIVEN = ", destination_given bigint"
 # Times are those of the server, whose clock also decides what is due. A time to send at that has
 # passed means now; GREATEST ignores one that is NULL.
 _NOW = "statement_timestamp()"
@@ -111,6 +116,12 @@ def _statement(
     destinations: Mapping[int | None, DestinationIds] = _NO_DESTINATIONS,
 ) -> tuple[str, list[Any]]:
     """Return the statement that writes these messages, and its parameters."""
+    is_direct = any(one.is_direct for one in destinations.values())
+    remembered = (
+        remembered_for(((one, destinations[account_key(one.item)]) for one in messages), using)
+        if is_direct
+        else {}
+    )
     writing = _writing(messages)
     rows = [message_values(one) for one in messages]
     columns = tuple(rows[0]) if writing == _UPDATE else _columns(rows)
@@ -119,8 +130,12 @@ def _statement(
     for number, (one, values) in enumerate(zip(messages, rows, strict=True), start=1):
         if destination := destinations.get(account_key(one.item)):
             values["account_id"] = destination.account_id
+        given: dict[str, Any] = {}
+        if is_direct and destination:
+            given = {"destination_given": destination.destination_id}
         items.append(
             {name: values[name] for name in columns}
+            | given
             | {
                 "n": number,
                 "draft_id": one.draft.pk if one.draft else None,
@@ -130,9 +145,13 @@ def _statement(
                 "lifetime": f"{lifetime(one.item).total_seconds()} seconds",
             }
         )
-        recipients += [own | {"n": number} for own in recipient_values(one)]
+        for own in recipient_values(one):
+            if is_direct and destination:
+                found = destination_id_of(own["address"], destination, remembered)
+                given = {"destination_given": found}
+            recipients.append(own | {"n": number} | given)
     sources = [None if is_large(one) else pack(one.item.source) for one in messages]
-    sql = _sql(columns, writing, using)
+    sql = _sql(columns, writing, using, is_direct=is_direct)
     return sql, [as_json(items), sources, as_json(recipients)]
 
 
@@ -159,7 +178,7 @@ def _writing(messages: Sequence[Checked]) -> str:
 
 
 @lru_cache(maxsize=64)
-def _sql(columns: tuple[str, ...], writing: str, using: str) -> str:
+def _sql(columns: tuple[str, ...], writing: str, using: str, *, is_direct: bool = False) -> str:
     sources = {
         "message_id": "pk",
         "data": "data",
@@ -168,7 +187,7 @@ def _sql(columns: tuple[str, ...], writing: str, using: str) -> str:
     }
     recipients = {
         "message_id": "item.pk",
-        "destination_id": "item.destination_id",
+        "destination_id": "r.destination_given" if is_direct else "item.destination_id",
         "role": "r.role",
         "name": "r.name",
         "address": "r.address",
@@ -180,7 +199,9 @@ def _sql(columns: tuple[str, ...], writing: str, using: str) -> str:
     source_columns, recipient_columns = complete(Source, sources), complete(Recipient, recipients)
     return _STORE.format(
         typed=typed(Message, columns),
-        key=SMARTHOST_KEY,
+        destination="d.id = v.destination_given" if is_direct else _BY_ACCOUNT,
+        given=_GIVEN if is_direct else "",
+        given_name=", destination_given" if is_direct else "",
         write_message=_write_message(columns, writing),
         source_columns=", ".join(source_columns),
         source_values=", ".join(source_columns.values()),

@@ -15,6 +15,7 @@ from django.db.models import Count, Max, Q
 from outbox.conf import get_conf
 from outbox.db.bulk import insert_rows, select_rows, update_rows
 from outbox.db.clock import database_now
+from outbox.db.clock import now as clock_now
 from outbox.db.columns import columns_of, complete
 from outbox.db.unavailable import DATABASE_UNAVAILABLE
 from outbox.delivery import limits
@@ -25,6 +26,7 @@ from outbox.delivery.suppressed import hold_suppressed, suppressed_among
 from outbox.models import Attempt, Destination, Outcome, Recipient, State, Status
 from outbox.models.rollup import roll_up
 from outbox.models.transitions import resend_after
+from outbox.net.mx import domain_of
 from outbox.reasons import Reason
 
 
@@ -56,6 +58,7 @@ class _Message(NamedTuple):
     recipient_count: int
     size: int
     wants_report: bool | int
+    tls_requirement: str
     is_sensitive: bool | int
     policy: str
     account_policy: str | None
@@ -103,8 +106,8 @@ _HAS_ITS_LEASE = (
 )
 _MESSAGES = """
 SELECT m.id, m.account_id, m.status, m.envelope_sender, m.is_sender_given, m.recipient_count,
-    m.size, m.wants_report, m.is_sensitive, m.on_uncertain, a.on_uncertain, a.resend_after,
-    a.return_path, a.from_address, m.queued_at, m.send_at,
+    m.size, m.wants_report, m.tls_requirement, m.is_sensitive, m.on_uncertain, a.on_uncertain,
+    a.resend_after, a.return_path, a.from_address, m.queued_at, m.send_at,
     CASE WHEN m.size <= {small} THEN s.data END, s.sha256
 FROM {values}
 JOIN outbox_message m ON m.id = v.id
@@ -123,7 +126,7 @@ def claim_within_limits(
     destination: Destination, worker_id: int, room: int, after_sender: int, using: str
 ) -> Claim:
     """Claim as much of `room` as the circuit and the rate limits allow."""
-    is_limited = limits.has_limits(destination)
+    is_limited = limits.has_limits(destination, clock_now())
     reserved = (
         limits.reserve(destination.pk, worker_id, room, using)
         if is_limited
@@ -136,6 +139,7 @@ def claim_within_limits(
         worker_id=worker_id,
         limit=reserved.recipients,
         after_sender=after_sender,
+        by_domain=destination.is_direct,
         using=using,
     )
     unused = reserved.recipients - sum(len(job.recipients) for job in claimed.jobs)
@@ -154,9 +158,17 @@ class ClaimInDoubtError(Exception):
 
 
 def claim(
-    *, destination_id: int, worker_id: int, limit: int, after_sender: int, using: str
+    *,
+    destination_id: int,
+    worker_id: int,
+    limit: int,
+    after_sender: int,
+    using: str,
+    by_domain: bool = False,
 ) -> Claim:
     """Claim up to `limit` due recipients; return them as jobs, one per message, with its source.
+
+    With `by_domain`, the recipients of a job also have the same domain, whose servers get it.
 
     `after_sender` is the sender that was served last; the next one in order comes first. A worker
     whose lease has expired claims nothing, though it may not know yet. Recipients whose address is
@@ -164,7 +176,9 @@ def claim(
     limited number of them, since the claims for all other destinations wait for it. Raises
     ClaimInDoubtError when the connection was lost while the claim was being committed.
     """
-    found = _claim_others(destination_id, worker_id, limit, after_sender, using)
+    found = _claim_others(
+        destination_id, worker_id, limit, after_sender, using, by_domain=by_domain
+    )
     moved = 0
     with suppress(*DATABASE_UNAVAILABLE):  # what was claimed must not be lost
         if found.suppressed:
@@ -183,7 +197,13 @@ class _Found(NamedTuple):
 
 
 def _claim_others(
-    destination_id: int, worker_id: int, limit: int, after_sender: int, using: str
+    destination_id: int,
+    worker_id: int,
+    limit: int,
+    after_sender: int,
+    using: str,
+    *,
+    by_domain: bool,
 ) -> _Found:
     """Claim what is due, and neither suppressed nor of a paused tag.
 
@@ -200,7 +220,8 @@ def _claim_others(
             others = [row for row in locked if row.message_id not in paused]
             suppressed = suppressed_among(others, destination_id, now, using)
             if rows := [row for row in others if row.id not in suppressed]:
-                jobs = _open_attempts(rows, destination_id, worker_id, now, using)
+                batches = _batches(rows, get_conf().recipients_per_transaction, by_domain=by_domain)
+                jobs = _open_attempts(batches, destination_id, worker_id, now, using)
     except DATABASE_UNAVAILABLE as error:
         # SQLite's commit is never in doubt; and it would assign the same ids again.
         if jobs and connections[using].vendor == "postgresql":
@@ -210,9 +231,13 @@ def _claim_others(
 
 
 def _open_attempts(
-    rows: Sequence[DueRecipient], destination_id: int, worker_id: int, now: dt.datetime, using: str
+    batches: Sequence[Sequence[DueRecipient]],
+    destination_id: int,
+    worker_id: int,
+    now: dt.datetime,
+    using: str,
 ) -> list[Job]:
-    batches = _batches(rows, get_conf().recipients_per_transaction)
+    rows = [row for batch in batches for row in batch]
     messages = _messages({row.message_id for row in rows}, using)
     resent, signatures = _earlier_attempts(rows, using)
     attempts = [
@@ -282,14 +307,17 @@ def _earlier_attempts(rows: Sequence[DueRecipient], using: str) -> tuple[set[int
     )
 
 
-def _batches(rows: Sequence[DueRecipient], size: int) -> list[list[DueRecipient]]:
+def _batches(
+    rows: Sequence[DueRecipient], size: int, *, by_domain: bool = False
+) -> list[list[DueRecipient]]:
     """Group by message in order of the first row; a batch is what one SMTP transaction takes.
 
     Recipients that a person has retried have another envelope sender than the others.
     """
-    alike: dict[tuple[int, int], list[DueRecipient]] = {}
+    alike: dict[tuple[int, int, str], list[DueRecipient]] = {}
     for row in rows:
-        alike.setdefault((row.message_id, row.attempts_at_retry), []).append(row)
+        domain = domain_of(row.address) if by_domain else ""
+        alike.setdefault((row.message_id, row.attempts_at_retry, domain), []).append(row)
     return [
         group[start : start + size]
         for group in alike.values()
@@ -328,6 +356,7 @@ def _job(
         source=bytes(message.data) if message.data is not None else None,
         resend_after=message.resend_after,
         wants_report=bool(message.wants_report),
+        tls_requirement=message.tls_requirement,
         is_sensitive=bool(message.is_sensitive),
         signature=signature,
         recipients=[

@@ -5,7 +5,7 @@ Jobs that no session is going to take are returned, so that any worker may claim
 
 import asyncio
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from functools import partial
 
 from outbox.delivery import claim
@@ -90,9 +90,19 @@ class ClaimedJobs:
             self.waiting -= 1
         return True
 
-    def take(self) -> Job | None:
-        """Remove and return the next job, or None when none may begin."""
-        return self._jobs.popleft() if self._jobs and not self.is_closed else None
+    def take(self, preferred: Callable[[Job], bool] | None = None) -> Job | None:
+        """Remove and return the next job, or None when none may begin.
+
+        The first preferred one precedes the others.
+        """
+        if self.is_closed or not self._jobs:
+            return None
+        if preferred is not None:
+            for position, job in enumerate(self._jobs):
+                if preferred(job):
+                    del self._jobs[position]
+                    return job
+        return self._jobs.popleft()
 
     def put_back(self, job: Job) -> None:
         """Return a job that was taken and not begun. It is the next one."""

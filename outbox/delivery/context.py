@@ -23,6 +23,10 @@ from outbox.delivery.storage import SourceReader
 T = TypeVar("T")
 
 
+def _do_nothing() -> None:
+    pass
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryContext:
     """Created by the engine and shared by its runners."""
@@ -34,6 +38,7 @@ class DeliveryContext:
     renewer: ThreadPoolExecutor  # waits for token services
     stopping: threading.Event
     spawn: Callable[[Coroutine[Any, Any, None]], None]  # in the background; the engine sees errors
+    wake: Callable[[], None] = _do_nothing  # look for due messages now
     connections: Pool = field(default_factory=lambda: Pool(connection_ceiling()))
     memory: Pool = field(default_factory=lambda: Pool(get_conf().memory_budget))  # bytes
     sources: SourceReader = field(default_factory=lambda: SourceReader(get_conf().storage_timeout))

@@ -31,7 +31,7 @@ from outbox.delivery.job import Result
 from outbox.delivery.limits import due_destinations, paused_among
 from outbox.delivery.pool import Pool
 from outbox.delivery.recorder import Recorder
-from outbox.delivery.runner import DestinationRunner
+from outbox.delivery.runners import Runners
 from outbox.models import State
 
 logger = logging.getLogger(__name__)
@@ -48,12 +48,12 @@ class Engine:
         self._conf = get_conf()
         self._using = self._conf.database
         self._context: DeliveryContext
-        self._runners: dict[int, DestinationRunner] = {}
         self._background: set[asyncio.Task[Any]] = set()
         self._claimer = ThreadPoolExecutor(1, thread_name_prefix="outbox-claimer")
         self._heartbeat = ThreadPoolExecutor(1, thread_name_prefix="outbox-heartbeat")
         # Its threads start when an account has tokens to renew.
         self._renewer = ThreadPoolExecutor(_TOKEN_THREADS, thread_name_prefix="outbox-tokens")
+        self._runners: Runners
         self._loop: asyncio.AbstractEventLoop | None = None
         self._awake: asyncio.Event
         self._stopping = threading.Event()
@@ -137,39 +137,33 @@ class Engine:
 
     @property
     def _is_idle(self) -> bool:
-        if self._background or any(runner.has_jobs for runner in self._runners.values()):
+        if self._background or any(runner.has_jobs for runner in self._runners):
             return False
         return self.recorder.idle
 
     async def _feed_runners(self) -> bool:
         """Start or feed a runner for each due destination. Return whether there may be any."""
         if self._context.lease.is_draining:
-            for runner in self._runners.values():
+            for runner in self._runners:
                 runner.return_claimed()
             return False
         if not self.may_claim:
             return True
         seen_at = asyncio.get_running_loop().time()
         try:
-            destinations = await self._context.in_claimer(partial(due_destinations, self._using))
+            work = partial(due_destinations, self._using, self._runners.wanted)
+            destinations = await self._context.in_claimer(work)
             await self._return_paused()
         except (DatabaseError, InterfaceError) as error:
             logger.warning("The database is unavailable: %s", error)
             return True
-        due = {destination.pk for destination in destinations}
-        for pk in [pk for pk, runner in self._runners.items() if not runner.is_busy]:
-            if pk not in due:
-                del self._runners[pk]
-        for destination in destinations:
-            if destination.pk not in self._runners:
-                runner = DestinationRunner(self._context, destination)
-                self._runners[destination.pk] = runner
-            self._spawn(self._runners[destination.pk].feed_due(destination, seen_at))
+        for runner, destination in self._runners.assign(destinations):
+            self._spawn(runner.feed_due(destination, seen_at))
         return bool(destinations)
 
     async def _return_paused(self) -> None:
         """Return what is claimed and not begun, and was paused since."""
-        claimed = [one for one in self._runners.values() if one.has_jobs]
+        claimed = [one for one in self._runners if one.has_jobs]
         if not claimed:
             return
         waiting = set[int]().union(*(one.claimed_messages for one in claimed))
@@ -210,7 +204,9 @@ class Engine:
                     stopping=self._stopping,
                     connections=self._connections,
                     spawn=self._spawn,
+                    wake=self._awake.set,
                 )
+                self._runners = Runners(self._context)
                 renewal = asyncio.create_task(self._renew_lease())
                 try:
                     await deliver()
@@ -258,7 +254,8 @@ class Engine:
         After the lease was lost no final dot is sent, but a reply to an earlier one may arrive.
         """
         timeout = self._conf.shutdown_timeout
-        await asyncio.gather(*(runner.close(timeout) for runner in self._runners.values()))
+        await asyncio.gather(*(runner.close(timeout) for runner in self._runners))
+        self._runners.close()
         if self._background:
             await asyncio.wait(self._background, timeout=5)
         await asyncio.get_running_loop().run_in_executor(self._claimer, self.recorder.stop, 30)

@@ -12,8 +12,10 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from outbox.delivery.verdict import Verdict
-from outbox.models import Outcome, SmtpSession
+from outbox.models import Outcome, SmtpSession, TlsRequirement
 from outbox.models.return_path import token_of, with_token
+from outbox.models.transport_policy import TlsCountKey
+from outbox.net.mx import domain_of
 from outbox.reasons import NO_REASON, Reason
 from outbox.signals import Change
 
@@ -51,10 +53,21 @@ class Job:
     size: int = 0  # of the source, in bytes
     resend_after: dt.timedelta | None  # None: an uncertain recipient waits for a person
     wants_report: bool = False  # of delivery, from servers that send one (RFC 3461)
+    tls_requirement: str = ""  # a `TlsRequirement`
     is_sensitive: bool = False  # nothing of the content may be recorded
     signature: str = ""  # DKIM-Signature fields that an earlier attempt has sent
     # All of them were last retried by a person after as many attempts: they share the token.
     recipients: list[JobRecipient] = field(default_factory=list)
+
+    @property
+    def requires_tls(self) -> bool:
+        """Whether it is sent only over verified TLS (RFC 8689)."""
+        return self.tls_requirement == TlsRequirement.REQUIRED
+
+    @property
+    def domain(self) -> str:
+        """The domain of its recipients, which they share where delivery is by MX."""
+        return domain_of(self.recipients[0].address)
 
     @property
     def token(self) -> str:
@@ -206,6 +219,7 @@ class JobsReturned:
 
     jobs: Sequence[Job]
     worker_id: int
+    moved_to: int | None = None  # another destination, to which their recipients belong
     size: ClassVar[int] = 0
 
     @property
@@ -224,6 +238,15 @@ class SlotsReleased:
 
 
 @dataclass(slots=True, kw_only=True)
+class TlsCounted:
+    """Sessions with servers found by MX, or trials of one, as reports on TLS count them."""
+
+    destination_id: int
+    keys: Sequence[TlsCountKey]
+    size: ClassVar[int] = 0
+
+
+@dataclass(slots=True, kw_only=True)
 class Barrier:
     """An item without content: once it is recorded, so are its destination's items before it."""
 
@@ -231,4 +254,13 @@ class Barrier:
     size: ClassVar[int] = 0
 
 
-RecordItem = Mark | SessionOpened | SessionClosed | Result | JobsReturned | SlotsReleased | Barrier
+RecordItem = (
+    Mark
+    | SessionOpened
+    | SessionClosed
+    | Result
+    | JobsReturned
+    | SlotsReleased
+    | TlsCounted
+    | Barrier
+)

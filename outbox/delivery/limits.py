@@ -5,6 +5,7 @@ and counters enforce the rate limits. The database decides each of them in a sho
 """
 
 import datetime as dt
+import json
 import math
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -18,14 +19,30 @@ from outbox.conf import get_conf
 from outbox.db.clock import database_now
 from outbox.delivery import due
 from outbox.delivery.paused_tags import paused_messages
-from outbox.models import Account, Circuit, Destination, Slot
+from outbox.models import Circuit, Destination, Slot
 from outbox.models.destination import DestinationEffect
+from outbox.models.destination_limits import limits_of
 from outbox.models.pause import pause_of, pauses_in_force
+from outbox.net.shaping import Effect, ReplyRule
+from outbox.net.sites import Source
 from outbox.reasons import NO_REASON, Reason, ReasonCode
 
 _PROBE_LEASE = dt.timedelta(minutes=7)  # longer than connect + greeting + login may take
 _MINUTE = dt.timedelta(minutes=1)
 _DAY = dt.timedelta(days=1)
+_HOUR = dt.timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which due destinations an engine can use: those with a runner, and some others."""
+
+    running: Collection[int] = ()
+    new_max: float = math.inf
+
+
+_ALL = Wanted()
+_READ_AT_ONCE = 500  # destinations
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +63,8 @@ def reserve(destination_id: int, worker_id: int, wanted: int, using: str) -> Res
             .select_related("account")
             .get(pk=destination_id)
         )
+        if destination.is_suspended(now):
+            return Reservation(0)
         probe = destination.circuit != Circuit.CLOSED
         if probe:
             if destination.circuit_until is not None and destination.circuit_until > now:
@@ -60,17 +79,34 @@ def reserve(destination_id: int, worker_id: int, wanted: int, using: str) -> Res
         return Reservation(granted, is_probe=probe)
 
 
-def due_destinations(using: str) -> list[Destination]:
-    """Return the destinations with due recipients that no circuit, limit or pause blocks."""
+def due_destinations(using: str, wanted: Wanted = _ALL) -> list[Destination]:
+    """Return the destinations with due recipients that no circuit, limit or pause blocks.
+
+    Those that were due first come first. There may be tens of thousands, of which few are read.
+    """
     earliest = due.waiting(using)
     if not earliest:
         return []
     now = database_now(using)
-    ids = [pk for pk, moment in earliest.items() if moment <= now]
-    found = Destination.objects.using(using).filter(pk__in=ids).select_related("account")
-    open_ones = [destination for destination in found if not destination.is_blocked(now)]
-    pauses = pauses_in_force(using) if open_ones else []
-    return [destination for destination in open_ones if pause_of(destination, pauses) is None]
+    waiting = ((moment, pk) for pk, moment in earliest.items() if moment <= now)
+    ids = [pk for _, pk in sorted(waiting)]
+    pauses = pauses_in_force(using) if ids else []
+    found: list[Destination] = []
+    new = 0
+    # Those with a runner first: it may have finished its jobs.
+    ids.sort(key=lambda pk: pk not in wanted.running)
+    for start in range(0, len(ids), _READ_AT_ONCE):
+        some = ids[start : start + _READ_AT_ONCE]
+        rows = Destination.objects.using(using).select_related("account").in_bulk(some)
+        for row in (rows[pk] for pk in some if pk in rows):
+            if row.is_blocked(now) or pause_of(row, pauses) is not None:
+                continue
+            if row.pk not in wanted.running:
+                if new >= wanted.new_max:
+                    return found
+                new += 1
+            found.append(row)
+    return found
 
 
 def paused_among(
@@ -82,43 +118,49 @@ def paused_among(
     return stopped, set(paused_messages(message_ids, pauses, using))
 
 
-def has_limits(destination: Destination) -> bool:
+def has_limits(destination: Destination, now: dt.datetime) -> bool:
     """Return whether a claim needs a reservation."""
-    account = destination.account
-    return bool(account.per_minute or account.per_day or destination.circuit != Circuit.CLOSED)
+    limits = limits_of(destination, now)
+    return bool(limits.per_minute or limits.per_day or destination.circuit != Circuit.CLOSED)
 
 
 def quota_left(destination: Destination, now: dt.datetime) -> tuple[int | None, int | None]:
     """Return how many recipients the limits per minute and per day still allow; None: no limit."""
-    account = destination.account
+    limits = limits_of(destination, now)
     windows = (
-        (account.per_minute, destination.minute_count, destination.minute_started_at, _MINUTE),
-        (account.per_day, destination.day_count, destination.day_started_at, _DAY),
+        (limits.per_minute, destination.minute_count, destination.minute_started_at, _MINUTE),
+        (limits.per_day, destination.day_count, destination.day_started_at, _DAY),
     )
     per_minute, per_day = (
-        None if limit is None else max(limit - (count if start and now < start + length else 0), 0)
+        None
+        if limit is None
+        else max(limit.value - (count if start and now < start + length else 0), 0)
         for limit, count, start, length in windows
     )
     return per_minute, per_day
 
 
 def _within_limits(destination: Destination, wanted: int, now: dt.datetime) -> int:
-    account = destination.account
+    limits = limits_of(destination, now)
     if destination.minute_started_at is None or now >= destination.minute_started_at + _MINUTE:
         destination.minute_started_at, destination.minute_count = now, 0
     if destination.day_started_at is None or now >= destination.day_started_at + _DAY:
         destination.day_started_at, destination.day_count = now, 0
     granted, until, reason = wanted, None, NO_REASON
-    if account.per_minute is not None:
-        granted = min(granted, account.per_minute - destination.minute_count)
+    if limits.per_minute is not None:
+        per_minute: int = limits.per_minute.value
+        granted = min(granted, per_minute - destination.minute_count)
         if granted <= 0:
             until = destination.minute_started_at + _MINUTE
-            reason = Reason(ReasonCode.LIMIT_PER_MINUTE, limit=account.per_minute)
-    if account.per_day is not None:
-        granted = min(granted, account.per_day - destination.day_count)
-        if granted <= 0 and account.per_day <= destination.day_count:
+            reason = Reason(ReasonCode.LIMIT_PER_MINUTE, limit=per_minute)
+            if limits.per_minute.source is Source.REPLY:
+                reason = destination.limit_reason
+    if limits.per_day is not None:
+        per_day: int = limits.per_day.value
+        granted = min(granted, per_day - destination.day_count)
+        if granted <= 0 and per_day <= destination.day_count:
             until = destination.day_started_at + _DAY
-            reason = Reason(ReasonCode.LIMIT_PER_DAY, limit=account.per_day)
+            reason = Reason(ReasonCode.LIMIT_PER_DAY, limit=per_day)
     granted = max(granted, 0)
     destination.paused_until, destination.paused_reason = until, reason
     destination.minute_count += granted
@@ -169,9 +211,9 @@ def release_slots(destination_id: int, worker_id: int, numbers: Sequence[int], u
     ).delete()
 
 
-def connections_of(account: Account) -> int:
-    """Return the number of connections that an account has, within the site's limit."""
-    return min(account.max_connections, get_conf().max_connections_per_account)
+def connections_of(destination: Destination, now: dt.datetime) -> int:
+    """Return the number of connections that are allowed to a destination."""
+    return int(limits_of(destination, now).connections.value)
 
 
 def fair_share(limit: int, workers: int) -> int:
@@ -259,3 +301,43 @@ def report_fault(
         opened=opens and not was_open,
         needs_person=destination.circuit_needs_person,
     )
+
+
+def report_rule(destination_id: int, rule: ReplyRule, reply: str, using: str) -> bool:
+    """Count a reply that a rule is about, and limit the destination if there were enough.
+
+    Return whether it is limited from now on. A rule that suspends replaces one that slows down.
+    """
+    with transaction.atomic(using=using):
+        now = database_now(using)
+        destinations = Destination.objects.using(using).select_for_update(no_key=True)
+        destination = destinations.filter(pk=destination_id).first()
+        if destination is None:
+            return False
+        hits = _recent_hits(destination.rule_hits, now)
+        times = [*hits.get(rule.pattern, []), now.timestamp()][-rule.after :]
+        is_enough = len(times) >= rule.after
+        hits = {**hits, rule.pattern: times}
+        if is_enough:
+            del hits[rule.pattern]
+            until = now + dt.timedelta(seconds=rule.seconds)
+            suspends = rule.effect is Effect.SUSPEND
+            if suspends or not destination.is_suspended(now):
+                code = ReasonCode.SITE_SUSPENDED if suspends else ReasonCode.SITE_SLOWED
+                destination.limit_effect = rule.effect.value
+                destination.limit_until = until
+                destination.limit_reason = Reason(code).with_reply(reply)
+        destination.rule_hits = json.dumps(hits) if hits else ""
+        destination.save(
+            using=using,
+            update_fields=["rule_hits", "limit_effect", "limit_until", "limit_reason"],
+        )
+    return is_enough
+
+
+def _recent_hits(stored: str, now: dt.datetime) -> dict[str, list[float]]:
+    """Return the times of replies within the last hour, by the rule's pattern."""
+    since = (now - _HOUR).timestamp()
+    hits: dict[str, list[float]] = json.loads(stored or "{}")
+    recent = {name: [one for one in times if one > since] for name, times in hits.items()}
+    return {name: times for name, times in recent.items() if times}

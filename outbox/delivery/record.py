@@ -27,6 +27,7 @@ from outbox.delivery.job import (
     SessionClosed,
     SessionOpened,
     SlotsReleased,
+    TlsCounted,
 )
 from outbox.delivery.record_queue import BYTES_MAX
 from outbox.delivery.record_rows import (
@@ -53,6 +54,7 @@ from outbox.models.transitions import (
     return_untried,
     state_after_late_reply,
 )
+from outbox.models.transport_policy import add_tls_counts
 from outbox.models.webhook import wanted_states
 from outbox.reasons import Reason, ReasonCode
 from outbox.signals import announce_on_commit, record_webhook_calls
@@ -78,6 +80,9 @@ def write(items: Sequence[RecordItem], using: str, groups: FailureGroups | None 
     with transaction.atomic(using=using):
         now = database_now(using)
         _write_sessions([item.session for item in _only(SessionOpened, items)], using)
+        # A commit that is repeated, since its confirmation was lost, counts sessions twice.
+        counted = Counter(key for item in _only(TlsCounted, items) for key in item.keys)
+        add_tls_counts(counted, using)
         _write_closings(_only(SessionClosed, items), now, using)
         _write_marks(_only(Mark, items), now, using)
         _write_results(_only(Result, items), _only(JobsReturned, items), now, using)
@@ -123,6 +128,9 @@ def _write_results(
     results = sorted(results, key=lambda result: result.job.attempt_id)
     _end_attempts(results, now, using)
     undone = _delete_attempts(returned, using)
+    moved_to = {
+        job.attempt_id: item.moved_to for item in returned if item.moved_to for job in item.jobs
+    }
     owned = [result for result in results if not result.fenced]
     changed = _change_recipients(owned, RECORD, now, using)
     _count(owned, changed, now, using)
@@ -131,7 +139,11 @@ def _write_results(
         record_webhook_calls(
             [change for change in changes if change.recipient_id in changed], using
         )
-    return_untried(undone, using)
+    by_destination: dict[int | None, list[int]] = {}
+    for attempt_id in undone:
+        by_destination.setdefault(moved_to.get(attempt_id), []).append(attempt_id)
+    for destination_id, attempt_ids in by_destination.items():
+        return_untried(attempt_ids, using, moved_to=destination_id)
     late = [result for result in results if result.fenced]
     if late:
         _write_late(late, now, using)

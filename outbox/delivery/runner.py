@@ -8,7 +8,7 @@ import asyncio
 import datetime as dt
 import logging
 import random
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from functools import partial
 
@@ -18,6 +18,7 @@ from outbox.delivery import limits, transaction
 from outbox.delivery.claimed import ClaimedJobs
 from outbox.delivery.context import DeliveryContext
 from outbox.delivery.job import Job, SessionClosed, SessionOpened
+from outbox.delivery.openers import SessionOpener, Target
 from outbox.delivery.server_memory import ServerMemory, remember
 from outbox.delivery.session import DeliverySession, session_row
 from outbox.delivery.slots import RunnerSlots
@@ -25,6 +26,7 @@ from outbox.delivery.verdict import EXHAUSTED_PAUSE, judge_opening
 from outbox.log_lines import log_fields
 from outbox.models import Circuit, Destination
 from outbox.models.destination import DestinationEffect
+from outbox.models.destination_limits import limits_of
 from outbox.reasons import Reason, ReasonCode
 from outbox.texts import cause_of
 
@@ -37,9 +39,12 @@ _JOBS_PER_SESSION = 6  # claimed ahead for each session, so that no session wait
 class DestinationRunner:
     """Delivers to one destination until nothing is due, and keeps idle sessions for a while."""
 
-    def __init__(self, context: DeliveryContext, destination: Destination) -> None:
+    def __init__(
+        self, context: DeliveryContext, destination: Destination, opener: SessionOpener
+    ) -> None:
         self.destination = destination
         self._context = context
+        self._opener = opener
         self._claimed = ClaimedJobs(context)
         self._sessions: set[asyncio.Task[None]] = set()
         self._open_sessions: set[DeliverySession] = set()
@@ -63,6 +68,16 @@ class DestinationRunner:
         return bool(self._claimed) or len(self._sessions) > self._claimed.waiting
 
     @property
+    def is_idle(self) -> bool:
+        """Return whether it is kept for what may come, and begins nothing at the moment."""
+        return not (self.has_jobs or self._feeding.locked())
+
+    @property
+    def is_closed(self) -> bool:
+        """Return whether it begins nothing more."""
+        return self._claimed.is_closed
+
+    @property
     def claimed_messages(self) -> set[int]:
         """Return the messages of the jobs that no session has begun."""
         return self._claimed.message_ids
@@ -81,6 +96,9 @@ class DestinationRunner:
         if seen_at < self._rests_until:
             return
         self.destination = destination
+        if not destination.fits_route:
+            await self.retire()  # another runner moves the messages
+            return
         self._memory.update(destination)
         self._claimed.is_exhausted = False
         await self.feed()
@@ -148,7 +166,10 @@ class DestinationRunner:
         """Use one slot: open a session when a job waits, deliver over it, close it, repeat."""
         try:
             while job := await self._next_job():
-                session = await self._open_for(job)
+                target = await self._target_of(job)
+                if target is None:
+                    continue
+                session = await self._open_for(job, target)
                 if session is None:
                     break
                 await self._deliver_over(session, job)
@@ -157,13 +178,16 @@ class DestinationRunner:
         finally:
             self._slots.release([slot])
 
-    async def _next_job(self) -> Job | None:
-        """Wait for a job for as long as a session may be idle. Return None when there was none."""
+    async def _next_job(self, session: DeliverySession | None = None) -> Job | None:
+        """Wait for a job for as long as a session may be idle. Return None when there was none.
+
+        Jobs that the session serves precede the others.
+        """
         if not self._claimed:
             self._request_more()
             if not await self._claimed.wait(self._context.conf.session_max_idle):
                 return None
-        job = self._claimed.take()
+        job = self._claimed.take(partial(self._opener.prefers, session) if session else None)
         if job is not None and len(self._claimed) < self._jobs_wanted // 2:
             self._request_more()
         return job
@@ -172,10 +196,22 @@ class DestinationRunner:
         if not self._claimed.is_exhausted and not self._feeding.locked():
             self._context.spawn(self.feed())
 
-    async def _open_for(self, job: Job) -> DeliverySession | None:
+    async def _target_of(self, job: Job) -> Target | None:
+        """Return the servers of a job; None if it does not belong here, or was returned."""
+        try:
+            return await self._opener.target_of(job, self.destination)
+        except (asyncio.CancelledError, *DATABASE_UNAVAILABLE) as error:
+            self._claimed.return_all(job)
+            if isinstance(error, asyncio.CancelledError):
+                raise
+        except Exception as error:  # noqa: BLE001  # logged there
+            await self._record_unopened(job, self._local_fault(error))
+        return None
+
+    async def _open_for(self, job: Job, target: Target) -> DeliverySession | None:
         """Open a session for this job. If that fails, the job waits for the destination."""
         try:
-            return await self._open()
+            return await self._open(target)
         except smtp.SmtpFault as fault:
             await self._record_unopened(job, fault)
         except asyncio.CancelledError:
@@ -194,10 +230,10 @@ class DestinationRunner:
         reason = Reason(ReasonCode.SESSION_DEFECT, cause=cause_of(error))
         return smtp.SmtpFault(smtp.Phase.CONNECT, smtp.FaultKind.LOCAL, reason)
 
-    async def _open(self) -> DeliverySession:
+    async def _open(self, target: Target) -> DeliverySession:
         self._opening += 1
         try:
-            session = await DeliverySession.open(self.destination, self._memory, self._context)
+            session = await self._opener.open(target, self.destination, self._memory)
         finally:
             self._opening -= 1
         if not self._has_failed:
@@ -217,7 +253,7 @@ class DestinationRunner:
                     conf, self.destination.account
                 ):
                     return
-                job = await self._next_job()
+                job = await self._job_for(session)
                 if job is None:
                     return
                 if not await session.is_reusable(conf, self.destination.account):
@@ -226,6 +262,18 @@ class DestinationRunner:
         finally:
             self._open_sessions.discard(session)
             await session.close(self._context.recorder)
+
+    async def _job_for(self, session: DeliverySession) -> Job | None:
+        """Return the next job for a session; None if there is none that it serves."""
+        while (job := await self._next_job(session)) is not None:
+            target = await self._target_of(job)
+            if target is None:
+                continue
+            if target.key == session.target_key:
+                return job
+            self._claimed.put_back(job)
+            return None
+        return None
 
     async def _run_transaction(self, job: Job, session: DeliverySession) -> DestinationEffect:
         with log_fields(
@@ -244,13 +292,16 @@ class DestinationRunner:
             return DestinationEffect.NONE
         if effect != DestinationEffect.NONE:
             await self._report_fault(effect, why)
+        await self._obey(session.replies)
         await self._remember(session.connection)
         return effect
 
     async def _remember(self, connection: smtp.Connection) -> None:
         """Remember what the server announced and rejected, also for other workers."""
         now = self._context.lease.now
-        if not self._memory.learn(connection.facts.extensions, connection.learned, now):
+        facts = connection.facts
+        host = "" if self._opener.has_login else f"{facts.host}:{facts.port}"
+        if not self._memory.learn(facts.extensions, connection.learned, now, host):
             return
         try:
             await self._context.in_claimer(
@@ -284,7 +335,7 @@ class DestinationRunner:
 
     async def _record_unopened(self, job: Job, fault: smtp.SmtpFault) -> None:
         self._sessions_allowed = 1
-        effect = judge_opening(fault)
+        effect = judge_opening(fault, has_login=self._opener.has_login)
         if effect == DestinationEffect.NONE:
             retry_at = await self._rest(fault)
         else:
@@ -295,6 +346,31 @@ class DestinationRunner:
         recorder.put(SessionOpened(session=row))
         recorder.put(SessionClosed(session=row, closing=""))
         recorder.put(transaction.unopened(job, row, fault, retry_at))
+        if fault.reply is not None:
+            await self._obey([fault.reply])
+
+    async def _obey(self, replies: Iterable[smtp.Reply]) -> None:
+        """Slow down or suspend an MX site as its shaping says about these replies."""
+        shaping = limits_of(self.destination, self._context.lease.now).shaping
+        if shaping is None:
+            return
+        for reply in {str(one): one for one in replies if not one.accepted}.values():
+            rule = shaping.rule_for(str(reply))
+            if rule is None:
+                continue
+            work = partial(
+                limits.report_rule, self.destination.pk, rule, reply.quoted, self._context.using
+            )
+            try:
+                is_limited = await self._context.in_claimer(work)
+            except DATABASE_UNAVAILABLE as error:
+                logger.warning("A reply of %s could not be counted: %s", self.destination, error)
+                return
+            if is_limited:
+                logger.warning("%s asked for less: %s", self.destination, reply)
+                self._fault_at = asyncio.get_running_loop().time()
+                self._sessions_allowed = 1
+                self._claimed.return_all()
 
     async def _rest(self, fault: smtp.SmtpFault) -> dt.datetime:
         """Begin nothing for a moment, since this host lacks a resource. Return when it continues.
@@ -341,6 +417,10 @@ class DestinationRunner:
             logger.warning("%s: the circuit is open until %s: %s", self.destination, until, reason)
         self.destination.circuit_faults += 1
         return change.retry_at
+
+    async def retire(self) -> None:
+        """Begin no more jobs. The running ones are finished, and idle sessions are closed."""
+        await self._claimed.close()
 
     async def close(self, patience: float) -> None:
         """Begin no more jobs, wait for the running ones, and end those that take too long."""

@@ -1,12 +1,15 @@
-"""The SMTP server of an account, as the SMTP client needs it described."""
+"""The SMTP server of an account, or of a domain, as the SMTP client needs it described."""
 
 import ipaddress
 from collections.abc import Callable
 
 from outbox import smtp
 from outbox.conf import Conf, get_conf
+from outbox.delivery.tls_policy import HostPolicy
 from outbox.models import Account
 from outbox.net import is_public
+
+_MX_ADDRESSES_MAX = 4  # of one host, IPv6 and IPv4 in turn: each may take a timeout
 
 
 def server_for(account: Account, secret: str | None = None) -> smtp.Server:
@@ -25,20 +28,46 @@ def server_for(account: Account, secret: str | None = None) -> smtp.Server:
         ehlo_name=conf.ehlo_name,
         allow_plaintext_auth=conf.allow_private_hosts and _is_loopback(account.host),
         allow_address=address_rule(conf, trusted=account.is_trusted),
-        timeouts=smtp.Timeouts(
-            connect=conf.connect_timeout,
-            greeting=conf.greeting_timeout,
-            command=conf.command_timeout,
-            tls=conf.tls_timeout,
-            auth=conf.auth_timeout,
-            data=conf.data_timeout,
-            block=conf.block_timeout,
-            dot=conf.dot_timeout,
-            quit=conf.quit_timeout,
-        ),
+        timeouts=_timeouts(conf),
         ca_file=conf.ca_file or None,
         pipelining=conf.pipelining,
         chunking=conf.chunking,
+    )
+
+
+def mx_server_for(policy: HostPolicy, account: Account, conf: Conf) -> smtp.Server:
+    """Return a server that receives messages for a domain."""
+    host = policy.exchanger
+    return smtp.Server(
+        host=host.host,
+        port=conf.mx_port,
+        security=policy.security,
+        plain_text=policy.plain_text,
+        tls_names=policy.tls_names,
+        tlsa=policy.tlsa,
+        is_host_proven=policy.is_authentic,
+        addresses=host.addresses,
+        addresses_max=_MX_ADDRESSES_MAX,
+        ehlo_name=conf.ehlo_name,
+        allow_address=address_rule(conf, trusted=account.is_trusted),
+        timeouts=_timeouts(conf),
+        ca_file=conf.ca_file or None,
+        pipelining=conf.pipelining,
+        chunking=conf.chunking,
+    )
+
+
+def _timeouts(conf: Conf) -> smtp.Timeouts:
+    return smtp.Timeouts(
+        connect=conf.connect_timeout,
+        greeting=conf.greeting_timeout,
+        command=conf.command_timeout,
+        tls=conf.tls_timeout,
+        auth=conf.auth_timeout,
+        data=conf.data_timeout,
+        block=conf.block_timeout,
+        dot=conf.dot_timeout,
+        quit=conf.quit_timeout,
     )
 
 

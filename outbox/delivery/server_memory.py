@@ -40,18 +40,26 @@ class ServerMemory:
         self._host = f"{destination.account.host}:{destination.account.port}"
         self._entries = _merged(self._entries, _load(destination.restrictions))
 
-    def restrictions(self, offered: Mapping[str, str], now: dt.datetime) -> Restrictions:
-        """Return the restrictions of the server that announces these extensions."""
-        known = self._entries.get(self._any, {}) | self._entries.get(self._server(offered), {})
+    def restrictions(
+        self, offered: Mapping[str, str], now: dt.datetime, host: str = ""
+    ) -> Restrictions:
+        """Return the restrictions of the server that announces these extensions.
+
+        `host` is the server with its port; empty means that of the account.
+        """
+        known = self._entries.get(self._any(host), {})
+        known = known | self._entries.get(self._server(offered, host), {})
         current = _current({"": known}, now).get("", {})
         rcpt_max = int(current.pop(_RCPT_MAX, [0, 0])[1])
         return Restrictions(frozenset(current), rcpt_max)
 
-    def learn(self, offered: Mapping[str, str], learned: Restrictions, now: dt.datetime) -> bool:
+    def learn(
+        self, offered: Mapping[str, str], learned: Restrictions, now: dt.datetime, host: str = ""
+    ) -> bool:
         """Add what a session showed; return whether it was not known."""
         if not learned:
             return False
-        known = self.restrictions(offered, now)
+        known = self.restrictions(offered, now, host)
         if known | learned == known:
             return False
         until = (now + _REMEMBERED_FOR).timestamp()
@@ -59,10 +67,10 @@ class ServerMemory:
         if learned.rcpt_max:
             new[_RCPT_MAX] = [until, learned.rcpt_max]
         self._entries = _current(self._entries, now)
-        server = self._server(offered)
+        server = self._server(offered, host)
         # A server that announces something else in every session would be relearned without end.
         is_full = server not in self._entries and len(self._entries) >= _SERVERS_MAX
-        self._entries.setdefault(self._any if is_full else server, {}).update(new)
+        self._entries.setdefault(self._any(host) if is_full else server, {}).update(new)
         return True
 
     def merged_into(self, stored: str, now: dt.datetime) -> str:
@@ -70,12 +78,11 @@ class ServerMemory:
         merged = _current(_merged(_load(stored), self._entries), now)
         return json.dumps(merged, separators=(",", ":"))
 
-    @property
-    def _any(self) -> str:
-        return f"{self._host} *"
+    def _any(self, host: str) -> str:
+        return f"{host or self._host} *"
 
-    def _server(self, offered: Mapping[str, str]) -> str:
-        return " ".join([self._host, *sorted(_IDENTIFYING.intersection(offered))])
+    def _server(self, offered: Mapping[str, str], host: str) -> str:
+        return " ".join([host or self._host, *sorted(_IDENTIFYING.intersection(offered))])
 
 
 def remember(destination_id: int, memory: ServerMemory, now: dt.datetime, using: str) -> None:

@@ -3,14 +3,15 @@
 import asyncio
 import json
 import time
+from collections.abc import Hashable
 from dataclasses import asdict, replace
 from functools import partial
-from typing import Self
+from typing import Any, Self
 
 from django.core.exceptions import ImproperlyConfigured
 
 from outbox import smtp
-from outbox.conf import Conf
+from outbox.conf import Conf, get_conf
 from outbox.delivery.context import DeliveryContext
 from outbox.delivery.job import SessionClosed, SessionOpened
 from outbox.delivery.lease import Lease
@@ -28,8 +29,9 @@ from outbox.delivery.tokens import (
     waits_too_long,
 )
 from outbox.models import Account, Destination, SmtpSession
+from outbox.models.destination_limits import limits_of
 from outbox.models.secrets import SecretUnreadableError
-from outbox.reasons import Reason, ReasonCode
+from outbox.reasons import NO_REASON, Reason, ReasonCode
 from outbox.texts import storable
 
 _RENEWAL_MAX = 60.0  # seconds in which a renewal begins and ends
@@ -39,10 +41,32 @@ _IDLE_AFTER = 0.2  # seconds without a transaction after which the connection is
 class DeliverySession:
     """An open SMTP session, its row, and the account settings that it was opened with."""
 
-    __slots__ = ("_settings", "account", "connection", "owner", "row")
+    __slots__ = (
+        "_settings",
+        "account",
+        "connection",
+        "is_direct",
+        "messages_max",
+        "owner",
+        "replies",
+        "row",
+        "target_key",
+    )
 
-    def __init__(self, connection: smtp.Connection, row: SmtpSession, account: Account) -> None:
+    def __init__(
+        self,
+        connection: smtp.Connection,
+        row: SmtpSession,
+        account: Account,
+        *,
+        messages_max: int,
+        target_key: Hashable = (),
+    ) -> None:
         self.connection = connection
+        self.messages_max = messages_max
+        self.target_key = target_key  # only jobs with this target are sent over it
+        self.is_direct = account.is_direct
+        self.replies: tuple[smtp.Reply, ...] = ()  # to the recipients of the latest transaction
         self.row = row
         self.account = account
         self.owner = owner_of(account)
@@ -67,7 +91,8 @@ class DeliverySession:
             connection = await smtp.Connection.open(_server(account, renewed, memory, context))
         row = session_row(destination, context.lease, connection.facts, connection.transcript)
         context.recorder.put(SessionOpened(session=row))
-        return cls(connection, row, destination.account)
+        messages_max = limits_of(destination, context.lease.now).per_connection.value
+        return cls(connection, row, destination.account, messages_max=messages_max)
 
     async def is_reusable(self, conf: Conf, account: Account) -> bool:
         """Return whether another transaction can begin.
@@ -83,7 +108,7 @@ class DeliverySession:
     def is_used_up(self, conf: Conf, account: Account) -> bool:
         """Return whether the session reached a limit, or the account was edited since."""
         return (
-            self.connection.messages >= conf.session_max_messages
+            self.connection.messages >= self.messages_max
             or time.monotonic() - self.connection.opened_at > conf.session_max_age
             or self._settings != _settings_of(account)
         )
@@ -164,6 +189,7 @@ async def _renewed_after(
 
 def _settings_of(account: Account) -> tuple[object, ...]:
     return (
+        account.route,
         account.host,
         account.port,
         account.security,
@@ -186,14 +212,28 @@ def session_row(
     lease: Lease,
     facts: smtp.SessionFacts | None,
     opening: smtp.Transcript | None,
+    tls_policy: Reason = NO_REASON,
 ) -> SmtpSession:
-    """Return the row of a session that was opened, or that could not be opened."""
+    """Return the row of a session that was opened, or that could not be opened.
+
+    `tls_policy` is why delivery by MX requested the level of TLS.
+    """
     account = destination.account
+    if facts is None and destination.is_direct:
+        facts = smtp.SessionFacts(host=destination.site_key, port=get_conf().mx_port)
     facts = facts or smtp.SessionFacts(host=account.host, port=account.port)
+    level: dict[str, Any] = {}
+    if destination.is_direct:
+        level = {
+            "tls_requested": facts.tls_requested,
+            "tls_policy": tls_policy,
+            "tls_achieved": facts.tls_achieved.value,
+            "tls_why": facts.tls_why,
+        }
     return SmtpSession(
         destination_id=destination.pk,
         worker_id=lease.worker_id,
-        host=facts.host,
+        host=facts.host[:255],
         address=facts.address,
         port=facts.port,
         local_address=facts.local_address,
@@ -205,6 +245,7 @@ def session_row(
         tried=[[address, reason.dump()] for address, reason in facts.tried],
         phases_ms=facts.phases_ms,
         opening=transcript_json(opening) if opening else "",
+        **level,
     )
 
 

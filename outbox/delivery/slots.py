@@ -44,14 +44,15 @@ class RunnerSlots:
             self._destination_id,
             held.worker_id,
             wanted=max(0, min(wanted, self.share(destination) - self._held)),
-            limit=limits.connections_of(destination.account),
+            limit=limits.connections_of(destination, held.now),
             using=using,
         )
 
     def share(self, destination: Destination) -> int:
         """Return how many connections this worker may have to the destination."""
         return limits.fair_share(
-            limits.connections_of(destination.account), self._context.lease.workers_alive
+            limits.connections_of(destination, self._context.lease.now),
+            self._context.lease.workers_alive,
         )
 
     def release(self, slots: list[int]) -> None:

@@ -43,9 +43,11 @@ from outbox.delivery.verdict import (
     judge_transaction,
     judge_unopened,
     judge_unread,
+    judge_unrouted,
 )
 from outbox.models import Outcome, SmtpSession, State
 from outbox.models.destination import DestinationEffect
+from outbox.net.mx import RoutingError
 from outbox.reasons import NO_REASON, Reason, ReasonCode
 from outbox.texts import cause_of
 
@@ -154,6 +156,7 @@ async def _transact(
             envid=job.token if job.wants_report else "",
             notify=_REPORTED if job.wants_report else (),
             is_sensitive=job.is_sensitive,
+            requires_tls=job.requires_tls,
         ),
         source,
         permit.request,
@@ -161,7 +164,8 @@ async def _transact(
         source_sha256=job.sha256,
         sign=sign,
     )
-    policy = policy_for(get_conf(), job.resend_after, lease.now)
+    has_login = not session.is_direct
+    policy = policy_for(get_conf(), job.resend_after, lease.now, has_login=has_login)
     verdicts = judge_recipients(transaction, _cases(job, is_first=number == 1), policy)
     fault = transaction.fault
     result = Result(
@@ -179,7 +183,10 @@ async def _transact(
         signature=transaction.signature if transaction.dot_sent else "",
         remote_queue_id=transaction.queue_id,
     )
-    return result, judge_transaction(transaction)
+    replies = [outcome.reply for outcome in transaction.recipients]
+    replies.append(fault.reply if fault else None)
+    session.replies = tuple(reply for reply in replies if reply is not None)
+    return result, judge_transaction(transaction, has_login=has_login)
 
 
 def _cases(job: Job, *, is_first: bool) -> list[Case]:
@@ -194,7 +201,9 @@ def _cases(job: Job, *, is_first: bool) -> list[Case]:
     ]
 
 
-def policy_for(conf: Conf, resend_after: dt.timedelta | None, now: dt.datetime) -> Policy:
+def policy_for(
+    conf: Conf, resend_after: dt.timedelta | None, now: dt.datetime, *, has_login: bool = True
+) -> Policy:
     """Return the policy for verdicts at this time of the database."""
     return Policy(
         backoff=Backoff(
@@ -208,6 +217,7 @@ def policy_for(conf: Conf, resend_after: dt.timedelta | None, now: dt.datetime) 
         resend_after=resend_after,
         now=now,
         chance=random.random(),  # noqa: S311  # spreads load; guards nothing
+        has_login=has_login,
     )
 
 
@@ -242,6 +252,23 @@ def unread(job: Job, error: Exception, now: dt.datetime) -> Result:
         verdicts=verdicts,
         outcome=outcome_of(verdicts),
         reason=reason,
+    )
+
+
+def unrouted(job: Job, error: RoutingError, now: dt.datetime) -> Result:
+    """Return the result of a job for whose domain DNS names no server."""
+    policy = policy_for(get_conf(), job.resend_after, now)
+    verdicts = [
+        judge_unrouted(error.reason, case, policy, is_permanent=error.is_permanent)
+        for case in _cases(job, is_first=True)
+    ]
+    return Result(
+        job=job.without_source(),
+        verdicts=verdicts,
+        outcome=outcome_of(verdicts),
+        phase=smtp.Phase.RESOLVE.value,
+        fault=smtp.FaultKind.RESOLVE.value,
+        reason=error.reason,
     )
 
 

@@ -6,6 +6,11 @@ is counted. The fault counts towards opening the circuit. A rejected login, an i
 or a missing STARTTLS does not end by itself, so the circuit opens at once and the account is
 marked as needing attention.
 
+Routing. A domain that does not exist, or that accepts no email, fails its recipients for good. A
+lookup that failed defers them, counted. A lookup says nothing about a destination. With delivery by
+MX there is no login, and no person can repair the server of another domain: a rejection is never
+about a login, and a server that does not fit its policy is tried again later.
+
 Enhanced codes. `smtp.status` decides what a rejection is about, by the enhanced code before the
 basic code. A reply that the system accepts nothing now (x.3.2, x.4.5) says nothing about a login or
 a message. Whether a rejection is transient or permanent is a question of the basic code.
@@ -86,6 +91,7 @@ class Policy:
     resend_after: dt.timedelta | None  # None: an uncertain recipient waits for a user
     now: dt.datetime
     chance: float  # uniform in [0, 1)
+    has_login: bool = True  # False: delivery by MX
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,10 +116,12 @@ class Verdict:
     command: str = ""
 
 
-def judge_opening(fault: SmtpFault) -> DestinationEffect:
+def judge_opening(fault: SmtpFault, *, has_login: bool = True) -> DestinationEffect:
     """Return what a fault while opening a session means for the destination."""
     if fault.kind == FaultKind.EXHAUSTED:
         return DestinationEffect.NONE
+    if not has_login:
+        return DestinationEffect.FAULT
     if fault.kind == FaultKind.NO_STARTTLS and fault.reply and fault.reply.transient:
         return DestinationEffect.FAULT  # 454: TLS is not available for now (RFC 3207 4)
     if fault.kind in _NEEDS_PERSON:
@@ -123,9 +131,11 @@ def judge_opening(fault: SmtpFault) -> DestinationEffect:
     return DestinationEffect.FAULT
 
 
-def judge_transaction(transaction: Transaction) -> DestinationEffect:
+def judge_transaction(transaction: Transaction, *, has_login: bool = True) -> DestinationEffect:
     """Return what a transaction means for the destination: only a login can be its fault."""
-    if any(_is_about_login(outcome, transaction.fault) for outcome in transaction.recipients):
+    if has_login and any(
+        _is_about_login(outcome, transaction.fault) for outcome in transaction.recipients
+    ):
         return DestinationEffect.OPEN_FOR_PERSON
     return DestinationEffect.NONE
 
@@ -144,6 +154,13 @@ def judge_unopened(fault: SmtpFault, retry_at: dt.datetime, case: Case) -> Verdi
 
 def judge_unread(reason: Reason, case: Case, policy: Policy) -> Verdict:
     """Return the verdict on a recipient whose message cannot be read at present."""
+    return _later(RecipientOutcome(address=""), case, policy, reason)
+
+
+def judge_unrouted(reason: Reason, case: Case, policy: Policy, *, is_permanent: bool) -> Verdict:
+    """Return the verdict on a recipient for whose domain no server is known."""
+    if is_permanent:
+        return Verdict(state=State.FAILED, reason=reason)
     return _later(RecipientOutcome(address=""), case, policy, reason)
 
 
@@ -181,7 +198,7 @@ def _judge(
     *,
     can_repeat: bool,
 ) -> Verdict:
-    if _is_about_login(outcome, fault):
+    if policy.has_login and _is_about_login(outcome, fault):
         return _not_logged_in(outcome, fault, case, policy)
     match outcome.disposition:
         case Disposition.ACCEPTED | Disposition.PERMANENT:
@@ -239,6 +256,14 @@ def _not_tried(
         return _repeat_at_once(policy, fault.reason, outcome)
     if fault.kind == FaultKind.EXHAUSTED:
         return judge_exhausted(fault.reason, case, policy)
+    wants_login = fault.kind == FaultKind.AUTH_UNAVAILABLE and not policy.has_login
+    if wants_login and fault.reply is not None and fault.reply.permanent:
+        return Verdict(
+            state=State.FAILED,
+            reason=_quoting(fault.reply),
+            reply=fault.reply,
+            command=fault.phase.value.upper(),
+        )
     if not case.is_first_on_connection and fault.phase in {Phase.IDLE, Phase.RSET, Phase.MAIL}:
         reason = Reason(ReasonCode.REUSED_SESSION_ENDED, why=fault.reason)
         return _repeat_at_once(policy, reason, outcome)
@@ -298,8 +323,10 @@ def _is_about_login(outcome: RecipientOutcome, fault: SmtpFault | None) -> bool:
 
 
 def _reason_of(outcome: RecipientOutcome) -> Reason:
-    if outcome.reply is None:
-        return outcome.reason
-    first_line = outcome.reply.text.partition("\n")[0]
-    quoted = f"{outcome.reply.code} {first_line}"[:QUOTED]
+    return outcome.reason if outcome.reply is None else _quoting(outcome.reply)
+
+
+def _quoting(reply: Reply) -> Reason:
+    first_line = reply.text.partition("\n")[0]
+    quoted = f"{reply.code} {first_line}"[:QUOTED]
     return Reason(ReasonCode.SERVER_REPLY, reply=quoted)

@@ -98,6 +98,7 @@ class Composition:
     html: str = ""
     attachments: Sequence[AttachmentPart] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
+    report_type: str = ""  # text and attachments are a report of this kind (RFC 6522)
 
 
 def make_message_id(domain: str) -> str:
@@ -176,6 +177,9 @@ def _body(c: Composition) -> bytes:
         body = _multipart("alternative", [text, html], c.message_id)
     if files:
         parts = [body, *(_attachment_entity(a, "attachment") for a in files)]
+        if c.report_type:
+            kind = [f'report-type="{c.report_type}"']
+            return _multipart("report", parts, c.message_id, kind)
         body = _multipart("mixed", parts, c.message_id)
     return body
 

@@ -1,6 +1,6 @@
 """Models, query sets, states and transitions."""
 
-from outbox.models.account import Account, OnUncertain, Security
+from outbox.models.account import Account, OnUncertain, Route, Security
 from outbox.models.alarm import Alarm, AlarmKind, AlarmNotification, Channel, HostCheck, Severity
 from outbox.models.attempt import Attempt, Outcome, SmtpSession
 from outbox.models.audit import AppendOnlyError, AuditAction, AuditEntry
@@ -9,7 +9,15 @@ from outbox.models.connection_test import ConnectionTest
 from outbox.models.contact import Contact
 from outbox.models.delivery_count import CountMark, DeliveryCount, DeliveryTotal
 from outbox.models.delivery_time import DeliveryTime
-from outbox.models.destination import SMARTHOST_KEY, Circuit, Destination, Slot
+from outbox.models.destination import (
+    MX_PREFIX,
+    SMARTHOST_KEY,
+    UNRESOLVED_KEY,
+    Circuit,
+    Destination,
+    DomainSite,
+    Slot,
+)
 from outbox.models.discarded_file import DiscardedFile
 from outbox.models.domain_check import DomainCheck
 from outbox.models.event import Event, EventKind
@@ -34,6 +42,7 @@ from outbox.models.message import (
     Message,
     Origin,
     Source,
+    TlsRequirement,
 )
 from outbox.models.oauth import OAuthAccess, OAuthKind, OAuthProvider, OAuthToken
 from outbox.models.pause import Pause, PauseScope
@@ -64,6 +73,7 @@ from outbox.models.states import (
 )
 from outbox.models.suppression import Suppression, SuppressionReason
 from outbox.models.template import Template
+from outbox.models.transport_policy import MtaStsPolicy, TlsCount
 from outbox.models.webhook import Webhook, WebhookCall
 from outbox.models.worker import Worker
 
@@ -75,9 +85,11 @@ __all__ = [
     "FAILURES",
     "FINAL",
     "FOLDER_OF",
+    "MX_PREFIX",
     "OPEN",
     "RETRYABLE",
     "SMARTHOST_KEY",
+    "UNRESOLVED_KEY",
     "Account",
     "Alarm",
     "AlarmKind",
@@ -102,6 +114,7 @@ __all__ = [
     "Destination",
     "DiscardedFile",
     "DomainCheck",
+    "DomainSite",
     "Draft",
     "DraftKind",
     "Event",
@@ -123,6 +136,7 @@ __all__ = [
     "Mailbox",
     "MatchRule",
     "Message",
+    "MtaStsPolicy",
     "OAuthAccess",
     "OAuthKind",
     "OAuthProvider",
@@ -143,6 +157,7 @@ __all__ = [
     "ReplyKind",
     "ReplyReminder",
     "Role",
+    "Route",
     "SearchEntry",
     "SearchMark",
     "Security",
@@ -161,6 +176,8 @@ __all__ = [
     "SuppressionReason",
     "Template",
     "Theme",
+    "TlsCount",
+    "TlsRequirement",
     "Webhook",
     "WebhookCall",
     "Worker",

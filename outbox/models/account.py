@@ -45,6 +45,13 @@ class Security(models.TextChoices):
     TLS = "tls", _("TLS")
 
 
+class Route(models.TextChoices):
+    """How the messages of an account are delivered."""
+
+    SMARTHOST = "smarthost", _("By the server of the account")
+    DIRECT = "direct", _("Directly, to the mail servers of the recipients")
+
+
 class OnUncertain(models.TextChoices):
     """What happens to a recipient when it is unknown whether the server accepted the message."""
 
@@ -215,7 +222,18 @@ class Account(models.Model):
         ),
     )
 
-    host = models.CharField(_("server"), max_length=255)
+    route = models.CharField(
+        _("delivery"),
+        max_length=10,
+        choices=Route,
+        default=Route.SMARTHOST,
+        db_default=Route.SMARTHOST,
+        help_text=_(
+            "Direct delivery needs an IP address with a PTR record and port 25. Without them, other"
+            " servers reject the messages."
+        ),
+    )
+    host = models.CharField(_("server"), max_length=255, blank=True)
     port = models.PositiveIntegerField(
         _("port"), default=587, validators=[MinValueValidator(1), MaxValueValidator(65535)]
     )
@@ -301,6 +319,11 @@ class Account(models.Model):
                 condition=models.Q(is_app_default=False) | models.Q(owner=None),
                 name="outbox_account_app_default_of_site",
             ),
+            # The site's IP address would send what a user writes, past every other server.
+            models.CheckConstraint(
+                condition=~models.Q(route="direct") | models.Q(owner=None),
+                name="outbox_account_direct_of_site",
+            ),
         ]
         permissions = [
             (TRUST_ACCOUNT, "Can trust accounts with servers in the private network"),
@@ -357,6 +380,11 @@ class Account(models.Model):
         """Check what no field can check alone: limits of the site, and the default for apps."""
         super().clean()
         check_signature(self.signature)
+        if self.route == Route.SMARTHOST and not self.host:
+            raise ValidationError({"host": _("Enter the server.")})
+        if self.route == Route.DIRECT and self.owner_id is not None:
+            text = _("Remove the owner. Only an account without an owner can deliver directly.")
+            raise ValidationError({"route": text})
         limit = get_conf().max_connections_per_account
         if self.max_connections is not None and self.max_connections > limit:
             message = MaxValueValidator.message % {"limit_value": limit}
@@ -431,6 +459,16 @@ class Account(models.Model):
     @property
     def _server(self) -> tuple[str, ...]:
         return tuple(str(getattr(self, name)) for name in SERVER_FIELDS)
+
+    @property
+    def server_shown(self) -> str:
+        """The server with its port, as pages show it, or that delivery is direct."""
+        return gettext("direct delivery") if self.is_direct else f"{self.host}:{self.port}"
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether it delivers to the mail servers of the recipients' domains."""
+        return self.route == Route.DIRECT
 
     def _remember_server(self) -> None:
         if not self.get_deferred_fields().intersection(SERVER_FIELDS):

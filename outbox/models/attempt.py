@@ -56,6 +56,11 @@ class SmtpSession(models.Model):
     greeting = models.TextField(blank=True)
     extensions = models.JSONField(default=dict)  # EHLO keyword → parameters
     tls = models.JSONField(null=True)  # version, cipher, subject, issuer, not_after, verified
+    # Of delivery by MX: the level of TLS that was requested and why, and what came of it.
+    tls_requested = models.CharField(max_length=16, blank=True, default="", db_default="")
+    tls_policy = ReasonField(db_default="")
+    tls_achieved = models.CharField(max_length=16, blank=True, default="", db_default="")
+    tls_why = ReasonField(db_default="")
     auth_mechanism = models.CharField(max_length=20, blank=True)
     tried = models.JSONField(default=list)  # addresses that failed, each with its reason
     phases_ms = models.JSONField(default=dict)

@@ -9,11 +9,15 @@ from enum import StrEnum
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from outbox.models.account import Account
+from outbox.models.account import Account, Route
+from outbox.models.destination_limits import limits_of
 from outbox.models.reasons import ReasonField
 from outbox.models.worker import Worker
+from outbox.net.shaping import Effect
 
 SMARTHOST_KEY = "smarthost"
+UNRESOLVED_KEY = "unresolved"  # recipients whose domains were not looked up yet
+MX_PREFIX = "mx:"  # before the key of an MX site
 
 
 class Circuit(models.TextChoices):
@@ -32,7 +36,7 @@ class DestinationEffect(StrEnum):
 
 
 class Destination(models.Model):
-    """The server of an account."""
+    """The server of an account; of a direct account, an MX site or what was not looked up."""
 
     account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="destinations")
     key = models.CharField(max_length=255, default=SMARTHOST_KEY)
@@ -60,6 +64,18 @@ class Destination(models.Model):
     # What its servers announce and then reject; see `delivery.server_memory`.
     restrictions = models.TextField(blank=True, default="", db_default="", editable=False)
 
+    mx_hosts = models.TextField(
+        blank=True, default="", db_default="", editable=False
+    )  # of the site
+    # What a reply of the site asked for, by a rule of the shaping, and until when.
+    limit_effect = models.CharField(
+        max_length=10, blank=True, default="", db_default="", editable=False
+    )
+    limit_until = models.DateTimeField(null=True, blank=True, editable=False)
+    limit_reason = ReasonField(db_default="", editable=False)
+    # JSON: rule → times of the latest such replies, for rules that need several of them
+    rule_hits = models.TextField(blank=True, default="", db_default="", editable=False)
+
     class Meta:
         verbose_name = _("destination")
         verbose_name_plural = _("destinations")
@@ -71,22 +87,73 @@ class Destination(models.Model):
     def __str__(self) -> str:
         if self.key == SMARTHOST_KEY:
             return f"{self.account.host}:{self.account.port}"
-        return self.key
+        if self.is_unresolved:
+            return str(_("domains that were not looked up yet"))
+        return self.site_key
+
+    @property
+    def is_unresolved(self) -> bool:
+        """Whether it has the recipients whose domains were not looked up yet."""
+        return self.key == UNRESOLVED_KEY
+
+    @property
+    def site_key(self) -> str:
+        """The key of the MX site; empty for a smarthost, and before the lookup."""
+        return self.key.removeprefix(MX_PREFIX) if self.key.startswith(MX_PREFIX) else ""
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether it belongs to direct delivery, by MX."""
+        return self.key != SMARTHOST_KEY
+
+    @property
+    def fits_route(self) -> bool:
+        """Whether it belongs to the route that the account has now."""
+        return self.is_direct == (self.account.route == Route.DIRECT)
+
+    def is_limited_by_reply(self, now: dt.datetime) -> bool:
+        """Return whether a reply of the site still slows it down or suspends it."""
+        return self.limit_until is not None and self.limit_until > now
+
+    def is_suspended(self, now: dt.datetime) -> bool:
+        """Return whether a reply of the site suspends all attempts at the moment."""
+        return self.limit_effect == Effect.SUSPEND and self.is_limited_by_reply(now)
 
     def is_blocked(self, now: dt.datetime) -> bool:
         """Return whether the circuit or a rate limit blocks all attempts at the moment."""
         waits = self.circuit_until is not None and self.circuit_until > now
-        return waits or self.is_paused(now)
+        return waits or self.is_suspended(now) or self.is_paused(now)
 
     def is_paused(self, now: dt.datetime) -> bool:
         """Return whether a rate limit is used up. A limit that was raised since does not count."""
         if self.paused_until is None or self.paused_until <= now:
             return False
-        counts = (
-            (self.account.per_minute, self.minute_count),
-            (self.account.per_day, self.day_count),
-        )
-        return any(limit is not None and count >= limit for limit, count in counts)
+        limits = limits_of(self, now)
+        counts = ((limits.per_minute, self.minute_count), (limits.per_day, self.day_count))
+        return any(limit is not None and count >= limit.value for limit, count in counts)
+
+
+class DomainSite(models.Model):
+    """The MX site to which messages for a domain went last, so that queueing needs no lookup."""
+
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="+")
+    domain = models.CharField(max_length=255)  # in lower case, as addresses have it
+    destination = models.ForeignKey(
+        Destination, on_delete=models.CASCADE, related_name="+", db_index=False
+    )
+    seen_at = models.DateTimeField()  # when a lookup last led there, within a day
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["account", "domain"], name="outbox_domainsite_one")
+        ]
+        indexes = [
+            # Retention: those that no lookup led to for long.
+            models.Index(fields=["seen_at"], name="outbox_domainsite_seen")
+        ]
+
+    def __str__(self) -> str:
+        return self.domain
 
 
 class Slot(models.Model):

@@ -62,6 +62,13 @@ class Importance(models.TextChoices):
     LOW = "low", pgettext_lazy("importance", "Low")
 
 
+class TlsRequirement(models.TextChoices):
+    """What the sender of a message says about TLS (RFC 8689)."""
+
+    REQUIRED = "required", _("required")  # REQUIRETLS: verified, and so on from there
+    OPTIONAL = "optional", _("optional")  # TLS-Required: No, whatever the recipient's domain says
+
+
 class DraftKind(models.TextChoices):
     """How a draft was made from another message."""
 
@@ -169,6 +176,9 @@ class Message(models.Model):
     needs_smtputf8 = models.BooleanField(default=False)
     on_uncertain = models.CharField(max_length=8, blank=True)  # empty: the account's policy
     wants_report = models.BooleanField(default=False, db_default=False)  # of delivery (RFC 3461)
+    tls_requirement = models.CharField(
+        max_length=8, blank=True, choices=TlsRequirement, default="", db_default=""
+    )  # empty: as the domain of the recipient says
     # No page shows the content, and it is erased when delivery ends (`outbox.models.erasure`).
     is_sensitive = models.BooleanField(default=False, db_default=False)
 

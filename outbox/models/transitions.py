@@ -227,17 +227,21 @@ def record_events(
     insert_rows(using, "outbox_event", columns_of(Event, _EVENT_COLUMNS), rows)
 
 
-def return_untried(attempt_ids: Sequence[int], using: str) -> None:
+def return_untried(attempt_ids: Sequence[int], using: str, *, moved_to: int | None = None) -> None:
     """Return claimed recipients to the queue as they were before the claim.
 
-    Nothing happened to them, so there is no event and no signal.
+    Nothing happened to them, so there is no event and no signal. `moved_to` is the destination that
+    they belong to from now on.
     """
     claimed = Recipient.objects.using(using).filter(
         attempt_id__in=attempt_ids, state__in=RETURN.sources
     )
     untried = {"attempts": F("attempts_at_retry")}  # since the last retry by a person
-    claimed.filter(**untried).update(state=State.QUEUED, attempt=None)
-    claimed.exclude(**untried).update(state=State.DEFERRED, attempt=None)
+    columns: dict[str, Any] = {"attempt": None}
+    if moved_to is not None:
+        columns["destination"] = moved_to
+    claimed.filter(**untried).update(state=State.QUEUED, **columns)
+    claimed.exclude(**untried).update(state=State.DEFERRED, **columns)
 
 
 def withdraw(rows: Sequence[Recipient], why: str, using: str) -> None:

@@ -16,11 +16,12 @@ from http.client import HTTPException
 from outbox.exceptions import OutboxError
 from outbox.net.address import is_public
 from outbox.net.http import request
-from outbox.net.mx import Exchangers, RoutingError, is_host
+from outbox.net.mx import is_host
 from outbox.net.resolve import Resolve, matches_host
 from outbox.reasons import Reason, ReasonCode
 
 MAX_AGE = 31_557_600  # seconds: a year (RFC 8461 3.2)
+REFRESH_AFTER = 86_400.0  # seconds (RFC 8461 3.3), so that an attacker has to block it for long
 FETCH_PAUSE = 300.0  # seconds after a fetch (RFC 8461 3.3), whatever its id and max_age say
 _SECONDS = 60.0  # of a fetch (RFC 8461 3.3 suggests one minute)
 _BODY_MAX = 65_536  # bytes of a policy (RFC 8461 3.3 suggests 64 KB)
@@ -75,21 +76,28 @@ class KnownPolicy:
         return self.policy
 
     def needs_fetch(self, record_id: str | None, now: float) -> bool:
-        """Return whether the policy has to be read, by the id of the record; None without one."""
-        if record_id is None:
-            return False
+        """Return whether the policy has to be read, by the id of the record; None without one.
+
+        Without a record, a policy that is in force is still read once a day.
+        """
         fetched_at = self.failed_at
         if fetched_at is None and self.policy is not None:
             fetched_at = self.read_at
         if fetched_at is not None and now < fetched_at + FETCH_PAUSE:
             return False
-        return self.live_policy(now) is None or record_id != self.id
+        if self.live_policy(now) is None:
+            return record_id is not None
+        if record_id is not None and record_id != self.id:
+            return True
+        return now >= self.read_at + REFRESH_AFTER
 
-    def after(self, result: Policy | PolicyError, record_id: str, now: float) -> "KnownPolicy":
+    def after(
+        self, result: Policy | PolicyError, record_id: str | None, now: float
+    ) -> "KnownPolicy":
         """Return what is known after a fetch. A failed one leaves the policy that is known."""
         if isinstance(result, PolicyError):
             return replace(self, failed_at=now)
-        return KnownPolicy(record_id, result, now)
+        return KnownPolicy(self.id if record_id is None else record_id, result, now)
 
 
 def parse_record(texts: Sequence[str]) -> str | None:
@@ -180,24 +188,6 @@ def fetch_policy(
     except ValueError as error:
         reason = Reason(ReasonCode.MTA_STS_INVALID, domain=domain, cause=str(error))
         raise PolicyError(reason) from error
-
-
-def permitted(exchangers: Exchangers, policy: Policy | None) -> tuple[Exchangers, tuple[str, ...]]:
-    """Return the servers that a policy permits, and the hosts that do not fit it.
-
-    Only an enforced one excludes servers. Raise RoutingError, temporary, if it excludes all: the
-    domain corrects its policy or its MX records (RFC 8461 5.1).
-    """
-    if policy is None or policy.mode is Mode.NONE:
-        return exchangers, ()
-    fitting = tuple(one for one in exchangers.hosts if policy.allows(one.host))
-    others = tuple(one.host for one in exchangers.hosts if one not in fitting)
-    if policy.mode is Mode.TESTING:
-        return exchangers, others
-    if not fitting:
-        reason = Reason(ReasonCode.MTA_STS_NO_SERVER, domain=exchangers.domain)
-        raise RoutingError(reason, is_permanent=False)
-    return replace(exchangers, hosts=fitting), others
 
 
 def _pattern(text: str) -> str:

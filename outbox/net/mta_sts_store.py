@@ -1,10 +1,11 @@
-"""The MTA-STS policies of domains, in memory, read again when their record changes."""
+"""The MTA-STS policies of domains, in memory, read again when their record changes or daily."""
 
 import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
 
 from outbox.net.dns_resolver import DnsFailedError, DnsResolver
 from outbox.net.mta_sts import KnownPolicy, Policy, PolicyError, fetch_policy, parse_record
@@ -12,6 +13,16 @@ from outbox.net.mta_sts import KnownPolicy, Policy, PolicyError, fetch_policy, p
 _ENTRIES_MAX = 20_000  # domains
 _FETCHERS = 8  # not asyncio's own threads: silent web servers may occupy all of them
 _FIRST_WAIT = 20.0  # seconds for the first policy of a domain; it is read to the end nevertheless
+
+
+class Archive(Protocol):
+    """Where policies survive the process, for all processes. Times are seconds of the epoch."""
+
+    async def load(self, domain: str) -> KnownPolicy | None:
+        """Return what is stored about a domain. What is raised ends the lookup."""
+
+    async def save(self, domain: str, known: KnownPolicy) -> None:
+        """Store a policy that was read. It must not raise."""
 
 
 class PolicyStore:
@@ -22,7 +33,8 @@ class PolicyStore:
         resolver: DnsResolver,
         fetch: Callable[[str], Policy] = fetch_policy,
         *,
-        clock: Callable[[], float] = time.monotonic,
+        archive: Archive | None = None,
+        clock: Callable[[], float] = time.time,
         entries_max: int = _ENTRIES_MAX,
         first_wait: float = _FIRST_WAIT,
     ) -> None:
@@ -31,6 +43,7 @@ class PolicyStore:
         self._first_wait = first_wait
         self._resolver = resolver
         self._fetch = fetch
+        self._archive = archive
         self._clock = clock
         self._entries_max = entries_max
         self._known: OrderedDict[str, KnownPolicy] = OrderedDict()
@@ -39,13 +52,13 @@ class PolicyStore:
     async def policy_for(self, domain: str) -> Policy | None:
         """Return the policy in force for a domain, given in A-labels; None without one.
 
-        A policy that is known is in force at once, and is read again in the background.
+        A policy that is known is in force at once, and is read again in the background. Raise what
+        the archive raises: a policy that cannot be looked up is not a missing one.
         """
         domain = domain.lower()
-        if domain in self._known:
-            self._known.move_to_end(domain)
+        await self._recall(domain)
         record_id = await self._record_id(domain)
-        if record_id is not None and self._entry(domain).needs_fetch(record_id, self._clock()):
+        if self._entry(domain).needs_fetch(record_id, self._clock()):
             task = self._pending.get(domain)
             if task is None:
                 task = asyncio.get_running_loop().create_task(self._read(domain, record_id))
@@ -61,6 +74,20 @@ class PolicyStore:
         """End the threads; each one after the policy that it is reading."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
+    async def _recall(self, domain: str) -> None:
+        """Load what is stored about a domain that is not in memory, or whose policy expired.
+
+        Another process may have read a newer one.
+        """
+        known = self._known.get(domain)
+        if known is not None:
+            self._known.move_to_end(domain)
+        if self._archive is None or not _is_worth_a_look(known, self._clock()):
+            return
+        stored = await self._archive.load(domain)
+        if _is_worth_a_look(self._known.get(domain), self._clock()):  # nothing newer since
+            self._keep(domain, stored or KnownPolicy())
+
     async def _record_id(self, domain: str) -> str | None:
         """Return the id of the record; None if it is missing or DNS fails."""
         try:
@@ -71,14 +98,20 @@ class PolicyStore:
             [b"".join(row.strings).decode("utf-8", "replace") for row in found.records]
         )
 
-    async def _read(self, domain: str, record_id: str) -> None:
+    async def _read(self, domain: str, record_id: str | None) -> None:
         result: Policy | PolicyError
         try:
             loop = asyncio.get_running_loop()
             result = await loop.run_in_executor(self._pool, self._fetch, domain)
         except PolicyError as error:
             result = error
-        self._known[domain] = self._entry(domain).after(result, record_id, self._clock())
+        known = self._entry(domain).after(result, record_id, self._clock())
+        self._keep(domain, known)
+        if self._archive is not None and isinstance(result, Policy):
+            await self._archive.save(domain, known)
+
+    def _keep(self, domain: str, known: KnownPolicy) -> None:
+        self._known[domain] = known
         self._known.move_to_end(domain)
         while len(self._known) > self._entries_max:
             del self._known[self._least_useful()]
@@ -91,3 +124,8 @@ class PolicyStore:
 
     def _entry(self, domain: str) -> KnownPolicy:
         return self._known.get(domain) or KnownPolicy()
+
+
+def _is_worth_a_look(known: KnownPolicy | None, now: float) -> bool:
+    """Return whether the archive may know more: always, unless it was read since."""
+    return known is None or (known.policy is not None and known.live_policy(now) is None)

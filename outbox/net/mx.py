@@ -66,6 +66,27 @@ class Exchangers:
     named: tuple[str, ...] = ()  # all that DNS names, also those not tried at present
 
 
+@dataclass(frozen=True, slots=True)
+class TlsaSet:
+    """The TLSA records of a server, and the names that its certificate may be for."""
+
+    records: tuple[Tlsa, ...] = ()
+    names: tuple[str, ...] = ()  # the first one is what the client asks for (RFC 7672 8.1)
+
+    @property
+    def has_usable(self) -> bool:
+        """Whether a certificate can be compared with a record."""
+        return any(one.is_usable for one in self.records)
+
+    @property
+    def has_authority(self) -> bool:
+        """Whether a usable record is about an authority, so that names are compared."""
+        return any(one.is_usable and one.is_authority for one in self.records)
+
+
+NO_TLSA = TlsaSet()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnHost:
     """This installation, as MX records may name it; names in lower case."""
@@ -81,6 +102,11 @@ class OwnHost:
 
 
 _NOT_NAMED = OwnHost()
+
+
+def domain_of(address: str) -> str:
+    """Return the domain of an email address in lower case, or its address literal."""
+    return address.rpartition("@")[2].lower()
 
 
 async def find_exchangers(
@@ -130,25 +156,47 @@ async def find_exchangers(
 
 async def find_tlsa(
     resolver: DnsResolver, exchangers: Exchangers, exchanger: Exchanger, port: int = 25
-) -> tuple[Tlsa, ...]:
+) -> TlsaSet:
     """Return the TLSA records of a server, if DNSSEC validated all that leads to them (RFC 7672).
 
     Raise RoutingError, temporary, if a lookup fails: it may be an attacker who hides the records,
     and the message would be sent with less protection.
     """
-    if not (exchangers.is_authenticated and exchanger.is_authenticated):
-        return ()
-    for name in dict.fromkeys((exchanger.canonical or exchanger.host, exchanger.host)):
-        try:
-            record_set = await resolver.lookup(f"_{port}._tcp.{name}", "TLSA")
-        except DnsFailedError as error:
-            raise RoutingError(error.reason, is_permanent=False) from error
-        if record_set.records and record_set.is_authenticated:
-            return tuple(
-                Tlsa(int(one.usage), int(one.selector), int(one.mtype), bytes(one.cert))
-                for one in record_set.records
+    if not exchangers.is_authenticated:
+        return NO_TLSA
+    for base in await _tlsa_bases(resolver, exchanger):
+        record_set = await _validated(resolver, f"_{port}._tcp.{base}", "TLSA")
+        if record_set.records:
+            return TlsaSet(
+                tuple(
+                    Tlsa(int(one.usage), int(one.selector), int(one.mtype), bytes(one.cert))
+                    for one in record_set.records
+                ),
+                tuple(dict.fromkeys((base, exchanger.host, exchangers.domain))),
             )
-    return ()
+    return NO_TLSA
+
+
+async def _tlsa_bases(resolver: DnsResolver, exchanger: Exchanger) -> tuple[str, ...]:
+    """Return the names below which TLSA records may be, the first choice first (RFC 7672 2.2.2).
+
+    An alias into a zone that is not signed still has the records of its own name.
+    """
+    if exchanger.is_authenticated:
+        return tuple(dict.fromkeys((exchanger.canonical or exchanger.host, exchanger.host)))
+    if exchanger.canonical in {"", exchanger.host}:
+        return ()
+    alias = await _validated(resolver, exchanger.host, "CNAME")
+    return (exchanger.host,) if alias.records else ()
+
+
+async def _validated(resolver: DnsResolver, name: str, kind: str) -> RecordSet:
+    """Return records that DNSSEC validated; others count as missing. Raise RoutingError."""
+    try:
+        record_set = await resolver.lookup(name, kind)
+    except DnsFailedError as error:
+        raise RoutingError(error.reason, is_permanent=False) from error
+    return record_set if record_set.is_authenticated else RecordSet()
 
 
 def named_hosts(domain: str, record_set: RecordSet) -> list[Exchanger]:

@@ -24,6 +24,8 @@ class Source(StrEnum):
     DEFAULT = "default"
     PROVIDER = "provider"
     SETTING = "setting"
+    ACCOUNT = "account"
+    REPLY = "reply"  # of the site's own server
 
 
 @dataclass(frozen=True, slots=True)

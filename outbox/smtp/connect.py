@@ -24,6 +24,8 @@ _CAUSES = {
 
 async def resolve(server: Server) -> list[str]:
     """Return every address of the host in the system's order. Raises SmtpFault."""
+    if server.addresses:
+        return list(server.addresses)
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(server.timeouts.connect):

@@ -15,7 +15,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Self
 
-from outbox.reasons import Reason, ReasonCode
+from outbox.reasons import NO_REASON, Reason, ReasonCode
 from outbox.smtp.connect import connect, ehlo_name, forbidden, resolve
 from outbox.smtp.dialogue import Dialogue
 from outbox.smtp.dot_permit import BeforeDot, LeaseHeld, PermitRequest
@@ -121,6 +121,9 @@ class Connection:
             [RecipientOutcome(address) for address in envelope.recipients],
             self.transcript.follow(Part.TRANSFER),
         )
+        if envelope.requires_tls and (why := self._why_tls_is_too_weak()):
+            transaction.reject_all(why)
+            return transaction
         plans = Plans(self._protocol.extensions, envelope, source, transaction, sign)
         plan = await self._plan(source, plans.first)
         if plan is None:
@@ -149,6 +152,18 @@ class Connection:
         self.learned |= transaction.learned
         self._protocol.extensions = self._protocol.extensions.without(transaction.learned)
         return transaction
+
+    def _why_tls_is_too_weak(self) -> Reason:
+        """Return why no message with REQUIRETLS may be sent here (RFC 8689 4.2.1), if it may not.
+
+        The certificate has to be valid, and for a host that is certainly the right one.
+        """
+        is_verified = self.facts.tls_achieved in {TlsLevel.VERIFIED, TlsLevel.DANE}
+        if not (is_verified and self.server.is_host_proven):
+            return Reason(ReasonCode.REQUIRETLS_UNVERIFIED)
+        if not self._protocol.extensions.requires_tls:
+            return Reason(ReasonCode.REQUIRETLS_NOT_OFFERED)
+        return NO_REASON
 
     @staticmethod
     async def _plan(source: bytes, make: Callable[[], Plan | None]) -> Plan | None:
@@ -267,7 +282,7 @@ class Connection:
         began = time.monotonic()
         context = self._peer_context()
         try:
-            tls = await self._transport.start_tls(context, self.server.wire_host)
+            tls = await self._transport.start_tls(context, self.server.sni)
             facts, level, why = await check_peer(self.server, tls)
         except SmtpFault as fault:
             self._transport.abort(fault.kind, fault.reason)

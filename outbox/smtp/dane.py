@@ -41,6 +41,11 @@ class Tlsa:
     data: bytes
 
     @property
+    def is_authority(self) -> bool:
+        """Whether the record is about an authority and not about the server's certificate."""
+        return self.usage == _TRUST_ANCHOR
+
+    @property
     def is_usable(self) -> bool:
         """Whether SMTP can use the record. Others are ignored."""
         length = _HASH_LENGTHS.get(self.matching)

@@ -37,6 +37,7 @@ class Envelope:
     envid: str = ""  # our id, which notifications repeat if the server supports DSN
     notify: tuple[str, ...] = ()  # of SUCCESS, FAILURE, DELAY; or NEVER alone; (): any
     is_sensitive: bool = False  # nothing of the message may be recorded
+    requires_tls: bool = False  # only over verified TLS, on all further ways, too (RFC 8689)
 
     def __post_init__(self) -> None:
         if not (self.envid.isascii() and len(self.envid) <= ENVID_MAX):

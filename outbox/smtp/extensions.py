@@ -24,6 +24,7 @@ _USED = frozenset(
         "DSN",
         "SIZE",
         "LIMITS",
+        "REQUIRETLS",
         "STARTTLS",
         "AUTH",
     }
@@ -58,6 +59,7 @@ class Extensions:
     smtputf8: bool = False  # RFC 6531
     dsn: bool = False  # RFC 3461
     size: bool = False  # RFC 1870
+    requires_tls: bool = False  # RFC 8689
     null_sender: bool = True  # MAIL FROM:<>
     size_limit: int = 0  # bytes; 0: no limit announced
     rcpt_max: int = 0  # RFC 9422, as are the next two; 0: no limit announced
@@ -79,6 +81,7 @@ class Extensions:
             smtputf8="SMTPUTF8" in offered,
             dsn="DSN" in offered,
             size="SIZE" in offered,
+            requires_tls="REQUIRETLS" in offered,
             size_limit=_size_limit(offered.get("SIZE", "")),
             rcpt_max=limits.get("RCPTMAX", 0),
             mail_max=limits.get("MAILMAX", 0),

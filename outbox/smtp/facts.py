@@ -1,7 +1,4 @@
-"""Facts about a session besides its transcript, for the record of an attempt.
-
-The level of TLS that was requested and achieved, and why, is in no record yet.
-"""
+"""Facts about a session besides its transcript, for the record of an attempt."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

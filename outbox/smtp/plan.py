@@ -69,8 +69,7 @@ def make_plan(
         mail = _mail_line(envelope, content, extensions, as_is=utf8)
         used = _used(envelope, content, extensions, as_is=utf8)
     except UnsendableError as error:
-        for outcome in transaction.recipients:
-            _reject(outcome, error.reason)
+        transaction.reject_all(error.reason)
         return None
     if form.source != source:
         transaction.sent_sha256 = hashlib.sha256(form.source).hexdigest()
@@ -129,6 +128,8 @@ def _mail_line(
         line += b" BODY=8BITMIME"
     if as_is:
         line += b" SMTPUTF8"
+    if envelope.requires_tls:  # never left out: the session was checked for it
+        line += b" REQUIRETLS"
     if extensions.dsn and envelope.wants_dsn:
         line += dsn.mail_parameters(envelope)
     return line

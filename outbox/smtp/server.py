@@ -79,13 +79,16 @@ class Server:
     restrictions: Callable[[Mapping[str, str]], Restrictions] = _no_restrictions
     timeouts: Timeouts = field(default_factory=Timeouts)
     ca_file: str | None = None  # authorities that are trusted besides the system's
+    addresses: tuple[str, ...] = ()  # of the host, if they were looked up already
     addresses_max: int | None = None  # addresses of the host that are tried; None: all
     pipelining: bool = True  # use it if announced
     chunking: bool = True  # use it if announced
 
     plain_text: PlainText = PlainText.IF_NOT_OFFERED  # for opportunistic TLS only
-    tls_names: tuple[str, ...] = ()  # for DANE; (): the host
+    tls_names: tuple[str, ...] = ()  # for DANE, the one for SNI first; (): the host
     tlsa: tuple[Tlsa, ...] = ()  # for DANE, validated by DNSSEC
+    # Whether the host is certainly the right one. False: DNS named it, and nothing proves that.
+    is_host_proven: bool = True
 
     def __post_init__(self) -> None:
         """Raise ValueError for a login at a server that is not known beforehand."""
@@ -110,6 +113,13 @@ class Server:
         return (
             self.security is Security.OPPORTUNISTIC and self.plain_text is PlainText.AFTER_FAILURE
         )
+
+    @property
+    def sni(self) -> str:
+        """The name that the TLS handshake asks for: with DANE, that of the records."""
+        if self.security is Security.DANE and self.tls_names:
+            return self.tls_names[0]
+        return self.wire_host
 
     @property
     def wire_host(self) -> str:

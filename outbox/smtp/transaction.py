@@ -45,6 +45,11 @@ class Transaction:
         default_factory=Restrictions
     )  # that the next transaction has to observe
 
+    def reject_all(self, reason: Reason) -> None:
+        """Set the outcome of a message that cannot be sent to this server."""
+        for outcome in self.recipients:
+            outcome.disposition, outcome.reason = Disposition.PERMANENT, reason
+
     def restart(self) -> None:
         """Discard the outcomes: the server certainly accepted nothing."""
         self.recipients = [RecipientOutcome(outcome.address) for outcome in self.recipients]

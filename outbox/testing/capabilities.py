@@ -19,6 +19,7 @@ _EXTENSION_OF = {  # parameter of MAIL → its extension
     "SIZE": "SIZE",
     "BODY": "8BITMIME",
     "SMTPUTF8": "SMTPUTF8",
+    "REQUIRETLS": "REQUIRETLS",
     "AUTH": "AUTH",
     "RET": "DSN",
     "ENVID": "DSN",

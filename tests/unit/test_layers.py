@@ -14,7 +14,7 @@ LAYERS = (
     ("verbs", {"tasks", "api"}),
     ("work", {"delivery", "inbound", "webhooks"}),
     ("store", {"models", "signals", "wakeup"}),
-    ("database", {"conf", "db", "reply_rules"}),  # knows no model
+    ("database", {"conf", "db", "reply_rules", "mx_shaping"}),  # knows no model
     ("protocols", {"smtp", "pop3", "oauth", "net"}),
     (
         "pure",

@@ -80,7 +80,7 @@ def _state(
         circuit=Circuit(row.circuit),
         needs_person=row.circuit_needs_person,
         connections=connections,
-        connections_allowed=connections_of(account),
+        connections_allowed=connections_of(row, now),
         minute_left=minute_left,
         day_left=day_left,
         waiting=waiting,

@@ -70,6 +70,8 @@ class Command(OutboxCommand):
         accounts = Account.objects.using(get_conf().database).select_related("owner")
         for account in accounts:
             server = f"{account.host}:{account.port} {account.security}"
+            if account.is_direct:
+                server = "direct"
             user = f" as {account.username}" if account.username else ""
             owner = account.owner.get_username() if account.owner else "the site"
             mark = "  default for apps" if account.is_app_default else ""

@@ -197,6 +197,7 @@ class AccountForm(AccountModelForm):
     def __init__(self, user: User, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.user = user
+        self.fields["host"].required = True  # the accounts of users have a server
         hours = self.instance.resend_after // dt.timedelta(hours=1)
         self.initial.setdefault("resend_hours", hours or 1)
         if self.instance.has_secret and "password" in self.fields:

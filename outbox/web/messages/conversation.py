@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, pgettext_lazy
 
 from outbox.api.reasons import in_words
+from outbox.api.tls_levels import TlsLevels, levels_of
 from outbox.models import Attempt, SmtpSession
 from outbox.models.removal import REMOVED
 from outbox.reasons import Reason
@@ -93,6 +94,11 @@ class Conversation:
     def is_reused(self) -> bool:
         """Return whether the connection had sent another message before."""
         return self.attempt.number_in_session > 1
+
+    @property
+    def tls_levels(self) -> TlsLevels | None:
+        """Return the level of TLS that was requested and achieved, where delivery is by MX."""
+        return levels_of(self.session)
 
     @property
     def server(self) -> str:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from django.conf import LazySettings
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import Group, Permission, User
 from django.test import Client
 
 from outbox.models import Account
@@ -165,3 +165,63 @@ def test_no_list_can_be_filtered_by_what_no_page_shows(
     assert staff.get(f"/admin/outbox/message/?snippet__{lookup}=b").status_code == 400
     assert staff.get(f"{LIST}?host__{lookup}=mail").status_code == 200
     assert staff.get(f"{LIST}?id__in=1,2").status_code == 200
+
+
+def test_a_direct_account_needs_no_server(staff: Client, db: None) -> None:
+    sent = form(route="direct", host="", username="alice", new_password="swordfish")
+
+    assert staff.post(f"{LIST}add/", sent).status_code == 302
+
+    account = Account.objects.get()
+    assert account.is_direct
+    assert (account.host, account.username, account.has_secret) == ("", "", False)
+
+
+def test_the_account_that_becomes_direct_forgets_its_login(staff: Client, account: Account) -> None:
+    sent = form(route="direct", username=account.username)
+
+    assert staff.post(f"{LIST}{account.pk}/change/", sent).status_code == 302
+
+    account.refresh_from_db()
+    assert account.is_direct
+    assert (account.host, account.username, account.has_secret) == ("", "", False)
+
+
+def test_an_account_with_a_server_still_needs_one(staff: Client, db: None) -> None:
+    shown = staff.post(f"{LIST}add/", form(route="smarthost", host="")).content.decode()
+
+    assert not Account.objects.exists()
+    assert "Enter" in shown
+
+
+def test_the_account_of_a_user_cannot_deliver_directly(staff: Client, db: None) -> None:
+    owner = User.objects.create(username="owner")
+
+    shown = staff.post(f"{LIST}add/", form(route="direct", owner=owner.pk)).content.decode()
+
+    assert not Account.objects.exists()
+    assert "Remove the owner." in shown
+
+
+def test_staff_of_a_group_cannot_choose_direct_delivery(account: Account) -> None:
+    group_staff = staff_member("change_account", "view_account", name="support")
+    group_staff.user_permissions.remove(Permission.objects.get(codename="view_all_accounts"))
+    group = Group.objects.create(name="support")
+    group_staff.groups.add(group)
+    account.staff_groups.add(group)
+    client = signed_in(group_staff)
+
+    client.post(f"{LIST}{account.pk}/change/", form(route="direct", host=""))
+
+    account.refresh_from_db()
+    assert not account.is_direct
+
+
+def test_a_direct_account_shows_its_sites(staff: Client, db: None) -> None:
+    account = Account.objects.create(name="direct", from_address="a@example.com", route="direct")
+    account.destinations.create(key="mx:mx.example.net", mx_hosts="mx.example.net")
+
+    shown = staff.get(f"{LIST}{account.pk}/change/").content.decode()
+
+    assert "<td>mx.example.net</td><td>closed</td>" in shown
+    assert "recipients per minute: 300 (default)" in shown

@@ -8,6 +8,7 @@ from django.db.models import Field
 from django.test import Client
 
 from outbox.models import Attempt, Message, Worker
+from outbox.reasons import Reason, ReasonCode
 
 LIST = "/admin/outbox/attempt/"
 
@@ -35,6 +36,20 @@ def test_the_session_is_shown(staff: Client, tried: Message) -> None:
     assert "192.0.2.1" in shown
     assert "TLSv1.3" in shown
     assert "SIZE 1000000" in shown
+
+
+def test_the_level_of_tls_is_shown_with_its_reasons(staff: Client, tried: Message) -> None:
+    attempt = Attempt.objects.get()
+    assert attempt.session is not None
+    attempt.session.tls_requested, attempt.session.tls_achieved = "dane", "dane"
+    attempt.session.tls_policy = Reason(ReasonCode.TLS_BY_DANE, host="mx.example.com")
+    attempt.session.save()
+
+    shown = staff.get(f"{LIST}{attempt.pk}/change/").content.decode()
+
+    confirmed = "TLS with a certificate that DANE confirms"
+    assert f"{confirmed} (TLSA records of mx.example.com (DANE))" in shown
+    assert "encrypted, certificate verified by DANE" in shown
 
 
 def test_an_attempt_that_never_connected_has_a_page(staff: Client, tried: Message) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from outbox.net.dns_resolver import DnsResolver
-from outbox.net.mx import Exchangers, OwnHost, RoutingError, find_exchangers, find_tlsa
+from outbox.net.mx import Exchangers, OwnHost, RoutingError, TlsaSet, find_exchangers, find_tlsa
 from outbox.testing.dns_lab import DnsLab
 from outbox.testing.pytest_plugin import StartDnsLab
 from tests.integration.net.waiting import until
@@ -197,13 +197,17 @@ TLSA_ZONE = f"""{ZONE}
 """
 
 
-def tlsa_of(lab: DnsLab, position: int) -> list[bytes]:
-    async def run() -> list[bytes]:
+def tlsa_set(lab: DnsLab, position: int) -> TlsaSet:
+    async def run() -> TlsaSet:
         resolver = DnsResolver([lab.address], seconds=120.0)
         found = await find_exchangers(resolver, "example.org", is_allowed=lambda address: True)
-        return [one.data for one in await find_tlsa(resolver, found, found.hosts[position])]
+        return await find_tlsa(resolver, found, found.hosts[position])
 
     return asyncio.run(run())
+
+
+def tlsa_of(lab: DnsLab, position: int) -> list[bytes]:
+    return [one.data for one in tlsa_set(lab, position).records]
 
 
 def test_tlsa_records_count_only_if_all_is_validated(dns_lab: StartDnsLab) -> None:
@@ -218,4 +222,42 @@ def test_tlsa_records_count_only_if_all_is_validated(dns_lab: StartDnsLab) -> No
     lab.play(f"{TLSA_ZONE}\nauthenticated example.org\nat tlsa: servfail")
     with pytest.raises(RoutingError) as caught:
         tlsa_of(lab, 0)
+    assert not caught.value.is_permanent
+
+
+ALIAS = """
+    record example.org MX 10 mx.example.org
+    record mx.example.org CNAME host.other.test
+    record host.other.test A 127.0.0.2
+    authenticated example.org
+"""
+AT_ALIAS = f"record _25._tcp.mx.example.org TLSA 3 1 1 {'ab' * 32}"
+AT_TARGET = f"record _25._tcp.host.other.test TLSA 3 1 1 {'cd' * 32}"
+SIGNED_TARGET = "authenticated other.test"
+
+
+@pytest.mark.parametrize(
+    ("lines", "first_name", "data"),
+    [
+        pytest.param([SIGNED_TARGET, AT_TARGET, AT_ALIAS], "host.other.test", "cd", id="target"),
+        pytest.param([SIGNED_TARGET, AT_ALIAS], "mx.example.org", "ab", id="alias"),
+        pytest.param([AT_TARGET, AT_ALIAS], "mx.example.org", "ab", id="unsigned target"),
+        pytest.param([AT_TARGET], "", "", id="unsigned target alone"),
+    ],
+)
+def test_tlsa_records_of_an_alias_are_at_its_target_if_that_is_signed(
+    dns_lab: StartDnsLab, lines: list[str], first_name: str, data: str
+) -> None:
+    """RFC 7672 2.2.2. The certificate may be for the alias and for the domain, too (3.2.2)."""
+    found = tlsa_set(dns_lab("\n".join([ALIAS, *lines])), 0)
+    assert [one.data for one in found.records] == ([bytes.fromhex(data * 32)] if data else [])
+    names = ("mx.example.org", "example.org")
+    expected = (first_name, *(name for name in names if name != first_name))
+    assert found.names == (expected if data else ())
+
+
+def test_an_alias_that_cannot_be_looked_up_is_a_fault(dns_lab: StartDnsLab) -> None:
+    lab = dns_lab(f"{ALIAS}\n{AT_ALIAS}\nat cname: servfail")
+    with pytest.raises(RoutingError) as caught:
+        tlsa_set(lab, 0)
     assert not caught.value.is_permanent

@@ -1,4 +1,4 @@
-"""The levels of TLS for delivery by MX: opportunistic, verify (MTA-STS) and DANE.
+"""The levels of TLS for delivery by MX: opportunistic, verify (MTA-STS), DANE, and REQUIRETLS.
 
 No account has these levels yet.
 """
@@ -308,3 +308,76 @@ async def test_required_levels_of_accounts_say_what_was_achieved(authority: Auth
     )
     assert session.facts.tls_requested == "starttls"
     assert session.facts.tls_achieved is TlsLevel.VERIFIED
+
+
+REQUIRING = Envelope(sender="a@x.test", recipients=("b@y.test",), requires_tls=True)
+
+
+async def required_at(scripted: ScriptedServer, **more: object) -> str:
+    """Send a message with REQUIRETLS; return why it was rejected here, or the MAIL command."""
+    async with scripted.serving():
+        session = await Connection.open(scripted.server(host="localhost", **more))
+        transaction = await session.send(REQUIRING, SOURCE, permit)
+        await session.quit()
+    begun = [command for command in scripted.commands if command.startswith("MAIL")]
+    outcome = transaction.recipients[0]
+    if begun:
+        assert outcome.disposition is Disposition.ACCEPTED
+        return begun[0]
+    assert outcome.disposition is Disposition.PERMANENT
+    assert not scripted.messages
+    return outcome.reason.code
+
+
+async def test_requiretls_is_passed_on_over_verified_tls(authority: Authority) -> None:
+    """Protocol item 125."""
+    context = authority.context("localhost")
+    scripted = ScriptedServer(extensions=(*OFFERED, "REQUIRETLS"), tls=context)
+    mail = await required_at(scripted, security=Security.VERIFY, ca_file=str(authority.file))
+    assert " REQUIRETLS" in mail
+
+
+@pytest.mark.parametrize(
+    ("extensions", "more", "code"),
+    [
+        pytest.param(OFFERED, {}, "requiretls_not_offered", id="not offered"),
+        pytest.param(
+            (*OFFERED, "REQUIRETLS"),
+            {"security": Security.OPPORTUNISTIC, "ca_file": None},
+            "requiretls_unverified",
+            id="certificate not verified",
+        ),
+        pytest.param(
+            (*OFFERED, "REQUIRETLS"),
+            {"is_host_proven": False},
+            "requiretls_unverified",
+            id="MX records not proven",
+        ),
+        pytest.param(
+            ("REQUIRETLS",),
+            {"security": Security.OPPORTUNISTIC},
+            "requiretls_unverified",
+            id="no TLS",
+        ),
+    ],
+)
+async def test_without_proof_a_message_that_requires_tls_is_not_sent(
+    authority: Authority, extensions: tuple[str, ...], more: dict[str, object], code: str
+) -> None:
+    """Protocol item 125."""
+    scripted = ScriptedServer(extensions=extensions, tls=authority.context("localhost"))
+    values = {"security": Security.VERIFY, "ca_file": str(authority.file), **more}
+    assert await required_at(scripted, **values) == code
+
+
+async def test_dane_asks_for_the_name_of_the_records(authority: Authority) -> None:
+    """RFC 7672 8.1."""
+    context, own = own_certificate(authority, "base.test")
+    scripted = offering(context)
+    await session_with(
+        scripted,
+        security=Security.DANE,
+        tls_names=("base.test", "localhost"),
+        tlsa=(Tlsa(3, 0, 1, hashlib.sha256(own).digest()),),
+    )
+    assert scripted.sni == ["base.test"]

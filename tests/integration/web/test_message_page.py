@@ -30,6 +30,7 @@ from outbox.models import (
     State,
 )
 from outbox.models.rollup import roll_up
+from outbox.reasons import Reason, ReasonCode
 from outbox.testing.pytest_plugin import StartLab
 from outbox.web.folders.message_list import NOT_CHANGED
 from tests.states import set_state
@@ -98,6 +99,29 @@ def test_each_attempt_keeps_its_results(
     deliver(mail)
     mail.recipients.update(reply_text="2.0.0 a later reply")
     assert "no such user" in page_of(as_anna, mail)
+
+
+def test_the_level_of_tls_is_shown_with_its_reasons(
+    deliver: Callable[[Message], Attempt], as_anna: Client, mail: Message
+) -> None:
+    attempt = deliver(mail)
+    assert "Requested TLS" not in page_of(as_anna, mail)  # the account's setting decides
+    assert attempt.session is not None
+    SmtpSession.objects.filter(pk=attempt.session.pk).update(
+        tls_requested="opportunistic",
+        tls_policy=Reason(ReasonCode.TLS_STS_TESTING, domain="<b>.example"),
+        tls_achieved="encrypted",
+        tls_why=Reason(ReasonCode.CERTIFICATE_REJECTED, cause="expired"),
+    )
+    page = page_of(as_anna, mail)
+    assert "TLS if the server offers it" in page
+    assert "MTA-STS policy of &lt;b&gt;.example in testing mode" in page
+    assert "encrypted, server not verified" in page
+    assert "certificate is not valid: expired." in page
+    as_anna.cookies.load({settings.LANGUAGE_COOKIE_NAME: "zh-hans"})
+    chinese = page_of(as_anna, mail)
+    assert "要求的 TLS" in chinese
+    assert "已加密，服务器未经验证" in chinese
 
 
 def test_the_page_refreshes_until_every_state_is_final(

@@ -9,15 +9,14 @@ from hypothesis import strategies as st
 from outbox.net.mta_sts import (
     FETCH_PAUSE,
     MAX_AGE,
+    REFRESH_AFTER,
     KnownPolicy,
     Mode,
     Policy,
     PolicyError,
     parse_policy,
     parse_record,
-    permitted,
 )
-from outbox.net.mx import Exchanger, Exchangers, RoutingError
 from outbox.reasons import Reason, ReasonCode
 
 GOOD = b"version: STSv1\r\nmode: enforce\r\nmx: mx.x.test\r\nmx: *.y.test\r\nmax_age: 86400\r\n"
@@ -122,6 +121,16 @@ def test_a_live_policy_holds_whatever_happens_to_dns_and_to_the_web_server() -> 
     assert known.needs_fetch("a1", now=1_100.0)
 
 
+def test_a_policy_is_read_again_daily_also_without_a_record() -> None:
+    known = KnownPolicy().after(Policy(Mode.ENFORCE, ("mx.x.test",), MAX_AGE), "a1", now=0.0)
+    for record_id in ("a1", None):
+        assert not known.needs_fetch(record_id, now=REFRESH_AFTER - 1)
+        assert known.needs_fetch(record_id, now=REFRESH_AFTER)
+    assert known.after(POLICY, None, now=REFRESH_AFTER).id == "a1"
+    failed = known.after(UNREAD, None, now=REFRESH_AFTER)
+    assert not failed.needs_fetch(None, now=REFRESH_AFTER + FETCH_PAUSE - 1)
+
+
 @pytest.mark.parametrize(("max_age", "record_id"), [(0, "a1"), (1_000, "a2")])
 def test_a_short_life_or_a_changing_id_causes_no_fetch_for_each_message(
     max_age: int, record_id: str
@@ -135,28 +144,3 @@ def test_without_a_policy_a_failed_fetch_means_none() -> None:
     failed = KnownPolicy().after(UNREAD, "a1", now=0.0)
     assert failed.live_policy(now=1.0) is None
     assert not failed.needs_fetch("a1", now=1.0)
-
-
-SERVERS = Exchangers("x.test", (Exchanger("mx.x.test", 10), Exchanger("mx.other.test", 20)))
-
-
-def test_an_enforced_policy_excludes_servers() -> None:
-    """Protocol item 122."""
-    found, others = permitted(SERVERS, POLICY)
-    assert [one.host for one in found.hosts] == ["mx.x.test"]
-    assert others == ("mx.other.test",)
-    with pytest.raises(RoutingError) as caught:
-        permitted(SERVERS, Policy(Mode.ENFORCE, ("mx.z.test",), 1))
-    assert not caught.value.is_permanent
-
-
-def test_a_policy_in_testing_excludes_none_and_is_noted() -> None:
-    assert permitted(SERVERS, Policy(Mode.TESTING, ("mx.x.test",), 1)) == (
-        SERVERS,
-        ("mx.other.test",),
-    )
-
-
-@pytest.mark.parametrize("policy", [None, Policy(Mode.NONE, (), 1)])
-def test_without_a_policy_every_server_is_permitted(policy: Policy | None) -> None:
-    assert permitted(SERVERS, policy) == (SERVERS, ())

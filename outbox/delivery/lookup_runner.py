@@ -1,0 +1,187 @@
+"""A runner for recipients of a direct account whose domains were not looked up yet.
+
+It connects to no server. Recipients of a domain that has servers are moved to the destination of
+their MX site, untried. Also those of a destination that no longer fits the account's route are
+moved from here. No lookup delays that of another domain.
+"""
+
+import asyncio
+import logging
+from collections.abc import Collection, Sequence
+from functools import partial
+
+from outbox.db.unavailable import DATABASE_UNAVAILABLE
+from outbox.delivery import transaction
+from outbox.delivery.claimed import ClaimedJobs
+from outbox.delivery.context import DeliveryContext
+from outbox.delivery.job import Job
+from outbox.delivery.mx_router import MxRouter
+from outbox.models import SMARTHOST_KEY, Destination
+from outbox.net.mx import RoutingError
+from outbox.net.sites import MxSite, site_of
+
+logger = logging.getLogger(__name__)
+_DOMAINS_MAX = 200  # that are looked up at once; the resolver asks for fewer at a time
+_ABORT_TIMEOUT = 2.0  # seconds until cancelled lookups have returned their jobs
+
+
+class LookupRunner:
+    """Looks up the domains of due recipients until there are none."""
+
+    def __init__(
+        self, context: DeliveryContext, destination: Destination, router: MxRouter
+    ) -> None:
+        self.destination = destination
+        self._context = context
+        self._router = router
+        self._claimed = ClaimedJobs(context)
+        self._lookups: set[asyncio.Task[None]] = set()
+        self._feeding = asyncio.Lock()
+        self._found: list[tuple[str, MxSite, list[Job]]] = []
+        self._moving: asyncio.Task[None] | None = None
+
+    @property
+    def is_busy(self) -> bool:
+        """Return whether it has jobs."""
+        return self.has_jobs or self._feeding.locked()
+
+    @property
+    def has_jobs(self) -> bool:
+        """Return whether a job waits here, or its domain is being looked up."""
+        return bool(self._claimed or self._lookups or self._moving)
+
+    @property
+    def is_idle(self) -> bool:
+        """Return whether it is kept for what may come, and begins nothing at the moment."""
+        return not (self.has_jobs or self._feeding.locked())
+
+    @property
+    def is_closed(self) -> bool:
+        """Return whether it begins nothing more."""
+        return self._claimed.is_closed
+
+    @property
+    def claimed_messages(self) -> set[int]:
+        """Return the messages of the jobs whose lookup has not begun."""
+        return self._claimed.message_ids
+
+    def return_claimed(self, messages: Collection[int] | None = None) -> None:
+        """Return the jobs whose lookup has not begun, all of them or those of some messages."""
+        if messages is None:
+            self._claimed.return_all()
+        else:
+            self._claimed.return_some(messages)
+
+    async def feed_due(self, destination: Destination, _seen_at: float) -> None:
+        """Look up the domains of what is due."""
+        self.destination = destination
+        if destination.fits_route and not destination.is_unresolved:
+            await self.retire()  # the account's route was changed back
+            return
+        self._claimed.is_exhausted = False
+        await self._feed()
+
+    async def retire(self) -> None:
+        """Begin nothing more. What has begun is finished."""
+        await self._claimed.close()
+
+    async def close(self, patience: float) -> None:
+        """Begin nothing more, wait for the running lookups, and end those that take too long."""
+        await self._claimed.close()
+        tasks = [*self._lookups, *([self._moving] if self._moving else [])]
+        if not tasks:
+            return
+        _, unfinished = await asyncio.wait(tasks, timeout=patience)
+        for task in unfinished:
+            task.cancel()
+        if unfinished:
+            await asyncio.wait(unfinished, timeout=_ABORT_TIMEOUT)
+
+    async def _feed(self) -> None:
+        if self._feeding.locked():
+            return
+        async with self._feeding:
+            while len(self._lookups) < _DOMAINS_MAX and not self._claimed.is_closed:
+                await self._claimed.fill(self.destination, self._context.conf.claim_size)
+                if not self._claimed:
+                    if self._claimed.is_cut_short:
+                        continue
+                    return
+                self._begin()
+
+    def _begin(self) -> None:
+        by_domain: dict[str, list[Job]] = {}
+        while (job := self._claimed.take()) is not None:
+            by_domain.setdefault(job.domain, []).append(job)
+        for domain, jobs in by_domain.items():
+            task = asyncio.create_task(self._look_up(domain, jobs))
+            self._lookups.add(task)
+            task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._lookups.discard(task)
+        if not self._claimed.is_exhausted and len(self._lookups) <= _DOMAINS_MAX // 2:
+            self._context.spawn(self._feed())
+
+    async def _look_up(self, domain: str, jobs: list[Job]) -> None:
+        account = self.destination.account
+        try:
+            if not account.is_direct:
+                await self._move_to_smarthost(jobs)
+                return
+            found = await self._router.exchangers_of(domain, account)
+        except RoutingError as error:
+            for job in jobs:
+                now = self._context.lease.now
+                self._context.recorder.put(transaction.unrouted(job, error, now))
+        except (asyncio.CancelledError, *DATABASE_UNAVAILABLE) as error:
+            self._claimed.return_all(*jobs)
+            if isinstance(error, asyncio.CancelledError):
+                raise
+        except Exception:
+            logger.exception("The lookup of %s ended with an error.", domain)
+            self._claimed.return_all(*jobs)
+        else:
+            self._found.append((domain, site_of(found), jobs))
+            if self._moving is None:
+                self._moving = asyncio.create_task(self._move())
+
+    async def _move(self) -> None:
+        """Move what was found so far, many domains with one database transaction."""
+        try:
+            while self._found:
+                found, self._found = self._found, []
+                await self._move_to_sites(found)
+        finally:
+            self._moving = None
+        # The engine finds them due as soon as they are recorded.
+        await self._context.recorder.caught_up(self.destination.pk)
+        self._context.wake()
+
+    async def _move_to_sites(self, found: Sequence[tuple[str, MxSite, list[Job]]]) -> None:
+        account = self.destination.account
+        try:
+            sites = {domain: site for domain, site, _ in found}
+            ids = await self._router.destinations_of(account, sites)
+        except (asyncio.CancelledError, *DATABASE_UNAVAILABLE) as error:
+            self._claimed.return_all(*(job for _, _, jobs in found for job in jobs))
+            if isinstance(error, asyncio.CancelledError):
+                raise
+            return
+        for domain, _, jobs in found:
+            for job in jobs:
+                self._router.move(job, ids.get(domain, self.destination.pk))
+
+    async def _move_to_smarthost(self, jobs: Sequence[Job]) -> None:
+        work = partial(_smarthost_of, self.destination.account_id, self._context.using)
+        destination_id = await self._context.in_claimer(work)
+        for job in jobs:
+            self._router.move(job, destination_id)
+        await self._context.recorder.caught_up(self.destination.pk)
+        self._context.wake()
+
+
+def _smarthost_of(account_id: int, using: str) -> int:
+    destinations = Destination.objects.using(using)
+    found, _ = destinations.get_or_create(account_id=account_id, key=SMARTHOST_KEY)
+    return found.pk

@@ -1,0 +1,144 @@
+"""What all direct deliveries of an engine share: the resolver, and what is known about servers.
+
+The database remembers to which MX site messages for a domain went last, so that queueing needs no
+lookup. A delivery looks the domain up again.
+"""
+
+import datetime as dt
+import socket
+import time
+from collections import OrderedDict
+from collections.abc import Mapping
+from functools import partial
+
+import dns.resolver
+from django.db import transaction
+
+from outbox.db.clock import database_now
+from outbox.delivery.context import DeliveryContext
+from outbox.delivery.job import Job, JobsReturned
+from outbox.delivery.server import address_rule
+from outbox.delivery.sts_policies import sts_policies
+from outbox.delivery.tls_policy import PolicySources
+from outbox.models import MX_PREFIX, Account, Destination, DomainSite
+from outbox.net.dns_resolver import DnsResolver
+from outbox.net.mx import Exchangers, OwnHost, find_exchangers
+from outbox.net.sites import MxSite
+
+_FAILED_FOR = 300.0  # seconds in which a host that could not be connected to is tried last
+_FAILED_MAX = 10_000  # hosts
+_SEEN_WITHIN = dt.timedelta(days=1)  # a domain's row is not written for each lookup
+
+
+class MxRouter:
+    """Finds the servers of domains; used by one event loop."""
+
+    def __init__(self, context: DeliveryContext) -> None:
+        conf = context.conf
+        self.context = context
+        resolver = _resolver(context)
+        self._sts = sts_policies(resolver, conf, context.in_claimer)
+        self.sources = PolicySources(conf=conf, resolver=resolver, port=conf.mx_port, sts=self._sts)
+        name = (conf.ehlo_name or socket.gethostname()).lower()
+        self._own_host = OwnHost(
+            names=frozenset({name}), addresses=frozenset(conf.sending_addresses)
+        )
+        self._failed: OrderedDict[str, float] = OrderedDict()
+
+    def close(self) -> None:
+        """Begin no more requests for MTA-STS policies."""
+        self._sts.close()
+
+    async def exchangers_of(self, domain: str, account: Account) -> Exchangers:
+        """Return the servers of a domain. Raise RoutingError."""
+        return await find_exchangers(
+            self.sources.resolver,
+            domain,
+            own_host=self._own_host,
+            is_allowed=address_rule(self.context.conf, trusted=account.is_trusted),
+        )
+
+    async def destinations_of(
+        self, account: Account, sites: Mapping[str, MxSite]
+    ) -> dict[str, int]:
+        """Remember the sites of domains; return the destination of each domain.
+
+        Domains are missing if the account was deleted.
+        """
+        work = partial(remember_sites, account.pk, sites, self.context.using)
+        return await self.context.in_claimer(work)
+
+    def move(self, job: Job, destination_id: int) -> None:
+        """Return a job untried to the destination that its recipients belong to."""
+        self.context.recorder.put(
+            JobsReturned(
+                jobs=[job],
+                worker_id=self.context.lease.worker_id,
+                moved_to=destination_id,
+            )
+        )
+
+    def has_failed(self, host: str) -> bool:
+        """Return whether a host could not be connected to recently."""
+        return self._failed.get(host, 0.0) > time.monotonic()
+
+    def note_failure(self, host: str) -> None:
+        """Try a host after the others for a while."""
+        self._failed[host] = time.monotonic() + _FAILED_FOR
+        self._failed.move_to_end(host)
+        while len(self._failed) > _FAILED_MAX:
+            self._failed.popitem(last=False)
+
+    def note_success(self, host: str) -> None:
+        """Try a host by its preference again."""
+        self._failed.pop(host, None)
+
+
+def remember_sites(account_id: int, sites: Mapping[str, MxSite], using: str) -> dict[str, int]:
+    """Store the site of each domain; return the destination of each, created on first use."""
+    hosts = {f"{MX_PREFIX}{site.key}": " ".join(site.hosts) for site in sites.values()}
+    with transaction.atomic(using=using):
+        if not Account.objects.using(using).filter(pk=account_id).exists():
+            return {}
+        destinations = Destination.objects.using(using)
+        rows = destinations.filter(account=account_id, key__in=hosts)
+        known = dict(rows.values_list("key", "pk"))
+        if missing := sorted(hosts.keys() - known.keys()):
+            destinations.bulk_create(
+                [
+                    Destination(account_id=account_id, key=key, mx_hosts=hosts[key])
+                    for key in missing
+                ],
+                ignore_conflicts=True,  # another worker may have created it
+            )
+            known = dict(rows.all().values_list("key", "pk"))
+        ids = {domain: known[f"{MX_PREFIX}{site.key}"] for domain, site in sites.items()}
+        _remember(account_id, ids, using)
+    return ids
+
+
+def _remember(account_id: int, ids: Mapping[str, int], using: str) -> None:
+    now = database_now(using)
+    rows = DomainSite.objects.using(using)
+    since = now - _SEEN_WITHIN
+    fresh = rows.filter(account=account_id, domain__in=list(ids), seen_at__gt=since)
+    unchanged = dict(fresh.values_list("domain", "destination_id"))
+    rows.bulk_create(
+        [
+            DomainSite(account_id=account_id, domain=domain, destination_id=pk, seen_at=now)
+            for domain, pk in sorted(ids.items())
+            if unchanged.get(domain) != pk
+        ],
+        update_conflicts=True,
+        unique_fields=["account", "domain"],
+        update_fields=["destination", "seen_at"],
+    )
+
+
+def _resolver(context: DeliveryContext) -> DnsResolver:
+    conf = context.conf
+    try:
+        return DnsResolver(conf.dns_servers, trusted=conf.trusted_dns_servers)
+    except dns.resolver.NoResolverConfiguration:
+        # A host without a configuration asks its own server (resolv.conf(5)).
+        return DnsResolver(("127.0.0.1",), trusted=conf.trusted_dns_servers)

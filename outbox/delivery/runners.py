@@ -1,0 +1,128 @@
+"""The runners of one engine: one for each destination that is due, and not too many at a time.
+
+A direct account may have ten thousand destinations with one message each. Runners without work are
+removed. When too many are kept for their idle sessions, these are closed for other destinations.
+"""
+
+import asyncio
+from collections.abc import Collection, Iterator, Sequence
+from typing import Protocol
+
+from outbox.delivery.context import DeliveryContext
+from outbox.delivery.limits import Wanted
+from outbox.delivery.lookup_runner import LookupRunner
+from outbox.delivery.mx_opener import MxOpener
+from outbox.delivery.mx_router import MxRouter
+from outbox.delivery.openers import SmarthostOpener
+from outbox.delivery.runner import DestinationRunner
+from outbox.models import Destination
+
+RUNNERS_MAX = 200
+_IDLE_CHECK_INTERVAL = 0.02  # seconds
+
+
+class Runner(Protocol):
+    """What the engine does with a runner."""
+
+    destination: Destination
+
+    @property
+    def is_busy(self) -> bool: ...
+
+    @property
+    def has_jobs(self) -> bool: ...
+
+    @property
+    def is_idle(self) -> bool: ...
+
+    @property
+    def is_closed(self) -> bool: ...
+
+    @property
+    def claimed_messages(self) -> set[int]: ...
+
+    def return_claimed(self, messages: Collection[int] | None = None) -> None: ...
+
+    async def feed_due(self, destination: Destination, seen_at: float) -> None: ...
+
+    async def retire(self) -> None: ...
+
+    async def close(self, patience: float) -> None: ...
+
+
+class Runners:
+    """The runners by destination; used by one event loop."""
+
+    def __init__(self, context: DeliveryContext) -> None:
+        self._context = context
+        self._max = RUNNERS_MAX
+        self._makes_room = False
+        self._runners: dict[int, Runner] = {}
+        self._router: MxRouter | None = None  # once there is a direct account
+
+    def __iter__(self) -> Iterator[Runner]:
+        return iter(list(self._runners.values()))
+
+    def __len__(self) -> int:
+        return len(self._runners)
+
+    def close(self) -> None:
+        """Release what the runners shared; they have been closed."""
+        if self._router is not None:
+            self._router.close()
+
+    @property
+    def wanted(self) -> Wanted:
+        """Which due destinations can be used at present."""
+        return Wanted(frozenset(self._runners), self._max)
+
+    def assign(self, due: Sequence[Destination]) -> list[tuple[Runner, Destination]]:
+        """Return a runner for each due destination for which there is room, with it."""
+        ids = {destination.pk for destination in due}
+        for pk, runner in list(self._runners.items()):
+            if not runner.is_busy and (pk not in ids or runner.is_closed):
+                del self._runners[pk]
+        fed = []
+        left_out = 0
+        for destination in due:
+            if destination.pk not in self._runners:
+                if len(self._runners) >= self._max:
+                    left_out += 1
+                    continue
+                self._runners[destination.pk] = self._new(destination)
+            runner = self._runners[destination.pk]
+            if not runner.is_closed:
+                fed.append((runner, destination))
+        if left_out and not self._makes_room:
+            self._makes_room = True
+            self._context.spawn(self._make_room(left_out))
+        return fed
+
+    async def _make_room(self, wanted: int) -> None:
+        """Close runners that are kept for their idle sessions, since others have messages.
+
+        Several at a time: each look for due messages reads them all.
+        """
+        try:
+            least = min(wanted, max(self._max // 4, 1))
+            idle: list[Runner] = []
+            while len(idle) < least:
+                await asyncio.sleep(_IDLE_CHECK_INTERVAL)  # no event says that a runner is idle
+                if not self._context.may_claim:
+                    return
+                idle = [one for one in self if one.is_idle]
+            patience = self._context.conf.shutdown_timeout
+            await asyncio.gather(*(runner.close(patience) for runner in idle[:wanted]))
+        finally:
+            self._makes_room = False
+        self._context.wake()
+
+    def _new(self, destination: Destination) -> Runner:
+        context = self._context
+        if destination.fits_route and not destination.is_direct:
+            return DestinationRunner(context, destination, SmarthostOpener(context))
+        if self._router is None:
+            self._router = MxRouter(context)
+        if destination.is_unresolved or not destination.fits_route:
+            return LookupRunner(context, destination, self._router)
+        return DestinationRunner(context, destination, MxOpener(self._router, context))

@@ -1,0 +1,142 @@
+"""Daily reports on TLS, queued as emails, and the tables that they are made from."""
+
+import datetime as dt
+import gzip
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from asgiref.sync import async_to_sync, sync_to_async
+from django.conf import LazySettings
+
+from outbox import api
+from outbox.api.tls_reports import COUNTS_KEPT_FOR, forget_old, send_due
+from outbox.db.clock import database_now
+from outbox.delivery.sts_policies import StoredPolicies, read, write
+from outbox.mail.mime_reader import read_entities
+from outbox.models import Account, Message, MtaStsPolicy, TlsCount
+from outbox.models.transport_policy import TlsCountKey, add_tls_counts, day_of
+from outbox.net.mta_sts import KnownPolicy, Mode, Policy
+from outbox.testing.pytest_plugin import StartDnsLab
+
+DAY = dt.timedelta(days=1)
+ZONE = """
+    record _smtp._tls.x.test TXT "v=TLSRPTv1; rua=mailto:reports@x.test"
+"""
+POLICY = Policy(Mode.TESTING, ("*.x.test",), 86_400)
+
+pytestmark = pytest.mark.django_db
+
+
+def count(domain: str, result: str = "", *, back: int = 1, worker: int = 1, times: int = 1) -> None:
+    day = day_of(database_now("default")) - back * DAY
+    add_tls_counts({TlsCountKey(day, worker, domain, "sts", result, "mx.x.test"): times}, "default")
+
+
+@pytest.fixture
+def _reporting(settings: LazySettings, shop: Account, dns_lab: StartDnsLab) -> None:
+    settings.OUTBOX = settings.OUTBOX | {
+        "DNS_SERVERS": (dns_lab(ZONE).address,),
+        "TLS_REPORT_ORGANIZATION": "Example Ltd",
+    }
+
+
+@pytest.mark.usefixtures("_reporting")
+def test_the_report_of_a_day_is_queued_once(shop: Account) -> None:
+    count("x.test", times=3)
+    count("x.test", times=2, worker=2)
+    count("x.test", "certificate-expired")
+    count("silent.test")
+    count("x.test", back=0)  # today is not over
+    write("x.test", KnownPolicy("1", POLICY, database_now().timestamp()), "default")
+    assert send_due("default") == 1
+    assert send_due("default") == 1
+    message = Message.objects.get()
+    assert [one.address for one in message.recipients.all()] == ["reports@x.test"]
+    assert message.envelope_sender == ""
+    assert message.tls_requirement == "optional"
+    source = message.source.read()
+    assert b'multipart/report; report-type="tlsrpt"' in source
+    assert b"TLS-Required: No\r\n" in source
+    assert b"TLS-Report-Domain: x.test\r\n" in source
+    assert b"\r\nAuto-Submitted: " in source
+    report = next(
+        one.content() for one in read_entities(source) if one.content_type.endswith("tlsrpt+gzip")
+    )
+    found = json.loads(gzip.decompress(report))
+    assert found["contact-info"] == shop.identity.spec
+    assert found["policies"][0]["summary"] == {
+        "total-successful-session-count": 5,
+        "total-failure-session-count": 1,
+    }
+    assert found["policies"][0]["policy"]["mx-host"] == ["*.x.test"]
+
+
+@pytest.mark.usefixtures("_reporting")
+def test_no_report_is_sent_without_an_organization(settings: LazySettings) -> None:
+    settings.OUTBOX = settings.OUTBOX | {"TLS_REPORT_ORGANIZATION": ""}
+    count("x.test")
+    assert send_due("default") == 0
+    assert not Message.objects.exists()
+
+
+@pytest.mark.usefixtures("_reporting")
+def test_a_dns_server_that_fails_sends_nothing(
+    settings: LazySettings, dns_lab: StartDnsLab
+) -> None:
+    lab = dns_lab("at txt: servfail")
+    settings.OUTBOX = settings.OUTBOX | {"DNS_SERVERS": (lab.address,)}
+    count("x.test")
+    assert send_due("default") == 0
+
+
+def test_old_counts_and_expired_policies_are_deleted() -> None:
+    now = database_now()
+    count("x.test", back=COUNTS_KEPT_FOR.days - 1)
+    count("x.test", back=COUNTS_KEPT_FOR.days + 1)
+    write("live.test", KnownPolicy("1", POLICY, now.timestamp()), "default")
+    write("old.test", KnownPolicy("1", POLICY, (now - 2 * DAY).timestamp()), "default")
+    forget_old("default")
+    assert TlsCount.objects.count() == 1
+    assert [one.domain for one in MtaStsPolicy.objects.all()] == ["live.test"]
+
+
+def test_a_stored_policy_is_what_was_read() -> None:
+    async def in_thread(work: Callable[[], Any]) -> Any:
+        return await sync_to_async(work)()
+
+    archive = StoredPolicies(in_thread, "default")
+
+    async def stored(known: KnownPolicy) -> KnownPolicy | None:
+        await archive.save("x.test", known)
+        return await archive.load("x.test")
+
+    assert async_to_sync(archive.load)("x.test") is None
+    known = KnownPolicy("1", POLICY, 1_700_000_000.0)
+    assert async_to_sync(stored)(known) == known
+    newer = KnownPolicy("2", Policy(Mode.ENFORCE, ("mx.x.test",), 100), 1_700_000_500.0)
+    assert async_to_sync(stored)(newer) == newer
+
+
+def test_a_mode_of_a_newer_version_counts_as_none() -> None:
+    write("x.test", KnownPolicy("1", POLICY, 1_700_000_000.0), "default")
+    MtaStsPolicy.objects.update(mode="strict")
+    assert read("x.test", "default") is None
+
+
+@pytest.mark.parametrize(
+    ("options", "headers", "stored"),
+    [
+        ({}, {}, ""),
+        ({"require_tls": True}, {}, "required"),
+        ({}, {"TLS-Required": "No"}, "optional"),
+        ({}, {"TLS-Required": "Yes"}, ""),
+        ({"require_tls": True}, {"TLS-Required": "No"}, "required"),
+    ],
+)
+def test_a_message_has_its_own_requirement(
+    shop: Account, options: dict[str, Any], headers: dict[str, str], stored: str
+) -> None:
+    api.send(to="a@x.test", subject="x", text="x", headers=headers, account=shop, **options)
+    assert Message.objects.get().tls_requirement == stored

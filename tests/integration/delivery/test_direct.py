@@ -1,0 +1,340 @@
+"""Direct delivery: from a queued message to the servers that DNS names for its recipients."""
+
+from collections.abc import Iterator
+
+import pytest
+from django.conf import LazySettings
+
+from outbox import api
+from outbox.models import (
+    UNRESOLVED_KEY,
+    Account,
+    Attempt,
+    Circuit,
+    Destination,
+    DomainSite,
+    Recipient,
+    Route,
+    SmtpSession,
+    State,
+)
+from outbox.reasons import ReasonCode
+from tests.integration.delivery.direct_lab import DirectLab, direct_account, direct_lab, site
+from tests.integration.delivery.mail_client import (
+    account_at,
+    deliver,
+    last_attempt,
+    outgoing,
+    queue,
+    row,
+    states,
+)
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def lab(settings: LazySettings) -> Iterator[DirectLab]:
+    with direct_lab(settings) as started:
+        yield started
+
+
+def unresolved(account: Account) -> Destination:
+    """Return the destination of domains that were not looked up yet."""
+    return Destination.objects.get(account=account, key=UNRESOLVED_KEY)
+
+
+def test_a_message_reaches_the_server_of_its_recipients_domain(lab: DirectLab) -> None:
+    server = lab.server("mx.example.net")
+    lab.domain("example.net", "10 mx.example.net")
+    account = direct_account()
+
+    message = queue(account)
+    assert row(message).destination == unresolved(account)
+    deliver()
+
+    assert states(message) == ["sent"]
+    assert row(message).destination == site(account, "mx.example.net")
+    [accepted] = server.ledger.accepted
+    assert accepted.recipients == ["bob@example.net"]
+    session = SmtpSession.objects.get()
+    assert (session.host, session.port) == ("mx.example.net", lab.port)
+    assert session.tls_requested == "opportunistic"
+    assert session.tls_achieved == "none"
+    assert Attempt.objects.count() == 1  # the lookup left none
+
+
+def test_the_next_message_for_a_known_domain_needs_no_move(lab: DirectLab) -> None:
+    lab.server("mx.example.net")
+    lab.domain("example.net", "10 mx.example.net")
+    account = direct_account()
+    queue(account)
+    deliver()
+
+    message = queue(account, "carol@EXAMPLE.net", "dave@new.example")
+
+    known, new = message.recipients.order_by("pk")
+    assert known.destination == site(account, "mx.example.net")
+    assert new.destination == unresolved(account)
+
+
+def test_two_domains_of_one_site_share_its_queue_and_a_session(lab: DirectLab) -> None:
+    server = lab.server("mx.example.net")
+    for name in ("one.example", "two.example"):
+        lab.domain(name, "10 mx.example.net")
+    account = direct_account(max_connections=1)
+
+    message = queue(account, "a@one.example", "b@two.example", "c@one.example")
+    deliver()
+
+    assert states(message) == ["sent"] * 3
+    recipients = sorted(one.recipients for one in server.ledger.accepted)
+    assert recipients == [["a@one.example", "c@one.example"], ["b@two.example"]]
+    assert SmtpSession.objects.count() == 1
+    assert set(message.recipients.values_list("destination", flat=True)) == {
+        site(account, "mx.example.net").pk
+    }
+
+
+def test_a_session_does_not_serve_a_domain_with_other_servers(lab: DirectLab) -> None:
+    """Two customers of a provider share its site, and have servers of their own."""
+    first = lab.server("one.mail.protection.outlook.com", "offer STARTTLS\n")
+    second = lab.server("two.mail.protection.outlook.com", "offer STARTTLS\n")
+    lab.domain("one.example", "10 one.mail.protection.outlook.com")
+    lab.domain("two.example", "10 two.mail.protection.outlook.com")
+    account = direct_account(max_connections=1)
+
+    messages = [
+        queue(account, address)
+        for address in ("a@one.example", "b@two.example", "c@one.example", "d@two.example")
+    ]
+    deliver()
+
+    assert [states(one) for one in messages] == [["sent"]] * 4
+    assert sorted(one.recipients for one in first.ledger.accepted) == [
+        ["a@one.example"],
+        ["c@one.example"],
+    ]
+    assert len(second.ledger.accepted) == 2
+    assert SmtpSession.objects.count() == 2  # jobs that the open session serves come first
+    assert Destination.objects.exclude(key=UNRESOLVED_KEY).count() == 1
+
+
+def test_the_preferred_host_is_tried_first(lab: DirectLab) -> None:
+    second, first = lab.server("b.example.net"), lab.server("a.example.net")
+    lab.domain("example.net", "20 b.example.net", "10 a.example.net")
+
+    message = queue(direct_account())
+    deliver()
+
+    assert states(message) == ["sent"]
+    assert len(first.ledger.accepted) == 1
+    assert not second.ledger.accepted
+
+
+@pytest.mark.parametrize(
+    "scenario",
+    [
+        "at connect: refuse",
+        "at greeting: 421 4.3.2 busy",
+        "at greeting: 554 5.3.2 no service",
+        "at ehlo: 421 4.3.2 busy",
+    ],
+)
+def test_a_host_that_accepts_no_session_leads_to_the_next_one(
+    lab: DirectLab, scenario: str
+) -> None:
+    lab.server("a.example.net", scenario)
+    second = lab.server("b.example.net")
+    lab.domain("example.net", "10 a.example.net", "20 b.example.net")
+    account = direct_account()
+
+    message = queue(account)
+    deliver()
+
+    assert states(message) == ["sent"]
+    assert len(second.ledger.accepted) == 1
+    session = last_attempt(message).session
+    assert session is not None
+    assert session.host == "b.example.net"
+    assert len(session.failed_addresses) == 1
+    assert any("a.example.net" in line[2] for line in session.opening_lines)
+    found = site(account, "a.example.net,b.example.net")
+    assert (found.circuit, found.circuit_faults) == (Circuit.CLOSED, 0)
+
+
+def test_a_fault_of_all_hosts_is_one_of_the_destination(lab: DirectLab) -> None:
+    lab.server("a.example.net", "at connect: refuse")
+    lab.server("b.example.net", "at greeting: 554 5.3.2 no service")
+    lab.domain("example.net", "10 a.example.net", "20 b.example.net")
+    account = direct_account()
+
+    message = queue(account)
+    deliver()
+
+    recipient = row(message)
+    assert (recipient.state, recipient.attempts) == (State.DEFERRED, 0)
+    assert recipient.reply_code == 554
+    found = site(account, "a.example.net,b.example.net")
+    assert found.circuit_faults == 1
+    assert not found.circuit_needs_person
+
+
+@pytest.mark.parametrize(
+    ("records", "address", "code"),
+    [
+        (("null.example MX 0 .",), "bob@null.example", ReasonCode.MX_NULL),
+        ((), "bob@unknown.example", ReasonCode.DOMAIN_UNKNOWN),
+        (("own.example MX 10 client.example.org",), "bob@own.example", ReasonCode.MX_LOOP),
+        (("gone.example MX 10 no.example.net",), "bob@gone.example", ReasonCode.MX_UNUSABLE),
+    ],
+)
+def test_a_domain_without_a_server_fails_its_recipients(
+    lab: DirectLab, records: tuple[str, ...], address: str, code: ReasonCode
+) -> None:
+    lab.server("mx.example.net")
+    lab.domain("example.net", "10 mx.example.net")
+    lab.record(*records)
+    account = direct_account()
+
+    message = queue(account, address, "carol@example.net")
+    deliver()
+
+    assert states(message) == ["failed", "sent"]
+    recipient = row(message, address)
+    assert recipient.reason.code == code
+    assert unresolved(account).circuit_faults == 0
+    assert "5." in str(recipient.reason)
+
+
+def test_a_failed_lookup_defers_and_is_repeated(lab: DirectLab) -> None:
+    server = lab.server("mx.example.net")
+    lab.domain("example.net", "10 mx.example.net")
+    lab.fail("at mx <broken.example>: servfail")
+    account = direct_account()
+
+    message = queue(account, "bob@broken.example", "carol@example.net")
+    deliver()
+
+    recipient = row(message, "bob@broken.example")
+    assert (recipient.state, recipient.attempts) == (State.DEFERRED, 1)
+    assert recipient.reason.code == ReasonCode.DNS_FAILED
+    assert len(server.ledger.accepted) == 1
+    assert unresolved(account).circuit_faults == 0
+
+
+def test_an_address_literal_is_its_own_server(lab: DirectLab) -> None:
+    server = lab.server("mx.example.net")
+
+    message = queue(direct_account(), f"bob@[{server.host}]")
+    deliver()
+
+    assert states(message) == ["sent"]
+    assert len(server.ledger.accepted) == 1
+
+
+@pytest.mark.parametrize("address", ["bob@example.net", "bob@[127.0.0.2]"])
+def test_private_addresses_are_refused_unless_allowed(settings: LazySettings, address: str) -> None:
+    with direct_lab(settings, ALLOW_PRIVATE_HOSTS=False) as lab:
+        server = lab.server("mx.example.net")
+        lab.domain("example.net", "10 mx.example.net")
+
+        message = queue(direct_account(), address)
+        deliver()
+
+        assert states(message) == ["failed"]
+        assert row(message, address).reason.code == ReasonCode.MX_FORBIDDEN
+        assert not server.ledger.accepted
+
+        trusted = queue(direct_account(name="trusted", is_trusted=True), address)
+        deliver()
+
+        assert states(trusted) == ["sent"]
+
+
+def test_greylisting_of_one_recipient_delays_no_other(lab: DirectLab) -> None:
+    server = lab.server("mx.example.net", "at rcpt <bob@*>: 451 4.7.1 greylisted, try again")
+    lab.domain("example.net", "10 mx.example.net")
+    account = direct_account()
+
+    message = queue(account, "bob@example.net", "carol@example.net")
+    other = queue(account, "dave@example.net")
+    deliver()
+
+    assert states(message) == ["deferred", "sent"]
+    assert states(other) == ["sent"]
+    assert row(message).attempts == 1
+    assert len(server.ledger.accepted) == 2
+    assert site(account, "mx.example.net").circuit == Circuit.CLOSED
+
+
+def test_a_rejection_of_the_sender_is_not_about_a_login(lab: DirectLab) -> None:
+    lab.server("mx.example.net", "at mail: 530 5.7.0 authentication required")
+    lab.domain("example.net", "10 mx.example.net")
+    account = direct_account()
+
+    message = queue(account)
+    deliver()
+
+    assert states(message) == ["failed"]
+    assert site(account, "mx.example.net").circuit == Circuit.CLOSED
+
+
+def test_a_domain_whose_servers_change_moves_its_recipients(lab: DirectLab) -> None:
+    old = lab.server("old.example.net")
+    new = lab.server("new.example.net")
+    lab.record("example.net 0 MX 10 old.example.net")
+    account = direct_account()
+    queue(account)
+    deliver()
+
+    lab.forget("example.net", "MX")
+    lab.record("example.net 0 MX 10 new.example.net")
+    message = queue(account)
+    assert row(message).destination == site(account, "old.example.net")
+    deliver()
+
+    assert states(message) == ["sent"]
+    assert row(message).destination == site(account, "new.example.net")
+    assert (len(old.ledger.accepted), len(new.ledger.accepted)) == (1, 1)
+    assert row(message).attempts == 1
+    remembered = DomainSite.objects.get(account=account, domain="example.net")
+    assert remembered.destination == site(account, "new.example.net")
+
+
+def test_messages_follow_the_account_to_another_kind_of_delivery(lab: DirectLab) -> None:
+    server = lab.server("mx.example.net")
+    lab.domain("example.net", "10 mx.example.net")
+    account = direct_account(route=Route.SMARTHOST, host="127.0.0.1", port=lab.port)
+    message = queue(account)
+
+    Account.objects.filter(pk=account.pk).update(route=Route.DIRECT)
+    deliver()
+
+    assert states(message) == ["sent"]
+    assert len(server.ledger.accepted) == 1
+
+    smarthost = lab.server("smarthost.example.org")
+    waiting = queue(account)
+    direct = Recipient.objects.get(message=waiting)
+    Recipient.objects.filter(pk=direct.pk).update(destination=site(account, "mx.example.net"))
+    Account.objects.filter(pk=account.pk).update(
+        route=Route.SMARTHOST, host=smarthost.host, port=smarthost.port, security="none"
+    )
+    deliver()
+
+    assert states(waiting) == ["sent"]
+    assert len(smarthost.ledger.accepted) == 1
+
+
+def test_both_kinds_of_accounts_are_queued_at_once(lab: DirectLab) -> None:
+    server = lab.server("mx.example.net")
+    lab.domain("example.net", "10 mx.example.net")
+    by_server = lab.server("smarthost.example.org")
+    accounts = [direct_account(), account_at(by_server, host=by_server.host)]
+
+    api.queue_sources([outgoing(accounts[number % 2]) for number in range(4)])
+    deliver()
+
+    assert states() == ["sent"] * 4
+    assert (len(server.ledger.accepted), len(by_server.ledger.accepted)) == (2, 2)

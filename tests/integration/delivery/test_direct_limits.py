@@ -1,0 +1,206 @@
+"""Direct delivery: limits of MX sites with their sources, replies that ask for less, and scale."""
+
+import datetime as dt
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.conf import LazySettings
+
+from outbox import api
+from outbox.api.destination_limits import sites_of
+from outbox.db.clock import database_now
+from outbox.delivery import runners
+from outbox.delivery.engine import Engine
+from outbox.delivery.limits import report_rule
+from outbox.models import UNRESOLVED_KEY, Destination, SmtpSession
+from outbox.models.destination_limits import limits_of
+from outbox.net.shaping import Effect, ReplyRule
+from outbox.net.sites import Source
+from outbox.reasons import ReasonCode
+from tests.integration.delivery.direct_lab import DirectLab, direct_account, direct_lab, site
+from tests.integration.delivery.mail_client import (
+    USING,
+    a_worker,
+    deliver,
+    end_lease,
+    outgoing,
+    queue,
+    queue_many,
+    row,
+    states,
+)
+
+pytestmark = pytest.mark.django_db(transaction=True)
+SLOW = ReplyRule(pattern=r"\b4\.7\.28\b", effect=Effect.SLOW_DOWN, seconds=600, after=2)
+STOP = ReplyRule(pattern=r"\[TSS04\]", effect=Effect.SUSPEND, seconds=600)
+
+
+@pytest.fixture
+def lab(settings: LazySettings) -> Iterator[DirectLab]:
+    with direct_lab(settings) as started:
+        yield started
+
+
+def a_site(key: str = "mx.example.net", **account_fields: int) -> Destination:
+    account = direct_account(**account_fields)
+    return Destination.objects.create(account=account, key=f"mx:{key}", mx_hosts=key)
+
+
+def test_the_stricter_of_account_and_shaping_counts() -> None:
+    now = database_now(USING)
+
+    limits = limits_of(a_site(), now)
+
+    assert (limits.connections.value, limits.connections.source) == (5, Source.DEFAULT)
+    assert limits.per_minute is not None
+    assert (limits.per_minute.value, limits.per_minute.source) == (300, Source.DEFAULT)
+    strict = limits_of(a_site("b.example", max_connections=2, per_minute=10), now)
+    assert (strict.connections.value, strict.connections.source) == (2, Source.ACCOUNT)
+    assert strict.per_minute is not None
+    assert (strict.per_minute.value, strict.per_minute.source) == (10, Source.ACCOUNT)
+
+
+def test_a_provider_and_the_sites_file_have_limits(settings: LazySettings, tmp_path: Path) -> None:
+    file = tmp_path / "shaping.toml"
+    file.write_text('["yahoodns.net"]\nconnections = 1\n["example.net"]\nmessages_per_minute = 7\n')
+    settings.OUTBOX = settings.OUTBOX | {"MX_SHAPING": str(file)}
+    now = database_now(USING)
+
+    yahoo = limits_of(a_site(key="yahoodns.net"), now)
+    other = limits_of(a_site(key="mx.example.net"), now)
+
+    assert (yahoo.connections.value, yahoo.connections.source) == (1, Source.SETTING)
+    assert (yahoo.per_connection.value, yahoo.per_connection.source) == (20, Source.PROVIDER)
+    assert other.per_minute is not None
+    assert (other.per_minute.value, other.per_minute.name) == (7, "example.net")
+
+
+def test_the_limit_per_minute_is_one_of_the_site(lab: DirectLab) -> None:
+    server = lab.server("mx.example.net")
+    lab.domain("example.net", "10 mx.example.net")
+    account = direct_account(per_minute=3)
+
+    queue_many(account, 5)
+    deliver()
+
+    assert len(server.ledger.accepted) == 3
+    found = site(account, "mx.example.net")
+    assert found.paused_reason.code == ReasonCode.LIMIT_PER_MINUTE
+    assert states().count("queued") == 2
+
+
+def test_a_connection_ends_after_the_messages_of_the_shaping(
+    lab: DirectLab, settings: LazySettings, tmp_path: Path
+) -> None:
+    file = tmp_path / "shaping.toml"
+    file.write_text('["example.net"]\nmessages_per_connection = 2\nconnections = 1\n')
+    settings.OUTBOX = settings.OUTBOX | {"MX_SHAPING": str(file)}
+    server = lab.server("mx.example.net")
+    lab.domain("example.net", "10 mx.example.net")
+
+    queue_many(direct_account(), 4)
+    deliver()
+
+    assert len(server.ledger.accepted) == 4
+    assert SmtpSession.objects.count() == 2
+
+
+def test_a_reply_suspends_the_site(lab: DirectLab, settings: LazySettings, tmp_path: Path) -> None:
+    file = tmp_path / "shaping.toml"
+    file.write_text(
+        '["example.net"]\nconnections = 1\n'
+        '[["example.net".rules]]\npattern = "TSS04"\neffect = "suspend"\nseconds = 600\n'
+    )
+    settings.OUTBOX = settings.OUTBOX | {"MX_SHAPING": str(file)}
+    server = lab.server("mx.example.net", "at mail: 421 4.7.0 [TSS04] later")
+    lab.domain("example.net", "10 mx.example.net")
+    account = direct_account()
+
+    first, second = queue_many(account, 2)
+    deliver()
+    deliver()
+
+    assert sum(one.startswith("MAIL") for one in server.ledger.commands) == 1
+    found = site(account, "mx.example.net")
+    assert found.is_suspended(database_now(USING))
+    assert found.limit_reason.code == ReasonCode.SITE_SUSPENDED
+    assert states(first) == ["deferred"]
+    assert states(second) == ["queued"]
+    assert "[TSS04]" in api.explain(second).sentence
+
+
+def test_several_replies_slow_a_site_down() -> None:
+    found = a_site()
+
+    assert not report_rule(found.pk, SLOW, "450 4.7.28 too fast", USING)
+    found.refresh_from_db()
+    assert not found.is_limited_by_reply(database_now(USING))
+    assert report_rule(found.pk, SLOW, "450 4.7.28 too fast", USING)
+
+    found.refresh_from_db()
+    now = database_now(USING)
+    limits = limits_of(found, now)
+    assert limits.per_minute is not None
+    assert (limits.per_minute.value, limits.per_minute.source) == (1, Source.REPLY)
+    assert limits.connections.source is Source.REPLY
+    assert limits_of(found, now + dt.timedelta(minutes=11)).connections.source is Source.DEFAULT
+    assert report_rule(found.pk, STOP, "421 4.7.0 [TSS04]", USING)
+    found.refresh_from_db()
+    assert found.is_blocked(now)
+
+
+def test_many_destinations_have_few_runners(
+    lab: DirectLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """300 domains with a message each, and a server for each of them."""
+    number = 300
+    server = lab.server("mx.example.net")
+    lab.record(*(f"mx{n}.example.net A {server.host}" for n in range(number)))
+    for n in range(number):
+        lab._records.append(f"record d{n}.example 3600 MX 10 mx{n}.example.net")
+    lab.record()
+    monkeypatch.setattr(runners, "RUNNERS_MAX", 20)
+    most = 0
+    assign = runners.Runners.assign
+
+    def counting(self: runners.Runners, due: list[Destination]) -> object:
+        nonlocal most
+        found = assign(self, due)
+        most = max(most, len(self))
+        return found
+
+    monkeypatch.setattr(runners.Runners, "assign", counting)
+    account = direct_account()
+    api.queue_sources([outgoing(account, f"bob@d{n}.example") for n in range(number)])
+    engine = Engine()
+
+    engine.drain()
+
+    assert states() == ["sent"] * number
+    assert len(server.ledger.accepted) == number
+    assert most <= 20
+    assert Destination.objects.exclude(key=UNRESOLVED_KEY).count() == number
+    asked = lab.dns.asked("MX")
+    assert len(set(asked)) == number
+    assert len(asked) < 2 * number  # each delivery looks its domain up again, in the cache
+
+
+def test_the_sites_of_an_account_show_their_limits_and_sources(lab: DirectLab) -> None:
+    lab.server("mx.example.net")
+    lab.domain("example.net", "10 mx.example.net")
+    account = direct_account(per_minute=100)
+    message = queue(account)
+    worker = a_worker()
+    assert "looked up" in api.explain(message).sentence
+    end_lease(worker)
+    deliver()
+
+    [found] = sites_of(account)
+
+    assert found.name == "mx.example.net"
+    assert found.circuit == "closed"
+    shown = {one.name: (one.value, one.source) for one in found.limits}
+    assert shown["connections"] == (5, "default")
+    assert shown["per_minute"] == (100, "account")
+    assert row(message).state == "sent"

@@ -1,0 +1,216 @@
+"""Direct delivery under policies of TLS: what arrives where, what is recorded and counted."""
+
+import hashlib
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.conf import LazySettings
+
+from outbox.db.clock import database_now
+from outbox.delivery.sts_policies import write
+from outbox.models import Destination, SmtpSession, TlsCount
+from outbox.net.mta_sts import KnownPolicy, Mode, Policy
+from outbox.testing.faultlab import FaultLab
+from tests.integration.delivery.direct_lab import DirectLab, direct_account, direct_lab
+from tests.integration.delivery.mail_client import (
+    deliver,
+    last_attempt,
+    queue,
+    row,
+    states,
+)
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+DOMAIN = "example.net"
+# Names that the certificates of the lab are for.
+FIRST, SECOND = "mail.localhost", "localhost"
+TLS = "offer STARTTLS\n"
+
+
+@pytest.fixture
+def lab(settings: LazySettings) -> Iterator[DirectLab]:
+    with direct_lab(settings) as started:
+        yield started
+
+
+def trust(settings: LazySettings, tmp_path: Path, *servers: FaultLab) -> None:
+    """Trust the authorities of these servers."""
+    file = tmp_path / "authorities.pem"
+    file.write_text("".join(Path(server.ca_file).read_text() for server in servers))
+    settings.OUTBOX = settings.OUTBOX | {"CA_FILE": str(file)}
+
+
+def publish(mode: Mode, *hosts: str, age: float = 0.0) -> None:
+    """Store the MTA-STS policy of the domain, as if it had been read a while ago."""
+    read_at = database_now().timestamp() - age
+    known = KnownPolicy("1", Policy(mode, hosts, 3_600), read_at)
+    write(DOMAIN, known, "default")
+
+
+def counts() -> dict[tuple[str, str, str], int]:
+    rows = TlsCount.objects.filter(domain=DOMAIN)
+    return {(one.policy_type, one.result, one.host): one.count for one in rows}
+
+
+def test_an_enforced_policy_leads_past_a_server_with_a_wrong_certificate(
+    lab: DirectLab, settings: LazySettings, tmp_path: Path
+) -> None:
+    """Protocol item 122."""
+    first = lab.server(FIRST, f"{TLS}certificate wrong-name\n")
+    second = lab.server(SECOND, TLS)
+    lab.domain(DOMAIN, f"10 {FIRST}", f"20 {SECOND}")
+    trust(settings, tmp_path, first, second)
+    publish(Mode.ENFORCE, FIRST, SECOND)
+
+    message = queue(direct_account())
+    deliver()
+
+    assert states(message) == ["sent"]
+    assert not first.ledger.accepted
+    assert len(second.ledger.accepted) == 1
+    session = SmtpSession.objects.get(host=SECOND)
+    assert (session.tls_requested, session.tls_achieved) == ("verify", "verified")
+    assert session.tls_policy.code == "tls_by_sts"
+    assert counts() == {
+        ("sts", "certificate-host-mismatch", FIRST): 1,
+        ("sts", "", SECOND): 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("scenario", "result"),
+    [
+        pytest.param("", "starttls-not-supported", id="STARTTLS removed"),
+        pytest.param(f"{TLS}certificate untrusted\n", "certificate-not-trusted", id="in between"),
+        pytest.param(f"{TLS}certificate expired\n", "certificate-expired", id="expired"),
+    ],
+)
+def test_an_attacker_on_the_path_gets_nothing_under_an_enforced_policy(
+    lab: DirectLab, settings: LazySettings, tmp_path: Path, scenario: str, result: str
+) -> None:
+    """Protocol item 122."""
+    server = lab.server(FIRST, scenario)
+    lab.domain(DOMAIN, f"10 {FIRST}")
+    trust(settings, tmp_path, server)
+    publish(Mode.ENFORCE, FIRST)
+
+    message = queue(direct_account())
+    deliver()
+
+    assert states(message) == ["deferred"]
+    assert not server.ledger.accepted
+    assert counts() == {("sts", result, FIRST): 1}
+
+
+def test_a_server_that_no_policy_names_gets_nothing_and_its_site_is_not_at_fault(
+    lab: DirectLab,
+) -> None:
+    server = lab.server(FIRST, TLS)
+    lab.domain(DOMAIN, f"10 {FIRST}")
+    publish(Mode.ENFORCE, "mx.example.net")
+
+    message = queue(direct_account())
+    deliver()
+
+    assert states(message) == ["deferred"]
+    assert row(message).reason.code == "mta_sts_other_host"
+    assert not server.ledger.accepted
+    assert not Destination.objects.filter(circuit_faults__gt=0).exists()
+    assert counts() == {("sts", "validation-failure", FIRST): 1}
+
+
+def test_a_policy_in_testing_mode_delivers_and_counts(lab: DirectLab) -> None:
+    """Protocol item 122."""
+    server = lab.server(FIRST)
+    lab.domain(DOMAIN, f"10 {FIRST}")
+    publish(Mode.TESTING, FIRST)
+
+    message = queue(direct_account())
+    deliver()
+
+    assert states(message) == ["sent"]
+    assert len(server.ledger.accepted) == 1
+    session = SmtpSession.objects.get()
+    assert (session.tls_requested, session.tls_achieved) == ("opportunistic", "none")
+    assert session.tls_policy.code == "tls_sts_testing"
+    assert session.tls_why.code == "starttls_not_offered"
+    assert counts() == {("sts", "starttls-not-supported", FIRST): 1}
+
+
+def test_an_expired_policy_requires_nothing(lab: DirectLab) -> None:
+    lab.server(FIRST)
+    lab.domain(DOMAIN, f"10 {FIRST}")
+    publish(Mode.ENFORCE, FIRST, age=3_601.0)
+
+    message = queue(direct_account())
+    deliver()
+
+    assert states(message) == ["sent"]
+    assert counts() == {("no-policy-found", "starttls-not-supported", FIRST): 1}
+
+
+@pytest.mark.parametrize(
+    ("digest", "rule", "expected", "counted"),
+    [
+        pytest.param("cd" * 32, "", "deferred", "validation-failure", id="another certificate"),
+        pytest.param("cd" * 32, "at tlsa: servfail", "deferred", "dnssec-invalid", id="bogus"),
+    ],
+)
+def test_dane_sends_nothing_without_a_match(
+    lab: DirectLab, digest: str, rule: str, expected: str, counted: str
+) -> None:
+    """Protocol item 124."""
+    server = lab.server(FIRST, TLS)
+    lab.domain(DOMAIN, f"10 {FIRST}")
+    lab.record(f"_{lab.port}._tcp.{FIRST} TLSA 3 0 1 {digest}")
+    lab.fail(f"authenticated {DOMAIN}\nauthenticated localhost\n{rule}")
+
+    message = queue(direct_account())
+    deliver()
+
+    assert states(message) == [expected]
+    assert not server.ledger.accepted
+    assert counts() == {("tlsa", counted, FIRST): 1}
+
+
+def test_a_certificate_that_dane_confirms_needs_no_authority(lab: DirectLab) -> None:
+    """Protocol item 124."""
+    server = lab.server(FIRST, f"{TLS}certificate untrusted\n")
+    own = Path(server.ca_file).with_name("untrusted.pem").read_text()
+    der = ssl.PEM_cert_to_DER_cert(own[own.index("-----BEGIN CERT") :].partition("-----BEGIN P")[0])
+    lab.domain(DOMAIN, f"10 {FIRST}")
+    lab.record(f"_{lab.port}._tcp.{FIRST} TLSA 3 0 1 {hashlib.sha256(der).hexdigest()}")
+    lab.fail(f"authenticated {DOMAIN}\nauthenticated localhost\n")
+
+    message = queue(direct_account())
+    deliver()
+
+    assert states(message) == ["sent"]
+    session = SmtpSession.objects.get()
+    assert (session.tls_requested, session.tls_achieved) == ("dane", "dane")
+    assert counts() == {("tlsa", "", FIRST): 1}
+
+
+def test_requiretls_needs_a_proven_server_that_offers_it(
+    lab: DirectLab, settings: LazySettings, tmp_path: Path
+) -> None:
+    """Protocol item 125."""
+    server = lab.server(FIRST, "offer STARTTLS, REQUIRETLS\n")
+    lab.domain(DOMAIN, f"10 {FIRST}")
+    trust(settings, tmp_path, server)
+    account = direct_account()
+
+    unproven = queue(account, require_tls=True)
+    deliver()
+    assert states(unproven) == ["deferred"]
+    assert row(unproven).reason.code == "requiretls_unproven"
+    assert not server.ledger.accepted
+
+    publish(Mode.ENFORCE, FIRST)
+    proven = queue(account, require_tls=True)
+    deliver()
+    assert states(proven) == ["sent"]
+    assert "REQUIRETLS" in last_attempt(proven).transfer
