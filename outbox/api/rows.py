@@ -47,7 +47,7 @@ def message_values(one: Checked) -> dict[str, Any]:
         "needs_8bit": facts.is_8bit,
         "needs_smtputf8": facts.needs_smtputf8,
         "on_uncertain": item.on_uncertain,
-        "wants_report": item.wants_report,
+        "wants_report": item.is_report_wanted,
         "is_sensitive": item.sensitive,
         "send_at": item.send_at,
         "expires_at": item.expires_at,

@@ -44,6 +44,7 @@ from outbox.models.quota import Quota
 from outbox.models.recipient import Recipient, Role
 from outbox.models.reminder import ReplyReminder
 from outbox.models.reply_group import ReplyGroup, ReplyKind
+from outbox.models.report_request import Notify, ReportRequest, Ret
 from outbox.models.search import SearchEntry, SearchMark
 from outbox.models.sent_copy import SentCopy
 from outbox.models.sharing import ShareDecision
@@ -123,6 +124,7 @@ __all__ = [
     "Mailbox",
     "MatchRule",
     "Message",
+    "Notify",
     "OAuthAccess",
     "OAuthKind",
     "OAuthProvider",
@@ -142,6 +144,8 @@ __all__ = [
     "ReplyGroup",
     "ReplyKind",
     "ReplyReminder",
+    "ReportRequest",
+    "Ret",
     "Role",
     "SearchEntry",
     "SearchMark",
