@@ -197,6 +197,9 @@ class Conf:
     failure_addresses: tuple[str, ...] = ()  # get reports of apps' failed messages; empty: staff
     failure_digest_delay: float = 60  # how long failures are collected for one email
     failure_digest_interval: float = 900  # shortest time between two such emails to one person
+    first_delay_report: float = 4 * 3600  # age at which a message that is not sent is reported to
+    # its sender, if the sender requested that; 0: not
+    second_delay_report: float = 86_400  # the same, for a second report
     site_url: str = ""  # start of links in emails, "https://mail.example.com"; empty: no links
 
     message_retention: float = 0  # age at which a finished message is deleted with all that belongs

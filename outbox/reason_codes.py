@@ -691,6 +691,10 @@ class ReasonCode(StrEnum):
         "reported_delivered",
         _("A report says that the message was delivered."),
     )
+    REPORTED_RELAYED = (
+        "reported_relayed",
+        _("A report says that a server accepted the message that sends no further reports."),
+    )
     REPORTED_READ = "reported_read", _("A receipt came back (%(action)s).")
     REPORTED_AS_SPAM = "reported_as_spam", _("The message was reported as spam.")
     REPORT_NOT_APPLIED = (

@@ -136,18 +136,20 @@ def working_account(
     if owner is not None:
         own = accounts.usable_by(owner).values("pk")
         usable = accounts.filter(Q(is_app_default=True) | Q(pk__in=own))
-    now = database_now(using)
     for account in usable.order_by("-is_app_default", "pk"):
-        destinations = (
-            Destination.objects.using(using).filter(account=account).select_related("account")
-        )
-        is_blocked = any(
-            one.circuit != Circuit.CLOSED or one.circuit_needs_person or one.is_paused(now)
-            for one in destinations
-        )
-        if account.pk not in excluded and not is_blocked:
+        if account.pk not in excluded and can_send_now(account, using):
             return account
     return None
+
+
+def can_send_now(account: Account, using: str) -> bool:
+    """Return whether nothing blocks the account's messages."""
+    now = database_now(using)
+    destinations = Destination.objects.using(using).filter(account=account)
+    return not any(
+        one.circuit != Circuit.CLOSED or one.circuit_needs_person or one.is_paused(now)
+        for one in destinations.select_related("account")
+    )
 
 
 def _subject(named: Sequence[Message], count: int) -> str:

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from django.conf import settings
 from django.db import transaction
 
+from outbox.api.delivery_reports import is_reported_to
 from outbox.api.failure_email import SITE, Addressee, addressee_of, queue_digest
 from outbox.conf import get_conf
 from outbox.db.clock import database_now
@@ -63,7 +64,9 @@ def _collect(using: str) -> int:
         unreported = messages.filter(failure_unreported=True).order_by("pk")
         locked = unreported.select_for_update(skip_locked=True, no_key=True)
         found = list(
-            locked.only("pk", "owner_id", "origin", "envelope_sender")[:_COLLECTED_AT_ONCE]
+            locked.only("pk", "owner_id", "origin", "envelope_sender", "wants_report")[
+                :_COLLECTED_AT_ONCE
+            ]
         )
         if not found:
             return 0
@@ -72,7 +75,8 @@ def _collect(using: str) -> int:
         for message in found:
             # The failure of a digest is on the pages, but no email reports it: that would not end.
             # The same holds for all other messages that no server may report about (RFC 5321 6.1).
-            if message.envelope_sender and message.origin != Origin.REPORT:
+            is_reportable = message.envelope_sender and message.origin != Origin.REPORT
+            if is_reportable and not _has_own_report(message, using):
                 key = owner_key(message.owner_id)
                 by_addressee[key].append(message.pk)
                 owners[key] = message.owner_id
@@ -84,6 +88,14 @@ def _collect(using: str) -> int:
                 _add(key, by_addressee[key], chosen, now, using)
         messages.filter(pk__in=[one.pk for one in found]).update(failure_unreported=False)
         return len(found)
+
+
+def _has_own_report(message: Message, using: str) -> bool:
+    """Return whether the owner gets a delivery report, which says the same to the same address."""
+    if not message.wants_report or message.owner_id is None:
+        return False
+    addressee = addressee_of(message.owner_id, using)
+    return addressee is not None and is_reported_to(message, addressee.to[0], using)
 
 
 def _add(key: int, ids: list[int], chosen: Preferences, now: dt.datetime, using: str) -> None:

@@ -31,7 +31,8 @@ from outbox.db import clock
 from outbox.exceptions import InvalidMessageError
 from outbox.mail.addresses import AddressError, parse_address
 from outbox.mail.header_writer import is_message_id
-from outbox.models import Importance, OnUncertain
+from outbox.models import Importance, Notify, OnUncertain, Ret
+from outbox.smtp.envelope import ENVID_MAX, is_envid
 
 KEY_MAX = 255
 _NAME_MAX = 200
@@ -66,8 +67,11 @@ class SendOptions(TypedDict, total=False):
     on_uncertain: str  # an `OnUncertain`; "": the account's policy
     in_reply_to: str | None  # the Message-ID of the message to reply to
     references: Sequence[str] | str | None  # the Message-IDs of its thread, oldest first
-    wants_report: bool  # request a delivery report (DSN) from servers that send one
     require_tls: bool  # send only over verified TLS, to servers that do the same (RFC 8689)
+    wants_report: bool  # request delivery reports (DSN): of success, failure and delay
+    notify: Sequence[str] | str  # instead: some of success, failure and delay, or never
+    ret: str  # what the report of a failure returns: full, or hdrs, the header (the default)
+    envid: str  # your own envelope id, which the reports repeat
     sensitive: bool  # no page shows the content, and it is erased when delivery ends
     unsubscribe: bool  # add a link with which the only recipient unsubscribes (RFC 8058)
     auto_submitted: bool  # ask programs for no automatic reply (RFC 3834)
@@ -86,6 +90,8 @@ def read_options(given: Mapping[str, Any]) -> SendOptions:
         if value is not None:
             options[name] = reader(name, value)
     _check_times(options)
+    if options.get("wants_report") and options.get("notify") == (Notify.NEVER.value,):
+        raise InvalidMessageError("notify", "Give wants_report or notify=never, not both.")
     return cast("SendOptions", options)
 
 
@@ -194,6 +200,27 @@ def _message_id(field: str, text: str) -> str:
     return bracketed
 
 
+def _notify(field: str, value: object) -> tuple[str, ...]:
+    """Return the values in the order of `Notify`. "never" excludes others (RFC 3461 4.1)."""
+    items = [value] if isinstance(value, str) else read_list(field, value, of="strings", most=4)
+    names = {read_choice(field, one, Notify) for one in items} - {""}
+    if Notify.NEVER in names and len(names) > 1:
+        raise InvalidMessageError(field, f"{field}: never excludes success, failure and delay.")
+    return tuple(one.value for one in Notify if one in names)
+
+
+def _ret(field: str, value: object) -> str:
+    return read_choice(field, value, Ret)
+
+
+def _envid(field: str, value: object) -> str:
+    text = read_line(field, value)
+    if not is_envid(text):
+        problem = f"{field} must be printable ASCII of at most {ENVID_MAX} characters."
+        raise InvalidMessageError(field, problem)
+    return text
+
+
 _READERS: dict[str, Callable[[str, object], Any]] = {
     "from_name": _from_name,
     "envelope_sender": _envelope_sender,
@@ -212,6 +239,9 @@ _READERS: dict[str, Callable[[str, object], Any]] = {
     "references": _message_ids,
     "wants_report": read_flag,
     "require_tls": read_flag,
+    "notify": _notify,
+    "ret": _ret,
+    "envid": _envid,
     "sensitive": read_flag,
     "unsubscribe": read_flag,
     "auto_submitted": read_flag,

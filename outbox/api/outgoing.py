@@ -27,7 +27,8 @@ from outbox.conf import get_conf
 from outbox.exceptions import InvalidMessageError
 from outbox.mail.addresses import AddressError, is_usual, mailbox_key, parse_address
 from outbox.mail.source import SourceError, SourceFacts, validate_source
-from outbox.models import Account, Importance, Message, Origin, Role
+from outbox.models import Account, Importance, Message, Notify, Origin, Role
+from outbox.models.report_request import REPORTED
 from outbox.smtp.envelope import UnsendableError, path
 from outbox.texts import gettext_noop
 
@@ -72,9 +73,12 @@ class Outgoing:
     expires_at: dt.datetime | None = None
     idempotency_key: str | None = None
     on_uncertain: str = ""  # an `OnUncertain`; "": the account's policy
-    wants_report: bool = False  # of delivery, where servers give one
     require_tls: bool = False  # send only over verified TLS, and so on from there (RFC 8689)
     tls_optional: bool = False  # instead: whatever the recipient's domain says (TLS-Required: No)
+    wants_report: bool = False  # delivery reports of success, failure and delay
+    notify: Sequence[str] = ()  # instead: which reports, of `Notify`
+    ret: str = ""  # a `Ret`; "": the header only
+    envid: str = ""  # the caller's own envelope id
     sensitive: bool = False  # no page shows the content, and it is erased when delivery ends
     subject: str = ""
     from_header: str = ""
@@ -85,6 +89,16 @@ class Outgoing:
     tags: Sequence[str] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
     related: Model | None = None  # the object that the message is about
+
+    @property
+    def notified(self) -> Sequence[str]:
+        """What the sender is notified of, of `Notify`; empty if nothing was requested."""
+        return self.notify or ([one.value for one in REPORTED] if self.wants_report else ())
+
+    @property
+    def is_report_wanted(self) -> bool:
+        """Whether any report was requested."""
+        return bool(self.notified) and Notify.NEVER not in self.notified
 
     @property
     def place(self) -> int:

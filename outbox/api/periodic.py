@@ -2,6 +2,7 @@
 
 from outbox.api import bulk_actions, domain_checks, tls_reports
 from outbox.api.alarms.schedule import check_in_background
+from outbox.api.delivery_reports import send_reports
 from outbox.api.failures import report_failures
 from outbox.api.mailbox_notices import notify_owners_of_mailboxes
 from outbox.api.oauth import retry_corrected
@@ -14,6 +15,7 @@ def run_periodic_work(using: str) -> None:
     """Do what is due: the sweep, the engine, fetching, emails to users, bulk operations, alarms."""
     periodic.run(using)
     report_failures(using)
+    send_reports(using)
     retry_corrected(using)
     notify_owners(using)
     notify_owners_of_mailboxes(using)

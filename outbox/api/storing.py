@@ -32,7 +32,7 @@ from outbox.db.clock import database_now
 from outbox.db.columns import complete
 from outbox.db.packing import pack
 from outbox.db.sqlite import raw_cursor
-from outbox.models import FOLDER_OF, Message, Recipient, Source, Status
+from outbox.models import FOLDER_OF, Message, Recipient, ReportRequest, Source, Status
 
 _Values = Mapping[str, Any]
 # The clock that claims compare with; in its own form, because SQLite compares times as texts.
@@ -52,7 +52,33 @@ def store(messages: Iterable[Checked], using: str) -> list[tuple[int | None, Che
             until = _expires_at(pk, using) if one.item.sensitive else None
             source = Source.of(pk, one.item.source, one.facts.sha256, erase_at=until)
             source.save(using=using, force_insert=True)
+    _store_requests(stored, using)
     return stored
+
+
+def _store_requests(stored: Iterable[tuple[int | None, Checked]], using: str) -> None:
+    """Store the reports that messages request."""
+    requesting = [(pk, one.item) for pk, one in stored if pk is not None and _has_request(one)]
+    if not requesting:
+        return
+    now = database_now(using)
+    ReportRequest.objects.using(using).bulk_create(
+        [
+            ReportRequest(
+                message_id=pk,
+                notify=",".join(item.notified),
+                ret=item.ret,
+                envid=item.envid,
+                due_at=max(item.send_at or now, now) if item.is_report_wanted else None,
+            )
+            for pk, item in requesting
+        ]
+    )
+
+
+def _has_request(one: Checked) -> bool:
+    item = one.item
+    return bool(item.notified or item.ret or item.envid)
 
 
 def _expires_at(pk: int, using: str) -> dt.datetime | None:
@@ -63,7 +89,9 @@ def needs_no_transaction(messages: Sequence[Checked], using: str) -> bool:
     """Return whether `store` writes these messages whole or not at all, whatever happens."""
     if connections[using].vendor != "postgresql":
         return False
-    return len(messages) <= storing_postgresql.GROUP and not any(map(is_large, messages))
+    if any(is_large(one) or _has_request(one) for one in messages):
+        return False  # they have rows of their own
+    return len(messages) <= storing_postgresql.GROUP
 
 
 # --- SQLite ---------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from typing import Any
 from django.contrib.auth.models import AbstractBaseUser
 
 from outbox.api.accounts import account_named
+from outbox.api.outgoing import Outgoing
 from outbox.api.queueing import queue_ids
 from outbox.api.rendering import Content, render_outgoing
 from outbox.api.sending import read_all
@@ -51,6 +52,11 @@ def queue_system_email(
         priority=priority,
         auto_submitted=True,
     )
+    queue_system_source(outgoing)
+
+
+def queue_system_source(outgoing: Outgoing) -> None:
+    """Queue a rendered email of the site, with the null envelope sender."""
     queue_ids([replace(outgoing, envelope_sender="")])
 
 

@@ -20,10 +20,11 @@ from outbox.db.columns import columns_of, complete
 from outbox.db.unavailable import DATABASE_UNAVAILABLE
 from outbox.delivery import limits
 from outbox.delivery.due import DueAt, DueRecipient, aware
-from outbox.delivery.job import Job, JobRecipient
+from outbox.delivery.job import Job, JobRecipient, ReportOptions
 from outbox.delivery.paused_tags import paused_among, postpone
 from outbox.delivery.suppressed import hold_suppressed, suppressed_among
-from outbox.models import Attempt, Destination, Outcome, Recipient, State, Status
+from outbox.models import Attempt, Destination, Outcome, Recipient, Ret, State, Status
+from outbox.models.report_request import REPORTED
 from outbox.models.rollup import roll_up
 from outbox.models.transitions import resend_after
 from outbox.net.mx import domain_of
@@ -59,6 +60,9 @@ class _Message(NamedTuple):
     size: int
     wants_report: bool | int
     tls_requirement: str
+    notify: str | None  # NULL: the message has no report request
+    ret: str | None
+    envid: str | None
     is_sensitive: bool | int
     policy: str
     account_policy: str | None
@@ -106,13 +110,14 @@ _HAS_ITS_LEASE = (
 )
 _MESSAGES = """
 SELECT m.id, m.account_id, m.status, m.envelope_sender, m.is_sender_given, m.recipient_count,
-    m.size, m.wants_report, m.tls_requirement, m.is_sensitive, m.on_uncertain, a.on_uncertain,
-    a.resend_after, a.return_path, a.from_address, m.queued_at, m.send_at,
-    CASE WHEN m.size <= {small} THEN s.data END, s.sha256
+    m.size, m.wants_report, m.tls_requirement, q.notify, q.ret, q.envid, m.is_sensitive,
+    m.on_uncertain, a.on_uncertain, a.resend_after, a.return_path, a.from_address, m.queued_at,
+    m.send_at, CASE WHEN m.size <= {small} THEN s.data END, s.sha256
 FROM {values}
 JOIN outbox_message m ON m.id = v.id
 LEFT JOIN outbox_account a ON a.id = m.account_id
-LEFT JOIN outbox_source s ON s.message_id = m.id""".replace("{small}", str(SMALL_SOURCE))
+LEFT JOIN outbox_source s ON s.message_id = m.id
+LEFT JOIN outbox_reportrequest q ON q.message_id = m.id""".replace("{small}", str(SMALL_SOURCE))
 
 
 class Claim(NamedTuple):
@@ -330,6 +335,18 @@ def _messages(ids: set[int], using: str) -> dict[int, _Message]:
     return {message.id: message for message in found}
 
 
+def _report_of(message: _Message) -> ReportOptions | None:
+    """Return the reports that the message requests, as the commands name them."""
+    if message.notify is None:
+        # It was queued by a version without the row, which requested all of them.
+        notify = tuple(one.upper() for one in REPORTED) if message.wants_report else ()
+        return ReportOptions(notify=notify) if notify else None
+    notify = tuple(one.upper() for one in message.notify.split(",") if one)
+    # A report that returns the content would show it to everyone with access to the mailbox.
+    ret = Ret.HDRS.value if message.is_sensitive else message.ret or ""
+    return ReportOptions(notify=notify, ret=ret.upper(), envid=message.envid or "")
+
+
 def _job(
     attempt_id: int,
     message: _Message,
@@ -355,8 +372,8 @@ def _job(
         size=message.size,
         source=bytes(message.data) if message.data is not None else None,
         resend_after=message.resend_after,
-        wants_report=bool(message.wants_report),
         tls_requirement=message.tls_requirement,
+        report=_report_of(message),
         is_sensitive=bool(message.is_sensitive),
         signature=signature,
         recipients=[

@@ -20,6 +20,15 @@ from outbox.reasons import NO_REASON, Reason
 from outbox.signals import Change
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportOptions:
+    """What a message requests from servers with DSN, as the commands name it (RFC 3461)."""
+
+    notify: tuple[str, ...] = ()
+    ret: str = ""
+    envid: str = ""  # "": the token
+
+
 @dataclass(slots=True, kw_only=True)
 class JobRecipient:
     """A claimed recipient, as it was at the claim."""
@@ -52,8 +61,8 @@ class Job:
     source: bytes | None  # as it is stored; None: too large to be read with the claim
     size: int = 0  # of the source, in bytes
     resend_after: dt.timedelta | None  # None: an uncertain recipient waits for a person
-    wants_report: bool = False  # of delivery, from servers that send one (RFC 3461)
     tls_requirement: str = ""  # a `TlsRequirement`
+    report: ReportOptions | None = None  # what was requested; None: nothing
     is_sensitive: bool = False  # nothing of the content may be recorded
     signature: str = ""  # DKIM-Signature fields that an earlier attempt has sent
     # All of them were last retried by a person after as many attempts: they share the token.

@@ -53,7 +53,6 @@ from outbox.texts import cause_of
 
 _SHORT_WAIT = 1.0  # seconds for memory, in which no server ends an idle session
 _COPIES_OF_CHANGED = 4  # of the message data, while it is signed or encoded for an old server
-_REPORTED = ("SUCCESS", "FAILURE", "DELAY")  # what a report is wanted of (RFC 3461 4.1)
 
 
 async def run(
@@ -146,15 +145,16 @@ async def _transact(
     context: DeliveryContext,
     sign: smtp.Sign | None,
 ) -> tuple[Result, DestinationEffect]:
-    lease = context.lease
+    lease, report = context.lease, job.report
     number = session.connection.messages + 1
     transaction = await session.connection.send(
         smtp.Envelope(
             sender=job.sender,
             sender_instead=job.sender_instead,
             recipients=tuple(recipient.address for recipient in job.recipients),
-            envid=job.token if job.wants_report else "",
-            notify=_REPORTED if job.wants_report else (),
+            envid=(report.envid or job.token) if report else "",
+            notify=report.notify if report else (),
+            ret=report.ret if report else "",
             is_sensitive=job.is_sensitive,
             requires_tls=job.requires_tls,
         ),

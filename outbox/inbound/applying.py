@@ -248,6 +248,8 @@ def _attempts_after_others(
 def _reason_of(report: InboundReport, said: Said) -> Reason:
     if said is Said.DELAYED:
         return Reason(ReasonCode.REPORTED_DELAYED)
+    if said is Said.DELIVERED and report.action == Action.RELAYED:
+        return Reason(ReasonCode.REPORTED_RELAYED)
     if said is Said.DELIVERED:
         return _DELIVERED_REASON
     if said is Said.READ:

@@ -39,6 +39,7 @@ __all__ = [
     "check_headers",
     "make_message_id",
     "render",
+    "render_report",
 ]
 
 X_PRIORITY = {"high": "1", "normal": "3", "low": "5"}  # of each importance
@@ -110,6 +111,17 @@ def make_message_id(domain: str) -> str:
 def render(composition: Composition) -> bytes:
     """Return the message. Raise HeaderError, naming the field, if a value cannot be sent."""
     return b"".join(_head(composition)) + b"MIME-Version: 1.0\r\n" + _body(composition)
+
+
+def render_report(composition: Composition, report_type: str, parts: Sequence[bytes]) -> bytes:
+    """Return a multipart/report of the text and further parts, with their headers (RFC 6522).
+
+    Raise HeaderError as `render` does.
+    """
+    entities = [_text_entity("plain", composition.text), *parts]
+    parameters = [f"report-type={report_type}"]
+    body = _multipart("report", entities, composition.message_id, parameters)
+    return b"".join(_head(composition)) + b"MIME-Version: 1.0\r\n" + body
 
 
 def _head(c: Composition) -> Iterable[bytes]:

@@ -53,6 +53,7 @@ from outbox.models.quota import Quota
 from outbox.models.recipient import Recipient, Role
 from outbox.models.reminder import ReplyReminder
 from outbox.models.reply_group import ReplyGroup, ReplyKind
+from outbox.models.report_request import Notify, ReportRequest, Ret
 from outbox.models.search import SearchEntry, SearchMark
 from outbox.models.sent_copy import SentCopy
 from outbox.models.sharing import ShareDecision
@@ -137,6 +138,7 @@ __all__ = [
     "MatchRule",
     "Message",
     "MtaStsPolicy",
+    "Notify",
     "OAuthAccess",
     "OAuthKind",
     "OAuthProvider",
@@ -156,6 +158,8 @@ __all__ = [
     "ReplyGroup",
     "ReplyKind",
     "ReplyReminder",
+    "ReportRequest",
+    "Ret",
     "Role",
     "Route",
     "SearchEntry",

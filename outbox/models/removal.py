@@ -22,6 +22,7 @@ from outbox.models.inbound_search import InboundEntry
 from outbox.models.message import Attachment, Draft, Message, Source
 from outbox.models.recipient import Recipient
 from outbox.models.reminder import ReplyReminder
+from outbox.models.report_request import ReportRequest
 from outbox.models.search import SearchEntry
 from outbox.models.sent_copy import SentCopy
 from outbox.models.site_search import SiteEntry
@@ -30,7 +31,7 @@ REMOVED = "[]"  # a conversation that was recorded and removed; none was recorde
 # In this order: a row is deleted after those that refer to it.
 _OF_MESSAGE = (
     Event, FailureDigest.messages.through, Recipient, Attempt, Attachment, Draft, Source,
-    SearchEntry, SiteEntry, ReplyReminder, SentCopy,
+    SearchEntry, SiteEntry, ReplyReminder, SentCopy, ReportRequest,
 )  # fmt: skip
 _LINKED = (InboundMessage,)  # a received message stays, without the link
 

@@ -22,6 +22,7 @@ from outbox.models.account import OnUncertain
 from outbox.models.erasure import erase_ended, keeps_content
 from outbox.models.event import Event, EventKind
 from outbox.models.recipient import Recipient
+from outbox.models.report_request import ReportRequest
 from outbox.models.rollup import roll_up
 from outbox.models.states import CANCELLABLE, CHANGES, DUE, ENDS, FINAL, RETRYABLE, State
 from outbox.reasons import NO_REASON, Reason, quoted
@@ -190,6 +191,8 @@ def apply(
     roll_up(message_ids, now, using)
     if not keeps_content(to, derived["resend_at"]):
         erase_ended(message_ids, using)
+    if transition is RETRY:  # what was over begins again
+        ReportRequest.objects.using(using).reopen(message_ids, now)
     return rows
 
 
@@ -256,6 +259,8 @@ def withdraw(rows: Sequence[Recipient], why: str, using: str) -> None:
     announce_on_commit([Change.of(row, State.CANCELLED, quoted(why)) for row in waiting], using)
     ids = [row.pk for row in rows]
     Recipient.objects.using(using).filter(pk__in=ids).delete()  # and the events that name them
+    message_ids = {row.message_id for row in rows}
+    ReportRequest.objects.using(using).filter(pk__in=message_ids).delete()  # queueing adds it again
 
 
 def import_final(

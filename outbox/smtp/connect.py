@@ -89,6 +89,11 @@ async def ehlo_name(server: Server, local_address: str) -> str:
     return name if is_domain(name) else address_literal(local_address)
 
 
+def reporting_name(chosen: str) -> str:
+    """Return the name of this host in reports: the chosen one, or what the system says."""
+    return chosen_name(chosen) or _own_name().removesuffix(".") or "localhost"
+
+
 # It queries DNS, which may take seconds; the result is kept for the life of the process.
 _own_name = lru_cache(maxsize=1)(socket.getfqdn)
 

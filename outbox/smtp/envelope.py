@@ -4,10 +4,11 @@ import re
 from dataclasses import dataclass
 
 from outbox.mail.mailbox import to_a_labels
+from outbox.mail.xtext import xtext
 from outbox.reasons import Reason, ReasonCode
 
 PATH_MAX = 256  # octets with the brackets (RFC 5321 4.5.3.1.3)
-ENVID_MAX = 33  # characters: encoded to 100 at most, which is the limit (RFC 3461 4.4)
+ENVID_MAX = 100  # characters as xtext (RFC 3461 4.4)
 
 # A mailbox: no white space, brackets or control characters outside a quoted local part, so that
 # no address can contain a second command or parameter. A bare name, such as "root", is resolved or
@@ -36,18 +37,26 @@ class Envelope:
     sender_instead: str = ""  # where the server rejects the null sender; "": none
     envid: str = ""  # our id, which notifications repeat if the server supports DSN
     notify: tuple[str, ...] = ()  # of SUCCESS, FAILURE, DELAY; or NEVER alone; (): any
+    ret: str = ""  # FULL or HDRS, what a notification returns; "": HDRS if there are others
     is_sensitive: bool = False  # nothing of the message may be recorded
     requires_tls: bool = False  # only over verified TLS, on all further ways, too (RFC 8689)
 
     def __post_init__(self) -> None:
-        if not (self.envid.isascii() and len(self.envid) <= ENVID_MAX):
+        if not is_envid(self.envid):
             raise ValueError(f"an envid is ASCII and no longer than {ENVID_MAX} characters")
+        if self.ret not in {"", "FULL", "HDRS"}:
+            raise ValueError("RET is FULL or HDRS (RFC 3461 4.3)")
         if len(self.notify) > 1 and "NEVER" in self.notify:
             raise ValueError("NOTIFY=NEVER excludes other values (RFC 3461 4.1)")
 
     @property
     def wants_dsn(self) -> bool:
-        return bool(self.envid or self.notify)
+        return bool(self.envid or self.notify or self.ret)
+
+
+def is_envid(text: str) -> bool:
+    """Return whether ENVID can have this value: printable ASCII, and not too long as xtext."""
+    return text.isascii() and (not text or text.isprintable()) and len(xtext(text)) <= ENVID_MAX
 
 
 def needs_smtputf8(address: str) -> bool:

@@ -170,7 +170,7 @@ def _rcpts(
             outcome.reason = Reason(ReasonCode.RECIPIENTS_LIMITED)
             continue
         if wants_dsn:
-            line += dsn.rcpt_parameters(envelope, outcome.address)
+            line += dsn.rcpt_parameters(envelope, outcome.address, as_is=as_is)
         domains.add(domain)
         lines[key] = (line, [outcome])
     return [Rcpt(line, tuple(duplicates)) for line, duplicates in lines.values()]

@@ -166,8 +166,8 @@ class DraftForm(forms.Form):
     wants_report = forms.BooleanField(
         label=gettext_lazy("Request delivery reports"),
         help_text=gettext_lazy(
-            "You receive an email when the message is delivered, if the recipient's server supports"
-            " such reports."
+            "You receive an email when the message is delivered or passed to a server that sends no"
+            " reports, and when delivery fails or is delayed."
         ),
         required=False,
     )

@@ -17,6 +17,7 @@ from django.db.models import (
     prefetch_related_objects,
 )
 from django.utils.http import urlencode
+from django.utils.translation import gettext_lazy
 
 from outbox import api
 from outbox.api.recipient_summary import RecipientSummary, summarize
@@ -29,12 +30,15 @@ from outbox.models import (
     Attempt,
     InboundMessage,
     Message,
+    Notify,
     Recipient,
+    ReportRequest,
     State,
     Status,
 )
 from outbox.models.inbound import InboundMessageQuerySet
 from outbox.models.message import MessageQuerySet
+from outbox.models.report_request import REPORTED
 from outbox.models.states import shown_status
 from outbox.web.messages.expiry import expiry_of
 from outbox.web.messages.marks import Marks
@@ -50,6 +54,13 @@ _CALM_LAST = Case(When(state__in=(State.SENT, State.QUEUED), then=1), default=0)
 SAME_TIME = dt.timedelta(minutes=1)  # two attempts that are closer are shown as one
 
 
+_REQUESTED = {
+    Notify.SUCCESS: gettext_lazy("on delivery"),
+    Notify.FAILURE: gettext_lazy("on failure"),
+    Notify.DELAY: gettext_lazy("on delay"),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class RecipientRow:
     """One row of the table of recipients."""
@@ -57,6 +68,7 @@ class RecipientRow:
     recipient: Recipient
     state: str  # shown
     next_at: dt.datetime | None  # of the next attempt, unless it is shown above the table
+    receipt: ReportRow | None = None  # the latest report that it was delivered, relayed or read
 
 
 class MessagePage:
@@ -172,10 +184,20 @@ class MessagePage:
     @cached_property
     def rows(self) -> list[RecipientRow]:
         """Return a row for each recipient that is shown."""
+        receipts = {row.report.recipient_id: row for row in self.reports if row.said}
         return [
-            RecipientRow(one, self._state_of(one), self._own_next_at(one))
+            RecipientRow(one, self._state_of(one), self._own_next_at(one), receipts.get(one.pk))
             for one in self.recipients_shown
         ]
+
+    @cached_property
+    def requested_reports(self) -> list[str]:
+        """Return which delivery reports the sender requested, in words."""
+        if not self.message.wants_report:
+            return []
+        request = ReportRequest.objects.filter(pk=self.message.pk).first()
+        wanted = request.wanted if request else frozenset(REPORTED)
+        return [str(words) for notify, words in _REQUESTED.items() if notify in wanted]
 
     @property
     def rows_first(self) -> list[RecipientRow]:

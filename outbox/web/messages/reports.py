@@ -10,6 +10,7 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import NoReverseMatch, reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST
 
 from outbox.api.reports import (
@@ -19,6 +20,7 @@ from outbox.api.reports import (
     correct_report,
     reports_on,
 )
+from outbox.inbound.inspection import Action
 from outbox.models import InboundKind, InboundMessage, InboundReport, Message, Status
 from outbox.models.access import can_change
 from outbox.models.inbound import InboundMessageQuerySet
@@ -26,6 +28,13 @@ from outbox.web.auth import UserRequest, signed_in
 from outbox.web.messages.access import get_viewable
 
 REPLIES_SHOWN = 20
+_SAID = {
+    Action.DELIVERED: gettext_lazy("delivered"),
+    Action.RELAYED: gettext_lazy("relayed"),  # to a server that sends no reports
+    Action.EXPANDED: gettext_lazy("sent to a mailing list"),
+    "displayed": gettext_lazy("displayed"),
+    "deleted": gettext_lazy("deleted"),
+}
 _REPLIES = (InboundKind.MESSAGE, InboundKind.AUTO_REPLY)
 
 
@@ -38,6 +47,13 @@ class ReportRow:
     is_bounce: bool  # it can be classified
     is_correctable: bool  # it can be about another delivery
     has_recipient: bool  # it can be applied to one
+
+    @property
+    def said(self) -> str:
+        """Return what a receipt says, in one word; "" if its kind says it."""
+        if self.report.kind != InboundKind.RECEIPT:
+            return ""
+        return str(_SAID.get(self.report.action, ""))
 
     @property
     def is_by_user(self) -> bool:

@@ -19,6 +19,7 @@ from outbox.models import (
     InboundMessage,
     InboundReport,
     Message,
+    ReportRequest,
     State,
     Suppression,
 )
@@ -332,3 +333,39 @@ def test_a_report_outlives_its_message(
     assert "Open the report" not in page
     assert correct(as_anna, message, report, "not_this") == 302
     assert states(message) == {BOB: State.SENT}
+
+
+# --- receipts -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("action", "shown"), [("delivered", "Report: delivered"), ("relayed", "Report: relayed")]
+)
+def test_a_report_of_success_is_shown_beside_the_recipient(
+    as_anna: Client, message: Message, action: str, shown: str
+) -> None:
+    assert shown not in page_of(as_anna, message)
+    bounced(message, action=action, status="2.0.0", diagnostic="250 2.0.0 Ok")
+    page = page_of(as_anna, message)
+    row = page[page.index('<table class="recipients">') : page.index("</table>")]
+    assert shown in row
+    assert states(message) == {BOB: State.SENT}
+
+
+def test_a_relayed_message_was_not_reported_as_delivered(message: Message) -> None:
+    bounced(message, action="relayed", status="2.0.0", diagnostic="250 2.0.0 Ok")
+    [event] = message.events.filter(kind=EventKind.REPORTED)
+    assert "no further reports" in str(event.reason)
+
+
+@pytest.mark.parametrize(
+    ("notify", "shown"),
+    [("success,failure,delay", "on delivery, on failure, on delay"), ("failure", "on failure")],
+)
+def test_the_page_shows_which_reports_were_requested(
+    as_anna: Client, message: Message, notify: str, shown: str
+) -> None:
+    assert "Delivery reports" not in page_of(as_anna, message)
+    Message.objects.update(wants_report=True)
+    ReportRequest.objects.create(message=message, notify=notify)
+    assert f"<dt>Delivery reports</dt><dd>{shown}</dd>" in page_of(as_anna, message)
