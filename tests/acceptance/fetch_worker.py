@@ -17,14 +17,13 @@ import django
 
 django.setup()
 
-from django.db import connection  # noqa: E402  # needs the settings
-
-from outbox.inbound import pop3_server  # noqa: E402  # likewise
+from outbox.inbound import commits, pop3_server  # noqa: E402  # needs the settings
 from outbox.inbound.fetch import fetch_mailbox  # noqa: E402  # likewise
 from outbox.models import Mailbox  # noqa: E402  # likewise
 
 POINTS = ("before the commit", "after the commit", "after DELE", "before QUIT", "after QUIT")
 _POINT = sys.argv[1]
+_save = commits.Commits._save  # the last statement of the transaction
 
 
 def _die() -> None:
@@ -46,17 +45,15 @@ def _wrapped(name: str, *, before: str, after: str) -> None:
     setattr(pop3_server.Pop3Server, name, dying)
 
 
-def _after_insert(execute: Any, sql: str, params: Any, many: Any, context: Any) -> Any:
-    result = execute(sql, params, many, context)
-    is_insert = sql.replace('"', "").startswith("INSERT INTO outbox_servermessage")
-    if _POINT == "before the commit" and is_insert:
+def _dying_in_the_transaction(self: Any, *args: Any) -> None:
+    _save(self, *args)
+    if _POINT == "before the commit":
         _die()
-    return result
 
 
 if __name__ == "__main__":
     _wrapped("delete", before="after the commit", after="after DELE")
     _wrapped("quit", before="before QUIT", after="after QUIT")
-    connection.execute_wrappers.append(_after_insert)
+    setattr(commits.Commits, "_save", _dying_in_the_transaction)  # noqa: B010  # for mypy
     outcome = fetch_mailbox(Mailbox.objects.get().pk)
     sys.stdout.write(f"{outcome.stored} {outcome.reason}\n")
