@@ -34,7 +34,8 @@ SUBJECTS, VAGUE_SUBJECTS = tuple(_TEXTS["subjects"]), tuple(_TEXTS["vague_subjec
 AUTO_REPLY_SUBJECTS = tuple(_TEXTS["auto_reply_subjects"])
 # Texts that only programs write, whatever the header of the message is: all parts of one entry.
 _TEMPLATES = (("error message below:", "message details:", "rcpt to:"),)
-_TEMPLATE_WORDS = ("rcpt",)  # one of each entry, which no white space can separate
+# One word of each entry, which no white space can separate.
+_TEMPLATE_WORDS = tuple(max(" ".join(parts).split(), key=len) for parts in _TEMPLATES)
 _REJECTION = ("rejected", "quota", "refused", "could not be delivered")
 
 _HEADER_LINE = re.compile(r"([A-Za-z][A-Za-z0-9-]{1,60}+):(?:[ \t]|$)")
