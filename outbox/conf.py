@@ -218,7 +218,7 @@ class Conf:
     # explains it; 0: off
     alarm_blocked_after: float = 300  # alarm: an account needs attention for this time; 0: off
     alarm_server_down: float = 3_600  # alarm: a server is unavailable for this time; 0: off
-    alarm_failure_rate: float = 0.3  # alarm: share of failed deliveries; 0: off
+    alarm_failure_rate: float = 0.3  # alarm: share of deliveries that failed or bounced; 0: off
     alarm_failure_window: float = 3_600  # time of the deliveries that this rate is about
     alarm_failure_min: int = 20  # number of recipients below which a rate means nothing
     alarm_uncertain_after: float = 3_600  # alarm: a recipient is uncertain for this time, and waits

@@ -12,16 +12,18 @@ import json
 import re
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Any
 
 from django.core.exceptions import EmptyResultSet
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import BooleanField, F, Func
+from django.db.models import BooleanField, F, Func, Model
 
 from outbox.db import postgresql, sqlite
-from outbox.db.columns import Column
+from outbox.db.columns import Column, columns_of
 from outbox.texts import storable
 
 _NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
@@ -124,6 +126,42 @@ def insert_rows(
     return sorted(row[0] for row in fetch(using, sql, [text, *guarded_by]))
 
 
+def insert_models(using: str, rows: Sequence[Model]) -> None:
+    """Insert unsaved rows of one model, whose key is an automatic id, and set their ids.
+
+    Unlike bulk_create, it calls no `pre_save`: automatic times have to be set before.
+    """
+    if not rows:
+        return
+    model = type(rows[0])
+    columns, read = _insertable(model)
+    ids = insert_rows(using, model._meta.db_table, columns, [read(row) for row in rows])
+    for row, pk in zip(rows, ids, strict=True):
+        row.pk = pk
+        row._state.adding, row._state.db = False, using
+
+
+@cache
+def _insertable(model: type[Model]) -> tuple[tuple[Column, ...], Callable[[Model], list[Any]]]:
+    """Return the columns of a model without its key, and a function that reads their values."""
+    fields = [field for field in model._meta.local_concrete_fields if not field.primary_key]
+    columns = columns_of(model, (str(field.column) for field in fields))
+    values_of = attrgetter(*(field.attname for field in fields))
+    own = [  # of which the database stores another form than the model has
+        (place, field.get_prep_value)
+        for place, field in enumerate(fields)
+        if not type(field).__module__.startswith("django.")
+    ]
+
+    def read(row: Model) -> list[Any]:
+        values = list(values_of(row))
+        for place, prepare in own:
+            values[place] = prepare(values[place])
+        return values
+
+    return columns, read
+
+
 def add_rows(
     using: str,
     table: str,
@@ -205,7 +243,7 @@ def _values(
     )
     source = f"(SELECT {chosen} FROM json_each(%s) AS j) AS v"  # noqa: S608
     adapt = connections[using].ops.adapt_datetimefield_value
-    return source, as_json(rows, adapt)
+    return source, as_json(rows, lambda one: one.hex if isinstance(one, uuid.UUID) else adapt(one))
 
 
 def _iso(value: Any) -> str:

@@ -24,6 +24,7 @@ _TYPES = {
     "DurationField": "interval",
     "IntegerField": "integer",
     "JSONField": "jsonb",
+    "PositiveBigIntegerField": "bigint",
     "PositiveIntegerField": "integer",
     "PositiveSmallIntegerField": "smallint",
     "SmallIntegerField": "smallint",

@@ -92,6 +92,11 @@ def known_ids(inspections: Iterable[Inspection], using: str) -> set[str]:
     return known
 
 
+def refers_to_none(inspection: Inspection, known: Container[str] | None) -> bool:
+    """Return whether a message refers to none of the ids that a message has, if they are known."""
+    return known is not None and not any(one in known for one in _ids_of_reply(inspection))
+
+
 def candidates_of_reply(
     inspection: Inspection, served: Served, using: str, known: Container[str] | None = None
 ) -> Iterator[Candidate]:

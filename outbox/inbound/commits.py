@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from django.db import DatabaseError, transaction
 
+from outbox.db.bulk import insert_models
 from outbox.db.unavailable import DATABASE_UNAVAILABLE, is_about_a_row
 from outbox.exceptions import StorageWriteError
 from outbox.inbound.facts import Facts
@@ -180,6 +181,6 @@ class Commits:
 
     def _save(self, rows: Sequence[ServerMessage]) -> None:
         changed = [row for row in rows if row.pk]
-        ServerMessage.objects.using(self._using).bulk_create([row for row in rows if not row.pk])
+        insert_models(self._using, [row for row in rows if not row.pk])
         for row in changed:
             row.save(using=self._using, force_update=True)

@@ -9,6 +9,7 @@ import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from outbox.inbound.address_text import MAX_ADDRESS, first_address
@@ -102,6 +103,7 @@ def _displayable(date: dt.datetime | None) -> dt.datetime | None:
     return date if date and _FIRST_YEAR <= date.year <= _LAST_YEAR else None
 
 
+@lru_cache(maxsize=256)  # most messages of a mailbox are addressed in a few ways
 def _summary(value: str) -> str:
     """Return the names of the first recipients, or the field as it is if it cannot be parsed."""
     try:

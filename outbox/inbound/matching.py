@@ -19,6 +19,7 @@ from outbox.inbound.candidates import (
     addresses_max,
     candidates_of_reply,
     candidates_of_report,
+    refers_to_none,
     with_address,
 )
 from outbox.inbound.inspection import Inspection, MessageKind, RecipientReport
@@ -56,8 +57,10 @@ def match(
     """
     if message.account is None:  # it was deleted: no mailbox, no owner
         return []
-    served = Served(message.account)
     inspection = inspection.storable()
+    if inspection.kind in REPLIES and refers_to_none(inspection, known):
+        return []  # most messages
+    served = Served(message.account)
     incoming = _Incoming(message.received_at, message=message)
     if inspection.kind in REPLIES:
         found = next(candidates_of_reply(inspection, served, using, known), None)

@@ -8,7 +8,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from importlib import resources
 from itertools import islice
 
@@ -34,6 +34,8 @@ SUBJECTS, VAGUE_SUBJECTS = tuple(_TEXTS["subjects"]), tuple(_TEXTS["vague_subjec
 AUTO_REPLY_SUBJECTS = tuple(_TEXTS["auto_reply_subjects"])
 # Texts that only programs write, whatever the header of the message is: all parts of one entry.
 _TEMPLATES = (("error message below:", "message details:", "rcpt to:"),)
+# One word of each entry, which no white space can separate.
+_TEMPLATE_WORDS = tuple(max(" ".join(parts).split(), key=len) for parts in _TEMPLATES)
 _REJECTION = ("rejected", "quota", "refused", "could not be delivered")
 
 _HEADER_LINE = re.compile(r"([A-Za-z][A-Za-z0-9-]{1,60}+):(?:[ \t]|$)")
@@ -116,6 +118,11 @@ class Notification:
         return any(text in self.low for text in DELAY)
 
 
+def may_be_template(low: str) -> bool:
+    """Return whether a text in lower case has the words that each template has."""
+    return any(word in low for word in _TEMPLATE_WORDS)
+
+
 def read_notification(text: str) -> Notification:
     """Return the own text of a notification, separated from the original message."""
     lines = [line[:_MAX_LINE] for line in text.split("\n")]
@@ -164,6 +171,7 @@ def _is_header(lines: Sequence[str]) -> bool:
     return len(names & _COMMON) >= _MIN_HEADER and bool(names & _TYPICAL)
 
 
+@lru_cache(maxsize=64)  # two readers ask in a row
 def is_subject_of_notification(subject: str, *, vague: bool) -> bool:
     """Return whether a subject is one of a notification; a vague one may be that of a person."""
     low = " ".join(subject.lower().replace("’", "'").split())

@@ -10,7 +10,7 @@ from outbox.inbound import signs
 from outbox.inbound.address_text import report_address
 from outbox.inbound.bare_names import bare_recipients
 from outbox.inbound.inspection import Action, RecipientReport
-from outbox.inbound.notification import CERTAIN, LIKELY, POSSIBLE, Candidate
+from outbox.inbound.notification import CERTAIN, LIKELY, POSSIBLE, Candidate, may_be_template
 from outbox.inbound.subject_matter import SubjectMatter
 
 MAX_RECIPIENTS = 1_000
@@ -20,7 +20,7 @@ _SIGNS_NEEDED = 2  # of three
 def prose_sign(matter: SubjectMatter) -> str:
     """Return why a message is a notification about a delivery, or ""."""
     received = matter.received
-    if matter.notification.is_template:
+    if may_be_template(matter.low_text) and matter.notification.is_template:
         return "prose"
     is_system = bool(matter.system)
     is_vague = is_system or signs.has_vague_system_sender(received)

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from functools import cached_property
 
+from outbox.inbound.address_text import first_address
 from outbox.mail.charsets import decode_text
 from outbox.mail.encoded_words import decode_words
 from outbox.mail.header_reader import read_fields, unfolded
@@ -47,7 +48,7 @@ class Received:
     @cached_property
     def fields(self) -> Fields:
         """All header fields, with names in lower case and decoded values."""
-        return header_fields(self._source[: self.root.start])
+        return _decoded_fields(self.root.fields)
 
     def first(self, name: str) -> str:
         """Return the value of the first field of this name, or ""."""
@@ -60,6 +61,15 @@ class Received:
         for name, value in self.fields:
             found.setdefault(name, []).append(value)
         return found
+
+    def has_any(self, names: frozenset[str]) -> bool:
+        """Return whether there is a field of one of these names."""
+        return not names.isdisjoint(self._values)
+
+    @cached_property
+    def sender_address(self) -> str:
+        """The first address in From, or ""."""
+        return first_address(self.first("from"))
 
     def every(self, name: str) -> list[str]:
         """Return the values of all fields of this name."""
@@ -117,7 +127,11 @@ class Received:
 
 def header_fields(head: bytes) -> Fields:
     """Return the fields of a header block: names in lower case, values unfolded and decoded."""
-    return [(name.lower(), decode_words(unfolded(raw))) for name, raw in read_fields(head)]
+    return _decoded_fields(read_fields(head))
+
+
+def _decoded_fields(fields: Fields) -> Fields:
+    return [(name.lower(), decode_words(unfolded(raw))) for name, raw in fields]
 
 
 def report_text(entity: Entity) -> str:
@@ -162,4 +176,6 @@ def _with_line_feeds(source: bytes) -> bytes:
     blank = _STARTS_WITH_BLANK.match(source)
     if blank:
         source = source[blank.end() :]
-    return source if b"\n" in source[:MAX_TEXT] else source.replace(b"\r", b"\n")
+    if source.find(b"\n", 0, MAX_TEXT) >= 0:
+        return source
+    return source.replace(b"\r", b"\n")

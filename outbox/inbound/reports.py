@@ -58,7 +58,7 @@ def read_complaint(matter: SubjectMatter) -> Report | None:
     parts = _parts(matter, "feedback-report")
     if not parts:
         field = matter.original_field(_OUTLOOK) or matter.received.first(_OUTLOOK)
-        address = report_address(field)
+        address = report_address(field) if field else ""
         if not address:
             return None
         found = RecipientReport(address, "abuse", reason="abuse")

@@ -50,7 +50,7 @@ from outbox.reply_rules import usable_rules
 logger = logging.getLogger(__name__)
 _CHUNK = 200  # messages that are requested before those that are stored are deleted
 _CHUNK_BYTES = 8_000_000  # of them, as the server says
-_BATCH = 100  # messages in one transaction
+_BATCH = 200  # messages in one transaction
 _BATCH_BYTES = 4_000_000  # in memory
 
 

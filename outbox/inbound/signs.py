@@ -2,7 +2,6 @@
 
 import re
 
-from outbox.inbound.address_text import first_address
 from outbox.inbound.notification import AUTO_REPLY_SUBJECTS, is_subject_of_notification
 from outbox.inbound.received import Received
 
@@ -74,6 +73,7 @@ _AUTO_REPLY_FIELDS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ("auto-reply", ""),
     )
 )
+_AUTO_REPLY_NAMES = frozenset(name for name, _ in _AUTO_REPLY_FIELDS)
 
 
 def has_null_return_path(received: Received) -> bool:
@@ -90,7 +90,7 @@ def system_sender(received: Received) -> str:
     if has_null_return_path(received):
         return "null return path"
     sender = received.first("from")
-    address = first_address(sender)
+    address = received.sender_address
     local = (address.rpartition("@")[0] or sender.strip("<> ")).lower()
     name = sender.replace(address, "").lower() if address else ""
     if local in _SYSTEM_LOCALS or local.startswith(("mailer-daemon", "postmaster", "bounce")):
@@ -102,7 +102,7 @@ def system_sender(received: Received) -> str:
 
 def has_vague_system_sender(received: Received) -> bool:
     """Return whether the sender may be a mail system or a person, such as an administrator."""
-    return first_address(received.first("from")).rpartition("@")[0].lower() in _VAGUE_LOCALS
+    return received.sender_address.rpartition("@")[0].lower() in _VAGUE_LOCALS
 
 
 def is_reply_or_forward(received: Received) -> bool:
@@ -130,7 +130,7 @@ def auto_reply_sign(received: Received) -> str:
     """
     if auto_submitted := _auto_submitted(received):
         return f"Auto-Submitted: {auto_submitted}"
-    for name, pattern in _AUTO_REPLY_FIELDS:
+    for name, pattern in _AUTO_REPLY_FIELDS if received.has_any(_AUTO_REPLY_NAMES) else ():
         for value in received.every(name)[:3]:
             if pattern.match(value[:200]):
                 return name

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from django.db import transaction
 
 from outbox.conf import get_conf
+from outbox.db.bulk import insert_models
 from outbox.db.clock import database_now
 from outbox.db.unavailable import DATABASE_UNAVAILABLE
 from outbox.inbound.applying import apply_reports
@@ -53,13 +54,16 @@ def store(
     `guarded` stores the messages even if they cannot be matched: it is for a single one. Otherwise,
     an error ends the transaction. Raise StorageWriteError.
     """
-    rows = [InboundMessage(owner_id=account.owner_id, account=account) for _ in every]
-    for row, facts in zip(rows, every, strict=True):
-        for name, value in facts.values.items():
-            setattr(row, name, value)
+    if not every:
+        return []
+    rows = [
+        InboundMessage(owner_id=account.owner_id, account=account, created_at=now, **facts.values)
+        for facts in every
+    ]
+    for row in rows:
         # A message that arrives late belongs to its time, but none comes from the future.
         row.received_at = min(row.received_at or now, now)
-    InboundMessage.objects.using(using).bulk_create(rows)
+    insert_models(using, rows)
     sources = [
         InboundSource.of(row.pk, facts.source, facts.sha256)
         for row, facts in zip(rows, every, strict=True)

@@ -33,6 +33,14 @@ class SubjectMatter:
         return signs.system_sender(self.received)
 
     @cached_property
+    def low_text(self) -> str:
+        """The message's own text in lower case.
+
+        It shows for most messages that their text need not be read as a notification.
+        """
+        return self.received.text.lower()
+
+    @cached_property
     def notification(self) -> Notification:
         """The message's own text."""
         return read_notification(self.received.text)
@@ -60,6 +68,8 @@ class SubjectMatter:
 
     def original_field(self, name: str) -> str:
         """Return a field of the original message, or ""."""
+        if not self.received.enclosed_fields and name not in self.low_text:
+            return ""
         return next((value for found, value in self.original if found == name), "")
 
     @property

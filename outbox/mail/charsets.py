@@ -5,6 +5,7 @@ Decoding never raises, and databases can store the text: it has no NUL and no lo
 
 import codecs
 import re
+from functools import lru_cache
 
 from outbox.texts import storable
 
@@ -27,7 +28,7 @@ _MEANT = {
 def decode_text(data: bytes, charset: str) -> str:
     """Decode as declared, else as UTF-8, else as Windows-1252; invalid bytes become U+FFFD."""
     declared = _codec(charset)
-    for name in dict.fromkeys((declared or "utf-8", "utf-8")):
+    for name in (declared or "utf-8", "utf-8"):
         try:
             return storable(data.decode(name))
         except UnicodeError:
@@ -38,8 +39,11 @@ def decode_text(data: bytes, charset: str) -> str:
 def _codec(charset: str) -> str:
     """Return the codec for a declared charset, "" for an unknown one."""
     name = charset.strip("\"' ")
-    if not _NAME.fullmatch(name):
-        return ""
+    return _known_codec(name) if _NAME.fullmatch(name) else ""
+
+
+@lru_cache(maxsize=256)
+def _known_codec(name: str) -> str:
     try:
         found = codecs.lookup(name).name
         b" ".decode(found, "replace")  # LookupError: not an encoding of text, such as zlib

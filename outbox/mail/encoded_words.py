@@ -70,6 +70,8 @@ def _b_word(text: str) -> str:
 def decode_words(text: str) -> str:
     """Return an unfolded value with its encoded words decoded, without spaces between two words."""
     if "=?" not in text:
+        if text.isprintable():  # most fields: without a search
+            return text
         return _CONTROL.sub("\ufffd", text)
     plain_from = 0
     run: list[bytes] = []  # the bytes of adjacent words in one charset

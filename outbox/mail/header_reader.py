@@ -26,6 +26,7 @@ _PARAMETER = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _LANGUAGE = re.compile(r"([^']*)'[^']*'(.*)", re.DOTALL)
 
 
@@ -37,7 +38,7 @@ def read_fields(head: bytes) -> list[tuple[str, str]]:
 
 def unfolded(raw: str) -> str:
     """Return a value without its folding (RFC 5322 2.2.3)."""
-    return raw.replace("\r\n", "").replace("\n", "")
+    return raw.replace("\r\n", "").replace("\n", "") if "\n" in raw else raw
 
 
 def parameters(value: str) -> dict[str, str]:
@@ -45,6 +46,8 @@ def parameters(value: str) -> dict[str, str]:
 
     Sections are joined and decoded. Encoded words are decoded, too: many senders use them.
     """
+    if ";" not in value:
+        return {}
     plain: dict[str, str] = {}
     sections: dict[str, dict[int, tuple[bool, str]]] = {}
     for number, match in enumerate(_PARAMETER.finditer(value)):
@@ -61,7 +64,7 @@ def parameters(value: str) -> dict[str, str]:
 
 def _text(match: re.Match[str]) -> str:
     if match["quoted"] is not None:
-        return re.sub(r"\\(.)", r"\1", match["quoted"], flags=re.DOTALL)
+        return _ESCAPED.sub(r"\1", match["quoted"])
     return match["bare"].strip()
 
 

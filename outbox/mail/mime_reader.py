@@ -14,6 +14,9 @@ from outbox.mail.transfer_encodings import decode, is_encoded, uuencoded_name
 MAX_DEPTH = 100
 MAX_PARTS = 1_000
 _HEAD_START = re.compile(rb"[!-9;-~]++[ \t]*+:|From ")  # the latter from mailbox files
+_READ_FIELDS = frozenset(
+    {"content-type", "content-disposition", "content-transfer-encoding", "content-id"}
+)
 _MAX_BOUNDARY = 200  # RFC 2046 5.1.1 allows 70
 _MAX_MARKS = 10 * MAX_PARTS  # lines that are read because they start like a boundary
 _MAX_PASSES = 16  # how often all bytes may be searched: twice the levels of a normal message
@@ -41,6 +44,7 @@ class Entity:
     content_id: str
     encoding: str
     children: list["Entity"] = field(default_factory=list)
+    fields: list[tuple[str, str]] = field(default_factory=list)  # of the message only, folded
 
     @property
     def charset(self) -> str:
@@ -54,7 +58,9 @@ class Entity:
 
 def read_entities(source: bytes) -> list[Entity]:
     """Return all parts, parents first; breadth first, so that limits affect the deepest ones."""
-    entities = [_entity("1", (source, 0, len(source)), "text/plain")]
+    root, fields = _entity("1", (source, 0, len(source)), "text/plain")
+    root.fields = fields
+    entities = [root]
     reader = _Reader(source)
     for entity in entities:  # grows during the loop
         if entity.path.count(".") + 1 >= MAX_DEPTH:
@@ -63,7 +69,7 @@ def read_entities(source: bytes) -> list[Entity]:
         for number, span in enumerate(reader.inside(entity), start=1):
             if len(entities) >= MAX_PARTS:
                 return entities
-            child = _entity(f"{entity.path}.{number}", span, default)
+            child, _ = _entity(f"{entity.path}.{number}", span, default)
             entity.children.append(child)
             entities.append(child)
     return entities
@@ -87,18 +93,21 @@ def body_start(source: bytes, start: int, end: int) -> int:
 _Span = tuple[bytes, int, int]  # a source, and the start and end of a range in it
 
 
-def _entity(path: str, span: _Span, default_type: str) -> Entity:
+def _entity(path: str, span: _Span, default_type: str) -> tuple[Entity, list[tuple[str, str]]]:
+    """Return an entity and the fields of its header, which are not kept for each part."""
     source, start, end = span
     body = body_start(source, start, end)
+    every = read_fields(source[start:body])
     fields: dict[str, str] = {}
-    for name, raw in read_fields(source[start:body]):
-        fields.setdefault(name.lower(), unfolded(raw))
+    for name, raw in every:
+        if (low := name.lower()) in _READ_FIELDS:
+            fields.setdefault(low, unfolded(raw))
     type_field = fields.get("content-type", default_type)
     disposition_field = fields.get("content-disposition", "")
     type_parameters = parameters(type_field)
     encoding = _encoding(fields.get("content-transfer-encoding", ""))
     name = parameters(disposition_field).get("filename") or type_parameters.get("name", "")
-    return Entity(
+    entity = Entity(
         path=path,
         source=source,
         start=body,
@@ -110,6 +119,7 @@ def _entity(path: str, span: _Span, default_type: str) -> Entity:
         content_id=fields.get("content-id", "").strip(" <>"),
         encoding=encoding,
     )
+    return entity, every
 
 
 def _media_type(value: str) -> str:

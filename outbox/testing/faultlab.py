@@ -130,6 +130,7 @@ class FaultLab:
             filler.close()
         self._fillers.clear()
         if self._listener is not None:
+            self._loop.remove_reader(self._listener)
             self._listener.close()
             self._listener = None
 
@@ -164,12 +165,31 @@ class FaultLab:
     async def _accept(self) -> None:
         more = True
         while more and self._listener is not None:
-            client, _ = await self._loop.sock_accept(self._listener)
+            await self._is_readable(self._listener)
+            try:
+                client, _ = self._listener.accept()
+            except OSError:  # the client has left
+                continue
+            client.settimeout(0)
             self._connections += 1
             connection = self._connections
             more = self._ready_for_next()
             admission = self._start(self._admit(client, connection))
             admission.add_done_callback(partial(_close_if_cancelled, client))
+
+    async def _is_readable(self, listener: socket.socket) -> None:
+        """Wait for a connection.
+
+        `sock_accept` would lose one, and leave it open, if its task was cancelled after the accept
+        and before it continued.
+        """
+        readable = self._loop.create_future()
+        self._loop.add_reader(listener, _complete, readable)
+        try:
+            await readable
+        finally:
+            if listener.fileno() >= 0:
+                self._loop.remove_reader(listener)
 
     async def _admit(self, client: socket.socket, connection: int) -> None:
         misbehavior = self._connect_misbehavior(connection)
@@ -206,6 +226,11 @@ class FaultLab:
         self._receivers.add(receiver)
         receiver.when_closed(partial(self._receivers.discard, receiver))
         return receiver
+
+
+def _complete(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 def _close_if_cancelled(client: socket.socket, admission: asyncio.Task[None]) -> None:

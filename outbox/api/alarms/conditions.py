@@ -178,12 +178,11 @@ def _of_destination(row: Destination, facts: Facts) -> Finding:
 def _failure_rate(facts: Facts, limit: float) -> Iterator[Finding]:
     conf = facts.conf
     rate = failure_rate(max(round(conf.alarm_failure_window / 60), 1))
-    finished = rate.sent + rate.failed
-    if finished >= conf.alarm_failure_min and rate.failed >= limit * finished:
+    if rate.ended >= conf.alarm_failure_min and rate.failures >= limit * rate.ended:
         arguments = {
-            "failed": rate.failed,
-            "finished": finished,
-            "share": rate.failed / finished,
+            "failed": rate.failures,
+            "finished": rate.ended,
+            "share": rate.share,
             "duration": _whole(conf.alarm_failure_window),
         }
         yield Finding(arguments, severity=Severity.WARNING)

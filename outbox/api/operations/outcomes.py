@@ -49,7 +49,8 @@ class Interval:
 class FailureRate:
     """How many recipients failed among those whose delivery ended.
 
-    A recipient that bounced was sent to before, perhaps before the time that is looked at.
+    This is the only definition: charts, the alarm and the metrics share it. A recipient that
+    bounced was sent to before, perhaps before the time that is looked at.
     """
 
     sent: int
@@ -57,11 +58,19 @@ class FailureRate:
     bounced: int = 0
 
     @property
+    def failures(self) -> int:
+        """The recipients that failed, expired or bounced."""
+        return self.failed + self.bounced
+
+    @property
+    def ended(self) -> int:
+        """The recipients whose delivery ended. One that bounced is among those sent to."""
+        return max(self.sent + self.failed, self.failures)
+
+    @property
     def share(self) -> float | None:
         """The share of failures, from 0 to 1; None if no delivery ended."""
-        failed = self.failed + self.bounced
-        ended = max(self.sent + self.failed, failed)
-        return failed / ended if ended else None
+        return self.failures / self.ended if self.ended else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +163,7 @@ def _interval(at: dt.datetime, found: Counter[str]) -> Interval:
 
 
 def failure_rate(minutes: int) -> FailureRate:
-    """Return how many recipients were sent to and how many failed in the last minutes."""
+    """Return how many recipients were sent to, failed and bounced in the last minutes."""
     using = get_conf().database
     since = _floor(database_now(using) - minutes * _MINUTE, _MINUTE)
     totals = (
@@ -163,9 +172,10 @@ def failure_rate(minutes: int) -> FailureRate:
         .aggregate(
             sent=Sum("count", filter=Q(outcome=State.SENT)),
             failed=Sum("count", filter=Q(outcome__in=_FAILED)),
+            bounced=Sum("count", filter=Q(outcome=State.BOUNCED)),
         )
     )
-    return FailureRate(totals["sent"] or 0, totals["failed"] or 0)
+    return FailureRate(**{name: total or 0 for name, total in totals.items()})
 
 
 def failures_by_reply(since: dt.datetime, kind: FailureKind | None = None) -> list[ReplyFailures]:

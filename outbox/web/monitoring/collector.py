@@ -115,10 +115,10 @@ def _delivery(using: str) -> Iterator[Metric]:
         [([rule], rows.count()) for rule, rows in blocked.items()],
     )
     intervals = operations.throughput(_RECENT)
-    outcomes = ("sent", "failed", "deferred", "uncertain")
+    outcomes = ("sent", "failed", "bounced", "deferred", "uncertain")
     yield _gauge(
         "outbox_recent_outcomes",
-        "Recipients by the outcome of their attempts in the last five minutes.",
+        "Recipients by the outcome of their attempts, or that bounced, in the last five minutes.",
         ["outcome"],
         [([name], sum(getattr(one, name) for one in intervals)) for name in outcomes],
     )

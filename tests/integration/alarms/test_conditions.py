@@ -198,6 +198,20 @@ def test_many_failures(settings: LazySettings) -> None:
     )
 
 
+def test_bounces_are_failures(settings: LazySettings) -> None:
+    turn_on(settings, ALARM_FAILURE_RATE=0.25)
+    outcomes(State.SENT, 38)
+    outcomes(State.FAILED, 2)
+    outcomes(State.BOUNCED, 7)
+    assert check().alarms == []
+
+    outcomes(State.BOUNCED, 1)
+    [alarm] = check().alarms
+    assert alarm.sentence == (
+        "25% of the latest deliveries have failed: 10 of 40 recipients within 1 hour."
+    )
+
+
 def test_earlier_failures_do_not_count(settings: LazySettings) -> None:
     turn_on(settings, ALARM_FAILURE_RATE=0.25)
     outcomes(State.FAILED, 30, before=3_700)

@@ -92,6 +92,16 @@ def test_the_failure_rate_compares_what_ended() -> None:
     assert (rate.sent, rate.failed, rate.share) == (6, 2, 0.25)
 
 
+def test_a_bounce_is_a_failure_of_a_recipient_that_was_sent_to() -> None:
+    count("bounced", 3, ago=1)
+    rate = operations.failure_rate(60)
+    assert (rate.failures, rate.ended, rate.share) == (3, 3, 1), "sent before the time"
+    count("sent", 8, ago=1)
+    count("failed", 2, ago=1)
+    rate = operations.failure_rate(60)
+    assert (rate.failures, rate.ended, rate.share) == (5, 10, 0.5)
+
+
 def test_failures_are_grouped_by_reply_and_of_one_kind() -> None:
     unknown, blocked = group(UNKNOWN), group(BLOCKED)
     lost = NormalizedReply(0, "", ReasonCode.CONNECT_TIMEOUT)

@@ -84,6 +84,7 @@ def test_the_figures_are_those_of_the_database(client: Client) -> None:
     measures = {"clock_skew": -0.5, "storage_free": 12_000}
     HostCheck.objects.create(host="a", checked_at=now, swept_at=now, measures=measures)
     add({CountKey(now, 1, 1, "example.net", State.SENT, 0): 7}, "default")
+    add({CountKey(now, -2, 1, "example.net", State.BOUNCED, 0): 2}, "default")
     add_times([Measured(1, TimeKind.SENT, ms) for ms in (900, 45_000, 10**9)], "default")
     add_times([Measured(2, TimeKind.SENT, 900), Measured(2, TimeKind.WAIT, 3_000)], "default")
     snapshot.refresh("default")
@@ -95,6 +96,7 @@ def test_the_figures_are_those_of_the_database(client: Client) -> None:
     assert found["outbox_oldest_due_timestamp_seconds",] > 1_700_000_000
     assert found["outbox_queue_snapshot_timestamp_seconds",] > 1_700_000_000
     assert found["outbox_recent_outcomes", "sent"] == 7
+    assert found["outbox_recent_outcomes", "bounced"] == 2
     assert found["outbox_workers",] == 1
     assert found["outbox_worker_heartbeat_timestamp_seconds", "here", "1"] > 1_700_000_000
     assert found["outbox_destinations_blocked", "circuit"] == 0
