@@ -136,8 +136,7 @@ class KeysetChangeList(ChangeList):
         before = self.cursor.parse(request.GET.get(BEFORE))
         after = self.cursor.parse(request.GET.get(AFTER))
         if OLDEST in request.GET:
-            found = self.find(Q(), self.oldest_first, size + 1)
-            return list(found[:size][::-1]), len(found) > size, False
+            return self._read_oldest(size)
         if after is not None:
             found = self.find(after.newer, self.oldest_first, size + 1)
             if len(found) > size:
@@ -145,4 +144,10 @@ class KeysetChangeList(ChangeList):
             before = None  # less than a page is above: show the newest page in full
         place = before.older if before else Q()
         found = self.find(place, self.newest_first, size + 1)
+        if before is not None and not found:  # what was below the cursor is gone
+            return self._read_oldest(size)
         return list(found[:size]), before is not None, len(found) > size
+
+    def _read_oldest(self, size: int) -> tuple[list[Any], bool, bool]:
+        found = self.find(Q(), self.oldest_first, size + 1)
+        return list(found[:size][::-1]), len(found) > size, False

@@ -19,6 +19,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
 from outbox import api
+from outbox.admin.formatting import time_shown
 from outbox.admin.history.columns import HistoryChangeList, HistoryColumns
 from outbox.admin.history.export import FORMATS, response_of
 from outbox.admin.history.filters import (
@@ -127,9 +128,13 @@ class MessageAdmin(HistoryColumns, ReadOnlyAdmin):
                 )
             },
         ),
-        (_("Times"), {"fields": ("created_at", "queued_at", "send_at", "expires_at")}),
+        (_("Times"), {"fields": ("created", "queued", "planned", "expiry")}),
     )
-    readonly_fields = ("happening", "shown_status")
+    readonly_fields = ("happening", "shown_status", "created", "queued", "planned", "expiry")
+    created = time_shown("created_at", pgettext_lazy("a time", "created"))
+    queued = time_shown("queued_at", pgettext_lazy("a time", "queued"))
+    planned = time_shown("send_at", _("Send at"))
+    expiry = time_shown("expires_at", _("Expires"))
     labels: ClassVar = {
         "subject": _("Subject"),
         "from_header": _("From"),
@@ -145,10 +150,6 @@ class MessageAdmin(HistoryColumns, ReadOnlyAdmin):
         "metadata": _("Metadata"),
         "importance": _("Importance"),
         "is_sensitive": _("Sensitive"),
-        "created_at": pgettext_lazy("a time", "created"),
-        "queued_at": pgettext_lazy("a time", "queued"),
-        "send_at": _("Send at"),
-        "expires_at": _("Expires"),
     }
 
     def get_urls(self) -> list[URLPattern]:

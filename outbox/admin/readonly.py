@@ -10,6 +10,7 @@ from django.http import HttpRequest
 from outbox.admin.base import TabularInline
 from outbox.admin.change_list import KeysetChangeList
 from outbox.admin.filters import ShownFieldsAdmin
+from outbox.admin.formatting import EMPTY
 from outbox.api.message_actions import Text
 
 
@@ -34,6 +35,7 @@ class ReadOnlyAdmin(_Unchangeable, ShownFieldsAdmin):
     ordering: ClassVar[Any] = ("-pk",)
     labels: ClassVar[Mapping[str, Text]] = {}  # of fields of the model, on the page
     sortable_by = ()
+    empty_value_display = EMPTY
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
     list_per_page = 50

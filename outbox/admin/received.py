@@ -12,11 +12,13 @@ from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 from django.views.decorators.cache import never_cache
 
 from outbox.admin.change_list import KeysetChangeList
+from outbox.admin.formatting import EMPTY, time_shown
 from outbox.admin.history.received_page import ReceivedHistoryPage
 from outbox.admin.readonly import ReadOnlyAdmin
 from outbox.api.reading import record_reading_of_received
@@ -46,27 +48,28 @@ class InboundMessageAdmin(ReadOnlyAdmin):
     """Every received message of the accounts that the user sees; the lists load no content."""
 
     account_path = "account"
-    list_display = ("subject_or_none", "sender", "kind_of", "received_at", "owner", "account")
+    list_display = ("subject_shown", "sender", "kind_of", "arrived", "of", "by")
     list_select_related = ("owner", "account")
     ordering = ("-received_at", "-pk")
     change_form_template = "outbox/admin/received.html"
     fieldsets = (
         (None, {"fields": ("kind_of", "subject_or_none", "sender", "to_summary")}),
-        (_("Mailbox"), {"fields": ("owner", "account", "folder", "is_read", "received_at")}),
-        (_("Message"), {"fields": ("message_id", "in_reply_to", "sent_at", "size")}),
+        (_("Mailbox"), {"fields": ("owner", "account", "folder", "is_read", "received")}),
+        (_("Message"), {"fields": ("message_id", "in_reply_to", "dated", "size")}),
         (_("Match"), {"fields": ("original", "matched_by", "kind_sign")}),
     )
-    readonly_fields = ("kind_of", "subject_or_none", "sender", "original")
+    readonly_fields = ("kind_of", "subject_or_none", "sender", "original", "received", "dated")
+    arrived = time_shown("received_at", pgettext_lazy("a time", "received"), "")
+    received = time_shown("received_at", pgettext_lazy("a time", "received"))
+    dated = time_shown("sent_at", _("Date"))
     labels: ClassVar = {
         "to_summary": _("Recipients"),
         "owner": _("Owner"),
         "account": _("Account"),
         "folder": _("Folder"),
         "is_read": pgettext_lazy("a message", "Read"),
-        "received_at": pgettext_lazy("a time", "received"),
         "message_id": _("Message-ID"),
         "in_reply_to": _("In reply to"),
-        "sent_at": _("Date"),
         "size": _("Size"),
         "matched_by": _("Matched by"),
         "kind_sign": _("Sign of the kind"),
@@ -142,9 +145,22 @@ class InboundMessageAdmin(ReadOnlyAdmin):
     def subject_or_none(self, message: InboundMessage) -> str:
         return inert(str(message))[:_SHOWN]
 
+    @admin.display(description=_("subject"))
+    def subject_shown(self, message: InboundMessage) -> SafeString:
+        subject = Truncator(inert(str(message))).chars(_SHOWN)
+        return format_html('<bdi class="outbox-subject">{}</bdi>', subject)
+
     @admin.display(description=_("sender"))
     def sender(self, message: InboundMessage) -> str:
         return inert(message.from_header)[:_SHOWN]
+
+    @admin.display(description=_("Owner"))
+    def of(self, message: InboundMessage) -> str:
+        return str(message.owner or EMPTY)
+
+    @admin.display(description=_("Account"))
+    def by(self, message: InboundMessage) -> str:
+        return str(message.account or EMPTY)
 
     @admin.display(description=_("kind"))
     def kind_of(self, message: InboundMessage) -> SafeString:
@@ -154,7 +170,7 @@ class InboundMessageAdmin(ReadOnlyAdmin):
     def original(self, message: InboundMessage) -> str | SafeString:
         original: Message | None = getattr(message, "viewable_original", None)
         if original is None:
-            return "–"
+            return EMPTY
         page = reverse("admin:outbox_message_change", args=[original.pk])
         return format_html('<a href="{}">{}</a>', page, inert(str(original)))
 

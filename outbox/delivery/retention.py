@@ -44,10 +44,11 @@ from outbox.models.removal import (
 logger = logging.getLogger(__name__)
 PERIOD = dt.timedelta(hours=1)  # from one pass to the next, in whatever process
 _TASK = "retention"
-_AT_ONCE_MIN, _AT_ONCE_MAX = 10, 500  # rows in one transaction
-# Seconds: a batch becomes smaller if its transaction takes longer. The commit of a claim waits
-# until the log of this one has been written. On SQLite, every other writer waits for all of it.
-_LONG, _LONG_ON_SQLITE = 0.05, 0.025
+_AT_ONCE_MIN, _AT_ONCE_MAX = 2, 500  # rows in one transaction
+# Seconds that a transaction should take; the number of rows follows from the last one. The commit
+# of a claim waits until the log of this one has been written. On SQLite, every other writer waits
+# for all of it.
+_TARGET = 0.02
 _running = threading.Lock()  # locked by the thread of this process
 
 
@@ -65,7 +66,7 @@ class Pass:
 
     def __init__(self, using: str) -> None:
         self.using = using
-        self.at_once = 100
+        self.at_once = 10
         self._took = 0.0  # seconds, of the transaction of the last batch
 
     def run(
@@ -87,12 +88,10 @@ class Pass:
                     time.sleep(took)  # deliveries come first; on SQLite, claims wait for a batch
 
     def _adapt(self) -> None:
-        is_sqlite = connections[self.using].vendor == "sqlite"
-        longest = _LONG_ON_SQLITE if is_sqlite else _LONG
-        if self._took > longest:
-            self.at_once = max(self.at_once // 2, _AT_ONCE_MIN)
-        elif self._took < longest / 2.5:
-            self.at_once = min(self.at_once * 2, _AT_ONCE_MAX)
+        """Set the size of the next batch, which grows at most to twice that of the last one."""
+        largest = min(2 * self.at_once, _AT_ONCE_MAX)
+        fitting = int(self.at_once * _TARGET / self._took) if self._took else largest
+        self.at_once = max(min(fitting, largest), _AT_ONCE_MIN)
 
     def _batch(self, step: Step, after: int, *, dry_run: bool) -> tuple[int, int | None]:
         # A pass may last hours: a retention that becomes longer in between applies at once.

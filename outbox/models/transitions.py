@@ -18,6 +18,7 @@ from django.db.models import F, QuerySet
 
 from outbox.db.bulk import Among, insert_rows
 from outbox.db.columns import columns_of
+from outbox.db.partial import read_partly
 from outbox.models.account import OnUncertain
 from outbox.models.erasure import erase_ended, keeps_content
 from outbox.models.event import Event, EventKind
@@ -174,7 +175,7 @@ def apply(
     using = recipients.db
     found = recipients.filter(state__in=transition.sources).order_by("pk")
     locked = found.select_for_update(no_key=True, skip_locked=skip_locked)
-    rows = list(locked.only(*_READ)[:limit])
+    rows = read_partly(locked[:limit], _READ)
     if not rows:
         return rows
     changed = Recipient.objects.using(using).filter(Among("pk", (row.pk for row in rows)))

@@ -7,12 +7,13 @@ from django.contrib.auth.models import User
 from django.urls import reverse
 
 from outbox.admin.readonly import ReadOnlyAdmin
-from outbox.models import Message
+from outbox.models import InboundMessage, Message
 from outbox.models.search import index_new
 from tests.browser import scenes
 from tests.browser.album import MEASURE, PICTURES, SIZES
 from tests.browser.test_apps_folder import messages_of_apps
 from tests.browser.writing import PASSWORD, authenticate
+from tests.received import letter, receive
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -69,6 +70,47 @@ def test_pages_of_the_sent_history_fit(
         look(page, f"message-long{mark}", reverse("admin:outbox_message_change", args=[long.pk]))
         context.close()
     assert errors == []
+
+
+@pytest.fixture
+def received(staff: User) -> list[InboundMessage]:
+    """Received messages: a letter, a Chinese one, a long subject, and a page with pictures."""
+    sender = scenes.account(staff, "Shop")
+    page = (
+        "From: =?utf-8?b?5p2O5piO?= <li@example.cn>\nTo: shop@example.com\nSubject: Offer\n"
+        "Content-Type: text/html; charset=utf-8\n\n"
+        '<h1>Autumn sale</h1><p>20 % off.</p>\n<img src="https://img.shop.example/a.png" alt="A">\n'
+    )
+    letters = [
+        letter("Are my shoes on their way?", "I ordered them last week.\n\nJane"),
+        letter("十一月的账单", "请查收附件中的账单。", sender="李明 <li@example.cn>"),
+        letter(
+            "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamte " * 3, "Hello."
+        ),
+        page,
+    ]
+    return [receive(staff, source, sender, is_read=bool(n)) for n, source in enumerate(letters)]
+
+
+@pytest.mark.system
+@pytest.mark.timeout(400)  # also on a busy machine
+def test_pages_of_received_messages_fit(
+    browser: "Browser", live_server: Any, received: list[InboundMessage]
+) -> None:
+    shown = "admin:outbox_inboundmessage_{}".format
+    for locale, mark in (("en", ""), ("zh-CN", "-chinese")):
+        context = browser.new_context(base_url=live_server.url, locale=locale)
+        page = context.new_page()
+        authenticate(page)
+        look(page, f"received{mark}", reverse(shown("changelist")))
+        for name, message, tab in (
+            ("plain", received[0], "text"),
+            ("long", received[2], "text"),
+            ("html", received[3], "html"),
+        ):
+            url = reverse(shown("change"), args=[message.pk])
+            look(page, f"received-{name}{mark}", f"{url}?content={tab}")
+        context.close()
 
 
 def test_an_operator_finds_a_message_and_opens_its_content(

@@ -21,6 +21,7 @@ from outbox.api.history.criteria import SELECTED, STAFF, Criteria, still_matchin
 from outbox.api.message_actions import MessageAction
 from outbox.db.bulk import Among
 from outbox.db.clock import database_now
+from outbox.db.partial import read_partly
 from outbox.exceptions import ContentErasedError
 from outbox.models import RETRYABLE, Attempt, BulkAction, BulkSkip, Message, Recipient, State
 from outbox.models.senders import forbidden
@@ -105,8 +106,8 @@ def change_batch(
     The result may lack the last messages, with which the next batch begins: there are too many
     recipients, or a worker has claimed one of them in this moment.
     """
-    found = Message.objects.using(using).filter(Among("pk", ids)).only(*_MESSAGE_FIELDS)
-    messages = {message.pk: message for message in found}
+    found = Message.objects.using(using).filter(Among("pk", ids)).order_by()
+    messages = {message.pk: message for message in read_partly(found, _MESSAGE_FIELDS)}
     ids = _bounded(ids, messages)
     is_cancellation = action.name == BulkAction.CANCEL
     attempt_ids = changes.lock_unmarked(ids, using) if is_cancellation else []

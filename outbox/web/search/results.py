@@ -16,11 +16,13 @@ import datetime as dt
 from collections.abc import Sequence
 
 from django.contrib.auth.models import User
-from django.db.models import Exists, OrderBy, OuterRef, Q, QuerySet
+from django.db.models import Exists, OrderBy, OuterRef, Q, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from outbox.api.history.reply_codes import has_reply
+from outbox.api.values import EARLIEST
+from outbox.api.values import LATEST as LATEST_TIME
 from outbox.models import Folder, Message, Recipient, Role, SearchEntry, State, Status
 from outbox.models.message import MessageQuerySet
 from outbox.models.owner_key import owner_key
@@ -53,18 +55,28 @@ class Search:
         if self.query.is_about_received:
             return []
         found = self._among_latest(place, order, count)
-        if ENOUGH <= len(found) < count:
-            found = self._among_all(place & range_of(found, count), order, count)
-        if len(found) < count:
-            found = self._among_all(place, order, count)
-        return found
+        if len(found) >= count:
+            return found
+        reached: list[Message] = []
+        if len(found) >= ENOUGH:
+            near = range_of(found, count)
+            reached = self._among_all(place & near, order, count)
+            place &= ~near  # what was read is not read again
+        if missing := count - len(reached):
+            reached += self._among_all(place, order, missing)
+        return reached
 
     def _among_latest(self, place: Q, order: tuple[str, ...], count: int) -> list[Message]:
-        latest = self._entries(place).order_by(*order)[: self._latest_count(count)]
-        messages = self._messages(Q(pk__in=latest.values("pk")))
+        latest = self._entries(place).order_by(*order)
         if self.terms:
-            such = SearchEntry.objects.filter(self._terms.condition("holds"), pk=OuterRef("pk"))
-            messages = messages.filter(Exists(such))
+            # One walk along the index of the list: only messages with the terms are joined.
+            number = self._latest_count(count)
+            entries = latest.filter(_up_to(latest, order, number), self._terms.condition("holds"))
+            if self._is_about_entry:
+                entries = entries[:count]
+        else:
+            entries = latest[: self._latest_count(count)]
+        messages = self._messages(Q(pk__in=entries.values("pk")))
         for condition in self.recipients:
             those = Recipient.objects.filter(condition, message=OuterRef("pk"))
             messages = messages.filter(Exists(those))
@@ -83,7 +95,7 @@ class Search:
             messages = messages.filter(pk__in=those.order_by().values("message"))
         if self.terms:
             entries = self._entries(place).filter(self.terms)
-            if not self.about_message and not self.recipients:
+            if self._is_about_entry:
                 # The entries have the order too, so only a page of messages is joined.
                 entries = entries.order_by(*sorted_by(order))[:count]
             messages = messages.filter(pk__in=entries.values("pk"))
@@ -100,6 +112,12 @@ class Search:
             for text in getattr(self.query, field):
                 mine = mine.filter(_names(role, field, text))
         return mine.only(*LISTED)
+
+    @property
+    def _is_about_entry(self) -> bool:
+        """Return whether every message matches whose entry does."""
+        is_about_more = self.about_message or self.recipients or self.query.cc or self.query.bcc
+        return not is_about_more
 
     @property
     def recipients(self) -> list[Q]:
@@ -140,6 +158,15 @@ def _has_status(status: str) -> Q:
         return Q(is_being_sent())
     stored = Q(status=status)
     return stored & ~Q(is_being_sent()) if status in {Status.QUEUED, Status.DEFERRED} else stored
+
+
+def _up_to(entries: QuerySet[SearchEntry], order: Sequence[str], number: int) -> Q:
+    """Return the condition of so many first entries in an order, and of those at the same time."""
+    is_descending = order[0].startswith("-")
+    last = Subquery(entries.order_by(*order).values("listed_at")[number : number + 1])
+    if is_descending:
+        return Q(listed_at__gte=Coalesce(last, Value(EARLIEST)))
+    return Q(listed_at__lte=Coalesce(last, Value(LATEST_TIME)))
 
 
 def sorted_by(order: Sequence[str]) -> list[OrderBy]:

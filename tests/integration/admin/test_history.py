@@ -211,6 +211,58 @@ def test_pages_lead_to_each_other_and_to_both_ends(
 
 
 @pytest.mark.usefixtures("history")
+def test_a_page_remains_reachable_after_messages_around_it_are_deleted(
+    staff: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readonly.ReadOnlyAdmin, "list_per_page", 2)
+
+    def go(url: str) -> tuple[str, Any]:
+        response: Any = staff.get(f"{LIST}{url}")
+        changelist = response.context["cl"]
+        return "".join(one.subject[-1] for one in changelist.result_list), changelist
+
+    second = go(go("?")[1].older_url)[1]
+    Message.objects.filter(subject__endswith="c").delete()  # the row of the cursor
+    shown, last = go(second.older_url)
+    assert (shown, last.oldest_url) == ("ba", None)
+    Message.objects.filter(subject__regex="[ab]$").delete()  # all that was below it
+    shown, oldest = go(second.older_url)
+    assert (shown, oldest.older_url, oldest.oldest_url) == ("ed", None, None)
+    assert go(oldest.newer_url)[0] == "fe"  # less than a page is above
+    Message.objects.all().delete()
+    assert go(second.older_url)[0] == go(last.newer_url)[0] == ""
+
+
+@pytest.mark.usefixtures("history")
+@pytest.mark.parametrize("query", ["?", "?q=subject:report", "?domain=x.example"])
+def test_messages_of_the_same_time_are_paged_without_gap(
+    staff: Client, account: Account, monkeypatch: pytest.MonkeyPatch, query: str
+) -> None:
+    monkeypatch.setattr(readonly.ReadOnlyAdmin, "list_per_page", 3)
+    made = [queue(account, f"Report {number}", f"r{number}@x.example") for number in range(7)]
+    index_new("default", 100)
+    Message.objects.update(listed_at=NOW)
+    SiteEntry.objects.update(listed_at=NOW)
+    pages: list[list[int]] = []
+    url = query
+    while url:
+        changelist: Any = staff.get(f"{LIST}{url}").context["cl"]
+        pages.append([one.pk for one in changelist.result_list])
+        url = changelist.older_url
+    back: list[list[int]] = []
+    url = changelist.newer_url
+    while url:
+        changelist = staff.get(f"{LIST}{url}").context["cl"]
+        back.append([one.pk for one in changelist.result_list])
+        url = changelist.newer_url
+
+    flat = [pk for page in pages for pk in page]
+    assert flat == sorted(set(flat), reverse=True)
+    assert set(flat) >= {one.pk for one in made}
+    assert {pk for page in back for pk in page} == {pk for page in pages[:-1] for pk in page}
+
+
+@pytest.mark.usefixtures("history")
 def test_a_row_shows_the_state_the_recipients_and_the_last_reply(staff: Client) -> None:
     shown = staff.get(LIST, {"q": "77-12"}).content.decode()
 

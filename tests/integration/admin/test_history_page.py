@@ -303,3 +303,12 @@ def test_each_field_has_a_chinese_label(owned: Message, is_received: bool) -> No
     labels = [unescape(one).strip(" \n:：") for one in shown]
     assert len(labels) > 12
     assert [one for one in labels if one.isascii()] == ["Message-ID"]
+
+
+def test_times_have_one_format(staff: Client, account: Account, owned: Message) -> None:
+    """Django's own format of English has twelve hours, and the tables of the page have 24."""
+    received = receive(None, letter(), account)
+    for url in (PAGE.format(owned.pk), f"/admin/outbox/inboundmessage/{received.pk}/"):
+        page = staff.get(f"{url}change/").content.decode()
+        assert re.search(r"<time [^>]*>[^<]*\d\d:\d\d:\d\d", page), url
+        assert not re.search(r"\b[ap]\.m\.", page), url

@@ -157,6 +157,29 @@ ADDRESSES = [
     Address("operations_drain", "worker", own=ADMIN),
     Address("operations_probe", "destination", own=ADMIN),
 ]
+_READ_ONLY = (
+    "message", "inboundmessage", "recipient", "attempt", "destination", "bulkoperation",
+)  # fmt: skip
+_SETTINGS = ("webhook", "quota", "signingkey", "oauthprovider", "template")
+_CHECKED = {"why": "checked"}
+# What each group may send, of the same rows. "Moved" is the page after it.
+POSTS = [
+    # Nothing can be edited.
+    *(Address(f"{model}_change", model, NO_GROUP, None, POSTED) for model in _READ_ONLY),
+    *(Address(f"{model}_delete", model, NO_GROUP, None, POSTED) for model in _READ_ONLY),
+    Address("account_change", "account", ADMIN, None, {}),
+    Address("mailbox_change", "mailbox", ADMIN, None, {}),
+    Address("suppression_add", own=SOME, post={}),
+    Address("suppression_import", own=SOME, post={}),
+    Address("operations_pause", own=ADMIN, post={}),
+    Address("operations_probe", "destination", (NO, NO, MOVED), None, POSTED),
+    Address("operations_drain", "worker", (NO, NO, MOVED), None, POSTED),
+    Address("operations_resume", "pause", (NO, NO, MOVED), None, POSTED),
+    Address("bulkoperation_confirm", "proposed", (NO, MOVED, MOVED), (GONE,) * 3, _CHECKED),
+    Address("bulkoperation_cancel", "proposed", (NO, MOVED, MOVED), (GONE, GONE, MOVED), POSTED),
+    *(Address(f"{model}_add", own=ADMIN, post={}) for model in _SETTINGS),
+    *(Address(f"{model}_delete", model, (NO, NO, MOVED), None, POSTED) for model in _SETTINGS),
+]
 # The frame of a preview has no session. test_message_preview.py and test_received.py test it.
 ELSEWHERE_TESTED = {"message_preview", "inboundmessage_preview"}
 
@@ -208,10 +231,12 @@ class Scene:
     own: dict[str, int] = field(default_factory=dict)
     other: dict[str, int] = field(default_factory=dict)
 
-    def get(self, address: Address, rows: dict[str, int]) -> int:
+    def open(self, address: Address, rows: dict[str, int]) -> int:
         args = [rows[address.of]] if address.of else []
         url = reverse(f"admin:outbox_{address.name}", args=[*args, *address.extra])
-        return self.client.get(url + address.query).status_code
+        if address.post is None:
+            return self.client.get(url + address.query).status_code
+        return self.client.post(url + address.query, address.post).status_code
 
 
 def make_groups() -> None:
@@ -241,19 +266,20 @@ def make_scene(account: Account, group: str) -> Scene:
 
 
 @pytest.mark.system
+@pytest.mark.parametrize("addresses", [ADDRESSES, POSTS], ids=["pages", "forms"])
 @pytest.mark.parametrize("group", GROUPS)
 def test_each_address_opens_for_the_groups_of_the_table(
-    group: str, account: Account, groups: None
+    group: str, addresses: list[Address], account: Account, groups: None
 ) -> None:
     scene, number = make_scene(account, group), GROUPS.index(group)
     wanted = {
         (one.id, which): (one.own if which == "own" or one.other is None else one.other)[number]
-        for one in ADDRESSES
+        for one in addresses
         for which in ("own", "other")
     }
     opened = {
-        (one.id, which): scene.get(one, getattr(scene, which))
-        for one in ADDRESSES
+        (one.id, which): scene.open(one, getattr(scene, which))
+        for one in addresses
         for which in ("own", "other")
     }
     assert opened == wanted
@@ -330,6 +356,22 @@ def test_each_action_changes_what_the_group_may_change(
         url = f"/admin/outbox/suppression/{rows['suppression']}/delete/"
         scene.client.post(url, POSTED)
         assert (not Suppression.objects.filter(pk=rows["suppression"]).exists()) is allowed
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_the_content_is_shown_to_those_who_may_read_it(
+    group: str, account: Account, groups: None
+) -> None:
+    scene = make_scene(account, group)
+    for rows, is_seen in ((scene.own, True), (scene.other, group == ADMINISTRATORS)):
+        for model in ("message", "inboundmessage"):
+            url = reverse(f"admin:outbox_{model}_change", args=[rows[model]])
+            page = scene.client.get(f"{url}?content=text")
+            assert page.status_code == (OPEN if is_seen else ELSEWHERE)
+            is_read = b'class="outbox-text"' in page.content
+            assert is_read is (group == ADMINISTRATORS), (model, is_seen)
+    readings = AuditEntry.objects.filter(action=AuditAction.MESSAGE_READ).count()
+    assert readings == (4 if group == ADMINISTRATORS else 0)
 
 
 def test_a_filter_by_another_account_does_not_name_it(account: Account, groups: None) -> None:

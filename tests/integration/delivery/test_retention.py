@@ -544,17 +544,28 @@ def test_a_session_that_has_just_ended_is_kept(settings: LazySettings) -> None:
     assert prune() == {"forgotten sessions": 1}
 
 
-@pytest.mark.parametrize(("longest", "sizes"), [(-1.0, [4, 2, 1]), (1_000.0, [4, 3])])
+@pytest.mark.parametrize(("target", "sizes"), [(1e-9, [4, 1, 1, 1]), (1_000.0, [4, 3])])
 def test_a_batch_becomes_smaller_while_its_transactions_take_long(
-    longest: float, sizes: list[int], monkeypatch: pytest.MonkeyPatch
+    target: float, sizes: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The commit of a claim waits until the log of a batch has been written."""
     sender = account(message_days=90)
     for _ in range(7):
         sent(sender, 91)
-    for name in ("_LONG", "_LONG_ON_SQLITE"):
-        monkeypatch.setattr(retention, name, longest)
+    monkeypatch.setattr(retention, "_TARGET", target)
     monkeypatch.setattr(retention, "_AT_ONCE_MIN", 1)
     walk = Pass(USING)
     walk.at_once = 4
     assert [count for name, count in walk.run() if name == "messages" and count] == sizes
+
+
+@pytest.mark.parametrize(
+    ("took", "size"),
+    [(0.04, 50), (0.2, 10), (9.0, 2), (0.019, 105), (0.001, 200), (0.0, 200)],
+    ids=["twice the target", "ten times", "a stall", "a little less", "much less", "nothing found"],
+)
+def test_the_size_of_a_batch_follows_from_the_time_of_the_last_one(took: float, size: int) -> None:
+    walk = Pass(USING)
+    walk.at_once, walk._took = 100, took
+    walk._adapt()
+    assert walk.at_once == size

@@ -1,6 +1,7 @@
 """Search: operators, the form, paging and cost."""
 
 import datetime as dt
+import re
 
 import pytest
 from django.contrib.auth.models import User
@@ -13,7 +14,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from outbox import api
 from outbox.api.history import reply_codes
-from outbox.models import Account, Message, Recipient, SearchEntry, State
+from outbox.models import Account, Message, Recipient, Role, SearchEntry, State
 from outbox.models.rollup import roll_up
 from outbox.models.search import index_new
 from outbox.web.folders.pagination import PAGE_SIZE
@@ -271,6 +272,45 @@ def test_frequent_results_are_not_searched_further_than_necessary(
     searched = [query["sql"] for query in asked if "outbox_searchentry" in query["sql"]]
     assert len(searched) == 2  # the latest ten, then a stretch; not all
     assert searched[1].count('"listed_at" >=') == 2  # of the entries, and of the messages
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="plans are those of PostgreSQL")
+def test_the_latest_messages_without_the_term_are_not_read(
+    anna: User, as_anna: Client, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look_first_at(monkeypatch, 100)
+    many(anna, account, 300)
+    a_minute_apart(anna)
+    with CaptureQueriesContext(connection) as asked:
+        as_anna.get(SEARCH, {"q": "subject:nothing"})
+    first = next(query["sql"] for query in asked if "outbox_searchentry" in query["sql"])
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE outbox_message, outbox_searchentry")
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        cursor.execute(f"EXPLAIN (ANALYZE, BUFFERS, TIMING OFF) {first}")
+        plan = [row[0] for row in cursor.fetchall()]
+    of_messages = [line for line in plan if re.search(r"\bon outbox_message\b", line)]
+    assert of_messages
+    assert all("never executed" in line for line in of_messages), "\n".join(plan)
+    blocks = re.search(r"shared hit=(\d+)", plan[1])
+    assert blocks
+    assert int(blocks[1]) < 2 * 101 + 20, "\n".join(plan)  # an index and a row for each entry
+
+
+@pytest.mark.parametrize("latest", [results.LATEST, 0], ids=["among the latest", "by index"])
+def test_newer_messages_to_a_person_do_not_hide_an_older_copy(
+    anna: User,
+    as_anna: Client,
+    account: Account,
+    mailbox: dict[str, Message],
+    monkeypatch: pytest.MonkeyPatch,
+    latest: int,
+) -> None:
+    look_first_at(monkeypatch, latest)
+    Recipient.objects.filter(message=mailbox["figures"]).update(role=Role.CC)
+    many(anna, account, PAGE_SIZE + 7)  # to the same person
+    page = as_anna.get(SEARCH, {"q": "cc:jane@example.com"})
+    assert names(page, mailbox) == {"figures"}
 
 
 @pytest.mark.parametrize("line", ["code:5", "code:5.1", "code:550", "code:2", "code:4"])
