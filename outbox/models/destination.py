@@ -108,7 +108,7 @@ class Destination(models.Model):
 
     @property
     def fits_account(self) -> bool:
-        """Whether it belongs to the route that the account has now."""
+        """Whether it belongs to the kind of delivery that the account has now."""
         return self.is_direct == (self.account.route == Route.DIRECT)
 
     def is_limited_by_reply(self, now: dt.datetime) -> bool:
