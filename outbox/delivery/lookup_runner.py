@@ -75,7 +75,7 @@ class LookupRunner:
     async def feed_due(self, destination: Destination, _seen_at: float) -> None:
         """Look up the domains of what is due."""
         self.destination = destination
-        if destination.fits_route and not destination.is_unresolved:
+        if destination.fits_account and not destination.is_unresolved:
             await self.retire()  # the account's route was changed back
             return
         self._claimed.is_exhausted = False
@@ -88,14 +88,21 @@ class LookupRunner:
     async def close(self, patience: float) -> None:
         """Begin nothing more, wait for the running lookups, and end those that take too long."""
         await self._claimed.close()
-        tasks = [*self._lookups, *([self._moving] if self._moving else [])]
-        if not tasks:
-            return
-        _, unfinished = await asyncio.wait(tasks, timeout=patience)
-        for task in unfinished:
-            task.cancel()
-        if unfinished:
+        loop = asyncio.get_running_loop()
+        ends_at = loop.time() + patience
+        while tasks := self._tasks:  # a lookup that ends may begin to move its recipients
+            timeout = max(ends_at - loop.time(), 0)
+            done, unfinished = await asyncio.wait(tasks, timeout=timeout)
+            if done:
+                continue
+            for task in unfinished:
+                task.cancel()
             await asyncio.wait(unfinished, timeout=_ABORT_TIMEOUT)
+            return
+
+    @property
+    def _tasks(self) -> list[asyncio.Task[None]]:
+        return [*self._lookups, *([self._moving] if self._moving else [])]
 
     async def _feed(self) -> None:
         if self._feeding.locked():
@@ -170,7 +177,7 @@ class LookupRunner:
             return
         for domain, _, jobs in found:
             for job in jobs:
-                self._router.move(job, ids.get(domain, self.destination.pk))
+                self._router.move(job, ids.get(domain))
 
     async def _move_to_smarthost(self, jobs: Sequence[Job]) -> None:
         work = partial(_smarthost_of, self.destination.account_id, self._context.using)

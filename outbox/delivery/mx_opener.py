@@ -61,7 +61,7 @@ class MxOpener:
         site = site_of(found)
         if f"{MX_PREFIX}{site.key}" != destination.key:
             moved = await self._router.destinations_of(account, {job.domain: site})
-            self._router.move(job, moved.get(job.domain, destination.pk))
+            self._router.move(job, moved.get(job.domain))
             return None
         limits = limits_of(destination, self._context.lease.now)
         target = await self._target(job, found, limits)

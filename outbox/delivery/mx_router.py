@@ -68,8 +68,11 @@ class MxRouter:
         work = partial(remember_sites, account.pk, sites, self.context.using)
         return await self.context.in_claimer(work)
 
-    def move(self, job: Job, destination_id: int) -> None:
-        """Return a job untried to the destination that its recipients belong to."""
+    def move(self, job: Job, destination_id: int | None) -> None:
+        """Return a job untried to the destination that its recipients belong to.
+
+        None: its account was deleted, and they have no destination any more.
+        """
         self.context.recorder.put(
             JobsReturned(
                 jobs=[job],
