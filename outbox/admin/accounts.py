@@ -231,7 +231,7 @@ class AccountAdmin(ProtectedAdmin):
         """Return the groups of fields; those of a direct account with its MX sites."""
         found = list(super().get_fieldsets(request, obj))
         if obj is not None and obj.is_direct:
-            found.insert(-1, (_("MX sites"), {"fields": ("mx_sites",)}))
+            found.insert(-1, (_("Mail servers of the recipients"), {"fields": ("mx_sites",)}))
         return found
 
     def get_readonly_fields(self, request: HttpRequest, obj: Account | None = None) -> Any:
@@ -304,10 +304,10 @@ class AccountAdmin(ProtectedAdmin):
             return domain_of(account.from_address)
         return format_html('<a href="{}">{}</a>', address, domain_of(account.from_address))
 
-    @admin.display(description=_("sites"))
+    @admin.display(description=_("mail servers"))
     def mx_sites(self, account: Account) -> str:
         """Show the MX sites that messages went to, with their limits and circuits."""
-        head = (_("Site"), _("Circuit"), _("Limits"), _("Waiting"))
+        head = (_("Mail servers"), _("Circuit"), _("Limits"), _("Waiting"))
         rows = [
             format_html(
                 "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
@@ -323,7 +323,7 @@ class AccountAdmin(ProtectedAdmin):
             for site in sites_of(account)
         ]
         if not rows:
-            return str(_("No message was sent yet."))
+            return str(_("Nothing was sent yet."))
         return format_html(
             "<table><thead><tr>{}</tr></thead><tbody>{}</tbody></table>",
             format_html_join("", "<th>{}</th>", ((one,) for one in head)),

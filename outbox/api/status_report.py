@@ -175,10 +175,14 @@ def _pending_holds(using: str) -> list[HoldInProgress]:
 
 def _blocked_destinations(now: dt.datetime, using: str) -> list[BlockedDestination]:
     blocked = []
-    for destination in Destination.objects.using(using).select_related("account").order_by("pk"):
+    rows = Destination.objects.using(using).select_related("account").order_by("pk")
+    may_block = ~Q(circuit=Circuit.CLOSED) | Q(paused_until__gt=now)
+    for destination in rows.filter(may_block | Destination.is_suspended_at(now)):
         if destination.circuit != Circuit.CLOSED:
             rule, reason = "circuit", destination.circuit_reason
             until = destination.circuit_until
+        elif destination.is_suspended(now):
+            rule, reason, until = "limit", destination.limit_reason, destination.limit_until
         elif destination.is_paused(now):
             rule, reason, until = "limit", destination.paused_reason, destination.paused_until
         else:

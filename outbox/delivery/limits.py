@@ -323,10 +323,10 @@ def report_rule(destination_id: int, rule: ReplyRule, reply: str, using: str) ->
             until = now + dt.timedelta(seconds=rule.seconds)
             suspends = rule.effect is Effect.SUSPEND
             if suspends or not destination.is_suspended(now):
-                code = ReasonCode.SITE_SUSPENDED if suspends else ReasonCode.SITE_SLOWED
+                slowed, stopped = Reason(ReasonCode.SITE_SLOWED), Reason(ReasonCode.SITE_SUSPENDED)
                 destination.limit_effect = rule.effect.value
                 destination.limit_until = until
-                destination.limit_reason = Reason(code).with_reply(reply)
+                destination.limit_reason = (stopped if suspends else slowed).with_reply(reply)
         destination.rule_hits = json.dumps(hits) if hits else ""
         destination.save(
             using=using,

@@ -75,7 +75,7 @@ class LookupRunner:
     async def feed_due(self, destination: Destination, _seen_at: float) -> None:
         """Look up the domains of what is due."""
         self.destination = destination
-        if destination.fits_route and not destination.is_unresolved:
+        if destination.fits_account and not destination.is_unresolved:
             await self.retire()  # the account's route was changed back
             return
         self._claimed.is_exhausted = False

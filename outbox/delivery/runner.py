@@ -96,7 +96,7 @@ class DestinationRunner:
         if seen_at < self._rests_until:
             return
         self.destination = destination
-        if not destination.fits_route:
+        if not destination.fits_account:
             await self.retire()  # another runner moves the messages
             return
         self._memory.update(destination)

@@ -119,10 +119,10 @@ class Runners:
 
     def _new(self, destination: Destination) -> Runner:
         context = self._context
-        if destination.fits_route and not destination.is_direct:
+        if destination.fits_account and not destination.is_direct:
             return DestinationRunner(context, destination, SmarthostOpener(context))
         if self._router is None:
             self._router = MxRouter(context)
-        if destination.is_unresolved or not destination.fits_route:
+        if destination.is_unresolved or not destination.fits_account:
             return LookupRunner(context, destination, self._router)
         return DestinationRunner(context, destination, MxOpener(self._router, context))

@@ -2,8 +2,8 @@
 
 That is the claims of dead workers, expired recipients, uncertain recipients to send to again,
 recipients whose account was deleted or whose address was suppressed, those that waited for a tag,
-messages without a search entry, old calls of webhooks, sensitive content whose lifetime ended, old
-counts of outcomes, and the snapshot of the queue.
+messages without a search entry, old calls of webhooks, old sites of domains, sensitive content
+whose lifetime ended, old counts of outcomes, and the snapshot of the queue.
 
 Each step changes a bounded number of rows in its own transaction. A step that fails is logged, and
 the others continue. Sweeps may run at any time and in parallel: every change is guarded.
@@ -21,7 +21,7 @@ from django.db.models import F, Q
 from outbox.backoff import moment_after
 from outbox.db.clock import database_now
 from outbox.db.unavailable import DATABASE_UNAVAILABLE, is_about_a_row
-from outbox.delivery import old_counts, snapshot
+from outbox.delivery import old_counts, old_sites, snapshot
 from outbox.delivery.paused_tags import return_postponed
 from outbox.delivery.suppressed import hold_waiting
 from outbox.inbound.applying import apply_pending
@@ -65,7 +65,7 @@ class Swept:
     reported: int = 0  # reports that waited for the outcome of an attempt
     returned: int = 0  # due again, since delivery of their tag was resumed
     indexed: int = field(default=0, compare=False)  # sent and received messages
-    deleted: int = field(default=0, compare=False)  # calls of webhooks
+    deleted: int = field(default=0, compare=False)  # calls of webhooks, and sites of domains
     overdue: int = field(default=0, compare=False)  # sensitive messages
     compacted: int = field(default=0, compare=False)  # counts of outcomes
     uncounted: int = field(default=0, compare=False)  # counts of outcomes that were deleted
@@ -91,6 +91,7 @@ def sweep(using: str) -> Swept:
         ("overdue", end_overdue_sensitive),
         ("compacted", old_counts.compact),
         ("uncounted", old_counts.delete_old),
+        ("deleted", old_sites.delete_old),
         ("merged", old_counts.merge_times),
         ("snapshots", snapshot.refresh),
     )

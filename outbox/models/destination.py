@@ -107,7 +107,7 @@ class Destination(models.Model):
         return self.key != SMARTHOST_KEY
 
     @property
-    def fits_route(self) -> bool:
+    def fits_account(self) -> bool:
         """Whether it belongs to the route that the account has now."""
         return self.is_direct == (self.account.route == Route.DIRECT)
 
@@ -118,6 +118,11 @@ class Destination(models.Model):
     def is_suspended(self, now: dt.datetime) -> bool:
         """Return whether a reply of the site suspends all attempts at the moment."""
         return self.limit_effect == Effect.SUSPEND and self.is_limited_by_reply(now)
+
+    @staticmethod
+    def is_suspended_at(now: dt.datetime) -> models.Q:
+        """Return the condition on destinations that a reply of the site suspends."""
+        return models.Q(limit_effect=Effect.SUSPEND.value, limit_until__gt=now)
 
     def is_blocked(self, now: dt.datetime) -> bool:
         """Return whether the circuit or a rate limit blocks all attempts at the moment."""
@@ -141,14 +146,14 @@ class DomainSite(models.Model):
     destination = models.ForeignKey(
         Destination, on_delete=models.CASCADE, related_name="+", db_index=False
     )
-    seen_at = models.DateTimeField()  # when a lookup last led there, within a day
+    seen_at = models.DateTimeField()  # when a lookup led there; the row is deleted some time later
 
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["account", "domain"], name="outbox_domainsite_one")
         ]
         indexes = [
-            # Retention: those that no lookup led to for long.
+            # Sweep: those that are too old.
             models.Index(fields=["seen_at"], name="outbox_domainsite_seen")
         ]
 

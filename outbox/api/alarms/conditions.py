@@ -19,6 +19,7 @@ from outbox.api.operations import failure_rate
 from outbox.api.sender_domain import HOST_CHECKS
 from outbox.models import (
     DUE,
+    MX_PREFIX,
     AlarmKind,
     Circuit,
     Destination,
@@ -153,6 +154,8 @@ def _account_blocked(facts: Facts, limit: float) -> Iterator[Finding]:
 
 def _server_down(facts: Facts, limit: float) -> Iterator[Finding]:
     waits = Q(circuit_needs_person=False, circuit_opened_at__lte=facts.ago(limit))
+    # Of all the domains that messages go to, some always have no working server.
+    waits &= ~Q(key__startswith=MX_PREFIX)
     for row in _open_circuits(facts, waits & Q(pk__in=facts.waiting)):
         yield _of_destination(row, facts)
 

@@ -28,6 +28,7 @@ class BlockedDestination:
 
     destination: Destination
     is_limit: bool  # else its circuit is open, or one message is being sent as a test
+    is_suspended: bool = False  # the limit is one that the server asked for
 
     @property
     def needs_person(self) -> bool:
@@ -38,6 +39,8 @@ class BlockedDestination:
     def reason(self) -> Reason:
         """Return the server's reply, or the limit."""
         row = self.destination
+        if self.is_suspended:
+            return row.limit_reason
         return row.paused_reason if self.is_limit else row.circuit_reason
 
     @property
@@ -55,6 +58,8 @@ class BlockedDestination:
     def until(self) -> dt.datetime | None:
         """Return when delivery is tried again without a person."""
         row = self.destination
+        if self.is_suspended:
+            return row.limit_until
         return row.paused_until if self.is_limit else row.circuit_until
 
 
@@ -65,7 +70,9 @@ def blocked_by_account(accounts: Iterable[Account]) -> dict[int, list[BlockedDes
     rows = (
         Destination.objects.using(using)
         .filter(account__in=[account.pk for account in accounts])
-        .filter(~Q(circuit=Circuit.CLOSED) | Q(paused_until__gt=now))
+        .filter(
+            ~Q(circuit=Circuit.CLOSED) | Q(paused_until__gt=now) | Destination.is_suspended_at(now)
+        )
         .select_related("account", "account__oauth_token")
         .order_by("-circuit_needs_person", "pk")
     )
@@ -73,8 +80,9 @@ def blocked_by_account(accounts: Iterable[Account]) -> dict[int, list[BlockedDes
     for row in rows:
         is_limit = row.circuit == Circuit.CLOSED
         blocked = found.setdefault(row.account_id, [])
-        if len(blocked) < SHOWN and (not is_limit or row.is_paused(now)):
-            blocked.append(BlockedDestination(row, is_limit))
+        is_suspended = is_limit and row.is_suspended(now)
+        if len(blocked) < SHOWN and (not is_limit or is_suspended or row.is_paused(now)):
+            blocked.append(BlockedDestination(row, is_limit, is_suspended))
     return found
 
 

@@ -21,7 +21,7 @@ from outbox.api.unsubscribing import BULK_FROM
 from outbox.db import clock
 from outbox.mail.addresses import AddressError, parse_address_list
 from outbox.mail.transfer_encodings import base64_size
-from outbox.models import COPIES, OPEN, Message, Recipient, SmtpSession, State
+from outbox.models import COPIES, OPEN, SMARTHOST_KEY, Message, Recipient, SmtpSession, State
 from outbox.web.display import inert
 from outbox.web.parameters import integer
 
@@ -180,7 +180,8 @@ def _too_large(draft: Message) -> Iterator[SendWarning]:
 
 def _announced_size(draft: Message) -> int:
     """Return the SIZE that the account's server announced last (RFC 1870), else 0."""
-    sessions = SmtpSession.objects.filter(destination__account=draft.account_id or 0)
+    of_account = {"destination__account": draft.account_id or 0}
+    sessions = SmtpSession.objects.filter(**of_account, destination__key=SMARTHOST_KEY)
     latest = sessions.order_by("-pk").values_list("extensions", flat=True).first() or {}
     return integer(str(latest.get("SIZE", ""))) or 0
 

@@ -104,9 +104,10 @@ def _delivery(using: str) -> Iterator[Metric]:
     )
     yield _single("outbox_broker_up", "Whether the broker responds.", found.is_broker_reachable)
     destinations = Destination.objects.using(using)
+    now = database_now(using)
     blocked = {
         "circuit": destinations.exclude(circuit=Circuit.CLOSED),
-        "limit": destinations.filter(paused_until__gt=database_now(using)),
+        "limit": destinations.filter(Q(paused_until__gt=now) | Destination.is_suspended_at(now)),
     }
     yield _gauge(
         "outbox_destinations_blocked",

@@ -14,7 +14,6 @@ from outbox.models import (
     Destination,
     DomainSite,
     Recipient,
-    Route,
     SmtpSession,
     State,
 )
@@ -305,10 +304,10 @@ def test_a_domain_whose_servers_change_moves_its_recipients(lab: DirectLab) -> N
 def test_messages_follow_the_account_to_another_kind_of_delivery(lab: DirectLab) -> None:
     server = lab.server("mx.example.net")
     lab.domain("example.net", "10 mx.example.net")
-    account = direct_account(route=Route.SMARTHOST, host="127.0.0.1", port=lab.port)
+    account = direct_account(route="smarthost", host="127.0.0.1", port=lab.port)
     message = queue(account)
 
-    Account.objects.filter(pk=account.pk).update(route=Route.DIRECT)
+    Account.objects.filter(pk=account.pk).update(route="direct")
     deliver()
 
     assert states(message) == ["sent"]
@@ -319,7 +318,7 @@ def test_messages_follow_the_account_to_another_kind_of_delivery(lab: DirectLab)
     direct = Recipient.objects.get(message=waiting)
     Recipient.objects.filter(pk=direct.pk).update(destination=site(account, "mx.example.net"))
     Account.objects.filter(pk=account.pk).update(
-        route=Route.SMARTHOST, host=smarthost.host, port=smarthost.port, security="none"
+        route="smarthost", host=smarthost.host, port=smarthost.port, security="none"
     )
     deliver()
 

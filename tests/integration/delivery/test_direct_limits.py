@@ -13,11 +13,13 @@ from outbox.db.clock import database_now
 from outbox.delivery import runners
 from outbox.delivery.engine import Engine
 from outbox.delivery.limits import report_rule
-from outbox.models import UNRESOLVED_KEY, Destination, SmtpSession
+from outbox.delivery.sweep import sweep
+from outbox.models import UNRESOLVED_KEY, Destination, DomainSite, SmtpSession
 from outbox.models.destination_limits import limits_of
 from outbox.net.shaping import Effect, ReplyRule
 from outbox.net.sites import Source
 from outbox.reasons import ReasonCode
+from outbox.web.accounts.blocked import blocked_by_account
 from tests.integration.delivery.direct_lab import DirectLab, direct_account, direct_lab, site
 from tests.integration.delivery.mail_client import (
     USING,
@@ -204,3 +206,28 @@ def test_the_sites_of_an_account_show_their_limits_and_sources(lab: DirectLab) -
     assert shown["connections"] == (5, "default")
     assert shown["per_minute"] == (100, "account")
     assert row(message).state == "sent"
+
+
+def test_a_domain_is_forgotten_after_long() -> None:
+    found = a_site()
+    for name, days in (("old.example", 91), ("new.example", 1)):
+        seen_at = database_now(USING) - dt.timedelta(days=days)
+        DomainSite.objects.create(
+            account=found.account, domain=name, destination=found, seen_at=seen_at
+        )
+
+    sweep(USING)
+
+    assert [one.domain for one in DomainSite.objects.all()] == ["new.example"]
+
+
+def test_a_suspended_site_is_blocked_until_it_ends() -> None:
+    found = a_site()
+    assert report_rule(found.pk, STOP, "421 4.7.0 [TSS04]", USING)
+
+    [blocked] = blocked_by_account([found.account])[found.account_id]
+    [reported] = api.status().blocked_destinations
+
+    assert blocked.reason.code == ReasonCode.SITE_SUSPENDED
+    assert blocked.until is not None
+    assert (reported.rule, reported.reason_code) == ("limit", ReasonCode.SITE_SUSPENDED)
