@@ -115,7 +115,7 @@ class ReasonCode(StrEnum):
         "tls_sts_testing",
         _("MTA-STS policy of %(domain)s in testing mode, which requires nothing"),
     )
-    TLS_BY_FLOOR = "tls_by_floor", _("TLS is required for this site (%(source)s)")
+    TLS_BY_FLOOR = "tls_by_floor", _("TLS floor in the limits for %(source)s")
     TLS_BY_MESSAGE = "tls_by_message", _("required by the message (REQUIRETLS)")
     TLS_OPTIONAL = "tls_optional", _("not required by the message (TLS-Required: No)")
     REQUIRETLS_UNPROVEN = (
