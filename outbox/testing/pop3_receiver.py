@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from outbox.testing import logins
 from outbox.testing.capabilities import Capabilities
-from outbox.testing.channel import MAX_LINE, Channel
+from outbox.testing.line_receiver import LineReceiver
 from outbox.testing.pop3_dialogue import Pop3Mailbox, Pop3Stage, message_response, wire
 
 STAMP = "<1896.697170952@mail.localhost>"  # of APOP
@@ -15,21 +15,16 @@ _WRONG = "-ERR [AUTH] User name or password is wrong"
 _NOT_NOW = "-ERR Not now"
 
 
-class Pop3Receiver(Channel):
+class Pop3Receiver(LineReceiver):
     """A correct POP3 server for one client; subclasses override the hooks at its end."""
 
     def __init__(self, capabilities: Capabilities, mailbox: Pop3Mailbox) -> None:
-        super().__init__()
-        self.capabilities = capabilities
+        super().__init__(capabilities)
         self.mailbox = mailbox
-        self.user = ""  # "" before the login
         self.marked: set[str] = set()  # unique ids
         self._listed: list[str] = []  # unique ids; a message's number is its place
         self._named = ""  # by USER
         self._capas = 0
-        self._steps = 0
-        self._exchange: logins.Exchange | None = None
-        self._reader: Callable[[], bool] = self._read_command
 
     def _begin(self) -> None:
         self.opened()
@@ -45,17 +40,8 @@ class Pop3Receiver(Channel):
 
     # Reading
 
-    def _read(self) -> bool:
-        return self._reader()
-
-    def _next_line(self) -> str | None:
-        line = self._line()
-        if line is None and len(self._buffer) > MAX_LINE:
-            self._buffer.clear()
-            self.send_reply(Pop3Stage.OTHER, 1, "-ERR Line too long")
-        if line is not None:
-            self.line_received(line)
-        return line
+    def _reject_line(self) -> None:
+        self.send_reply(Pop3Stage.OTHER, 1, "-ERR Line too long")
 
     def _read_command(self) -> bool:
         line = self._next_line()
@@ -68,14 +54,6 @@ class Pop3Receiver(Channel):
             self.send_reply(Pop3Stage.OTHER, 1, "-ERR Unknown command")
         else:
             handler(self, argument)
-        return True
-
-    def _read_login(self) -> bool:
-        line = self._next_line()
-        if line is None:
-            return False
-        self._steps += 1
-        self._continue_login(line)
         return True
 
     # Before the login
@@ -91,11 +69,6 @@ class Pop3Receiver(Channel):
         reply = "+OK Begin TLS" if is_offered else "-ERR Not offered"
         if self.send_reply(Pop3Stage.STLS, 1, reply).startswith(_OK):
             self.when_free(self._start_tls)
-
-    def _start_tls(self) -> None:
-        assert self.capabilities.tls is not None
-        if self.tls_begins():
-            self.start_tls(self.capabilities.tls)
 
     def _user(self, argument: str) -> None:
         if self.send_reply(Pop3Stage.USER, 1, "+OK").startswith(_OK):
@@ -249,10 +222,6 @@ class Pop3Receiver(Channel):
 
     # Used by subclasses
 
-    def offers(self, keyword: str, parameter: str = "") -> bool:
-        """Return whether CAPA announced a keyword (and, if given, with a parameter)."""
-        return self.capabilities.has(keyword, parameter, under_tls=self.under_tls)
-
     def expunge(self) -> None:
         """Delete the marked messages."""
         for uid in self.marked:
@@ -261,16 +230,6 @@ class Pop3Receiver(Channel):
 
     # Overridden by subclasses
 
-    def opened(self) -> None:
-        """Handle a new connection, before the greeting."""
-
-    def line_received(self, line: str) -> None:
-        """Handle a line of the client, before the command is executed."""
-
-    def tls_begins(self) -> bool:
-        """Return whether to begin the handshake."""
-        return True
-
     def send_reply(self, stage: Pop3Stage, index: int, reply: str) -> str:
         """Send a response; return the one that the server obeys.
 
@@ -278,6 +237,3 @@ class Pop3Receiver(Channel):
         """
         self._out.append(wire(reply))
         return reply
-
-    def closed(self, exc: Exception | None) -> None:
-        """Handle the end of the connection."""

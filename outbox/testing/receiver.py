@@ -11,27 +11,22 @@ from typing import ClassVar
 
 from outbox.testing import logins
 from outbox.testing.capabilities import Capabilities
-from outbox.testing.channel import MAX_LINE, Channel
 from outbox.testing.dialogue import Stage, Transaction, wire
+from outbox.testing.line_receiver import LineReceiver
 
 _PATH = re.compile(r'<((?:"(?:\\.|[^"\\])*"|[^<>"\s])*)>(.*)')
 
 
-class Receiver(Channel):
+class Receiver(LineReceiver):
     """A correct SMTP server for one client; subclasses override the hooks at its end."""
 
     def __init__(self, capabilities: Capabilities) -> None:
-        super().__init__()
-        self.capabilities = capabilities
-        self.user = ""
+        super().__init__(capabilities)
         self.messages = 0  # acceptable MAIL commands
         self.addressed = ""  # the address of the current MAIL or RCPT
         self.transaction: Transaction | None = None
-        self._reader: Callable[[], bool] = self._read_command
         self._greeted_client = False
         self._ehlos = 0
-        self._exchange: logins.Exchange | None = None
-        self._steps = 0
         self._chunk_left = 0
         self._last_chunk = False
         self._body = bytearray()
@@ -50,17 +45,8 @@ class Receiver(Channel):
 
     # Reading
 
-    def _read(self) -> bool:
-        return self._reader()
-
-    def _next_line(self) -> str | None:
-        line = self._line()
-        if line is None and len(self._buffer) > MAX_LINE:
-            self._buffer.clear()
-            self.send_reply(Stage.OTHER, 1, "500 5.5.2 Line too long")
-        if line is not None:
-            self.line_received(line)
-        return line
+    def _reject_line(self) -> None:
+        self.send_reply(Stage.OTHER, 1, "500 5.5.2 Line too long")
 
     def _read_command(self) -> bool:
         line = self._next_line()
@@ -113,14 +99,6 @@ class Receiver(Channel):
             self._dropped += len(self._body) - 4
             del self._body[:-4]
 
-    def _read_login(self) -> bool:
-        line = self._next_line()
-        if line is None:
-            return False
-        self._steps += 1
-        self._continue_login(line)
-        return True
-
     # The commands
 
     def _ehlo(self, argument: str) -> None:
@@ -150,11 +128,6 @@ class Receiver(Channel):
             reply = "220 2.0.0 Go ahead"
         if self.send_reply(Stage.STARTTLS, 1, reply).startswith("2"):
             self.when_free(self._start_tls)
-
-    def _start_tls(self) -> None:
-        assert self.capabilities.tls is not None
-        if self.tls_begins():
-            self.start_tls(self.capabilities.tls)
 
     def _auth(self, argument: str) -> None:
         mechanism, _, initial = argument.partition(" ")
@@ -321,10 +294,6 @@ class Receiver(Channel):
 
     # Used by subclasses
 
-    def offers(self, keyword: str, parameter: str = "") -> bool:
-        """Return whether EHLO announced a keyword (and, if given, with a parameter)."""
-        return self.capabilities.has(keyword, parameter, under_tls=self.under_tls)
-
     @property
     def size_limit(self) -> int:
         """The maximum octets of a message."""
@@ -332,18 +301,8 @@ class Receiver(Channel):
 
     # Overridden by subclasses
 
-    def opened(self) -> None:
-        """Handle a new connection, before the greeting."""
-
-    def line_received(self, line: str) -> None:
-        """Handle a line of the client, before the command is executed."""
-
     def body_received(self, octets: int) -> bool:
         """Handle the octets of a body so far; return False to stop reading."""
-        return True
-
-    def tls_begins(self) -> bool:
-        """Return whether to begin the handshake."""
         return True
 
     def judge_recipient(self, address: str) -> str:
@@ -364,6 +323,3 @@ class Receiver(Channel):
 
     def ended(self, transaction: Transaction) -> None:
         """Handle the end of a transaction, completed or not."""
-
-    def closed(self, exc: Exception | None) -> None:
-        """Handle the end of the connection."""

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 import socketserver
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Self
+
+from tests.integration.fetching.threaded_server import ThreadedServer
 
 _LITERAL = re.compile(rb"\{(\d+)\}\r\n$")
 
@@ -25,37 +24,12 @@ class Sent:
     commands: list[str] = field(default_factory=list)
 
 
-class ImapServer:
+class ImapServer(ThreadedServer):
     """The running server."""
 
     def __init__(self) -> None:
         self.sent = Sent()
-        sent = self.sent
-
-        class Handler(socketserver.StreamRequestHandler):
-            def handle(self) -> None:
-                _Session(self, sent).run()
-
-        class Server(socketserver.ThreadingTCPServer):
-            daemon_threads = True
-            allow_reuse_address = True
-
-        self._server = Server(("127.0.0.1", 0), Handler)
-        self.port: int = self._server.server_address[1]
-        self._thread = threading.Thread(target=self._server.serve_forever, args=[0.02], daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__(lambda handler: _Session(handler, self.sent).run())
 
 
 class _Session:

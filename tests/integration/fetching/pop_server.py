@@ -12,8 +12,8 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Self
+
+from tests.integration.fetching.threaded_server import ThreadedServer
 
 USER, PASSWORD = "ann@example.org", "s3cret-pass"
 
@@ -41,38 +41,12 @@ class Mailbox:
     lock: threading.Lock = field(default_factory=threading.Lock)  # of the session that has it
 
 
-class PopServer:
+class PopServer(ThreadedServer):
     """The running server."""
 
     def __init__(self) -> None:
         self.mailbox = Mailbox()
-        mailbox = self.mailbox
-
-        class Handler(socketserver.StreamRequestHandler):
-            def handle(self) -> None:
-                _Session(self, mailbox).run()
-
-        class Server(socketserver.ThreadingTCPServer):
-            daemon_threads = True
-            allow_reuse_address = True
-            request_queue_size = 50
-
-        self._server = Server(("127.0.0.1", 0), Handler)
-        self.port: int = self._server.server_address[1]
-        self._thread = threading.Thread(target=self._server.serve_forever, args=[0.02], daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__(lambda handler: _Session(handler, self.mailbox).run())
 
 
 class _Session:
