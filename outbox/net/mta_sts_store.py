@@ -1,7 +1,6 @@
 """The MTA-STS policies of domains, in memory, read again when their record changes or daily."""
 
 import asyncio
-import time
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -34,11 +33,14 @@ class PolicyStore:
         fetch: Callable[[str], Policy] = fetch_policy,
         *,
         archive: Archive | None = None,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float],
         entries_max: int = _ENTRIES_MAX,
         first_wait: float = _FIRST_WAIT,
     ) -> None:
-        """`fetch` reads the policy of a domain, blocks, and raises PolicyError."""
+        """`fetch` reads the policy of a domain, blocks, and raises PolicyError.
+
+        `clock` returns seconds since 1970: a stored policy is valid until a time of day.
+        """
         self._pool = ThreadPoolExecutor(_FETCHERS, thread_name_prefix="outbox-mta-sts")
         self._first_wait = first_wait
         self._resolver = resolver

@@ -164,7 +164,7 @@ def test_policies_are_kept_longer_than_failures(dns_lab: StartDnsLab) -> None:
 
     async def run() -> None:
         resolver = DnsResolver([lab.address], seconds=60.0)
-        store = PolicyStore(resolver, read, entries_max=3)
+        store = PolicyStore(resolver, read, clock=lambda: 1000.0, entries_max=3)
         for name in ("a", "b", "none", "a", "c", "a", "d", "a", "c"):
             await store.policy_for(f"{name}.test")
         store.close()
