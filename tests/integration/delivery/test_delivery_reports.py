@@ -76,8 +76,7 @@ def text_of(report: Message) -> str:
 
 def make_due() -> None:
     """Look at all requests again, as later sweeps do."""
-    open_ones = ReportRequest.objects.filter(due_at__isnull=False)
-    open_ones.update(due_at=database_now(USING) - dt.timedelta(seconds=1))
+    ReportRequest.objects.update(due_at=database_now(USING) - dt.timedelta(seconds=1))
 
 
 def make_older(message: Message, by: dt.timedelta) -> None:
@@ -383,6 +382,15 @@ def test_of_a_sensitive_message_no_content_is_returned(fault_lab: StartLab) -> N
     assert b"471108" not in raw
     assert b"Message-ID: <1@example.org>" in raw
     assert blocks(report)[1]["Diagnostic-Code"] == "smtp; 550 5.7.1"
+
+
+def test_of_a_sensitive_message_that_waits_nothing_is_returned_either() -> None:
+    """Its content still exists then."""
+    source = b"From: alice@example.org\r\nSubject: Code 471108\r\n\r\nYour code is 471108.\r\n"
+    message = queue(account(), BOB, source=source, sensitive=True, notify=["delay"])
+    make_older(message, 5 * HOUR)
+    assert send_reports(USING) == 1
+    assert b"471108" not in reports()[0].source.read()
 
 
 def test_a_server_with_dsn_is_asked_for_the_header_of_a_sensitive_message(
