@@ -10,13 +10,12 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from outbox.models.account import Account, Route
-from outbox.models.destination_limits import limits_of
 from outbox.models.reasons import ReasonField
 from outbox.models.worker import Worker
-from outbox.net.shaping import Effect
 
 SMARTHOST_KEY = "smarthost"
 UNRESOLVED_KEY = "unresolved"  # recipients whose domains were not looked up yet
+_SUSPEND = "suspend"  # of outbox.net.shaping.Effect, which an empty queue does not import
 MX_PREFIX = "mx:"  # before the key of an MX site
 
 
@@ -117,12 +116,12 @@ class Destination(models.Model):
 
     def is_suspended(self, now: dt.datetime) -> bool:
         """Return whether a reply of the site suspends all attempts at the moment."""
-        return self.limit_effect == Effect.SUSPEND and self.is_limited_by_reply(now)
+        return self.limit_effect == _SUSPEND and self.is_limited_by_reply(now)
 
     @staticmethod
     def is_suspended_at(now: dt.datetime) -> models.Q:
         """Return the condition on destinations that a reply of the site suspends."""
-        return models.Q(limit_effect=Effect.SUSPEND.value, limit_until__gt=now)
+        return models.Q(limit_effect=_SUSPEND, limit_until__gt=now)
 
     def is_blocked(self, now: dt.datetime) -> bool:
         """Return whether the circuit or a rate limit blocks all attempts at the moment."""
@@ -133,6 +132,8 @@ class Destination(models.Model):
         """Return whether a rate limit is used up. A limit that was raised since does not count."""
         if self.paused_until is None or self.paused_until <= now:
             return False
+        from outbox.models.destination_limits import limits_of  # it imports DNS and SMTP
+
         limits = limits_of(self, now)
         counts = ((limits.per_minute, self.minute_count), (limits.per_day, self.day_count))
         return any(limit is not None and count >= limit.value for limit, count in counts)

@@ -18,6 +18,7 @@ from django.core import checks
 from outbox import wakeup
 from outbox.checks import check_settings
 from outbox.conf import RENAMED, Conf, get_conf
+from outbox.mx_shaping import usable_overrides
 
 OURS = "outbox.backend.EmailBackend"
 ELSEWHERE = "django.core.mail.backends.smtp.EmailBackend"
@@ -413,3 +414,28 @@ def test_several_databases_want_a_choice(
 
 def test_django_runs_them() -> None:
     assert check_settings in checks.registry.registry.get_checks()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('["example.net"]\nconnections = 2\n', ""),
+        ('["example.net"]\nconnections = 0\n', "connections is not a number"),
+        ("no table", "Expected"),
+        (None, "No such file"),
+    ],
+)
+def test_an_invalid_file_of_shaping_is_an_error(
+    text: str | None, said: str, settings: LazySettings, tmp_path: Path
+) -> None:
+    path = tmp_path / "shaping.toml"
+    if text is not None:
+        path.write_text(text)
+    settings.OUTBOX = {**settings.OUTBOX, "MX_SHAPING": str(path)}
+
+    assert found() == (["outbox.E022"] if said else [])
+    if said:
+        (message,) = check_settings(None)
+        assert str(path) in message.msg
+        assert said in message.msg
+    assert bool(usable_overrides()) == (said == "")

@@ -132,6 +132,27 @@ def test_a_reply_suspends_the_site(lab: DirectLab, settings: LazySettings, tmp_p
     assert "[TSS04]" in api.explain(second).sentence
 
 
+def test_a_server_below_the_least_tls_gets_nothing(
+    lab: DirectLab, settings: LazySettings, tmp_path: Path
+) -> None:
+    file = tmp_path / "shaping.toml"
+    file.write_text('["example.net"]\ntls_floor = "encrypted"\n')
+    settings.OUTBOX = settings.OUTBOX | {"MX_SHAPING": str(file)}
+    server = lab.server("mx.example.net")
+    lab.domain("example.net", "10 mx.example.net")
+    account = direct_account()
+
+    message = queue(account)
+    deliver()
+
+    assert states(message) == ["deferred"]
+    assert row(message).reason.code == ReasonCode.STARTTLS_NOT_OFFERED
+    assert not server.ledger.accepted
+    found = site(account, "mx.example.net")
+    assert (found.circuit, found.circuit_faults) == ("closed", 1)
+    assert not found.circuit_needs_person  # no person here can repair it
+
+
 def test_several_replies_slow_a_site_down() -> None:
     found = a_site()
 
