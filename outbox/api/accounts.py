@@ -14,13 +14,18 @@ from outbox.conf import get_conf
 from outbox.db.bulk import fetch
 from outbox.delivery import limits
 from outbox.exceptions import NoAccountError
-from outbox.models import SMARTHOST_KEY, UNRESOLVED_KEY, Account, Circuit, Destination
+from outbox.models import SMARTHOST_KEY, UNRESOLVED_KEY, Account, Circuit, Destination, Route
 
 _OF_DEFAULT = """
 SELECT d.id, d.account_id FROM outbox_destination d
 JOIN outbox_account a ON a.id = d.account_id
-WHERE a.is_app_default AND a.is_active AND d.key = %s"""
-_OF_ACCOUNT = "SELECT id, account_id FROM outbox_destination WHERE account_id = %s AND key = %s"
+WHERE a.is_app_default AND a.is_active AND d.key = %s AND a.route = %s"""
+# The stored route counts: the caller's account may have been read before it was changed.
+_OF_ACCOUNT = f"""
+SELECT d.id, d.account_id, a.route FROM outbox_account a
+JOIN outbox_destination d ON d.account_id = a.id AND d.key = CASE a.route
+    WHEN '{Route.DIRECT.value}' THEN '{UNRESOLVED_KEY}' ELSE '{SMARTHOST_KEY}' END
+WHERE a.id = %s"""  # noqa: S608  # constants only
 _OF_DOMAINS = """
 SELECT domain, destination_id FROM outbox_domainsite WHERE account_id = %s AND domain IN ({})"""
 _DOMAINS_AT_ONCE = 500
@@ -84,19 +89,20 @@ def destination_of(account: Account | None) -> DestinationIds:
     """
     using = get_conf().database
     if account is None:
-        found = fetch(using, _OF_DEFAULT, [SMARTHOST_KEY])
+        found = fetch(using, _OF_DEFAULT, [SMARTHOST_KEY, Route.SMARTHOST.value])
         if found:
             return DestinationIds(*found[0])
         account = default_account()
-    key = UNRESOLVED_KEY if account.is_direct else SMARTHOST_KEY
-    found = fetch(using, _OF_ACCOUNT, [account.pk, key])
+    found = fetch(using, _OF_ACCOUNT, [account.pk])
     if found:
-        destination_id, account_id = found[0]
-        return DestinationIds(destination_id, account_id, account.is_direct)
-    if not Account.objects.using(using).filter(pk=account.pk).exists():
+        destination_id, account_id, route = found[0]
+        return DestinationIds(destination_id, account_id, route == Route.DIRECT)
+    stored = Account.objects.using(using).filter(pk=account.pk).first()
+    if stored is None:
         raise NoAccountError(f"The account {account.name!r} was deleted.")
-    made, _ = Destination.objects.using(using).get_or_create(account=account, key=key)
-    return DestinationIds(made.pk, account.pk, account.is_direct)
+    key = UNRESOLVED_KEY if stored.is_direct else SMARTHOST_KEY
+    made, _ = Destination.objects.using(using).get_or_create(account=stored, key=key)
+    return DestinationIds(made.pk, stored.pk, stored.is_direct)
 
 
 def remembered_destinations(account_id: int, domains: Iterable[str], using: str) -> dict[str, int]:

@@ -266,6 +266,12 @@ def blocked_by(
     paused = pause_of(destination, pauses)
     if paused is not None:
         return Explanation(_paused(paused), paused.until)
+    if not destination.fits_account:
+        return None
+    return _blocked_by_circuit(destination, now) or _blocked_by_limit(destination, now)
+
+
+def _blocked_by_circuit(destination: Destination, now: dt.datetime) -> Explanation | None:
     until = destination.circuit_until
     if destination.circuit == Circuit.OPEN and until and until > now:
         values = {"server": destination, "reason": in_words(destination.circuit_reason)}
@@ -281,6 +287,10 @@ def blocked_by(
             " result."
         )
         return Explanation(words % {"server": destination})
+    return None
+
+
+def _blocked_by_limit(destination: Destination, now: dt.datetime) -> Explanation | None:
     if destination.is_suspended(now):
         return Explanation(
             _("Waiting. %(reason)s") % {"reason": in_words(destination.limit_reason)},

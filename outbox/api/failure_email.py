@@ -148,7 +148,7 @@ def can_send_now(account: Account, using: str) -> bool:
     destinations = Destination.objects.using(using).filter(account=account)
     return not any(
         one.circuit != Circuit.CLOSED or one.circuit_needs_person or one.is_paused(now)
-        for one in destinations.select_related("account")
+        for one in destinations.filter(Destination.fitting()).select_related("account")
     )
 
 

@@ -177,7 +177,8 @@ def _blocked_destinations(now: dt.datetime, using: str) -> list[BlockedDestinati
     blocked = []
     rows = Destination.objects.using(using).select_related("account").order_by("pk")
     may_block = ~Q(circuit=Circuit.CLOSED) | Q(paused_until__gt=now)
-    for destination in rows.filter(may_block | Destination.is_suspended_at(now)):
+    may_block |= Destination.is_suspended_at(now)
+    for destination in rows.filter(may_block, Destination.fitting()):
         if destination.circuit != Circuit.CLOSED:
             rule, reason = "circuit", destination.circuit_reason
             until = destination.circuit_until

@@ -24,7 +24,7 @@ from outbox.api.rows import (
 from outbox.db.bulk import as_json, fetch, fetch_each
 from outbox.db.columns import complete, defaults_of, typed
 from outbox.db.packing import pack
-from outbox.models import FOLDER_OF, SMARTHOST_KEY, Message, Recipient, Source, Status
+from outbox.models import FOLDER_OF, SMARTHOST_KEY, Message, Recipient, Route, Source, Status
 
 GROUP = 50  # messages of one statement, at most: few enough that the last ones are soon written
 _NO_DESTINATIONS: Mapping[int | None, DestinationIds] = {}
@@ -60,8 +60,10 @@ WITH item AS MATERIALIZED (
 SELECT item.n, stored.id, item.destination_id
 FROM item LEFT JOIN stored ON stored.id = item.pk"""
 _BY_ACCOUNT = f"""d.key = '{SMARTHOST_KEY}' AND d.account_id = COALESCE(v.account_id,
-            (SELECT a.id FROM outbox_account a WHERE a.is_app_default AND a.is_active))"""  # noqa: S608  # a constant
-# With a direct account the destinations are found before, by the domains of the recipients.
+            (SELECT a.id FROM outbox_account a WHERE a.is_app_default AND a.is_active))
+        AND EXISTS (SELECT 1 FROM outbox_account a
+            WHERE a.id = d.account_id AND a.route = '{Route.SMARTHOST.value}')"""  # noqa: S608  # a constant
+# Otherwise the destinations are found before: those of a direct account by the recipients' domains.
 _GIVEN = ", destination_given bigint"
 # Times are those of the server, whose clock also decides what is due. A time to send at that has
 # passed means now; GREATEST ignores one that is NULL.
@@ -116,10 +118,10 @@ def _statement(
     destinations: Mapping[int | None, DestinationIds] = _NO_DESTINATIONS,
 ) -> tuple[str, list[Any]]:
     """Return the statement that writes these messages, and its parameters."""
-    is_direct = any(one.is_direct for one in destinations.values())
+    is_given = bool(destinations)
     remembered = (
         remembered_for(((one, destinations[account_key(one.item)]) for one in messages), using)
-        if is_direct
+        if any(one.is_direct for one in destinations.values())
         else {}
     )
     writing = _writing(messages)
@@ -131,7 +133,7 @@ def _statement(
         if destination := destinations.get(account_key(one.item)):
             values["account_id"] = destination.account_id
         given: dict[str, Any] = {}
-        if is_direct and destination:
+        if is_given and destination:
             given = {"destination_given": destination.destination_id}
         items.append(
             {name: values[name] for name in columns}
@@ -146,12 +148,12 @@ def _statement(
             }
         )
         for own in recipient_values(one):
-            if is_direct and destination:
+            if is_given and destination:
                 found = destination_id_of(own["address"], destination, remembered)
                 given = {"destination_given": found}
             recipients.append(own | {"n": number} | given)
     sources = [None if is_large(one) else pack(one.item.source) for one in messages]
-    sql = _sql(columns, writing, using, is_direct=is_direct)
+    sql = _sql(columns, writing, using, is_given=is_given)
     return sql, [as_json(items), sources, as_json(recipients)]
 
 
@@ -178,7 +180,7 @@ def _writing(messages: Sequence[Checked]) -> str:
 
 
 @lru_cache(maxsize=64)
-def _sql(columns: tuple[str, ...], writing: str, using: str, *, is_direct: bool = False) -> str:
+def _sql(columns: tuple[str, ...], writing: str, using: str, *, is_given: bool = False) -> str:
     sources = {
         "message_id": "pk",
         "data": "data",
@@ -187,7 +189,7 @@ def _sql(columns: tuple[str, ...], writing: str, using: str, *, is_direct: bool 
     }
     recipients = {
         "message_id": "item.pk",
-        "destination_id": "r.destination_given" if is_direct else "item.destination_id",
+        "destination_id": "r.destination_given" if is_given else "item.destination_id",
         "role": "r.role",
         "name": "r.name",
         "address": "r.address",
@@ -199,9 +201,9 @@ def _sql(columns: tuple[str, ...], writing: str, using: str, *, is_direct: bool 
     source_columns, recipient_columns = complete(Source, sources), complete(Recipient, recipients)
     return _STORE.format(
         typed=typed(Message, columns),
-        destination="d.id = v.destination_given" if is_direct else _BY_ACCOUNT,
-        given=_GIVEN if is_direct else "",
-        given_name=", destination_given" if is_direct else "",
+        destination="d.id = v.destination_given" if is_given else _BY_ACCOUNT,
+        given=_GIVEN if is_given else "",
+        given_name=", destination_given" if is_given else "",
         write_message=_write_message(columns, writing),
         source_columns=", ".join(source_columns),
         source_values=", ".join(source_columns.values()),

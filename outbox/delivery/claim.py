@@ -144,7 +144,7 @@ def claim_within_limits(
         worker_id=worker_id,
         limit=reserved.recipients,
         after_sender=after_sender,
-        by_domain=destination.is_direct,
+        by_domain=destination.is_direct or destination.account.is_direct,
         using=using,
     )
     unused = reserved.recipients - sum(len(job.recipients) for job in claimed.jobs)

@@ -19,7 +19,7 @@ from outbox.conf import get_conf
 from outbox.db.clock import database_now
 from outbox.delivery import due
 from outbox.delivery.paused_tags import paused_messages
-from outbox.models import Circuit, Destination, Slot
+from outbox.models import MX_PREFIX, Circuit, Destination, Slot
 from outbox.models.destination import DestinationEffect
 from outbox.models.destination_limits import limits_of
 from outbox.models.pause import pause_of, pauses_in_force
@@ -35,10 +35,10 @@ _HOUR = dt.timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which due destinations an engine can use: those with a runner, and some others."""
+    """Which due destinations an engine can use: all, but only some MX sites without a runner."""
 
     running: Collection[int] = ()
-    new_max: float = math.inf
+    sites_max: float = math.inf
 
 
 _ALL = Wanted()
@@ -63,6 +63,8 @@ def reserve(destination_id: int, worker_id: int, wanted: int, using: str) -> Res
             .select_related("account")
             .get(pk=destination_id)
         )
+        if not destination.fits_account:  # since the caller has read it
+            return Reservation(0)
         if destination.is_suspended(now):
             return Reservation(0)
         probe = destination.circuit != Circuit.CLOSED
@@ -82,7 +84,8 @@ def reserve(destination_id: int, worker_id: int, wanted: int, using: str) -> Res
 def due_destinations(using: str, wanted: Wanted = _ALL) -> list[Destination]:
     """Return the destinations with due recipients that no circuit, limit or pause blocks.
 
-    Those that were due first come first. There may be tens of thousands, of which few are read.
+    Those that were due first come first. There may be tens of thousands of MX sites, of which few
+    are read. A server of an account does not wait for them.
     """
     earliest = due.waiting(using)
     if not earliest:
@@ -92,19 +95,23 @@ def due_destinations(using: str, wanted: Wanted = _ALL) -> list[Destination]:
     ids = [pk for _, pk in sorted(waiting)]
     pauses = pauses_in_force(using) if ids else []
     found: list[Destination] = []
-    new = 0
+    sites = 0
     # Those with a runner first: it may have finished its jobs.
     ids.sort(key=lambda pk: pk not in wanted.running)
     for start in range(0, len(ids), _READ_AT_ONCE):
         some = ids[start : start + _READ_AT_ONCE]
-        rows = Destination.objects.using(using).select_related("account").in_bulk(some)
+        usable = Destination.objects.using(using).filter(pk__in=some)
+        usable = usable.exclude(Destination.surely_blocked_at(now)).select_related("account")
+        if sites >= wanted.sites_max:
+            usable = usable.exclude(key__startswith=MX_PREFIX)
+        rows = {row.pk: row for row in usable}
         for row in (rows[pk] for pk in some if pk in rows):
             if row.is_blocked(now) or pause_of(row, pauses) is not None:
                 continue
-            if row.pk not in wanted.running:
-                if new >= wanted.new_max:
-                    return found
-                new += 1
+            if row.site_key and row.pk not in wanted.running:
+                if sites >= wanted.sites_max:
+                    continue
+                sites += 1
             found.append(row)
     return found
 
@@ -120,6 +127,8 @@ def paused_among(
 
 def has_limits(destination: Destination, now: dt.datetime) -> bool:
     """Return whether a claim needs a reservation."""
+    if not destination.fits_account:
+        return False
     limits = limits_of(destination, now)
     return bool(limits.per_minute or limits.per_day or destination.circuit != Circuit.CLOSED)
 

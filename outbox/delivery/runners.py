@@ -1,7 +1,8 @@
 """The runners of one engine: one for each destination that is due, and not too many at a time.
 
-A direct account may have ten thousand destinations with one message each. Runners without work are
-removed. When too many are kept for their idle sessions, these are closed for other destinations.
+A direct account may have ten thousand MX sites with one message each. Only so many of them have a
+runner at a time. Runners without work are removed. When too many are kept for their idle sessions,
+these are closed for other sites. The server of an account always has a runner.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ from outbox.delivery.openers import SmarthostOpener
 from outbox.delivery.runner import DestinationRunner
 from outbox.models import Destination
 
-RUNNERS_MAX = 200
+RUNNERS_MAX = 200  # of MX sites
 _IDLE_CHECK_INTERVAL = 0.02  # seconds
 
 
@@ -84,11 +85,13 @@ class Runners:
                 del self._runners[pk]
         fed = []
         left_out = 0
+        sites = sum(_is_of_site(runner) for runner in self)
         for destination in due:
             if destination.pk not in self._runners:
-                if len(self._runners) >= self._max:
+                if destination.site_key and sites >= self._max:
                     left_out += 1
                     continue
+                sites += bool(destination.site_key)
                 self._runners[destination.pk] = self._new(destination)
             runner = self._runners[destination.pk]
             if not runner.is_closed:
@@ -110,7 +113,7 @@ class Runners:
                 await asyncio.sleep(_IDLE_CHECK_INTERVAL)  # no event says that a runner is idle
                 if not self._context.may_claim:
                     return
-                idle = [one for one in self if one.is_idle]
+                idle = [one for one in self if one.is_idle and _is_of_site(one)]
             patience = self._context.conf.shutdown_timeout
             await asyncio.gather(*(runner.close(patience) for runner in idle[:wanted]))
         finally:
@@ -126,3 +129,7 @@ class Runners:
         if destination.is_unresolved or not destination.fits_account:
             return LookupRunner(context, destination, self._router)
         return DestinationRunner(context, destination, MxOpener(self._router, context))
+
+
+def _is_of_site(runner: Runner) -> bool:
+    return bool(runner.destination.site_key)

@@ -84,6 +84,8 @@ class Destination(models.Model):
         ]
 
     def __str__(self) -> str:
+        if self.key == SMARTHOST_KEY and not self.fits_account:
+            return str(_("the former SMTP server"))
         if self.key == SMARTHOST_KEY:
             return f"{self.account.host}:{self.account.port}"
         if self.is_unresolved:
@@ -107,8 +109,19 @@ class Destination(models.Model):
 
     @property
     def fits_account(self) -> bool:
-        """Whether it belongs to the kind of delivery that the account has now."""
+        """Whether it belongs to the kind of delivery that the account has now.
+
+        Otherwise its recipients are only moved. No circuit blocks that, and no limit counts it.
+        """
         return self.is_direct == (self.account.route == Route.DIRECT)
+
+    @staticmethod
+    def fitting() -> models.Q:
+        """Return the condition on destinations that fit their account; see `fits_account`."""
+        is_smarthost = models.Q(key=SMARTHOST_KEY)
+        return models.Q(is_smarthost, account__route=Route.SMARTHOST) | models.Q(
+            ~is_smarthost, account__route=Route.DIRECT
+        )
 
     def is_limited_by_reply(self, now: dt.datetime) -> bool:
         """Return whether a reply of the site still slows it down or suspends it."""
@@ -116,17 +129,33 @@ class Destination(models.Model):
 
     def is_suspended(self, now: dt.datetime) -> bool:
         """Return whether a reply of the site suspends all attempts at the moment."""
-        return self.limit_effect == _SUSPEND and self.is_limited_by_reply(now)
+        is_suspended = self.limit_effect == _SUSPEND and self.is_limited_by_reply(now)
+        return is_suspended and self.fits_account
 
     @staticmethod
     def is_suspended_at(now: dt.datetime) -> models.Q:
-        """Return the condition on destinations that a reply of the site suspends."""
+        """Return the condition on destinations that a reply of the site suspends.
+
+        It includes those that do not fit their account.
+        """
         return models.Q(limit_effect=_SUSPEND, limit_until__gt=now)
 
     def is_blocked(self, now: dt.datetime) -> bool:
         """Return whether the circuit or a rate limit blocks all attempts at the moment."""
+        if not self.fits_account:
+            return False
         waits = self.circuit_until is not None and self.circuit_until > now
         return waits or self.is_suspended(now) or self.is_paused(now)
+
+    @classmethod
+    def surely_blocked_at(cls, now: dt.datetime) -> models.Q:
+        """Return the condition on destinations that `is_blocked`, except by a rate limit.
+
+        Whether a rate limit is used up depends on what the limit is now.
+        """
+        waits = models.Q(circuit_until__isnull=False, circuit_until__gt=now)
+        is_suspended = models.Q(limit_until__isnull=False) & cls.is_suspended_at(now)
+        return (waits | is_suspended) & cls.fitting()
 
     def is_paused(self, now: dt.datetime) -> bool:
         """Return whether a rate limit is used up. A limit that was raised since does not count."""

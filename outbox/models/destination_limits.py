@@ -46,9 +46,10 @@ def limits_of(destination: Destination, now: dt.datetime) -> DestinationLimits:
     per_minute = [Limit(account.per_minute, Source.ACCOUNT)]
     per_day = [Limit(account.per_day, Source.ACCOUNT)]
     site = site_at(destination)
+    is_sent_to = destination.fits_account and not destination.is_unresolved
+    if not is_sent_to:  # its recipients are moved
+        per_minute, per_day = [], []
     if site is None:
-        if destination.is_unresolved:  # nothing is sent from here
-            per_minute, per_day = [], []
         return DestinationLimits(
             connections=_least(connections) or connections[0],
             per_connection=per_connection[0],
@@ -57,11 +58,13 @@ def limits_of(destination: Destination, now: dt.datetime) -> DestinationLimits:
         )
     shaping = shaping_of(site, usable_overrides())
     connections.append(shaping.connections)
-    per_minute.append(shaping.messages_per_minute)
+    if is_sent_to:
+        per_minute.append(shaping.messages_per_minute)
     if destination.limit_effect == Effect.SLOW_DOWN and destination.is_limited_by_reply(now):
         slow = Limit(_SLOW, Source.REPLY)
         connections.append(slow)
-        per_minute.append(slow)
+        if is_sent_to:
+            per_minute.append(slow)
     return DestinationLimits(
         connections=_least(connections) or connections[0],
         per_connection=_least([*per_connection, shaping.messages_per_connection])

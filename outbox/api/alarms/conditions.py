@@ -162,7 +162,8 @@ def _server_down(facts: Facts, limit: float) -> Iterator[Finding]:
 
 def _open_circuits(facts: Facts, condition: Q) -> Iterator[Destination]:
     rows = Destination.objects.using(facts.using).exclude(circuit=Circuit.CLOSED)
-    yield from rows.filter(condition).select_related("account").order_by("pk")[:_SHOWN]
+    rows = rows.filter(condition, Destination.fitting()).select_related("account")
+    yield from rows.order_by("pk")[:_SHOWN]
 
 
 def _of_destination(row: Destination, facts: Facts) -> Finding:

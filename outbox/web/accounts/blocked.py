@@ -71,7 +71,8 @@ def blocked_by_account(accounts: Iterable[Account]) -> dict[int, list[BlockedDes
         Destination.objects.using(using)
         .filter(account__in=[account.pk for account in accounts])
         .filter(
-            ~Q(circuit=Circuit.CLOSED) | Q(paused_until__gt=now) | Destination.is_suspended_at(now)
+            ~Q(circuit=Circuit.CLOSED) | Q(paused_until__gt=now) | Destination.is_suspended_at(now),
+            Destination.fitting(),
         )
         .select_related("account", "account__oauth_token")
         .order_by("-circuit_needs_person", "pk")

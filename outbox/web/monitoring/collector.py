@@ -103,7 +103,7 @@ def _delivery(using: str) -> Iterator[Metric]:
         beats,
     )
     yield _single("outbox_broker_up", "Whether the broker responds.", found.is_broker_reachable)
-    destinations = Destination.objects.using(using)
+    destinations = Destination.objects.using(using).filter(Destination.fitting())
     now = database_now(using)
     blocked = {
         "circuit": destinations.exclude(circuit=Circuit.CLOSED),

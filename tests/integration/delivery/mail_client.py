@@ -53,7 +53,7 @@ def account_at(lab: FaultLab, **fields: Any) -> Account:
     return account(lab.port, **fields)
 
 
-def queue(sender: Account, *addresses: str, **fields: Any) -> Message:
+def queue(sender: Account | None, *addresses: str, **fields: Any) -> Message:
     """Queue one message to these addresses (by default to Bob), as an app would."""
     return api.queue_sources([outgoing(sender, *addresses, **fields)])[0]
 
@@ -65,7 +65,7 @@ def queue_many(sender: Account, number: int, **fields: Any) -> list[Message]:
     )
 
 
-def outgoing(sender: Account, *addresses: str, **fields: Any) -> api.Outgoing:
+def outgoing(sender: Account | None, *addresses: str, **fields: Any) -> api.Outgoing:
     number = next(_numbers)
     source = b"Message-ID: <%d@example.org>\r\nFrom: alice@example.org\r\n\r\n%b" % (number, BODY)
     values: dict[str, Any] = {

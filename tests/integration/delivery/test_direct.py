@@ -336,3 +336,23 @@ def test_both_kinds_of_accounts_are_queued_at_once(lab: DirectLab) -> None:
 
     assert states() == ["sent"] * 4
     assert (len(server.ledger.accepted), len(by_server.ledger.accepted)) == (2, 2)
+
+
+@pytest.mark.parametrize("is_default", [False, True])
+def test_a_former_server_of_the_account_is_not_used(lab: DirectLab, *, is_default: bool) -> None:
+    """One unknown domain fails only its own recipients, and later messages are queued directly."""
+    server = lab.server("mx.example.net")
+    lab.domain("example.net", "10 mx.example.net")
+    account = direct_account(
+        route="smarthost", host="127.0.0.1", port=lab.port, is_app_default=is_default
+    )
+    message = queue(account, "bob@unknown.example", "carol@example.net")
+    Account.objects.filter(pk=account.pk).update(route="direct", host="")
+    account.refresh_from_db()
+
+    later = queue(None if is_default else account, "dave@new.example")
+    deliver()
+
+    assert states(message) == ["failed", "sent"]
+    assert len(server.ledger.accepted) == 1
+    assert row(later, "dave@new.example").destination == unresolved(account)

@@ -14,16 +14,18 @@ from outbox.delivery import runners
 from outbox.delivery.engine import Engine
 from outbox.delivery.limits import report_rule
 from outbox.delivery.sweep import sweep
-from outbox.models import UNRESOLVED_KEY, Destination, DomainSite, SmtpSession
+from outbox.models import UNRESOLVED_KEY, Account, Destination, DomainSite, SmtpSession
 from outbox.models.destination_limits import limits_of
 from outbox.net.shaping import Effect, ReplyRule
 from outbox.net.sites import Source
-from outbox.reasons import ReasonCode
+from outbox.reasons import Reason, ReasonCode
 from outbox.web.accounts.blocked import blocked_by_account
 from tests.integration.delivery.direct_lab import DirectLab, direct_account, direct_lab, site
 from tests.integration.delivery.mail_client import (
     USING,
+    Working,
     a_worker,
+    account_at,
     deliver,
     end_lease,
     outgoing,
@@ -31,9 +33,11 @@ from tests.integration.delivery.mail_client import (
     queue_many,
     row,
     states,
+    until,
 )
 
 pytestmark = pytest.mark.django_db(transaction=True)
+DAY = dt.timedelta(days=1)
 SLOW = ReplyRule(pattern=r"\b4\.7\.28\b", effect=Effect.SLOW_DOWN, seconds=600, after=2)
 STOP = ReplyRule(pattern=r"\[TSS04\]", effect=Effect.SUSPEND, seconds=600)
 
@@ -202,7 +206,7 @@ def test_many_destinations_have_few_runners(
 
     assert states() == ["sent"] * number
     assert len(server.ledger.accepted) == number
-    assert most <= 20
+    assert most <= 20 + 1  # and the one that looks domains up
     assert Destination.objects.exclude(key=UNRESOLVED_KEY).count() == number
     asked = lab.dns.asked("MX")
     assert len(set(asked)) == number
@@ -252,3 +256,86 @@ def test_a_suspended_site_is_blocked_until_it_ends() -> None:
     assert blocked.reason.code == ReasonCode.SITE_SUSPENDED
     assert blocked.until is not None
     assert (reported.rule, reported.reason_code) == ("limit", ReasonCode.SITE_SUSPENDED)
+
+
+def test_servers_of_accounts_do_not_wait_for_mx_sites(
+    lab: DirectLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Six sites that do not respond occupy all runners, and were due first."""
+    monkeypatch.setattr(runners, "RUNNERS_MAX", 2)
+    slow = lab.server("mx.example.net", "at greeting: late 60")
+    direct = direct_account()
+    for n in range(6):
+        lab.domain(f"d{n}.example", f"10 mx{n}.example.net")
+        lab.record(f"mx{n}.example.net A {slow.host}")
+        queue(direct, f"bob@d{n}.example")
+    by_server = lab.server("smarthost.example.org")
+
+    with Working() as working:
+        slow.ledger.wait_for(lambda ledger: len(ledger.sessions) == 2)
+        messages = [
+            queue(account_at(by_server, host=by_server.host, name=f"server {n}")) for n in range(3)
+        ]
+        working.engine.wake()
+        until(lambda: [states(one) for one in messages] == [["sent"]] * 3, "they were sent")
+        assert len(slow.ledger.sessions) == 2
+        slow.skip_delays()
+
+
+def test_blocked_sites_are_not_read() -> None:
+    account = direct_account()
+    now = database_now(USING)
+    blocked = [
+        Destination(account=account, key=f"mx:{n}.example", circuit="open", circuit_until=now + DAY)
+        for n in range(3)
+    ]
+    blocked += [
+        Destination(
+            account=account,
+            key=f"mx:s{n}.example",
+            limit_effect=Effect.SUSPEND,
+            limit_until=now + DAY,
+        )
+        for n in range(3)
+    ]
+    Destination.objects.bulk_create(blocked)
+    free = Destination.objects.create(account=account, key="mx:free.example")
+
+    found = Destination.objects.exclude(Destination.surely_blocked_at(now))
+
+    assert list(found) == [free]
+    assert [one.pk for one in Destination.objects.all() if not one.is_blocked(now)] == [free.pk]
+    account.route, account.host = "smarthost", "smtp.example.org"
+    account.save()
+    assert found.all().count() == 7
+    assert not any(one.is_blocked(now) for one in Destination.objects.all())
+
+
+def test_a_destination_of_the_former_delivery_is_only_moved_from(lab: DirectLab) -> None:
+    """Its circuit, limits and name say nothing about the delivery that the account has now."""
+    server = lab.server("mx.example.net")
+    lab.domain("example.net", "10 mx.example.net")
+    account = direct_account(route="smarthost", host="127.0.0.1", port=lab.port, per_minute=50)
+    messages = queue_many(account, 5)
+    later = database_now(USING) + DAY
+    Destination.objects.update(
+        circuit="open",
+        circuit_until=later,
+        circuit_opened_at=later,
+        circuit_needs_person=True,
+        circuit_reason=Reason(ReasonCode.WORKER_STOPPED),
+    )
+    Account.objects.filter(pk=account.pk).update(route="direct", host="")
+
+    assert "All messages for" not in api.explain(messages[0]).sentence
+    assert not api.status().blocked_destinations
+    assert not blocked_by_account([account])
+    deliver()
+
+    assert [states(one) for one in messages] == [["sent"]] * 5
+    assert len(server.ledger.accepted) == 5
+    former = Destination.objects.select_related("account").get(key="smarthost")
+    assert former.minute_count == 0
+    assert former.circuit == "open"  # as it was; it counts again with its kind of delivery
+    assert str(former) == "the former SMTP server"
+    assert site(account, "mx.example.net").minute_count == 5
