@@ -53,7 +53,7 @@ class MxOpener:
         """Return the servers of the job's domain; None if it failed, or belongs to another site."""
         account = destination.account
         try:
-            found = await self._router.exchangers_of(job.domain, account)
+            found = await self._router.exchangers_of(job.domain)
         except RoutingError as error:
             lease, recorder = self._context.lease, self._context.recorder
             recorder.put(transaction.unrouted(job, error, lease.now))
@@ -142,7 +142,7 @@ class MxOpener:
             transcript.note(policy.refused)
             raise smtp.SmtpFault(smtp.Phase.CONNECT, smtp.FaultKind.LOCAL, policy.refused)
         conf, lease = self._context.conf, self._context.lease
-        server = mx_server_for(policy, destination.account, conf)
+        server = mx_server_for(policy, conf)
         place = f"{host}:{conf.mx_port}"
         return await smtp.Connection.open(
             replace(
