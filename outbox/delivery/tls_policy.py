@@ -50,6 +50,9 @@ class HostPolicy:
     # DNSSEC or an MTA-STS policy says that it is a server of the domain. Without that, a valid
     # certificate may be that of an attacker's server, which a forged MX record names.
     is_authentic: bool = False
+    # It requires more than the floor of the site, because of the domain or the message. Such a
+    # failure says nothing about the messages of other domains of the site.
+    is_above_floor: bool = False
 
     @property
     def is_usable(self) -> bool:
@@ -97,7 +100,7 @@ async def policy_for(
     ]
     if tls_requirement == TlsRequirement.REQUIRED:
         policies = [_with_required_tls(one) for one in policies]
-    return tuple(policies)
+    return tuple(replace(one, is_above_floor=_is_above(one, floor)) for one in policies)
 
 
 async def _tlsa_of(
@@ -170,6 +173,10 @@ def _by_floor(
         source = shaping.tls_floor.name or str(shaping.tls_floor.source)
         why = Reason(ReasonCode.TLS_BY_FLOOR, source=source)
     return HostPolicy(exchanger=exchanger, security=security, plain_text=plain_text, why=why)
+
+
+def _is_above(policy: HostPolicy, floor: TlsFloor) -> bool:
+    return bool(policy.refused) or (policy.security, policy.plain_text) != _BY_FLOOR[floor]
 
 
 def _with_required_tls(policy: HostPolicy) -> HostPolicy:
