@@ -15,7 +15,7 @@ from enum import StrEnum
 from outbox.conf import Conf
 from outbox.models import TlsRequirement
 from outbox.net.dns_resolver import DnsResolver
-from outbox.net.mta_sts import Mode, Policy
+from outbox.net.mta_sts import Mode, Policy, PolicyError
 from outbox.net.mta_sts_store import PolicyStore
 from outbox.net.mx import NO_TLSA, Exchanger, Exchangers, RoutingError, TlsaSet, find_tlsa
 from outbox.net.shaping import TlsFloor
@@ -91,13 +91,23 @@ async def policy_for(
     looked_up = [_tlsa_of(one, exchangers, sources) for one in exchangers.hosts]
     known = sources.sts.policy_for(exchangers.domain) if sources.sts and not is_literal else None
     found = await asyncio.gather(*looked_up)
-    sts = await known if known is not None else None
+    unread = NO_REASON
+    sts = None
+    try:
+        sts = await known if known is not None else None
+    except PolicyError as error:
+        unread = error.reason
     if sts is not None and sts.mode is Mode.NONE:
         sts = None
     policies = [
         _decide(exchangers, _by_floor(one, floor, shaping), tlsa, sts)
         for one, tlsa in zip(exchangers.hosts, found, strict=True)
     ]
+    if unread:  # DANE does not depend on it (RFC 8461 2)
+        policies = [
+            one if one.security is Security.DANE else replace(one, refused=one.refused or unread)
+            for one in policies
+        ]
     if tls_requirement == TlsRequirement.REQUIRED:
         policies = [_with_required_tls(one) for one in policies]
     return tuple(replace(one, is_above_floor=_is_above(one, floor)) for one in policies)
