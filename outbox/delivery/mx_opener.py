@@ -9,7 +9,7 @@ one domain with a strict policy would stop the messages of all others.
 import time
 from collections import OrderedDict
 from collections.abc import Hashable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from outbox import smtp
 from outbox.delivery import transaction
@@ -31,7 +31,9 @@ from outbox.reasons import Reason, ReasonCode
 _HOSTS_MAX = 5  # that one attempt connects to
 _SECONDS = 300.0  # in which an attempt begins with another host
 _KNOWN_MAX = 5_000  # domains of one site
-# A host that failed in these phases does not respond, or accepts nobody.
+_REFUSED_FOR = 30.0  # seconds in which the hosts of a refused target are not asked again
+_REFUSED_MAX = 1_000  # targets
+# A host that failed in these phases does not respond, or accepts no session.
 _CONTACT = frozenset({smtp.Phase.RESOLVE, smtp.Phase.CONNECT, smtp.Phase.GREETING, smtp.Phase.EHLO})
 _OUR_KINDS = frozenset({smtp.FaultKind.LOCAL, smtp.FaultKind.FORBIDDEN})
 
@@ -45,6 +47,42 @@ class MxTarget(Target):
     requires_tls: bool = False  # only hosts with REQUIRETLS may get the message (RFC 8689)
 
 
+@dataclass(slots=True)
+class _Failures:
+    """Why the hosts of a target failed."""
+
+    tried: list[tuple[str, Reason]] = field(default_factory=list)
+    best: smtp.SmtpFault | None = None  # the one that explains most
+    refusal: smtp.SmtpFault | None = None  # it says nothing about other domains of the site
+    lacking: list[smtp.SmtpFault] = field(default_factory=list)  # of hosts without REQUIRETLS
+
+    def add(self, fault: smtp.SmtpFault, policy: HostPolicy) -> None:
+        """Note that a host failed."""
+        self.tried += _tried(fault, policy)
+        if fault.reason.code == ReasonCode.REQUIRETLS_NOT_OFFERED:
+            self.lacking.append(fault)
+            return
+        # A server's reply explains more than another host's silence.
+        if self.best is None or fault.reply or not self.best.reply:
+            self.best = fault
+        is_refusal = bool(policy.refused) or smtp.is_of_tls(fault)
+        if policy.is_above_floor and is_refusal:
+            self.refusal = self.refusal or fault
+
+    def error(
+        self, target: MxTarget, transcript: smtp.Transcript
+    ) -> smtp.SmtpFault | TargetRefusedError:
+        """Return what is raised when all hosts have failed; there was at least one."""
+        fault = self.refusal or self.best or self.lacking[0]
+        fault.transcript = transcript
+        if fault.facts is not None:
+            fault.facts.tried = self.tried
+        if not (self.refusal or self.lacking):
+            return fault
+        is_permanent = len(self.lacking) == len(target.policies)
+        return TargetRefusedError(fault, is_permanent=is_permanent)
+
+
 class MxOpener:
     """Opens sessions with the servers of one MX site; one for each runner."""
 
@@ -55,6 +93,8 @@ class MxOpener:
         self._context = context
         # (domain, TLS requirement) → key of the target
         self._known: OrderedDict[tuple[str, str], Hashable] = OrderedDict()
+        # A thousand messages for one domain connect once, as they do after a fault of the site.
+        self._refused: OrderedDict[Hashable, tuple[float, TargetRefusedError]] = OrderedDict()
 
     async def target_of(self, job: Job, destination: Destination) -> MxTarget | None:
         """Return the servers of the job's domain; None if it failed, or belongs to another site."""
@@ -109,47 +149,36 @@ class MxOpener:
         Raise SmtpFault, or TargetRefusedError if it is not about the site.
         """
         assert isinstance(target, MxTarget)
+        until, refused = self._refused.get(target.key, (0.0, None))
+        if refused is not None and time.monotonic() < until:
+            raise TargetRefusedError(refused.fault, is_permanent=refused.is_permanent)
         ends_at = time.monotonic() + _SECONDS
         transcript = smtp.Transcript()
-        tried: list[tuple[str, Reason]] = []
-        best: smtp.SmtpFault | None = None
-        refusal: smtp.SmtpFault | None = None  # it says nothing about other domains of the site
-        lacking = 0  # hosts that do not offer what the message requires
+        failures = _Failures()
         for policy in self._by_order(target)[:_HOSTS_MAX]:
-            if best is not None and time.monotonic() > ends_at:
+            if failures.tried and time.monotonic() > ends_at:
                 break
             try:
                 connection = await self._connect(policy, target, memory, transcript)
             except smtp.SmtpFault as fault:
                 if fault.kind is smtp.FaultKind.EXHAUSTED:
                     raise
-                tried += _tried(fault, policy)
+                failures.add(fault, policy)
                 self._count(target, policy, destination, _result_of(policy, fault))
-                # A server's reply explains more than another host's silence.
-                if best is None or fault.reply or not best.reply:
-                    best = fault
                 if fault.phase in _CONTACT and fault.kind not in _OUR_KINDS:
                     self._router.note_failure(policy.exchanger.host)
-                is_lacking = fault.reason.code == ReasonCode.REQUIRETLS_NOT_OFFERED
-                lacking += is_lacking
-                is_refusal = bool(policy.refused) or smtp.is_of_tls(fault)
-                if is_lacking or (policy.is_above_floor and is_refusal):
-                    refusal = refusal or fault
                 continue
             self._router.note_success(policy.exchanger.host)
             result = result_of(policy, connection.facts)
             self._count(target, policy, destination, result)
-            connection.facts.tried[:0] = tried
+            connection.facts.tried[:0] = failures.tried
             return self._session(connection, target, policy, destination)
-        assert best is not None  # there is at least one host
-        raised = refusal or best
-        raised.transcript = transcript
-        if raised.facts is not None:
-            raised.facts.tried = tried
-        if refusal is not None:
-            is_permanent = lacking == len(target.policies)
-            raise TargetRefusedError(refusal, is_permanent=is_permanent) from refusal
-        raise best
+        error = failures.error(target, transcript)
+        if isinstance(error, TargetRefusedError):
+            self._refused[target.key] = time.monotonic() + _REFUSED_FOR, error
+            while len(self._refused) > _REFUSED_MAX:
+                self._refused.popitem(last=False)
+        raise error
 
     def _by_order(self, target: MxTarget) -> list[HostPolicy]:
         """Return the hosts as they are tried: by preference, but those last that are of no use."""

@@ -11,7 +11,7 @@ lookup that failed defers them, counted. A lookup says nothing about a destinati
 MX there is no login, and no person can repair the server of another domain: a rejection is never
 about a login, and a server that does not fit its policy is tried again later. Servers that do not
 fulfill what a domain or a message requires beyond the site's TLS floor defer its recipients,
-counted. That is no fault of the site, which other domains share.
+counted. The site, which other domains share, is not at fault.
 
 Enhanced codes. `smtp.status` decides what a rejection is about, by the enhanced code before the
 basic code. A reply that the system accepts nothing now (x.3.2, x.4.5) says nothing about a login or

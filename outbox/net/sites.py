@@ -124,7 +124,7 @@ def _is_within(host: str, suffix: str) -> bool:
 def _key_of(hosts: list[str]) -> str:
     """Return the hosts, or as many as fit and the hash of all.
 
-    A domain may name a host that is called as a provider's site, and is no mail server.
+    A domain may name a host that is called as a provider's site and is another server.
     """
     key = ",".join(hosts)
     if len(key) <= KEY_MAX and by_mx_site(key) is None:

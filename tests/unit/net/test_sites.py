@@ -58,7 +58,7 @@ def test_the_servers_of_a_provider_are_one_site(hosts: list[str], key: str) -> N
         "smtp.messagingengine.com",
     ],
 )
-def test_a_host_of_a_provider_that_is_no_mail_server_is_a_site_of_its_own(host: str) -> None:
+def test_a_web_server_of_a_provider_is_a_site_of_its_own(host: str) -> None:
     """Any domain can name it, and its faults must not stop the messages for the provider."""
     found = site(host)
     assert found.provider is None
