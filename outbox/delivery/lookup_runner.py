@@ -136,7 +136,7 @@ class LookupRunner:
             if not account.is_direct:
                 await self._move_to_smarthost(jobs)
                 return
-            found = await self._router.exchangers_of(domain, account)
+            found = await self._router.exchangers_of(domain)
         except RoutingError as error:
             for job in jobs:
                 now = self._context.lease.now

@@ -1,20 +1,22 @@
 """Sessions with the servers of a domain: hosts by preference, each with its TLS policy.
 
 A host that cannot be connected to, that rejects the session or fails the policy leads to the next
-one (RFC 5321 5.1). Only when all of them fail it is a fault of the destination.
+one (RFC 5321 5.1). Only when all of them fail it is a fault of the destination. It is none if a
+host failed because the domain or the message requires more than the site's TLS floor. Otherwise
+one domain with a strict policy would stop the messages of all others.
 """
 
 import time
 from collections import OrderedDict
 from collections.abc import Hashable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from outbox import smtp
 from outbox.delivery import transaction
 from outbox.delivery.context import DeliveryContext
 from outbox.delivery.job import Job, SessionOpened, TlsCounted
 from outbox.delivery.mx_router import MxRouter
-from outbox.delivery.openers import Target
+from outbox.delivery.openers import Target, TargetRefusedError
 from outbox.delivery.server import mx_server_for
 from outbox.delivery.server_memory import ServerMemory
 from outbox.delivery.session import DeliverySession, session_row
@@ -29,6 +31,11 @@ from outbox.reasons import Reason, ReasonCode
 _HOSTS_MAX = 5  # that one attempt connects to
 _SECONDS = 300.0  # in which an attempt begins with another host
 _KNOWN_MAX = 5_000  # domains of one site
+_REFUSED_FOR = 30.0  # seconds in which the hosts of a refused target are not asked again
+_REFUSED_MAX = 1_000  # targets
+# A host that failed in these phases does not respond, or accepts no session.
+_CONTACT = frozenset({smtp.Phase.RESOLVE, smtp.Phase.CONNECT, smtp.Phase.GREETING, smtp.Phase.EHLO})
+_OUR_KINDS = frozenset({smtp.FaultKind.LOCAL, smtp.FaultKind.FORBIDDEN})
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +44,43 @@ class MxTarget(Target):
 
     domain: str = ""
     policies: tuple[HostPolicy, ...] = ()
+    requires_tls: bool = False  # only hosts with REQUIRETLS may get the message (RFC 8689)
+
+
+@dataclass(slots=True)
+class _Failures:
+    """Why the hosts of a target failed."""
+
+    tried: list[tuple[str, Reason]] = field(default_factory=list)
+    best: smtp.SmtpFault | None = None  # the one that explains most
+    refusal: smtp.SmtpFault | None = None  # it says nothing about other domains of the site
+    lacking: list[smtp.SmtpFault] = field(default_factory=list)  # of hosts without REQUIRETLS
+
+    def add(self, fault: smtp.SmtpFault, policy: HostPolicy) -> None:
+        """Note that a host failed."""
+        self.tried += _tried(fault, policy)
+        if fault.reason.code == ReasonCode.REQUIRETLS_NOT_OFFERED:
+            self.lacking.append(fault)
+            return
+        # A server's reply explains more than another host's silence.
+        if self.best is None or fault.reply or not self.best.reply:
+            self.best = fault
+        is_refusal = bool(policy.refused) or smtp.is_of_tls(fault)
+        if policy.is_above_floor and is_refusal:
+            self.refusal = self.refusal or fault
+
+    def error(
+        self, target: MxTarget, transcript: smtp.Transcript
+    ) -> smtp.SmtpFault | TargetRefusedError:
+        """Return what is raised when all hosts have failed; there was at least one."""
+        fault = self.refusal or self.best or self.lacking[0]
+        fault.transcript = transcript
+        if fault.facts is not None:
+            fault.facts.tried = self.tried
+        if not (self.refusal or self.lacking):
+            return fault
+        is_permanent = len(self.lacking) == len(target.policies)
+        return TargetRefusedError(fault, is_permanent=is_permanent)
 
 
 class MxOpener:
@@ -47,13 +91,16 @@ class MxOpener:
     def __init__(self, router: MxRouter, context: DeliveryContext) -> None:
         self._router = router
         self._context = context
-        self._known: OrderedDict[str, Hashable] = OrderedDict()  # domain → key of its target
+        # (domain, TLS requirement) → key of the target
+        self._known: OrderedDict[tuple[str, str], Hashable] = OrderedDict()
+        # A thousand messages for one domain connect once, as they do after a fault of the site.
+        self._refused: OrderedDict[Hashable, tuple[float, TargetRefusedError]] = OrderedDict()
 
     async def target_of(self, job: Job, destination: Destination) -> MxTarget | None:
         """Return the servers of the job's domain; None if it failed, or belongs to another site."""
         account = destination.account
         try:
-            found = await self._router.exchangers_of(job.domain, account)
+            found = await self._router.exchangers_of(job.domain)
         except RoutingError as error:
             lease, recorder = self._context.lease, self._context.recorder
             recorder.put(transaction.unrouted(job, error, lease.now))
@@ -73,7 +120,7 @@ class MxOpener:
             lease, recorder = self._context.lease, self._context.recorder
             recorder.put(transaction.unrouted(job, unusable, lease.now))
             return None
-        self._known[job.domain] = target.key
+        self._known[job.domain, job.tls_requirement] = target.key
         while len(self._known) > _KNOWN_MAX:
             self._known.popitem(last=False)
         return target
@@ -87,52 +134,63 @@ class MxOpener:
             sources=self._router.sources,
             tls_requirement=job.tls_requirement,
         )
-        return MxTarget(_key_of(policies), found.domain, policies)
+        key = (job.requires_tls, _key_of(policies))
+        return MxTarget(key, found.domain, policies, job.requires_tls)
 
     def prefers(self, session: DeliverySession, job: Job) -> bool:
         """Return whether the job's domain had the session's servers at the last lookup."""
-        return self._known.get(job.domain) == session.target_key
+        return self._known.get((job.domain, job.tls_requirement)) == session.target_key
 
     async def open(
         self, target: Target, destination: Destination, memory: ServerMemory
     ) -> DeliverySession:
-        """Open a session with the first host that accepts one. Raise SmtpFault."""
+        """Open a session with the first host that accepts one.
+
+        Raise SmtpFault, or TargetRefusedError if it is not about the site.
+        """
         assert isinstance(target, MxTarget)
+        until, refused = self._refused.get(target.key, (0.0, None))
+        if refused is not None and time.monotonic() < until:
+            raise TargetRefusedError(refused.fault, is_permanent=refused.is_permanent)
         ends_at = time.monotonic() + _SECONDS
         transcript = smtp.Transcript()
-        tried: list[tuple[str, Reason]] = []
-        best: smtp.SmtpFault | None = None
-        hosts = sorted(target.policies, key=lambda one: self._router.has_failed(one.exchanger.host))
-        for policy in hosts[:_HOSTS_MAX]:
-            if best is not None and time.monotonic() > ends_at:
+        failures = _Failures()
+        for policy in self._by_order(target)[:_HOSTS_MAX]:
+            if failures.tried and time.monotonic() > ends_at:
                 break
             try:
-                connection = await self._connect(policy, destination, memory, transcript)
+                connection = await self._connect(policy, target, memory, transcript)
             except smtp.SmtpFault as fault:
                 if fault.kind is smtp.FaultKind.EXHAUSTED:
                     raise
-                tried += _tried(fault, policy)
+                failures.add(fault, policy)
                 self._count(target, policy, destination, _result_of(policy, fault))
-                # A server's reply explains more than another host's silence.
-                if best is None or fault.reply or not best.reply:
-                    best = fault
-                self._router.note_failure(policy.exchanger.host)
+                if fault.phase in _CONTACT and fault.kind not in _OUR_KINDS:
+                    self._router.note_failure(policy.exchanger.host)
                 continue
             self._router.note_success(policy.exchanger.host)
             result = result_of(policy, connection.facts)
             self._count(target, policy, destination, result)
-            connection.facts.tried[:0] = tried
+            connection.facts.tried[:0] = failures.tried
             return self._session(connection, target, policy, destination)
-        assert best is not None  # there is at least one host
-        best.transcript = transcript
-        if best.facts is not None:
-            best.facts.tried = tried
-        raise best
+        error = failures.error(target, transcript)
+        if isinstance(error, TargetRefusedError):
+            self._refused[target.key] = time.monotonic() + _REFUSED_FOR, error
+            while len(self._refused) > _REFUSED_MAX:
+                self._refused.popitem(last=False)
+        raise error
+
+    def _by_order(self, target: MxTarget) -> list[HostPolicy]:
+        """Return the hosts as they are tried: by preference, but those last that are of no use."""
+        return sorted(
+            target.policies,
+            key=lambda one: (not one.is_usable, self._router.has_failed(one.exchanger.host)),
+        )
 
     async def _connect(
         self,
         policy: HostPolicy,
-        destination: Destination,
+        target: MxTarget,
         memory: ServerMemory,
         transcript: smtp.Transcript,
     ) -> smtp.Connection:
@@ -142,15 +200,23 @@ class MxOpener:
             transcript.note(policy.refused)
             raise smtp.SmtpFault(smtp.Phase.CONNECT, smtp.FaultKind.LOCAL, policy.refused)
         conf, lease = self._context.conf, self._context.lease
-        server = mx_server_for(policy, destination.account, conf)
+        server = mx_server_for(policy, conf)
         place = f"{host}:{conf.mx_port}"
-        return await smtp.Connection.open(
+        connection = await smtp.Connection.open(
             replace(
                 server,
                 restrictions=lambda offered: memory.restrictions(offered, lease.now, place),
             ),
             transcript=transcript,
         )
+        if target.requires_tls and not connection.has_requiretls:
+            reason = Reason(ReasonCode.REQUIRETLS_NOT_OFFERED)
+            transcript.note(reason)
+            await connection.quit()
+            fault = smtp.SmtpFault(smtp.Phase.EHLO, smtp.FaultKind.LOCAL, reason)
+            fault.facts = connection.facts
+            raise fault
+        return connection
 
     def _session(
         self,

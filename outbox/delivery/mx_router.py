@@ -4,6 +4,7 @@ The database remembers to which MX site messages for a domain went last, so that
 lookup. A delivery looks the domain up again.
 """
 
+import asyncio
 import datetime as dt
 import socket
 import time
@@ -11,9 +12,9 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from functools import partial
 
-import dns.resolver
 from django.db import transaction
 
+from outbox.conf import Conf
 from outbox.db.clock import database_now
 from outbox.delivery.context import DeliveryContext
 from outbox.delivery.job import Job, JobsReturned
@@ -36,27 +37,34 @@ class MxRouter:
     def __init__(self, context: DeliveryContext) -> None:
         conf = context.conf
         self.context = context
-        resolver = _resolver(context)
+        resolver = DnsResolver(conf.dns_servers, trusted=conf.trusted_dns_servers)
         self._sts = sts_policies(resolver, conf, context.in_claimer)
         self.sources = PolicySources(conf=conf, resolver=resolver, port=conf.mx_port, sts=self._sts)
-        name = (conf.ehlo_name or socket.gethostname()).lower()
-        self._own_host = OwnHost(
-            names=frozenset({name}), addresses=frozenset(conf.sending_addresses)
-        )
+        self._own_host: asyncio.Task[OwnHost] | None = None
         self._failed: OrderedDict[str, float] = OrderedDict()
 
     def close(self) -> None:
         """Begin no more requests for MTA-STS policies."""
         self._sts.close()
 
-    async def exchangers_of(self, domain: str, account: Account) -> Exchangers:
-        """Return the servers of a domain. Raise RoutingError."""
+    async def exchangers_of(self, domain: str) -> Exchangers:
+        """Return the servers of a domain. Raise RoutingError.
+
+        The recipient's domain chooses the addresses, so a trusted account reaches no more of them.
+        """
         return await find_exchangers(
             self.sources.resolver,
             domain,
-            own_host=self._own_host,
-            is_allowed=address_rule(self.context.conf, trusted=account.is_trusted),
+            own_host=await self._this_host(),
+            is_allowed=address_rule(self.context.conf, trusted=False),
         )
+
+    async def _this_host(self) -> OwnHost:
+        """Return this host as MX records may name it. Its full name may take a lookup."""
+        if self._own_host is None:
+            self._own_host = asyncio.create_task(_own_host(self.context.conf))
+        # A caller that is cancelled must not end it for the others.
+        return await asyncio.shield(self._own_host)
 
     async def destinations_of(
         self, account: Account, sites: Mapping[str, MxSite]
@@ -138,10 +146,16 @@ def _remember(account_id: int, ids: Mapping[str, int], using: str) -> None:
     )
 
 
-def _resolver(context: DeliveryContext) -> DnsResolver:
-    conf = context.conf
-    try:
-        return DnsResolver(conf.dns_servers, trusted=conf.trusted_dns_servers)
-    except dns.resolver.NoResolverConfiguration:
-        # A host without a configuration asks its own server (resolv.conf(5)).
-        return DnsResolver(("127.0.0.1",), trusted=conf.trusted_dns_servers)
+async def _own_host(conf: Conf) -> OwnHost:
+    names = await asyncio.to_thread(own_names, conf.ehlo_name)
+    return OwnHost(names=names, addresses=frozenset(conf.sending_addresses))
+
+
+def own_names(ehlo_name: str) -> frozenset[str]:
+    """Return the names of this host in lower case; it may wait for DNS.
+
+    All of them, because any may be in an MX record. Every host is called localhost.
+    """
+    found = {ehlo_name, socket.gethostname(), socket.getfqdn()}
+    names = {one.lower().removesuffix(".") for one in found}
+    return frozenset(one for one in names if one and not one.startswith("localhost"))

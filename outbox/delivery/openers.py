@@ -4,10 +4,12 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Protocol
 
+from outbox import smtp
 from outbox.delivery.context import DeliveryContext
 from outbox.delivery.job import Job
 from outbox.delivery.server_memory import ServerMemory
 from outbox.delivery.session import DeliverySession
+from outbox.exceptions import OutboxError
 from outbox.models import Destination
 
 
@@ -16,6 +18,15 @@ class Target:
     """The servers of a job. A session serves the jobs whose target has the session's key."""
 
     key: Hashable = ()
+
+
+class TargetRefusedError(OutboxError):
+    """No server fulfills what the domain or the message requires; others may be sent there."""
+
+    def __init__(self, fault: smtp.SmtpFault, *, is_permanent: bool) -> None:
+        super().__init__(str(fault.reason))
+        self.fault = fault
+        self.is_permanent = is_permanent
 
 
 class SessionOpener(Protocol):
@@ -37,7 +48,7 @@ class SessionOpener(Protocol):
     async def open(
         self, target: Target, destination: Destination, memory: ServerMemory
     ) -> DeliverySession:
-        """Open a session for a target. Raise SmtpFault."""
+        """Open a session for a target. Raise SmtpFault or TargetRefusedError."""
 
 
 class SmarthostOpener:

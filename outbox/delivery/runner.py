@@ -18,7 +18,7 @@ from outbox.delivery import limits, transaction
 from outbox.delivery.claimed import ClaimedJobs
 from outbox.delivery.context import DeliveryContext
 from outbox.delivery.job import Job, SessionClosed, SessionOpened
-from outbox.delivery.openers import SessionOpener, Target
+from outbox.delivery.openers import SessionOpener, Target, TargetRefusedError
 from outbox.delivery.server_memory import ServerMemory, remember
 from outbox.delivery.session import DeliverySession, session_row
 from outbox.delivery.slots import RunnerSlots
@@ -169,7 +169,11 @@ class DestinationRunner:
                 target = await self._target_of(job)
                 if target is None:
                     continue
-                session = await self._open_for(job, target)
+                try:
+                    session = await self._open_for(job, target)
+                except TargetRefusedError as error:
+                    self._record_refused(job, error)
+                    continue
                 if session is None:
                     break
                 await self._deliver_over(session, job)
@@ -209,9 +213,14 @@ class DestinationRunner:
         return None
 
     async def _open_for(self, job: Job, target: Target) -> DeliverySession | None:
-        """Open a session for this job. If that fails, the job waits for the destination."""
+        """Open a session for this job. If that fails, the job waits for the destination.
+
+        Raise TargetRefusedError if the failure is about the job.
+        """
         try:
             return await self._open(target)
+        except TargetRefusedError:
+            raise
         except smtp.SmtpFault as fault:
             await self._record_unopened(job, fault)
         except asyncio.CancelledError:
@@ -348,6 +357,15 @@ class DestinationRunner:
         recorder.put(transaction.unopened(job, row, fault, retry_at))
         if fault.reply is not None:
             await self._obey([fault.reply])
+
+    def _record_refused(self, job: Job, error: TargetRefusedError) -> None:
+        """Record that the servers do not fulfill what the job requires; they are not at fault."""
+        fault, lease, recorder = error.fault, self._context.lease, self._context.recorder
+        row = session_row(self.destination, lease, fault.facts, fault.transcript)
+        recorder.put(SessionOpened(session=row))
+        recorder.put(SessionClosed(session=row, closing=""))
+        result = transaction.refused(job, row, fault, lease.now, is_permanent=error.is_permanent)
+        recorder.put(result)
 
     async def _obey(self, replies: Iterable[smtp.Reply]) -> None:
         """Slow down or suspend an MX site as its shaping says about these replies."""

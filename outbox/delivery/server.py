@@ -35,8 +35,11 @@ def server_for(account: Account, secret: str | None = None) -> smtp.Server:
     )
 
 
-def mx_server_for(policy: HostPolicy, account: Account, conf: Conf) -> smtp.Server:
-    """Return a server that receives messages for a domain."""
+def mx_server_for(policy: HostPolicy, conf: Conf) -> smtp.Server:
+    """Return a server that receives messages for a domain.
+
+    The domain chooses its addresses, so none of the private network is allowed, whatever account.
+    """
     host = policy.exchanger
     return smtp.Server(
         host=host.host,
@@ -49,7 +52,7 @@ def mx_server_for(policy: HostPolicy, account: Account, conf: Conf) -> smtp.Serv
         addresses=host.addresses,
         addresses_max=_MX_ADDRESSES_MAX,
         ehlo_name=conf.ehlo_name,
-        allow_address=address_rule(conf, trusted=account.is_trusted),
+        allow_address=address_rule(conf, trusted=False),
         timeouts=_timeouts(conf),
         ca_file=conf.ca_file or None,
         pipelining=conf.pipelining,
@@ -74,7 +77,7 @@ def _timeouts(conf: Conf) -> smtp.Timeouts:
 def address_rule(conf: Conf, *, trusted: bool) -> Callable[[str], bool]:
     """Return the test that each resolved address must pass.
 
-    Only a trusted account may reach hosts of the private network.
+    Only a trusted account may reach hosts of the private network, and only by its own server.
     """
     if conf.allow_private_hosts or trusted:
         return lambda address: True

@@ -15,7 +15,7 @@ from enum import StrEnum
 from outbox.conf import Conf
 from outbox.models import TlsRequirement
 from outbox.net.dns_resolver import DnsResolver
-from outbox.net.mta_sts import Mode, Policy
+from outbox.net.mta_sts import Mode, Policy, PolicyError
 from outbox.net.mta_sts_store import PolicyStore
 from outbox.net.mx import NO_TLSA, Exchanger, Exchangers, RoutingError, TlsaSet, find_tlsa
 from outbox.net.shaping import TlsFloor
@@ -50,6 +50,9 @@ class HostPolicy:
     # DNSSEC or an MTA-STS policy says that it is a server of the domain. Without that, a valid
     # certificate may be that of an attacker's server, which a forged MX record names.
     is_authentic: bool = False
+    # It requires more than the floor of the site, because of the domain or the message. Such a
+    # failure says nothing about the messages of other domains of the site.
+    is_above_floor: bool = False
 
     @property
     def is_usable(self) -> bool:
@@ -88,16 +91,26 @@ async def policy_for(
     looked_up = [_tlsa_of(one, exchangers, sources) for one in exchangers.hosts]
     known = sources.sts.policy_for(exchangers.domain) if sources.sts and not is_literal else None
     found = await asyncio.gather(*looked_up)
-    sts = await known if known is not None else None
+    unread = NO_REASON
+    sts = None
+    try:
+        sts = await known if known is not None else None
+    except PolicyError as error:
+        unread = error.reason
     if sts is not None and sts.mode is Mode.NONE:
         sts = None
     policies = [
         _decide(exchangers, _by_floor(one, floor, shaping), tlsa, sts)
         for one, tlsa in zip(exchangers.hosts, found, strict=True)
     ]
+    if unread:  # DANE does not depend on it (RFC 8461 2)
+        policies = [
+            one if one.security is Security.DANE else replace(one, refused=one.refused or unread)
+            for one in policies
+        ]
     if tls_requirement == TlsRequirement.REQUIRED:
         policies = [_with_required_tls(one) for one in policies]
-    return tuple(policies)
+    return tuple(replace(one, is_above_floor=_is_above(one, floor)) for one in policies)
 
 
 async def _tlsa_of(
@@ -170,6 +183,10 @@ def _by_floor(
         source = shaping.tls_floor.name or str(shaping.tls_floor.source)
         why = Reason(ReasonCode.TLS_BY_FLOOR, source=source)
     return HostPolicy(exchanger=exchanger, security=security, plain_text=plain_text, why=why)
+
+
+def _is_above(policy: HostPolicy, floor: TlsFloor) -> bool:
+    return bool(policy.refused) or (policy.security, policy.plain_text) != _BY_FLOOR[floor]
 
 
 def _with_required_tls(policy: HostPolicy) -> HostPolicy:

@@ -235,6 +235,26 @@ def unopened(job: Job, row: SmtpSession, fault: smtp.SmtpFault, retry_at: dt.dat
     )
 
 
+def refused(
+    job: Job, row: SmtpSession, fault: smtp.SmtpFault, now: dt.datetime, *, is_permanent: bool
+) -> Result:
+    """Return the result of a job whose requirements none of the servers fulfills."""
+    policy = policy_for(get_conf(), job.resend_after, now)
+    verdicts = [
+        judge_unrouted(fault.reason, case, policy, is_permanent=is_permanent, reply=fault.reply)
+        for case in _cases(job, is_first=True)
+    ]
+    return Result(
+        job=job.without_source(),
+        verdicts=verdicts,
+        outcome=outcome_of(verdicts),
+        session=row,
+        phase=fault.phase.value,
+        fault=fault.kind.value,
+        reason=fault.reason,
+    )
+
+
 def unread(job: Job, error: Exception, now: dt.datetime) -> Result:
     """Return the result of a job whose source, or the key that signs it, is not readable now."""
     policy = policy_for(get_conf(), job.resend_after, now)

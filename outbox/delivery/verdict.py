@@ -9,7 +9,9 @@ marked as needing attention.
 Routing. A domain that does not exist, or that accepts no email, fails its recipients for good. A
 lookup that failed defers them, counted. A lookup says nothing about a destination. With delivery by
 MX there is no login, and no person can repair the server of another domain: a rejection is never
-about a login, and a server that does not fit its policy is tried again later.
+about a login, and a server that does not fit its policy is tried again later. Servers that do not
+fulfill what a domain or a message requires beyond the site's TLS floor defer its recipients,
+counted. The site, which other domains share, is not at fault.
 
 Enhanced codes. `smtp.status` decides what a rejection is about, by the enhanced code before the
 basic code. A reply that the system accepts nothing now (x.3.2, x.4.5) says nothing about a login or
@@ -157,11 +159,18 @@ def judge_unread(reason: Reason, case: Case, policy: Policy) -> Verdict:
     return _later(RecipientOutcome(address=""), case, policy, reason)
 
 
-def judge_unrouted(reason: Reason, case: Case, policy: Policy, *, is_permanent: bool) -> Verdict:
-    """Return the verdict on a recipient for whose domain no server is known."""
+def judge_unrouted(
+    reason: Reason,
+    case: Case,
+    policy: Policy,
+    *,
+    is_permanent: bool,
+    reply: Reply | None = None,
+) -> Verdict:
+    """Return the verdict on a recipient for whose domain no server is known, or none that fits."""
     if is_permanent:
-        return Verdict(state=State.FAILED, reason=reason)
-    return _later(RecipientOutcome(address=""), case, policy, reason)
+        return Verdict(state=State.FAILED, reason=reason, reply=reply)
+    return _later(RecipientOutcome(address=""), case, policy, reason, reply)
 
 
 def judge_exhausted(reason: Reason, case: Case, policy: Policy) -> Verdict:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from outbox.conf import get_conf
 from outbox.mx_shaping import usable_overrides
-from outbox.net.providers import mx_suffix_of
+from outbox.net.providers import by_mx_site
 from outbox.net.shaping import Effect
 from outbox.net.sites import Limit, MxSite, SiteShaping, Source, shaping_of
 
@@ -83,9 +83,7 @@ def site_at(destination: Destination) -> MxSite | None:
 
 @lru_cache(maxsize=2_000)
 def _site(key: str, hosts: str) -> MxSite:
-    match = mx_suffix_of(key)
-    provider = match[1] if match is not None and match[0] == key else None
-    return MxSite(key, tuple(hosts.split()) or tuple(key.split(",")), provider)
+    return MxSite(key, tuple(hosts.split()) or tuple(key.split(",")), by_mx_site(key))
 
 
 def _least(limits: Iterable[Limit]) -> Limit | None:

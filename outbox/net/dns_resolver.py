@@ -12,7 +12,9 @@ import ipaddress
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import dns.asyncresolver
@@ -35,6 +37,7 @@ _FORWARDERS = frozenset({"127.0.0.11"})  # of Docker: on loopback, to the resolv
 _SIZE_MAX = 4_096  # octets of a record set in the cache: a hostile zone may have large ones
 _TTL_MAX = 3_600.0  # seconds: a changed MX record is noticed within an hour, whatever its TTL
 _NEGATIVE_TTL_MAX = 300.0  # of a response without records (RFC 2308 5 allows hours)
+_RESOLV_CONF = Path("/etc/resolv.conf")
 _FAILURE_TTL = 5.0  # so that a thousand messages for one broken domain ask once
 
 
@@ -64,12 +67,17 @@ class _Entry:
 
 
 class DnsResolver:
-    """Looks names up; used by one event loop. Without servers, those of the system are asked."""
+    """Looks names up; used by one event loop. Without servers, those of the system are asked.
+
+    A host that gets another network gets other DNS servers, so their file is read again when it
+    has changed.
+    """
 
     def __init__(
         self,
         servers: Sequence[str] = (),
         *,
+        resolv_conf: Path = _RESOLV_CONF,
         seconds: float = 20.0,
         try_seconds: float | None = None,
         concurrent_max: int = 50,
@@ -79,27 +87,44 @@ class DnsResolver:
     ) -> None:
         """Accept servers as "address" or "address:port". Raise ValueError for anything else.
 
-        `seconds` limits one lookup, with its wait for a slot; the query is repeated after
-        `try_seconds`, else as the system says. The AD bit counts only if each server is on loopback
+        `seconds` limits one lookup, without its wait for a slot: domains whose DNS servers are
+        silent must not make the lookups of others fail. The query is repeated after `try_seconds`,
+        else as the system says. The AD bit counts only if each server is on loopback
         (except Docker's, which forwards) or among `trusted` (addresses): anyone on the path to
         another one can set it (RFC 7672 1.3.2).
         """
-        self._resolver = dns.asyncresolver.Resolver(configure=not servers)
-        if servers:
-            self._resolver.nameservers = [server_of(one) for one in servers]
-        self._resolver.use_edns(0, 0, _PAYLOAD)
-        self._resolver.flags = dns.flags.RD | dns.flags.AD  # AD: report it (RFC 6840 5.7)
-        self._resolver.timeout = try_seconds or min(self._resolver.timeout, seconds / 2)
-        self.trusts_dnssec = _are_trusted(self._resolver.nameservers, trusted)
-        self._seconds = seconds
+        self._servers, self._resolv_conf, self._trusted = servers, resolv_conf, trusted
+        self._seconds, self._try_seconds = seconds, try_seconds
+        self._configured_by: tuple[int, int] | None = None
+        self._configure()
         self._entries_max = entries_max
         self._clock = clock
         self._entries: OrderedDict[tuple[str, str], _Entry] = OrderedDict()
         self._pending: dict[tuple[str, str], asyncio.Task[RecordSet | DnsFailedError]] = {}
         self._slots = asyncio.Semaphore(concurrent_max)
 
+    def _configure(self) -> None:
+        """Read which servers are asked. Raise ValueError for a setting that names none."""
+        if self._servers:
+            self._resolver = dns.asyncresolver.Resolver(configure=False)
+            self._resolver.nameservers = [server_of(one) for one in self._servers]
+        else:
+            self._configured_by = _version_of(self._resolv_conf)
+            self._resolver = _of_system(self._resolv_conf)
+        self._resolver.use_edns(0, 0, _PAYLOAD)
+        self._resolver.flags = dns.flags.RD | dns.flags.AD  # AD: report it (RFC 6840 5.7)
+        self._resolver.timeout = self._try_seconds or min(self._resolver.timeout, self._seconds / 2)
+        self.trusts_dnssec = _are_trusted(self._resolver.nameservers, self._trusted)
+
+    def _configure_again(self) -> None:
+        """Ask the servers of the changed file, which may give other responses."""
+        if not self._servers and _version_of(self._resolv_conf) != self._configured_by:
+            self._configure()
+            self._entries.clear()
+
     async def lookup(self, name: str, kind: str) -> RecordSet:
         """Return the records of a name, in A-labels. Raise DnsFailedError."""
+        self._configure_again()
         key = name.lower().rstrip("."), kind
         result = self._cached(key)
         if result is None:
@@ -127,7 +152,7 @@ class DnsResolver:
     async def _look_up(self, key: tuple[str, str]) -> RecordSet | DnsFailedError:
         result: RecordSet | DnsFailedError
         try:
-            async with asyncio.timeout(self._seconds), self._slots:
+            async with self._slots, asyncio.timeout(self._seconds):
                 result = await self._ask(*key)
         except TimeoutError:
             result = DnsFailedError(Reason(ReasonCode.DNS_TIMEOUT, host=key[0]))
@@ -167,6 +192,25 @@ class DnsResolver:
         size = sum(len(one.to_digestable()) for one in chain.answer)
         ttl = min(chain.minimum_ttl, _TTL_MAX) if size <= _SIZE_MAX else 0.0
         return RecordSet(tuple(chain.answer), name, exists, is_authenticated, ttl)
+
+
+def _version_of(file: Path) -> tuple[int, int] | None:
+    """Return what changes when a file is written or replaced; None if there is none."""
+    with suppress(OSError):
+        found = file.stat()
+        return found.st_mtime_ns, found.st_ino
+    return None
+
+
+def _of_system(file: Path) -> dns.asyncresolver.Resolver:
+    """Return a resolver that asks the system's servers."""
+    try:
+        return dns.asyncresolver.Resolver(str(file))
+    except dns.resolver.NoResolverConfiguration:
+        # A host without a configuration asks its own server (resolv.conf(5)).
+        resolver = dns.asyncresolver.Resolver(configure=False)
+        resolver.nameservers = [server_of("127.0.0.1")]
+        return resolver
 
 
 def _are_trusted(servers: Sequence[Any], trusted: Sequence[str]) -> bool:

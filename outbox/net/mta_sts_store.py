@@ -8,9 +8,11 @@ from typing import Protocol
 
 from outbox.net.dns_resolver import DnsFailedError, DnsResolver
 from outbox.net.mta_sts import KnownPolicy, Policy, PolicyError, fetch_policy, parse_record
+from outbox.reasons import Reason, ReasonCode
 
 _ENTRIES_MAX = 20_000  # domains
 _FETCHERS = 8  # not asyncio's own threads: silent web servers may occupy all of them
+_PENDING_MAX = 200  # fetches, of which most wait for a thread
 _FIRST_WAIT = 20.0  # seconds for the first policy of a domain; it is read to the end nevertheless
 
 
@@ -36,6 +38,7 @@ class PolicyStore:
         clock: Callable[[], float],
         entries_max: int = _ENTRIES_MAX,
         first_wait: float = _FIRST_WAIT,
+        pending_max: int = _PENDING_MAX,
     ) -> None:
         """`fetch` reads the policy of a domain, blocks, and raises PolicyError.
 
@@ -43,6 +46,8 @@ class PolicyStore:
         """
         self._pool = ThreadPoolExecutor(_FETCHERS, thread_name_prefix="outbox-mta-sts")
         self._first_wait = first_wait
+        self._pending_max = pending_max
+        self._begun: set[str] = set()  # domains whose fetch has a thread
         self._resolver = resolver
         self._fetch = fetch
         self._archive = archive
@@ -55,22 +60,37 @@ class PolicyStore:
         """Return the policy in force for a domain, given in A-labels; None without one.
 
         A policy that is known is in force at once, and is read again in the background. Raise what
-        the archive raises: a policy that cannot be looked up is not a missing one.
+        the archive raises, and PolicyError if too many policies are being read: a policy that
+        we did not look up is not a missing one.
         """
         domain = domain.lower()
         await self._recall(domain)
         record_id = await self._record_id(domain)
         if self._entry(domain).needs_fetch(record_id, self._clock()):
-            task = self._pending.get(domain)
-            if task is None:
-                task = asyncio.get_running_loop().create_task(self._read(domain, record_id))
-                self._pending[domain] = task
-                task.add_done_callback(lambda _: self._pending.pop(domain, None))
+            task = self._fetching(domain, record_id)
             if self._entry(domain).live_policy(self._clock()) is None:
-                done, _ = await asyncio.wait({task}, timeout=self._first_wait)
-                for one in done:
-                    one.result()  # a defect must not look like a domain without a policy
+                await self._wait_for(task, domain)
         return self._entry(domain).live_policy(self._clock())
+
+    def _fetching(self, domain: str, record_id: str | None) -> asyncio.Task[None] | None:
+        """Return the fetch of a policy, begun if there is none; None if there are too many."""
+        task = self._pending.get(domain)
+        if task is None and len(self._pending) < self._pending_max:
+            task = asyncio.get_running_loop().create_task(self._read(domain, record_id))
+            self._pending[domain] = task
+            task.add_done_callback(lambda _: self._pending.pop(domain, None))
+        return task
+
+    async def _wait_for(self, task: asyncio.Task[None] | None, domain: str) -> None:
+        """Wait for a fetch for a while. Raise PolicyError if it has not even begun by then."""
+        if task is not None:
+            done, _ = await asyncio.wait({task}, timeout=self._first_wait)
+            for one in done:
+                one.result()  # a defect must not look like a domain without a policy
+            if done or domain in self._begun:
+                return
+        cause = "too many policies are being read"
+        raise PolicyError(Reason(ReasonCode.MTA_STS_UNREAD, domain=domain, cause=cause))
 
     def close(self) -> None:
         """End the threads; each one after the policy that it is reading."""
@@ -104,13 +124,19 @@ class PolicyStore:
         result: Policy | PolicyError
         try:
             loop = asyncio.get_running_loop()
-            result = await loop.run_in_executor(self._pool, self._fetch, domain)
+            result = await loop.run_in_executor(self._pool, self._fetch_now, domain)
         except PolicyError as error:
             result = error
+        finally:
+            self._begun.discard(domain)
         known = self._entry(domain).after(result, record_id, self._clock())
         self._keep(domain, known)
         if self._archive is not None and isinstance(result, Policy):
             await self._archive.save(domain, known)
+
+    def _fetch_now(self, domain: str) -> Policy:
+        self._begun.add(domain)  # in the thread; nothing iterates over it
+        return self._fetch(domain)
 
     def _keep(self, domain: str, known: KnownPolicy) -> None:
         self._known[domain] = known

@@ -120,16 +120,18 @@ async def find_exchangers(
 ) -> Exchangers:
     """Return the servers of a domain, or of an address literal. Raise RoutingError.
 
-    `is_allowed` gets each address. `shuffle` orders hosts of equal preference. What is unknown
-    after `seconds` counts as a failed lookup.
+    `is_allowed` gets each address. `shuffle` orders hosts of equal preference. Addresses that are
+    unknown after `seconds` count as a failed lookup.
     """
     if domain.startswith("["):
         return Exchangers(domain, (_literal(domain, is_allowed),), has_mx=False)
     name = _wire_domain(domain)
+    try:
+        record_set = await resolver.lookup(name, "MX")
+    except DnsFailedError as error:
+        raise RoutingError(error.reason, is_permanent=False) from error
+    # It does not include the first wait for a slot of the resolver, for which others are the cause.
     ends_at = asyncio.get_running_loop().time() + seconds
-    record_set = await _records(resolver, name, "MX", ends_at)
-    if isinstance(record_set, DnsFailedError):
-        raise RoutingError(record_set.reason, is_permanent=False) from record_set
     if not record_set.exists:
         reason = Reason(ReasonCode.DOMAIN_UNKNOWN, domain=name)
         raise RoutingError(reason, is_permanent=True)

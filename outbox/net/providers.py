@@ -3,6 +3,7 @@
 A provider that is missing here may still be found in DNS, when an account is set up.
 """
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
@@ -34,8 +35,12 @@ class Provider:
     imap_host: str = ""
     login: Login = Login.PASSWORD
     domains: frozenset[str] = frozenset()  # of the provider's own addresses
-    exchangers: tuple[str, ...] = ()  # its MX hosts, which customers' domains name
+    # Its MX hosts, which customers' domains name: a host, or with a dot in front all hosts below. A
+    # * is any part of a label. Only mail servers may match: any domain can name a provider's web
+    # server, whose faults would count as those of the mail servers.
+    exchangers: tuple[str, ...] = ()
     own_exchangers: tuple[str, ...] = ()  # MX hosts that only its own domains name
+    mx_site: str = ""  # the key of the MX site of all these hosts
     shaping: Shaping | None = None  # what its MX hosts accept
     oauth: str = ""  # whose consent gives access tokens: "google" or "microsoft"
     per_minute: int | None = None  # what the provider allows, as the limits of a new account
@@ -63,7 +68,15 @@ PROVIDERS = (
         pop_host="pop.gmail.com",
         imap_host="imap.gmail.com",
         login=Login.APP_PASSWORD,
-        exchangers=("google.com", "googlemail.com"),
+        exchangers=(
+            "aspmx.l.google.com",
+            ".aspmx.l.google.com",
+            "aspmx*.googlemail.com",
+            "smtp.google.com",
+            "gmail-smtp-in.l.google.com",
+            ".gmail-smtp-in.l.google.com",
+        ),
+        mx_site="google.com",
         shaping=GOOGLE,
         oauth="google",
         per_day=2_000,
@@ -77,7 +90,8 @@ PROVIDERS = (
         security="starttls",
         login=Login.TOKEN,
         domains=_domains("outlook.com hotmail.com live.com msn.com outlook.de hotmail.de live.cn"),
-        own_exchangers=("olc.protection.outlook.com",),
+        own_exchangers=(".olc.protection.outlook.com",),
+        mx_site="olc.protection.outlook.com",
         shaping=MICROSOFT,
         oauth="microsoft",
     ),
@@ -89,7 +103,8 @@ PROVIDERS = (
         port=587,
         security="starttls",
         login=Login.TOKEN,
-        exchangers=("mail.protection.outlook.com", "mx.microsoft"),
+        exchangers=(".mail.protection.outlook.com", ".mx.microsoft"),
+        mx_site="mail.protection.outlook.com",
         shaping=MICROSOFT,
         oauth="microsoft",
         per_minute=30,
@@ -103,7 +118,8 @@ PROVIDERS = (
         security="starttls",
         login=Login.APP_PASSWORD,
         domains=_domains("icloud.com me.com mac.com"),
-        exchangers=("mail.icloud.com",),
+        exchangers=("mx*.mail.icloud.com",),
+        mx_site="mail.icloud.com",
         shaping=APPLE,
     ),
     Provider(
@@ -113,7 +129,13 @@ PROVIDERS = (
         imap_host="imap.mail.yahoo.com",
         login=Login.APP_PASSWORD,
         domains=_domains("yahoo.com ymail.com rocketmail.com yahoo.co.uk yahoo.de yahoo.fr"),
-        own_exchangers=("yahoodns.net",),  # AOL's as well
+        # AOL's as well
+        own_exchangers=(
+            "mta*.am0.yahoodns.net",
+            "mx-*.mail.am0.yahoodns.net",
+            "mx-*.mail.gm0.yahoodns.net",
+        ),
+        mx_site="yahoodns.net",
         shaping=YAHOO,
     ),
     Provider(
@@ -131,7 +153,8 @@ PROVIDERS = (
         imap_host="imap.fastmail.com",
         login=Login.APP_PASSWORD,
         domains=_domains("fastmail.com fastmail.fm"),
-        exchangers=("messagingengine.com",),
+        exchangers=("in*-smtp.messagingengine.com",),
+        mx_site="messagingengine.com",
     ),
     Provider(
         name="Zoho",
@@ -174,6 +197,7 @@ PROVIDERS = (
         imap_host="imap.exmail.qq.com",
         login=Login.CODE,
         exchangers=("mxbiz1.qq.com", "mxbiz2.qq.com"),
+        mx_site="exmail.qq.com",
     ),
     Provider(
         name=gettext_noop("NetEase 163 Mail"),
@@ -226,6 +250,20 @@ _SERVICES = frozenset(
     }
 )  # fmt: skip
 _BY_DOMAIN = {domain: provider for provider in PROVIDERS for domain in provider.domains}
+_BY_MX_SITE = {provider.mx_site: provider for provider in PROVIDERS if provider.mx_site}
+
+
+def _pattern(exchangers: tuple[str, ...]) -> re.Pattern[str]:
+    """Return a pattern of MX hosts, as `Provider.exchangers` describes them."""
+    every = [
+        (".+" if one.startswith(".") else "") + re.escape(one).replace(r"\*", "[^.]*")
+        for one in exchangers
+    ]
+    return re.compile("|".join(every) or "(?!)")
+
+
+_EXCHANGERS = [(_pattern(one.exchangers), one) for one in PROVIDERS]
+_ALL_EXCHANGERS = [(_pattern(one.exchangers + one.own_exchangers), one) for one in PROVIDERS]
 
 
 def provider_of(domain: str) -> Provider | None:
@@ -235,21 +273,22 @@ def provider_of(domain: str) -> Provider | None:
 
 def by_exchanger(host: str) -> Provider | None:
     """Return the provider that runs this MX host."""
-    host = host.lower().rstrip(".")
-    for provider in PROVIDERS:
-        if any(host == known or host.endswith(f".{known}") for known in provider.exchangers):
-            return provider
-    return None
+    return _matching(host, _EXCHANGERS)
 
 
-def mx_suffix_of(host: str) -> tuple[str, Provider] | None:
-    """Return the suffix by which an MX host is known, and the provider that runs it."""
+def by_any_exchanger(host: str) -> Provider | None:
+    """Return the provider that runs this MX host, also if only its own domains name the host."""
+    return _matching(host, _ALL_EXCHANGERS)
+
+
+def by_mx_site(key: str) -> Provider | None:
+    """Return the provider whose MX site has this key."""
+    return _BY_MX_SITE.get(key)
+
+
+def _matching(host: str, exchangers: list[tuple[re.Pattern[str], Provider]]) -> Provider | None:
     host = host.lower().rstrip(".")
-    for provider in PROVIDERS:
-        for known in provider.exchangers + provider.own_exchangers:
-            if host == known or host.endswith(f".{known}"):
-                return known, provider
-    return None
+    return next((provider for pattern, provider in exchangers if pattern.fullmatch(host)), None)
 
 
 def by_host(host: str) -> Provider | None:

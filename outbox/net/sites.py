@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from outbox.net.mx import Exchangers
-from outbox.net.providers import Provider, mx_suffix_of
+from outbox.net.providers import Provider, by_any_exchanger, by_mx_site
 from outbox.net.shaping import DEFAULT, ReplyRule, Shaping, TlsFloor
 
 KEY_MAX = 200  # characters; the key is stored
@@ -32,8 +32,8 @@ class Source(StrEnum):
 class MxSite:
     """A set of servers that are one receiver."""
 
-    key: str  # the MX suffix of a known provider, or the hosts
-    hosts: tuple[str, ...]  # that overrides are compared with; of a provider, its MX suffix
+    key: str  # that of a known provider, or the hosts
+    hosts: tuple[str, ...]  # that overrides are compared with; of a provider, the key
     provider: Provider | None = None
 
 
@@ -74,10 +74,9 @@ def site_of(exchangers: Exchangers) -> MxSite:
     server of its own besides does not share the provider's circuit.
     """
     hosts = sorted(set(exchangers.named) or {one.host for one in exchangers.hosts})
-    found = {mx_suffix_of(host) for host in hosts}
-    if len(found) == 1 and (match := found.pop()) is not None:
-        suffix, provider = match
-        return MxSite(suffix, (suffix,), provider)
+    first = by_any_exchanger(hosts[0])
+    if first is not None and all(by_any_exchanger(host) is first for host in hosts):
+        return MxSite(first.mx_site, (first.mx_site,), first)
     return MxSite(_key_of(hosts), tuple(hosts))
 
 
@@ -123,9 +122,12 @@ def _is_within(host: str, suffix: str) -> bool:
 
 
 def _key_of(hosts: list[str]) -> str:
-    """Return the hosts, or as many as fit and the hash of all."""
+    """Return the hosts, or as many as fit and the hash of all.
+
+    A domain may name a host that is called as a provider's site and is another server.
+    """
     key = ",".join(hosts)
-    if len(key) <= KEY_MAX:
+    if len(key) <= KEY_MAX and by_mx_site(key) is None:
         return key
     digest = hashlib.sha256(key.encode()).hexdigest()[:32]
     return f"{hosts[0][: KEY_MAX - len(digest) - 1]}#{digest}"

@@ -6,7 +6,7 @@ from outbox.smtp.envelope import Envelope
 from outbox.smtp.exhaustion import exhausted, exhaustion_reason, is_exhausted
 from outbox.smtp.extensions import Restrictions
 from outbox.smtp.facts import SessionFacts, TlsFacts, TlsLevel
-from outbox.smtp.faults import FaultKind, Phase, SmtpFault
+from outbox.smtp.faults import FaultKind, Phase, SmtpFault, is_of_tls
 from outbox.smtp.plan import Sign
 from outbox.smtp.reply import ProtocolError, Reply, ReplyParser
 from outbox.smtp.server import PlainText, Security, Server, Timeouts
@@ -40,4 +40,5 @@ __all__ = [
     "exhausted",
     "exhaustion_reason",
     "is_exhausted",
+    "is_of_tls",
 ]

@@ -99,6 +99,11 @@ class Connection:
         """Whether the server accepts message data with 8-bit bytes (RFC 6152)."""
         return self._protocol.extensions.eight_bit
 
+    @property
+    def has_requiretls(self) -> bool:
+        """Whether the server passes messages on over verified TLS only, if asked (RFC 8689)."""
+        return self._protocol.extensions.requires_tls
+
     async def send(
         self,
         envelope: Envelope,
@@ -161,7 +166,7 @@ class Connection:
         is_verified = self.facts.tls_achieved in {TlsLevel.VERIFIED, TlsLevel.DANE}
         if not (is_verified and self.server.is_host_proven):
             return Reason(ReasonCode.REQUIRETLS_UNVERIFIED)
-        if not self._protocol.extensions.requires_tls:
+        if not self.has_requiretls:
             return Reason(ReasonCode.REQUIRETLS_NOT_OFFERED)
         return NO_REASON
 

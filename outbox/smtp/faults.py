@@ -108,6 +108,18 @@ class SmtpFault(OutboxError):  # noqa: N818 - not every fault is an error
         return f"{self.phase}: {self.reason}"
 
 
+def is_of_tls(fault: SmtpFault) -> bool:
+    """Return whether TLS or the certificate failed, so that less protection may have worked."""
+    return fault.phase in {Phase.STARTTLS, Phase.TLS} or fault.kind in {
+        FaultKind.NO_STARTTLS,
+        FaultKind.TLS,
+        FaultKind.CERT_EXPIRED,
+        FaultKind.CERT_NAME,
+        FaultKind.CERT_UNTRUSTED,
+        FaultKind.INJECTION,
+    }
+
+
 def is_tls_failure(fault: SmtpFault) -> bool:
     """Return whether plain text may work where this failed.
 

@@ -247,7 +247,9 @@ def test_private_addresses_are_refused_unless_allowed(settings: LazySettings, ad
         trusted = queue(direct_account(name="trusted", is_trusted=True), address)
         deliver()
 
-        assert states(trusted) == ["sent"]
+        assert states(trusted) == ["failed"]
+        assert row(trusted, address).reason.code == ReasonCode.MX_FORBIDDEN
+        assert not server.ledger.accepted
 
 
 def test_greylisting_of_one_recipient_delays_no_other(lab: DirectLab) -> None:

@@ -101,7 +101,9 @@ def test_an_attacker_on_the_path_gets_nothing_under_an_enforced_policy(
     deliver()
 
     assert states(message) == ["deferred"]
+    assert row(message).attempts == 1
     assert not server.ledger.accepted
+    assert not Destination.objects.filter(circuit_faults__gt=0).exists()  # other domains share it
     assert counts() == {("sts", result, FIRST): 1}
 
 
@@ -214,3 +216,104 @@ def test_requiretls_needs_a_proven_server_that_offers_it(
     deliver()
     assert states(proven) == ["sent"]
     assert "REQUIRETLS" in last_attempt(proven).transfer
+
+
+def test_a_domain_with_a_strict_policy_does_not_stop_the_others_of_its_site(
+    lab: DirectLab, settings: LazySettings, tmp_path: Path
+) -> None:
+    server = lab.server(FIRST, f"{TLS}certificate wrong-name\n")
+    lab.domain(DOMAIN, f"10 {FIRST}")
+    lab.domain("other.example", f"10 {FIRST}")
+    trust(settings, tmp_path, server)
+    publish(Mode.ENFORCE, FIRST)
+    account = direct_account()
+
+    strict = [queue(account) for _ in range(4)]
+    deliver()
+    assert len(server.ledger.sessions) == 1
+    other = queue(account, "carol@other.example")
+    deliver()
+
+    assert [states(message) for message in strict] == [["deferred"]] * 4
+    assert row(strict[0]).reason.code == "certificate_names"
+    assert states(other) == ["sent"]
+    assert len(server.ledger.accepted) == 1
+
+
+def test_a_failure_at_the_floor_of_the_site_is_its_fault(
+    lab: DirectLab, settings: LazySettings, tmp_path: Path
+) -> None:
+    lab.server(FIRST)
+    lab.domain(DOMAIN, f"10 {FIRST}")
+    shaping = tmp_path / "shaping.toml"
+    shaping.write_text('["localhost"]\ntls_floor = "encrypted"\n')
+    settings.OUTBOX = settings.OUTBOX | {"MX_SHAPING": str(shaping)}
+
+    message = queue(direct_account())
+    deliver()
+
+    assert states(message) == ["deferred"]
+    assert Destination.objects.filter(circuit_faults=1).exists()
+
+
+def test_a_host_without_requiretls_leads_to_the_next_one(
+    lab: DirectLab, settings: LazySettings, tmp_path: Path
+) -> None:
+    first = lab.server(FIRST, TLS)
+    second = lab.server(SECOND, "offer STARTTLS, REQUIRETLS\n")
+    lab.domain(DOMAIN, f"10 {FIRST}", f"20 {SECOND}")
+    trust(settings, tmp_path, first, second)
+    publish(Mode.ENFORCE, FIRST, SECOND)
+    account = direct_account()
+
+    usual = queue(account)
+    required = queue(account, require_tls=True)
+    deliver()
+
+    assert states(usual) == states(required) == ["sent"]
+    assert len(first.ledger.accepted) == len(second.ledger.accepted) == 1
+    assert "REQUIRETLS" in last_attempt(required).transfer
+
+
+@pytest.mark.parametrize(
+    ("scenario", "expected", "code"),
+    [
+        pytest.param(TLS, "failed", "requiretls_not_offered", id="none offers it"),
+        pytest.param(
+            "at greeting: 421 4.3.2 busy", "deferred", "shutdown", id="one is unavailable"
+        ),
+    ],
+)
+def test_a_message_that_requires_tls_fails_only_if_no_host_offers_it(
+    lab: DirectLab, settings: LazySettings, tmp_path: Path, scenario: str, expected: str, code: str
+) -> None:
+    first = lab.server(FIRST, TLS)
+    second = lab.server(SECOND, scenario)
+    lab.domain(DOMAIN, f"10 {FIRST}", f"20 {SECOND}")
+    trust(settings, tmp_path, first, second)
+    publish(Mode.ENFORCE, FIRST, SECOND)
+
+    message = queue(direct_account(), require_tls=True)
+    deliver()
+
+    assert states(message) == [expected]
+    assert row(message).reason.code == code
+    assert not first.ledger.accepted
+    assert not Destination.objects.filter(circuit_faults__gt=0).exists()
+
+
+def test_hosts_that_a_policy_excludes_do_not_count_as_tried(
+    lab: DirectLab, settings: LazySettings, tmp_path: Path
+) -> None:
+    server = lab.server(FIRST, TLS)
+    others = [f"mx{number}.example.net" for number in range(5)]
+    for name in others:
+        lab.address(name)
+    lab.domain(DOMAIN, *(f"10 {name}" for name in others), f"20 {FIRST}")
+    trust(settings, tmp_path, server)
+    publish(Mode.ENFORCE, FIRST)
+
+    message = queue(direct_account())
+    deliver()
+
+    assert states(message) == ["sent"]

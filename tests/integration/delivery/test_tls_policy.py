@@ -61,12 +61,15 @@ def policies(
     requirement: str = "",
     archive: Archive | None = None,
     now: float = 1_000.0,
+    pending_max: int = 200,
 ) -> tuple[HostPolicy, ...]:
     async def run() -> tuple[HostPolicy, ...]:
         resolver = DnsResolver([lab.address], seconds=120.0)
         found = await find_exchangers(resolver, "x.test", is_allowed=lambda address: True)
         site = site_of(found)
-        store = PolicyStore(resolver, fetch, archive=archive, clock=lambda: now)
+        store = PolicyStore(
+            resolver, fetch, archive=archive, clock=lambda: now, pending_max=pending_max
+        )
         overrides = {site.key: Shaping(tls_floor=floor)} if floor else {}
         try:
             return await policy_for(
@@ -153,6 +156,13 @@ def test_a_policy_in_testing_mode_requires_nothing(dns_lab: StartDnsLab) -> None
     assert [one.fits for one in found] == [True, False]
     assert {one.type for one in found} == {PolicyType.STS}
     assert {one.why.code for one in found} == {"tls_sts_testing"}
+
+
+def test_a_policy_that_could_not_be_read_for_our_own_reason_excludes_hosts_without_dane(
+    dns_lab: StartDnsLab,
+) -> None:
+    lab = dns_lab(f"{ZONE}{SIGNED}\n{STS}\n{USABLE}")
+    assert levels(policies(lab, pending_max=0)) == ["dane", "mta_sts_unread"]
 
 
 def test_a_policy_of_mode_none_is_none(dns_lab: StartDnsLab) -> None:

@@ -1,7 +1,9 @@
 """The resolver of delivery by MX: its cache, its limits, and when it trusts a response."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 
@@ -150,16 +152,42 @@ def test_lookups_at_the_same_time_have_a_maximum(dns_lab: StartDnsLab) -> None:
     run(lab, work, concurrent_max=2)
 
 
-def test_the_wait_for_a_slot_is_part_of_the_limit(dns_lab: StartDnsLab) -> None:
-    lab = dns_lab("record test A 127.0.0.2\nat a: no-reply")
+def test_the_limit_of_a_lookup_begins_when_it_has_a_slot(dns_lab: StartDnsLab) -> None:
+    """Domains whose servers are silent must not make the lookups of others fail."""
+    lab = dns_lab("record test A 127.0.0.2\nat a <*.silent.test>: no-reply")
 
     async def work(resolver: DnsResolver, clock: Clock) -> None:
-        lookups = [resolver.lookup(f"n{number}.test", "A") for number in range(100)]
-        async with asyncio.timeout(45.0):
-            found = await asyncio.gather(*lookups, return_exceptions=True)
-        assert {type(one) for one in found} == {DnsFailedError}
+        names = [*(f"n{number}.silent.test" for number in range(3)), "test"]
+        lookups = [resolver.lookup(name, "A") for name in names]
+        async with asyncio.timeout(120.0):
+            *silent, other = await asyncio.gather(*lookups, return_exceptions=True)
+        assert {type(one) for one in silent} == {DnsFailedError}
+        assert isinstance(other, RecordSet)
 
-    run(lab, work, concurrent_max=1, seconds=0.5)
+    run(lab, work, concurrent_max=1, seconds=2.0)
+
+
+def test_the_system_may_get_other_servers(tmp_path: Path) -> None:
+    """A host that gets another network gets another resolv.conf."""
+    file = tmp_path / "resolv.conf"
+    file.write_text("nameserver 192.0.43.8\n")
+
+    async def trusts(resolver: DnsResolver) -> bool:
+        with contextlib.suppress(DnsFailedError):  # whatever this host's own server responds
+            await resolver.lookup("a.test", "A")
+        return resolver.trusts_dnssec
+
+    async def work() -> None:
+        resolver = DnsResolver(resolv_conf=file, seconds=0.2)
+        assert not resolver.trusts_dnssec
+        other = tmp_path / "other.conf"
+        other.write_text("nameserver 127.0.0.1\n")
+        other.replace(file)
+        assert await trusts(resolver)
+        file.unlink()
+        assert await trusts(resolver)  # the host's own server is asked
+
+    asyncio.run(work())
 
 
 @pytest.mark.parametrize(

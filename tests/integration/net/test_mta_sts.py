@@ -149,6 +149,35 @@ def test_a_silent_web_server_delays_messages_for_a_limited_time(dns_lab: StartDn
     asyncio.run(run())
 
 
+def test_a_policy_that_could_not_be_read_for_our_own_reason_is_not_a_missing_one(
+    dns_lab: StartDnsLab,
+) -> None:
+    """Silent web servers of some domains must not lower the protection of the others."""
+    records = [f'record _mta-sts.d{n}.test TXT "v=STSv1; id=1"' for n in range(11)]
+    lab = dns_lab("\n".join(records))
+    responds = threading.Event()
+
+    def read(domain: str) -> Policy:
+        assert responds.wait(60.0)
+        return POLICY
+
+    async def run() -> None:
+        resolver = DnsResolver([lab.address], seconds=60.0)
+        store = PolicyStore(resolver, read, first_wait=1.0, pending_max=9)
+        found = await asyncio.gather(
+            *(store.policy_for(f"d{number}.test") for number in range(11)), return_exceptions=True
+        )
+        # Eight are being read, one waits for a thread, and two found the queue full.
+        assert found.count(None) == 8
+        assert sum(isinstance(one, PolicyError) for one in found) == 3
+        responds.set()
+        await until(lambda: not store._pending)
+        assert await store.policy_for("d10.test") == POLICY
+        store.close()
+
+    asyncio.run(run())
+
+
 def test_policies_are_kept_longer_than_failures(dns_lab: StartDnsLab) -> None:
     """Those that are used are kept longest."""
     names = ["a", "b", "none", "c", "d"]

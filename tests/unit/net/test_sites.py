@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from outbox.net.mx import Exchanger, Exchangers
-from outbox.net.providers import PROVIDERS, by_exchanger
+from outbox.net.providers import PROVIDERS, by_exchanger, by_mx_site
 from outbox.net.shaping import Effect, ShapingError, TlsFloor, parse_overrides
 from outbox.net.sites import KEY_MAX, Limit, MxSite, Source, shaping_of, site_of
 
@@ -24,6 +24,10 @@ GOOGLE = site("aspmx.l.google.com")
     [
         (["aspmx.l.google.com", "alt1.aspmx.l.google.com"], "google.com"),
         (["gmail-smtp-in.l.google.com"], "google.com"),
+        (["alt1.aspmx.l.google.com", "aspmx2.googlemail.com"], "google.com"),
+        (["smtp.google.com"], "google.com"),
+        (["x-test.a-v1.mx.microsoft"], "mail.protection.outlook.com"),
+        (["mx01.mail.icloud.com", "mx02.mail.icloud.com"], "mail.icloud.com"),
         (["x-test.mail.protection.outlook.com"], "mail.protection.outlook.com"),
         (["hotmail-com.olc.protection.outlook.com"], "olc.protection.outlook.com"),
         (["mta5.am0.yahoodns.net", "mx-aol.mail.gm0.yahoodns.net"], "yahoodns.net"),
@@ -36,6 +40,30 @@ GOOGLE = site("aspmx.l.google.com")
 )
 def test_the_servers_of_a_provider_are_one_site(hosts: list[str], key: str) -> None:
     assert site(*hosts).key == key
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "www.google.com",
+        "www3.l.google.com",
+        "www.googlemail.com",
+        "google.com",
+        "mail.protection.outlook.com",
+        "mx.microsoft",
+        "yahoodns.net",
+        "smtp.mail.global.gm0.yahoodns.net",
+        "mail.icloud.com",
+        "messagingengine.com",
+        "smtp.messagingengine.com",
+    ],
+)
+def test_a_web_server_of_a_provider_is_a_site_of_its_own(host: str) -> None:
+    """Any domain can name it, and its faults must not stop the messages for the provider."""
+    found = site(host)
+    assert found.provider is None
+    assert found.hosts == (host,)
+    assert by_mx_site(found.key) is None
 
 
 @given(st.lists(st.from_regex(r"[a-z]{1,60}\.test", fullmatch=True), min_size=1, max_size=12))
@@ -157,6 +185,8 @@ def test_a_tls_floor_can_be_raised_and_lowered() -> None:
 
 def test_every_rule_of_the_table_is_found_at_its_site() -> None:
     for provider in PROVIDERS:
-        for suffix in provider.exchangers + provider.own_exchangers:
-            rules = shaping_of(site(f"mx.{suffix}")).rules
+        for pattern in provider.exchangers + provider.own_exchangers:
+            host = f"x{pattern}" if pattern.startswith(".") else pattern.replace("*", "1")
+            assert site(host) == MxSite(provider.mx_site, (provider.mx_site,), provider)
+            rules = shaping_of(site(host)).rules
             assert not provider.shaping or set(provider.shaping.rules) <= set(rules)
