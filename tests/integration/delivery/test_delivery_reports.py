@@ -11,6 +11,7 @@ from django.contrib.auth.models import User
 from outbox import api
 from outbox.api.delivery_reports import send_reports
 from outbox.api.failures import report_failures
+from outbox.api.operations.unexplained import unexplained_bounces
 from outbox.api.periodic import run_periodic_work
 from outbox.db.clock import database_now
 from outbox.delivery import process
@@ -20,6 +21,8 @@ from outbox.inbound.inspect import inspect
 from outbox.inbound.inspection import Action, MessageKind
 from outbox.models import (
     Destination,
+    Event,
+    EventKind,
     FailureDigest,
     InboundReport,
     Message,
@@ -28,6 +31,7 @@ from outbox.models import (
     Recipient,
     ReportRequest,
     State,
+    Suppression,
 )
 from outbox.models.return_path import token_of
 from outbox.testing.pytest_plugin import StartLab
@@ -570,3 +574,20 @@ def test_a_report_that_is_fetched_is_matched_and_changes_nothing(
     assert stored.recipient == row(message)
     assert stored.action == action
     assert states(message) == [state]
+    assert not Event.objects.filter(kind=EventKind.REPORTED).exists()
+    assert not unexplained_bounces(database_now(USING) - HOUR)
+
+
+def test_a_fetched_report_of_the_site_does_not_undo_a_later_success(fault_lab: StartLab) -> None:
+    sender = account_at(fault_lab("on connection 1: at rcpt: 550 5.1.1 no such user"))
+    message = queue(sender, BOB, notify=["failure"])
+    deliver()
+    assert send_reports(USING) == 1
+    api.retry(message)
+    deliver()
+    assert states(message) == [State.SENT]
+    received = receive(sender, reports()[0].source.read())
+    assert received.replies_to == message
+    assert states(message) == [State.SENT]
+    assert not InboundReport.objects.get().is_applied
+    assert not Suppression.objects.exists()
