@@ -50,6 +50,8 @@ class HostPolicy:
     # DNSSEC or an MTA-STS policy says that it is a server of the domain. Without that, a valid
     # certificate may be that of an attacker's server, which a forged MX record names.
     is_authentic: bool = False
+    # False: the message ignores what the domain says, so that its session says nothing about that.
+    is_counted: bool = True
 
     @property
     def is_usable(self) -> bool:
@@ -83,7 +85,8 @@ async def policy_for(
     """
     floor = TlsFloor(shaping.tls_floor.value)
     if tls_requirement == TlsRequirement.OPTIONAL:
-        return tuple(_by_floor(one, floor, shaping, _OPTIONAL) for one in exchangers.hosts)
+        by_floor = (_by_floor(one, floor, shaping, _OPTIONAL) for one in exchangers.hosts)
+        return tuple(replace(one, is_counted=False) for one in by_floor)
     is_literal = domain.startswith("[")
     looked_up = [_tlsa_of(one, exchangers, sources) for one in exchangers.hosts]
     known = sources.sts.policy_for(exchangers.domain) if sources.sts and not is_literal else None
