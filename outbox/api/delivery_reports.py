@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -28,6 +29,7 @@ from outbox.api.rendering import identity_of
 from outbox.api.system_email import queue_system_source
 from outbox.api.times import format_minute, format_offset
 from outbox.conf import get_conf
+from outbox.db.bulk import Among
 from outbox.db.clock import database_now
 from outbox.db.unavailable import DATABASE_UNAVAILABLE
 from outbox.mail.addresses import Address, AddressError, parse_address
@@ -63,11 +65,15 @@ from outbox.smtp.sevenbit import seven_bit
 
 logger = logging.getLogger(__name__)
 _LOOKS = 100  # at messages, in one sweep
+_SECONDS = 5.0  # that the looks of one sweep take
 _OFTEN, _SELDOM = 5.0, 300.0  # seconds until the next look: a tenth of the message's age, in these
 _LATER = dt.timedelta(hours=1)  # when no account can send a report now
 _NAMED = 50  # recipients in the text of a report; the report itself has all of them
 _SUBJECT_MAX = 100
 _REASON_MAX = 300
+# What decides whether there is something to report.
+_LOOKED_AT = ("message_id", "state", "attempts_at_retry", "reply_code", "attempt_id")
+_ONCE = (ReportAction.FAILED, ReportAction.RELAYED)
 _WANTED = {
     ReportAction.FAILED: Notify.FAILURE,
     ReportAction.DELAYED: Notify.DELAY,
@@ -81,8 +87,11 @@ def send_reports(using: str) -> int:
     try:
         now = database_now(using)
         due = ReportRequest.objects.using(using).filter(due_at__lte=now).order_by("due_at")
-        for pk in list(due.values_list("pk", flat=True)[:_LOOKS]):
-            queued += _look_at(pk, using)
+        ends_at = time.monotonic() + _SECONDS
+        for pk, due_at in list(due.values_list("pk", "due_at")[:_LOOKS]):
+            if time.monotonic() > ends_at:  # other work of the sweep waits; the rest stays due
+                break
+            queued += _look_at(pk, due_at, using)
     except DATABASE_UNAVAILABLE as error:
         logger.warning("Delivery reports have to wait for the database: %s", error)
     except Exception:
@@ -90,7 +99,7 @@ def send_reports(using: str) -> int:
     return queued
 
 
-def _look_at(pk: int, using: str) -> int:
+def _look_at(pk: int, due_at: dt.datetime | None, using: str) -> int:
     """Report what has happened to one message. An error postpones this message only."""
     try:
         return _report(pk, using)
@@ -98,13 +107,14 @@ def _look_at(pk: int, using: str) -> int:
         raise
     except Exception:
         logger.exception("Message %s could not be reported.", pk)
-        _postpone(pk, using)
+        _postpone(pk, due_at, using)
         return 0
 
 
-def _postpone(pk: int, using: str) -> None:
+def _postpone(pk: int, due_at: dt.datetime | None, using: str) -> None:
+    """Look again later, unless a retry has made the message due again."""
     later = database_now(using) + _LATER
-    ReportRequest.objects.using(using).filter(pk=pk).update(due_at=later)
+    ReportRequest.objects.using(using).filter(pk=pk, due_at=due_at).update(due_at=later)
 
 
 def _report(pk: int, using: str) -> int:
@@ -115,15 +125,15 @@ def _report(pk: int, using: str) -> int:
     look = _Look(request, database_now(using), using)
     reports = look.reports()
     if reports and look.account is None:  # every account that could send it is one that fails
-        _postpone(pk, using)
+        _postpone(pk, request.due_at, using)
         return 0
     # A stored file is read before the transaction, which must not wait for a storage.
     outgoing = [look.render(action, rows) for action, rows in reports.items()]
     with transaction.atomic(using=using):
         rows = ReportRequest.objects.using(using).filter(pk=pk)
         locked = rows.select_for_update(skip_locked=True, no_key=True).first()
-        if locked is None or locked.reported != request.reported:
-            return 0  # another process has reported it
+        if locked is None or (locked.reported, locked.due_at) != (request.reported, request.due_at):
+            return 0  # another process has reported it, or a recipient is retried
         for item in outgoing:
             queue_system_source(item)
         locked.reported = look.reported_after(reports)
@@ -141,7 +151,15 @@ class _Look:
         self._now = now
         self._using = using
         recipients = Recipient.objects.using(using).filter(message=self._message)
-        self._recipients = list(recipients.order_by("pk"))
+        self._recipients = list(recipients.only(*_LOOKED_AT).order_by("pk"))
+
+    @cached_property
+    def _to(self) -> Address | None:
+        """The addressee of the reports; None for the null sender, and one without a domain."""
+        try:
+            return parse_address(self._message.envelope_sender)
+        except AddressError:
+            return None
 
     @property
     def _since(self) -> dt.datetime:
@@ -163,15 +181,22 @@ class _Look:
 
     def reports(self) -> Mapping[ReportAction, list[Recipient]]:
         """Return the recipients to report, by what happened to them."""
-        if self._message.is_draft or not self._message.envelope_sender:
+        if self._message.is_draft or self._to is None:
             return {}
+        wanted = self._request.wanted
         found: dict[ReportAction, list[Recipient]] = {}
         for one in self._recipients:
             action = self._action_of(one)
-            is_wanted = action is not None and _WANTED[action] in self._request.wanted
+            is_wanted = action is not None and _WANTED[action] in wanted
             if action is not None and is_wanted and not self._is_reported(one, action):
                 found.setdefault(action, []).append(one)
-        return found
+        return {action: full for action, rows in found.items() if (full := self._in_full(rows))}
+
+    def _in_full(self, rows: Sequence[Recipient]) -> list[Recipient]:
+        """Return recipients with all columns, unless their state has changed."""
+        states = {one.pk: one.state for one in rows}
+        found = Recipient.objects.using(self._using).filter(Among("pk", states)).order_by("pk")
+        return [one for one in found if one.state == states[one.pk]]
 
     def _action_of(self, recipient: Recipient) -> ReportAction | None:
         if recipient.state in {State.FAILED, State.EXPIRED}:
@@ -196,10 +221,16 @@ class _Look:
         return {one.pk for one in attempts.select_related("session") if not _has_passed_on(one)}
 
     def _is_reported(self, recipient: Recipient, action: ReportAction) -> bool:
-        known = self._request.reported.get(action.value) or {}
         if action is ReportAction.DELAYED:
+            known = self._request.reported.get(action.value) or {}
             return int(known.get(str(recipient.pk), 0)) >= self._delay_number
-        return recipient.pk in known
+        return recipient.pk in self._reported[action]
+
+    @cached_property
+    def _reported(self) -> Mapping[ReportAction, frozenset[int]]:
+        """The recipients that were reported, by what happened to them."""
+        reported = self._request.reported
+        return {action: frozenset(reported.get(action.value) or ()) for action in _ONCE}
 
     def reported_after(
         self, reports: Mapping[ReportAction, Sequence[Recipient]]
@@ -218,11 +249,17 @@ class _Look:
     def next_at(self) -> dt.datetime | None:
         """Return when to look again; None if nothing will happen without a person."""
         is_over = not any(one.state in OPEN for one in self._recipients)
-        if self._message.is_draft or not self._message.envelope_sender or is_over:
+        if self._message.is_draft or self._to is None or is_over:
             return None
-        age = (self._now - self._since).total_seconds()
-        following = self._now + dt.timedelta(seconds=min(max(age / 10, _OFTEN), _SELDOM))
+        open_ones = [one.state for one in self._recipients if one.state in OPEN]
+        is_waiting = any(state in {*DUE, State.SENDING} for state in open_ones)
+        needs_person = any(state in {State.HELD, State.UNCERTAIN} for state in open_ones)
         delays = [at for age in self._delays if (at := self._since + age) > self._now]
+        if not needs_person and self._request.wanted == {Notify.DELAY.value}:
+            return min(delays, default=None)
+        age = (self._now - self._since).total_seconds()
+        most = _SELDOM if is_waiting else _LATER.total_seconds()  # a person may take weeks
+        following = self._now + dt.timedelta(seconds=min(max(age / 10, _OFTEN), most))
         return min([following, *delays])
 
     # --- the report -----------------------------------------------------------------------------
@@ -231,9 +268,10 @@ class _Look:
     def account(self) -> Account | None:
         """The account that sends the reports: that of the message, if it works, or another one."""
         own = self._message.account
-        if own is not None and own.is_active and can_send_now(own, self._using):
+        to = [self._to] if self._to else []
+        if own is not None and own.is_active and can_send_now(own, to, self._using):
             return own
-        return working_account(self._message.owner, {self._message.account_id}, self._using)
+        return working_account(self._message.owner, {self._message.account_id}, to, self._using)
 
     @cached_property
     def _source(self) -> bytes:
@@ -244,23 +282,27 @@ class _Look:
             source = Source.objects.using(self._using).filter(pk=message.pk).first()
         if source is None or source.is_redacted:
             return _known_header(message)
-        return source.read()
+        try:
+            return source.read()
+        except FileNotFoundError:
+            logger.warning("The stored file of message %s is missing.", message.pk)
+            return _known_header(message)
 
     def render(self, action: ReportAction, recipients: Sequence[Recipient]) -> Outgoing:
         """Return the report on these recipients."""
         assert self.account is not None
+        assert self._to is not None
         message = self._message
         chosen = Preferences.objects.using(self._using).filter(pk=message.owner_id).first()
         language = (chosen.language if chosen else "") or settings.LANGUAGE_CODE
         zone = (chosen.time_zone if chosen else "") or settings.TIME_ZONE
         with translation.override(language), timezone.override(zone):
-            composition = self._composition(action, recipients, self.account)
+            composition = self._composition(action, recipients, self.account, self._to)
             report = self._delivery_report(action, recipients)
-            to = composition.to[0]
             return Outgoing(
                 source=render_delivery_report(composition, report),
                 envelope_sender="",
-                recipients=[OutgoingRecipient(to.spec, name=to.name)],
+                recipients=[OutgoingRecipient(self._to.spec, name=self._to.name)],
                 account=self.account,
                 owner=message.owner,
                 origin=Origin.REPORT,
@@ -271,14 +313,18 @@ class _Look:
             )
 
     def _composition(
-        self, action: ReportAction, recipients: Sequence[Recipient], account: Account
+        self,
+        action: ReportAction,
+        recipients: Sequence[Recipient],
+        account: Account,
+        to: Address,
     ) -> Composition:
         identity = identity_of(account)
         domain = get_conf().message_id_domain or identity.wire.rpartition("@")[2]
         subject = " ".join(str(self._message).split())[:_SUBJECT_MAX]
         return Composition(
             from_=replace(identity, name=_("Mail delivery system")),
-            to=[parse_address(self._message.envelope_sender)],
+            to=[to],
             subject=_subject(action) % {"subject": subject},
             date=self._now,
             message_id=make_message_id(domain),
@@ -321,6 +367,8 @@ class _Look:
         self, action: ReportAction, recipients: Sequence[Recipient]
     ) -> DeliveryReport:
         is_full = action is ReportAction.FAILED and self._request.ret == Ret.FULL
+        # Staff of another account may read what that one sends.
+        is_full = is_full and self.account == self._message.account
         source = self._source
         is_full = is_full and not self._message.is_sensitive and len(source) <= MAX_FULL
         if is_full and not source.isascii():

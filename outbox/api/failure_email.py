@@ -15,6 +15,7 @@ from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext, pgettext
 
+from outbox.api.accounts import remembered_destinations
 from outbox.api.links import link_to
 from outbox.api.reasons import reason_of
 from outbox.api.system_email import email_of, queue_system_email
@@ -24,6 +25,8 @@ from outbox.db.clock import database_now
 from outbox.mail.addresses import Address, AddressError, parse_address
 from outbox.models import (
     FAILURES,
+    MX_PREFIX,
+    UNRESOLVED_KEY,
     Account,
     Circuit,
     Destination,
@@ -35,6 +38,7 @@ from outbox.models import (
 )
 from outbox.models.access import can_view_site
 from outbox.models.message import MessageQuerySet
+from outbox.net.mx import domain_of
 
 SITE = 0  # the addressee of messages that have no owner
 _MESSAGES_NAMED = 20
@@ -109,7 +113,7 @@ def _valid(texts: Sequence[str]) -> list[Address]:
 def queue_digest(addressee: Addressee, failed: MessageQuerySet, using: str) -> bool:
     """Queue the digest of these messages. Return False where every account is one that fails."""
     failing = set(failed.order_by().values_list("account", flat=True).distinct())
-    account = working_account(addressee.owner, failing, using)
+    account = working_account(addressee.owner, failing, addressee.to, using)
     if account is None:
         return False
     count = failed.count()
@@ -127,26 +131,51 @@ def queue_digest(addressee: Addressee, failed: MessageQuerySet, using: str) -> b
 
 
 def working_account(
-    owner: AbstractBaseUser | None, excluded: Collection[int | None], using: str
+    owner: AbstractBaseUser | None,
+    excluded: Collection[int | None],
+    to: Sequence[Address],
+    using: str,
 ) -> Account | None:
-    """Return an account other than these that can send now to this user, or to the site."""
+    """Return an account that can send now to these addresses of this user, or of the site.
+
+    Excluded accounts fail. Of a direct account, that says nothing about other domains, so that it
+    is returned if there is no other account.
+    """
     accounts = Account.objects.using(using).filter(is_active=True)
     site_accounts = Q(is_app_default=True) | Q(owner=None)
     usable: QuerySet[Account] = accounts.filter(site_accounts)
     if owner is not None:
         own = accounts.usable_by(owner).values("pk")
         usable = accounts.filter(Q(is_app_default=True) | Q(pk__in=own))
-    for account in usable.order_by("-is_app_default", "pk"):
-        if account.pk not in excluded and can_send_now(account, using):
+    ordered = usable.order_by("-is_app_default", "pk")
+    for account in sorted(ordered, key=lambda one: one.pk in excluded):
+        is_excluded = account.pk in excluded and not account.is_direct
+        if not is_excluded and can_send_now(account, to, using):
             return account
     return None
 
 
-def can_send_now(account: Account, using: str) -> bool:
-    """Return whether nothing blocks the account's messages."""
+def can_send_now(account: Account, to: Sequence[Address], using: str) -> bool:
+    """Return whether the account's server accepts messages now; if direct, that of any address.
+
+    A direct account has a destination for each site that it has ever sent to. Those of other
+    domains say nothing.
+    """
+    rows = Destination.objects.using(using).filter(account=account)
+    if not account.is_direct:
+        # The account may have been direct before.
+        rows = rows.exclude(key=UNRESOLVED_KEY).exclude(key__startswith=MX_PREFIX)
+        return not _are_blocked(rows, using)
+    domains = {domain_of(one.spec) for one in to}
+    ids = remembered_destinations(account.pk, domains, using)
+    is_any_new = len(ids) < len(domains)
+    return is_any_new or any(not _are_blocked(rows.filter(pk=pk), using) for pk in {*ids.values()})
+
+
+def _are_blocked(destinations: QuerySet[Destination], using: str) -> bool:
+    """Return whether any of these destinations is blocked."""
     now = database_now(using)
-    destinations = Destination.objects.using(using).filter(account=account)
-    return not any(
+    return any(
         one.circuit != Circuit.CLOSED or one.circuit_needs_person or one.is_paused(now)
         for one in destinations.filter(Destination.fitting()).select_related("account")
     )

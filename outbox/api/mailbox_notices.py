@@ -62,7 +62,7 @@ def _notify(row: Mailbox, using: str) -> bool:
     addressee = addressee_of(row.account.owner_id, using)
     if addressee is None:
         return False
-    sender = working_account(addressee.owner, set(), using)
+    sender = working_account(addressee.owner, set(), addressee.to, using)
     if sender is None:
         return False
     try:

@@ -48,7 +48,7 @@ def _notify(row: OAuthToken, using: str) -> bool:
     addressee = addressee_of(row.account.owner_id, using)
     if addressee is None:
         return False
-    sender = working_account(addressee.owner, {row.account_id}, using)
+    sender = working_account(addressee.owner, {row.account_id}, addressee.to, using)
     if sender is None:
         return False
     try:

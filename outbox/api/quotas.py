@@ -2,7 +2,7 @@
 
 Usage is counted from committed rows, and no lock is held. Requests at the same time may all be
 allowed, so a quota can be exceeded by what they add (decision 0022). Messages without an owner
-have no quota.
+have no quota, and the site's own reports to a user use up none.
 """
 
 import datetime as dt
@@ -16,7 +16,17 @@ from outbox.api.sizes import Size
 from outbox.conf import get_conf
 from outbox.db import clock
 from outbox.exceptions import QuotaExceededError
-from outbox.models import Account, Attachment, Contact, Folder, Message, Source, Template, quota
+from outbox.models import (
+    Account,
+    Attachment,
+    Contact,
+    Folder,
+    Message,
+    Origin,
+    Source,
+    Template,
+    quota,
+)
 from outbox.texts import Value, gettext_noop
 
 Item = TypeVar("Item")
@@ -54,7 +64,7 @@ def limit_of(owner_id: Any, name: str) -> int:
 def queued_in_last_hour(owner_id: Any) -> tuple[int, int]:
     """Return the number of messages that the user queued in the last hour, and the limit."""
     messages = Message.objects.using(get_conf().database)
-    recent = messages.filter(
+    recent = messages.exclude(origin=Origin.REPORT).filter(
         owner=owner_id, folder__in=_QUEUED, listed_at__gt=clock.now() - _HOUR
     )  # the index of the lists
     return recent.order_by().count(), limit_of(owner_id, "max_messages_per_hour")
@@ -97,8 +107,8 @@ class Owners:
         """Raise QuotaExceededError if an owner may not queue all of these messages."""
         counts: Counter[Any] = Counter()
         for item in self.noted(items):
-            owner = getattr(item, "owner", None)
-            if isinstance(owner, Model):
+            owner = _owner_of(item)
+            if owner is not None:
                 counts[owner.pk] += 1
         for key, count in counts.items():
             check_messages(self._seen[key], count)
@@ -106,8 +116,8 @@ class Owners:
     def noted(self, items: Iterable[Item]) -> Iterator[Item]:
         """Yield the items and note their owners."""
         for item in items:
-            owner = getattr(item, "owner", None)
-            if isinstance(owner, Model):
+            owner = _owner_of(item)
+            if owner is not None:
                 self._seen[owner.pk] = owner
             yield item
 
@@ -115,6 +125,13 @@ class Owners:
         """Raise QuotaExceededError if an owner exceeds the quota with what was just written."""
         for owner in self._seen.values():
             check_messages(owner, 0)
+
+
+def _owner_of(item: object) -> Model | None:
+    """Return whose quota a rendered message uses. The site's reports to its users use none."""
+    owner = getattr(item, "owner", None)
+    is_report = getattr(item, "origin", None) == Origin.REPORT
+    return owner if isinstance(owner, Model) and not is_report else None
 
 
 def check_storage(owner_id: Any, more: int = 0) -> None:
@@ -126,6 +143,7 @@ def check_storage(owner_id: Any, more: int = 0) -> None:
     stored = Source.objects.using(using).filter(pk=OuterRef("pk"))
     kept = Q(folder=Folder.DRAFTS) | Exists(stored)  # not those whose content was removed
     of_messages = Message.objects.using(using).filter(kept, owner=owner_id)
+    of_messages = of_messages.exclude(origin=Origin.REPORT)
     of_files = Attachment.objects.using(using).filter(message__owner=owner_id)
     used = sum(
         rows.order_by().aggregate(sum=Sum("size"))["sum"] or 0 for rows in (of_messages, of_files)

@@ -1,8 +1,8 @@
 """Daily reports on TLS to the domains that ask for them (RFC 8460), made from the counts.
 
 They are off until the site names its organization. One process asks the DNS, in a thread of its
-own and outside transactions. The id of a report is its idempotency key: a day that is looked at
-again sends nothing again.
+own and outside transactions. The counts of a day and a domain are marked when its report is queued,
+so that the next pass neither asks the DNS nor sends anything again.
 """
 
 from __future__ import annotations
@@ -10,11 +10,13 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
-from typing import Any
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, TypeAlias
 
-from django.db import connections
+from django.db import connections, transaction
 from django.db.models import Sum
 
 from outbox.api.accounts import account_named
@@ -41,10 +43,12 @@ from outbox.net.dns_lookup import Dns, LookupFailedError
 logger = logging.getLogger(__name__)
 COUNTS_KEPT_FOR = dt.timedelta(days=7)
 _DAYS = 2  # days back that are reported: a site that was down for one catches up
+_COUNTED_WITHIN = dt.timedelta(hours=2)  # after a day: sessions of its end are counted by then
 _PERIOD = dt.timedelta(hours=3)
 _TASK = "outbox.tls_reports"
 _SECONDS = 20.0  # of the DNS lookup for one domain
 _DAY = dt.timedelta(days=1)
+Counted: TypeAlias = tuple[str, str, str, int]  # policy type, result, server, count
 _running = threading.Lock()  # locked by the thread of this process
 
 
@@ -86,40 +90,59 @@ def forget_old(using: str) -> None:
     delete_expired(now, using)
 
 
-def send_due(using: str) -> int:
-    """Queue the reports of the last days; return how many were due, with those queued before."""
+def send_due(using: str, now: dt.datetime | None = None) -> int:
+    """Queue the reports of the last days that were not queued before; return how many."""
     if not get_conf().tls_report_organization:
         return 0
-    today = day_of(database_now(using))
+    try:
+        account = account_named(None)
+    except OutboxError as error:
+        logger.warning("No reports on TLS can be sent: %s", error)
+        return 0
+    now = now or database_now(using)
     count = 0
     for back in range(_DAYS, 0, -1):
-        day = today - back * _DAY
-        rows = TlsCount.objects.using(using).filter(day=day).order_by("domain")
-        for domain in list(rows.values_list("domain", flat=True).distinct()):
+        day = day_of(now) - back * _DAY
+        if now < day + _DAY + _COUNTED_WITHIN:
+            continue
+        for domain, rows in groupby(_unreported(day, using), key=itemgetter(0)):
             try:
-                count += _send(domain, day, using)
+                count += _send(domain, day, [row[1:] for row in rows], account, using)
             except OutboxError as error:
                 logger.warning("The report on TLS to %s was not queued: %s", domain, error)
     return count
 
 
-def _send(domain: str, day: dt.datetime, using: str) -> bool:
+def _unreported(day: dt.datetime, using: str) -> list[tuple[str, str, str, str, int]]:
+    """Return the counts of a day by domain, without domains that need no report any more."""
+    counts = TlsCount.objects.using(using).filter(day=day)
+    done = counts.filter(is_reported=True).values("domain")
+    rows = counts.exclude(domain__in=done).order_by("domain")
+    return list(rows.values_list("domain", "policy_type", "result", "host").annotate(Sum("count")))
+
+
+def _send(
+    domain: str, day: dt.datetime, counted: Sequence[Counted], account: Account, using: str
+) -> bool:
     """Queue the report to one domain; return whether it wants one by email."""
     addresses = _addresses(domain)
-    if not addresses:
+    if addresses is None:
         return False
-    account = account_named(None)
-    queue_report(compose(domain, day, account, using), account, addresses)
-    return True
+    with transaction.atomic(using=using):
+        if addresses:
+            queue_report(compose(domain, day, counted, account, using), account, addresses)
+        rows = TlsCount.objects.using(using).filter(day=day, domain=domain)
+        rows.update(is_reported=True)
+    return bool(addresses)
 
 
-def _addresses(domain: str) -> list[Address]:
-    """Return where reports about a domain go by email; none if the DNS does not respond."""
+def _addresses(domain: str) -> list[Address] | None:
+    """Return where reports about a domain go by email; None if the DNS does not respond."""
     try:
         texts = Dns(get_conf().dns_servers, seconds=_SECONDS).texts(f"_smtp._tls.{domain}")
     except LookupFailedError as error:
         logger.info("Nothing is known about reports on TLS to %s: %s", domain, error)
-        return []
+        return None
     found = []
     for uri in destinations(texts):
         try:
@@ -130,18 +153,18 @@ def _addresses(domain: str) -> list[Address]:
     return found
 
 
-def compose(domain: str, day: dt.datetime, account: Account, using: str) -> TlsReport:
-    """Return the report about a domain and a day."""
+def compose(
+    domain: str, day: dt.datetime, counted: Sequence[Counted], account: Account, using: str
+) -> TlsReport:
+    """Return the report about a domain and a day, made from its counts."""
     conf = get_conf()
-    rows = TlsCount.objects.using(using).filter(day=day, domain=domain).order_by()
-    counted = rows.values_list("policy_type", "result", "host").annotate(Sum("count"))
     return TlsReport(
         domain=domain,
         day=day.date(),
         organization=conf.tls_report_organization,
         contact=conf.tls_report_contact or account.identity.spec,
         submitter=account.identity.wire.rpartition("@")[2],
-        policies=_policies(grouped(list(counted), _fields(domain, using))),
+        policies=_policies(grouped(counted, _fields(domain, using))),
     )
 
 
@@ -196,7 +219,8 @@ def queue_report(report: TlsReport, account: Account, to: Collection[Address]) -
     outgoing = render_outgoing(
         content,
         origin=Origin.API,
-        idempotency_key=f"tls-report:{report.report_id}"[:255],
+        # Without the account: another default account sends no second report.
+        idempotency_key=f"tls-report:{day}:{report.domain}"[:255],
         auto_submitted=True,
     )
     queue_ids([replace(outgoing, envelope_sender="")])

@@ -29,13 +29,15 @@ _OF_TLS = frozenset({Phase.STARTTLS, Phase.TLS})
 def result_of(
     policy: HostPolicy, facts: smtp.SessionFacts, fault: smtp.SmtpFault | None = None
 ) -> str | None:
-    """Return the result type of a session, SUCCESS among them; None if TLS was not reached.
+    """Return the result type of a session, SUCCESS among them; None if it is not counted.
+
+    It is not if TLS was not reached, or if the message ignores the policies of its domain.
 
     A policy that is tested counts what would have failed (RFC 8461 5). So does opportunistic TLS
     for a session in plain text.
     """
-    if fault is not None:
-        return _of_fault(fault)
+    if fault is not None or not policy.is_counted:
+        return _of_fault(fault) if fault is not None and policy.is_counted else None
     if facts.tls_achieved is TlsLevel.NONE:
         is_missing = facts.tls_why.code == ReasonCode.STARTTLS_NOT_OFFERED
         return NO_STARTTLS if is_missing else INVALID

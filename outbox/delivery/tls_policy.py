@@ -53,6 +53,8 @@ class HostPolicy:
     # It requires more than the floor of the site, because of the domain or the message. Such a
     # failure says nothing about the messages of other domains of the site.
     is_above_floor: bool = False
+    # False: the message ignores what the domain says, so that its session says nothing about that.
+    is_counted: bool = True
 
     @property
     def is_usable(self) -> bool:
@@ -86,7 +88,8 @@ async def policy_for(
     """
     floor = TlsFloor(shaping.tls_floor.value)
     if tls_requirement == TlsRequirement.OPTIONAL:
-        return tuple(_by_floor(one, floor, shaping, _OPTIONAL) for one in exchangers.hosts)
+        by_floor = (_by_floor(one, floor, shaping, _OPTIONAL) for one in exchangers.hosts)
+        return tuple(replace(one, is_counted=False) for one in by_floor)
     is_literal = domain.startswith("[")
     looked_up = [_tlsa_of(one, exchangers, sources) for one in exchangers.hosts]
     known = sources.sts.policy_for(exchangers.domain) if sources.sts and not is_literal else None

@@ -31,6 +31,7 @@ from outbox.models import (
     InboundReport,
     MatchRule,
     Message,
+    Origin,
     Recipient,
     State,
 )
@@ -39,6 +40,7 @@ from outbox.texts import storable
 
 REPLIES = frozenset({MessageKind.MESSAGE, MessageKind.AUTO_REPLY})
 _SENT = (State.SENT, State.BOUNCED)
+RULE_OF_OWN_REPORT = "own-report"  # a report of the site, which explains nothing new
 _TEXT_MAX = 2_000  # characters of a text that is stored
 
 
@@ -52,8 +54,9 @@ def match(
     """Link a message that was just stored, and store what it reports, in the transaction.
 
     `known` are the ids in replies that `known_ids` found for a batch; None for a single message.
-    Return the reports. The caller applies those of all its messages together, after the last one:
-    `apply_reports` locks recipients and messages.
+    Return the reports to apply. The caller applies those of all its messages together, after the
+    last one: `apply_reports` locks recipients and messages. Reports that the site itself sent are
+    linked, but not among them.
     """
     if message.account is None:  # it was deleted: no mailbox, no owner
         return []
@@ -71,7 +74,23 @@ def match(
         return []
     reports = _matched(incoming, inspection, served, using)
     reports = reports or _by_address(incoming, inspection, served, using)
-    return InboundReport.objects.using(using).bulk_create(reports)
+    is_own = _is_own(inspection, using)
+    if is_own:
+        for report in reports:
+            report.rule, report.effect = RULE_OF_OWN_REPORT, ""
+    stored = InboundReport.objects.using(using).bulk_create(reports)
+    return [] if is_own else stored
+
+
+def _is_own(inspection: Inspection, using: str) -> bool:
+    """Return whether the site wrote the report itself.
+
+    It repeats what the recipients' rows said when it was written. A retry may have changed them.
+    """
+    if not inspection.message_id:
+        return False
+    same = Message.objects.using(using).filter(message_id=inspection.message_id)
+    return same.filter(origin=Origin.REPORT).exists()
 
 
 def match_notification(inspection: Inspection, provider: str, at: dt.datetime, using: str) -> int:

@@ -45,6 +45,7 @@ class Migration(migrations.Migration):
                 ("result", models.CharField(blank=True, max_length=40)),
                 ("host", models.CharField(max_length=255)),
                 ("count", models.PositiveIntegerField()),
+                ("is_reported", models.BooleanField(db_default=False, default=False)),
             ],
         ),
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from enum import StrEnum
 from typing import Any
 
@@ -33,10 +33,21 @@ REPORTED = (Notify.SUCCESS, Notify.FAILURE, Notify.DELAY)  # what `wants_report`
 
 
 class ReportRequestQuerySet(models.QuerySet["ReportRequest"]):
-    def reopen(self, message_ids: Collection[int], now: dt.datetime) -> None:
-        """Look at these messages again, if they request a report that the site can make."""
-        closed = self.filter(Among("message", message_ids), due_at=None)
-        closed.exclude(notify__in=["", Notify.NEVER.value]).update(due_at=now)
+    def reopen(self, recipients: Mapping[int, Collection[int]], now: dt.datetime) -> None:
+        """Look at messages again whose recipients are retried, by message.
+
+        Only messages that request a report which the site can make. What was reported about these
+        recipients is over: a second failure is reported as well. A look at the same time sees that
+        `due_at` has changed, and leaves the message to the next one.
+        """
+        wanted = self.filter(Among("message", recipients))
+        wanted = wanted.exclude(notify__in=["", Notify.NEVER.value])
+        if not wanted.update(due_at=now):
+            return
+        reported = wanted.only("reported")
+        changed = [one for one in reported if one.forget(recipients[one.pk])]
+        if changed:
+            self.bulk_update(changed, ["reported"])
 
 
 class ReportRequest(models.Model):
@@ -70,6 +81,18 @@ class ReportRequest(models.Model):
 
     def __str__(self) -> str:
         return f"report request of message {self.pk}"
+
+    def forget(self, recipients: Collection[int]) -> bool:
+        """Remove recipients from what was reported; return whether there were any."""
+        before = self.reported
+        texts = set(map(str, recipients))  # JSON has no other keys
+        self.reported = {
+            action: {pk: number for pk, number in known.items() if pk not in texts}
+            if isinstance(known, dict)
+            else [pk for pk in known if str(pk) not in texts]
+            for action, known in before.items()
+        }
+        return bool(self.reported != before)
 
     @property
     def wanted(self) -> frozenset[str]:

@@ -9,6 +9,7 @@ statements take their guards and the columns that follow from the state from her
 """
 
 import datetime as dt
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -193,7 +194,10 @@ def apply(
     if not keeps_content(to, derived["resend_at"]):
         erase_ended(message_ids, using)
     if transition is RETRY:  # what was over begins again
-        ReportRequest.objects.using(using).reopen(message_ids, now)
+        by_message: dict[int, list[int]] = defaultdict(list)
+        for row in rows:
+            by_message[row.message_id].append(row.pk)
+        ReportRequest.objects.using(using).reopen(by_message, now)
     return rows
 
 

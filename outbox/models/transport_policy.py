@@ -60,6 +60,8 @@ class TlsCount(models.Model):
     result = models.CharField(max_length=40, blank=True)  # a result type; empty: a success
     host = models.CharField(max_length=DOMAIN_MAX)  # the server
     count = models.PositiveIntegerField()
+    # The day's report to the domain was queued, or it wants none. One row with it is enough.
+    is_reported = models.BooleanField(default=False, db_default=False)
 
     def __str__(self) -> str:
         return f"{self.count} {self.result or 'successful'} at {self.host}"

@@ -17,7 +17,7 @@ from django.db.models import Max, Min, Q, QuerySet
 from outbox.api.history.conditions import Conditions, queued_messages, recipients_with
 from outbox.models import Message, SiteEntry
 from outbox.web.folders.pagination import NEWEST_FIRST, Cursor
-from outbox.web.search.results import ENOUGH, LATEST, range_of, sorted_by
+from outbox.web.search.results import LATEST, range_of, sorted_by
 
 MORE = 60_000  # messages among which frequent recipients are looked for
 FEW = 5_000  # recipients that an index returns at once
@@ -73,8 +73,8 @@ def _find(wanted: Conditions, place: Q, order: tuple[str, ...], count: int) -> l
     if len(latest) >= count:
         return latest
     found: list[Message] = []
-    if len(latest) >= ENOUGH:
-        reached = range_of(latest, count)
+    reached = range_of(latest, order, count)
+    if reached is not None:
         found = _among_all(wanted, place & reached, order, count)
         place &= ~reached  # what was read is not read again
     missing = count - len(found)

@@ -14,7 +14,6 @@ from outbox.web.folders.pagination import NEWEST_FIRST
 from outbox.web.inbox.listing import LISTED
 from outbox.web.search.query import UNREAD, Query
 from outbox.web.search.results import (
-    ENOUGH,
     LATEST,
     LATEST_TEXTS,
     range_of,
@@ -45,8 +44,8 @@ class ReceivedSearch:
         found, is_complete = self._among_latest(place, order, count)
         if is_complete:
             return found
-        if ENOUGH <= len(found) < count:
-            found = self._among_all(place & range_of(found, count), order, count)
+        if len(found) < count and (near := range_of(found, order, count)) is not None:
+            found = self._among_all(place & near, order, count)
         if len(found) < count:
             found = self._among_all(place, order, count)
         return found

@@ -58,8 +58,8 @@ class Search:
         if len(found) >= count:
             return found
         reached: list[Message] = []
-        if len(found) >= ENOUGH:
-            near = range_of(found, count)
+        near = range_of(found, order, count)
+        if near is not None:
             reached = self._among_all(place & near, order, count)
             place &= ~near  # what was read is not read again
         if missing := count - len(reached):
@@ -181,12 +181,20 @@ def sorted_by(order: Sequence[str]) -> list[OrderBy]:
     ]
 
 
-def range_of(found: Sequence[Listed], count: int) -> Q:
-    """Return the range that contains `count` messages at the density of those found."""
+def range_of(found: Sequence[Listed], order: Sequence[str], count: int) -> Q | None:
+    """Return the range that contains `count` messages at the density of those found.
+
+    Return None if they are too few, or if all have the same time: that says nothing about others.
+    """
+    if len(found) < ENOUGH:
+        return None
     first, last = found[0].listed_at, found[-1].listed_at
+    if first == last:
+        return None
     further = (last - first) / len(found) * (count - len(found)) * FARTHER
-    # Newest first the range ends earlier, oldest first later.
-    return Q(listed_at__gte=last + further) if last < first else Q(listed_at__lte=last + further)
+    is_descending = order[0].startswith("-")
+    end = last + further  # newest first it is earlier, oldest first later
+    return Q(listed_at__gte=end) if is_descending else Q(listed_at__lte=end)
 
 
 def within_days(query: Query) -> Q:

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
 from django.conf import LazySettings
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from outbox import api
 from outbox.api.tls_reports import COUNTS_KEPT_FOR, forget_old, send_due
@@ -34,6 +36,11 @@ def count(domain: str, result: str = "", *, back: int = 1, worker: int = 1, time
     add_tls_counts({TlsCountKey(day, worker, domain, "sts", result, "mx.x.test"): times}, "default")
 
 
+def at(hours: int) -> dt.datetime:
+    """Return a time today, in UTC."""
+    return day_of(database_now("default")) + dt.timedelta(hours=hours)
+
+
 @pytest.fixture
 def _reporting(settings: LazySettings, shop: Account, dns_lab: StartDnsLab) -> None:
     settings.OUTBOX = settings.OUTBOX | {
@@ -50,8 +57,8 @@ def test_the_report_of_a_day_is_queued_once(shop: Account) -> None:
     count("silent.test")
     count("x.test", back=0)  # today is not over
     write("x.test", KnownPolicy("1", POLICY, database_now().timestamp()), "default")
-    assert send_due("default") == 1
-    assert send_due("default") == 1
+    assert send_due("default", at(hours=3)) == 1
+    assert send_due("default", at(hours=6)) == 0
     message = Message.objects.get()
     assert [one.address for one in message.recipients.all()] == ["reports@x.test"]
     assert message.envelope_sender == ""
@@ -77,7 +84,7 @@ def test_the_report_of_a_day_is_queued_once(shop: Account) -> None:
 def test_no_report_is_sent_without_an_organization(settings: LazySettings) -> None:
     settings.OUTBOX = settings.OUTBOX | {"TLS_REPORT_ORGANIZATION": ""}
     count("x.test")
-    assert send_due("default") == 0
+    assert send_due("default", at(hours=3)) == 0
     assert not Message.objects.exists()
 
 
@@ -88,7 +95,48 @@ def test_a_dns_server_that_fails_sends_nothing(
     lab = dns_lab("at txt: servfail")
     settings.OUTBOX = settings.OUTBOX | {"DNS_SERVERS": (lab.address,)}
     count("x.test")
-    assert send_due("default") == 0
+    assert send_due("default", at(hours=3)) == 0
+    assert not TlsCount.objects.filter(is_reported=True).exists()  # the next pass asks again
+
+
+@pytest.mark.usefixtures("_reporting")
+def test_another_default_account_sends_no_second_report(shop: Account) -> None:
+    count("x.test")
+    assert send_due("default", at(hours=3)) == 1
+    TlsCount.objects.update(is_reported=False)  # as if a pass had ended too early
+    Account.objects.filter(pk=shop.pk).update(from_address="shop@example.net")
+    send_due("default", at(hours=6))
+    assert Message.objects.count() == 1
+
+
+@pytest.mark.usefixtures("_reporting")
+def test_a_day_is_reported_when_its_last_sessions_are_counted() -> None:
+    count("x.test")
+    assert send_due("default", at(hours=1)) == 0
+    assert send_due("default", at(hours=2)) == 1
+
+
+def test_a_domain_is_asked_once_and_a_day_is_read_at_once(
+    settings: LazySettings, shop: Account, dns_lab: StartDnsLab
+) -> None:
+    lab = dns_lab(ZONE)
+    settings.OUTBOX = settings.OUTBOX | {
+        "DNS_SERVERS": (lab.address,),
+        "TLS_REPORT_ORGANIZATION": "Example Ltd",
+    }
+    for name in ("x.test", "silent.test", "quiet.test"):
+        count(name)
+        count(name, worker=2)
+    with CaptureQueriesContext(connection) as found:
+        assert send_due("default", at(hours=3)) == 1
+    asked = lab.asked("TXT")
+    assert sorted({*asked}) == [
+        "_smtp._tls.quiet.test", "_smtp._tls.silent.test", "_smtp._tls.x.test",
+    ]  # fmt: skip
+    read = [one["sql"] for one in found if one["sql"].startswith("SELECT")]
+    assert sum('FROM "outbox_tlscount"' in sql for sql in read) == 2  # days
+    assert send_due("default", at(hours=6)) == 0
+    assert lab.asked("TXT") == asked
 
 
 def test_old_counts_and_expired_policies_are_deleted() -> None:

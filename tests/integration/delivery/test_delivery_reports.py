@@ -7,11 +7,16 @@ from typing import Any
 import pytest
 from django.conf import LazySettings
 from django.contrib.auth.models import User
+from django.db import connections
+from django.test.utils import CaptureQueriesContext
 
 from outbox import api
+from outbox.api import delivery_reports
 from outbox.api.delivery_reports import send_reports
 from outbox.api.failures import report_failures
+from outbox.api.operations.unexplained import unexplained_bounces
 from outbox.api.periodic import run_periodic_work
+from outbox.api.quotas import check_storage, queued_in_last_hour
 from outbox.db.clock import database_now
 from outbox.delivery import process
 from outbox.delivery.sweep import sweep
@@ -19,16 +24,25 @@ from outbox.exceptions import InvalidMessageError
 from outbox.inbound.inspect import inspect
 from outbox.inbound.inspection import Action, MessageKind
 from outbox.models import (
+    Account,
+    Circuit,
     Destination,
+    DomainSite,
+    Event,
+    EventKind,
     FailureDigest,
     InboundReport,
     Message,
     Origin,
     Preferences,
+    Quota,
     Recipient,
     ReportRequest,
+    Source,
     State,
+    Suppression,
 )
+from outbox.models.account import Route
 from outbox.models.return_path import token_of
 from outbox.testing.pytest_plugin import StartLab
 from tests.integration.delivery.mail_client import (
@@ -169,8 +183,46 @@ def test_a_rejected_recipient_is_reported_once(fault_lab: StartLab, offer: str) 
     deliver()
     assert states(message) == [State.FAILED]
     make_due()
+    assert send_reports(USING) == 1  # a failure after a retry is a new one
+    make_due()
     assert send_reports(USING) == 0
-    assert len(reports()) == 1
+    assert len(reports()) == 2
+
+
+def test_a_retry_makes_a_message_due_that_is_looked_at_later() -> None:
+    """A look that began before the retry must not write over it."""
+    message = queue(account(), BOB, "ann@example.net", notify=["failure"])
+    set_state(message.recipients.filter(address=BOB), State.FAILED)
+    assert send_reports(USING) == 1
+    request = ReportRequest.objects.get()
+    assert request.reported == {"failed": [message.recipients.get(address=BOB).pk]}
+    assert request.due_at is not None
+    assert request.due_at > database_now(USING)
+    api.retry(message)
+    request.refresh_from_db()
+    assert request.due_at <= database_now(USING)
+    assert request.reported == {"failed": []}
+
+
+def test_a_look_leaves_a_message_that_is_retried_in_between_to_the_next_one() -> None:
+    message = queue(account(), BOB, notify=["failure"])
+    set_state(message.recipients.all(), State.FAILED)
+    is_retried = False
+
+    def retry(execute: Any, sql: str, *values: Any) -> Any:
+        nonlocal is_retried
+        if not is_retried and 'FROM "outbox_destination"' in sql:
+            is_retried = True
+            api.retry(message)
+        return execute(sql, *values)
+
+    with connections[USING].execute_wrapper(retry):
+        assert send_reports(USING) == 0
+    assert is_retried
+    assert states(message) == [State.QUEUED]
+    due_at = ReportRequest.objects.get().due_at
+    assert due_at is not None
+    assert due_at <= database_now(USING)
 
 
 def test_success_after_a_retry_is_reported_as_well(fault_lab: StartLab) -> None:
@@ -245,6 +297,42 @@ def test_a_sweep_that_was_late_reports_one_delay() -> None:
     assert send_reports(USING) == 0
 
 
+def test_only_the_times_of_delays_are_looked_at_if_no_other_report_is_requested() -> None:
+    message = queue(account(), BOB, notify=["delay"])
+    assert send_reports(USING) == 0
+    message.refresh_from_db()
+    assert message.queued_at
+    assert ReportRequest.objects.get().due_at == message.queued_at + 4 * HOUR
+    make_older(message, 25 * HOUR)
+    assert send_reports(USING) == 1
+    assert ReportRequest.objects.get().due_at is None
+
+
+def test_a_message_that_waits_for_a_person_is_looked_at_seldom() -> None:
+    message = queue(account(), BOB, wants_report=True)
+    api.hold(message)
+    make_older(message, 48 * HOUR)
+    assert send_reports(USING) == 0
+    due_at = ReportRequest.objects.get().due_at
+    assert due_at is not None
+    assert due_at > database_now(USING) + HOUR / 2
+
+
+def test_a_look_reads_few_columns_of_recipients_that_are_not_reported() -> None:
+    queue(account(), *(f"bob{number}@example.net" for number in range(20)), notify=["failure"])
+    with CaptureQueriesContext(connections[USING]) as found:
+        assert send_reports(USING) == 0
+    assert not any('"outbox_recipient"."reply_text"' in one["sql"] for one in found)
+
+
+def test_a_sweep_ends_after_some_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delivery_reports, "_SECONDS", -1.0)
+    message = queue(account(), BOB, notify=["failure"])
+    set_state(message.recipients.all(), State.FAILED)
+    assert send_reports(USING) == 0
+    assert ReportRequest.objects.filter(due_at__lte=database_now(USING)).exists()
+
+
 def test_the_settings_decide_when_a_delay_is_reported(settings: LazySettings) -> None:
     settings.OUTBOX = settings.OUTBOX | {"FIRST_DELAY_REPORT": 60, "SECOND_DELAY_REPORT": 0}
     message = queue(account(), BOB, notify=["delay"])
@@ -281,6 +369,14 @@ def test_the_null_sender_gets_no_report(fault_lab: StartLab) -> None:
     sender = account_at(fault_lab(REFUSING))
     queue(sender, BOB, envelope_sender="", wants_report=True)
     deliver()
+    assert send_reports(USING) == 0
+    assert ReportRequest.objects.get().due_at is None
+
+
+def test_a_sender_without_a_domain_gets_no_report() -> None:
+    message = queue(account(), BOB, wants_report=True)
+    Message.objects.update(envelope_sender="root")
+    set_state(message.recipients.all(), State.FAILED)
     assert send_reports(USING) == 0
     assert ReportRequest.objects.get().due_at is None
 
@@ -336,6 +432,30 @@ def test_it_returns_the_whole_message_on_request() -> None:
     returned = parsed(failed(ret="full")).get_payload()[2]
     assert returned.get_content_type() == "message/rfc822"
     assert "0123456789abcdef" in returned.get_content().get_content()
+
+
+def test_another_account_returns_the_header_only() -> None:
+    """Its staff may read what it sends, but not this message."""
+    broken = account()
+    Destination.objects.filter(pk=destination(broken).pk).update(circuit_needs_person=True)
+    other = account(26, is_app_default=True)
+    report = failed(sender=broken, ret="full")
+    assert report.account == other
+    assert parsed(report).get_payload()[2].get_content_type() == "text/rfc822-headers"
+    assert "0123456789abcdef" not in report.source.read().decode()
+
+
+def test_a_message_whose_file_is_missing_is_reported_with_what_is_known(
+    settings: LazySettings,
+) -> None:
+    settings.OUTBOX = settings.OUTBOX | {"INLINE_SOURCE_BYTES": 10}
+    message = queue(account(), BOB, notify=["failure"], ret="full")
+    settings.OUTBOX = settings.OUTBOX | {"INLINE_SOURCE_BYTES": 1_000_000}
+    source = Source.objects.get(pk=message.pk)
+    source.file.storage.delete(str(source.file.name))
+    set_state(message.recipients.all(), State.FAILED)
+    assert send_reports(USING) == 1
+    assert "Message-ID" in parsed(reports()[0]).get_payload()[2].get_content()
 
 
 def test_a_report_of_a_delay_returns_the_header_only() -> None:
@@ -503,6 +623,34 @@ def test_an_account_that_fails_is_not_used() -> None:
     assert states(report_free) == [State.EXPIRED]
 
 
+def direct_account(**fields: Any) -> Account:
+    return account(name="direct", route=Route.DIRECT, host="", **fields)
+
+
+@pytest.mark.parametrize("blocked", ["example.org", "dead.test"])
+def test_a_direct_account_is_asked_about_the_domain_of_the_addressee(blocked: str) -> None:
+    sender = direct_account()
+    message = queue(sender, BOB, notify=["failure"])
+    for domain in ("example.org", "dead.test"):
+        circuit = Circuit.OPEN if domain == blocked else Circuit.CLOSED
+        site = Destination.objects.create(account=sender, key=f"mx:{domain}", circuit=circuit)
+        DomainSite.objects.create(
+            account=sender, domain=domain, destination=site, seen_at=database_now(USING)
+        )
+    set_state(message.recipients.all(), State.FAILED)
+    assert send_reports(USING) == int(blocked == "dead.test")  # for alice@example.org
+
+
+def test_a_report_needs_and_uses_no_quota(settings: LazySettings) -> None:
+    anna = User.objects.create_user("anna", email="anna@example.com")
+    settings.OUTBOX = settings.OUTBOX | {"MAX_MESSAGES_PER_HOUR": 1}
+    failed(sender=account(owner=anna), owner=anna)
+    assert queued_in_last_hour(anna.pk) == (1, 1)
+    stored = Message.objects.exclude(origin=Origin.REPORT).get().size
+    Quota.objects.create(user=anna, max_stored_bytes=stored)
+    check_storage(anna.pk)
+
+
 def test_one_failure_is_not_reported_twice_to_one_address(settings: LazySettings) -> None:
     settings.OUTBOX = settings.OUTBOX | {"FAILURE_DIGEST_DELAY": 0}
     anna = User.objects.create_user("anna", email="alice@example.org")
@@ -578,3 +726,20 @@ def test_a_report_that_is_fetched_is_matched_and_changes_nothing(
     assert stored.recipient == row(message)
     assert stored.action == action
     assert states(message) == [state]
+    assert not Event.objects.filter(kind=EventKind.REPORTED).exists()
+    assert not unexplained_bounces(database_now(USING) - HOUR)
+
+
+def test_a_fetched_report_of_the_site_does_not_undo_a_later_success(fault_lab: StartLab) -> None:
+    sender = account_at(fault_lab("on connection 1: at rcpt: 550 5.1.1 no such user"))
+    message = queue(sender, BOB, notify=["failure"])
+    deliver()
+    assert send_reports(USING) == 1
+    api.retry(message)
+    deliver()
+    assert states(message) == [State.SENT]
+    received = receive(sender, reports()[0].source.read())
+    assert received.replies_to == message
+    assert states(message) == [State.SENT]
+    assert not InboundReport.objects.get().is_applied
+    assert not Suppression.objects.exists()

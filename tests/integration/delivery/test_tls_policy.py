@@ -235,6 +235,8 @@ def test_a_message_for_which_tls_is_optional_ignores_the_domain_and_not_the_site
     found = policies(lab, fetch=sts_policy(Mode.ENFORCE), requirement="optional")
     assert levels(found) == ["opportunistic"] * 2
     assert {one.why.code for one in found} == {"tls_optional"}
+    assert not any(one.is_counted for one in found)
+    assert all(one.is_counted for one in policies(lab, fetch=sts_policy(Mode.ENFORCE)))
     found = policies(lab, requirement="optional", floor=TlsFloor.ENCRYPTED)
     assert {(one.security, one.plain_text) for one in found} == {
         (Security.OPPORTUNISTIC, PlainText.NEVER)

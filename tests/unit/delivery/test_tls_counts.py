@@ -1,6 +1,7 @@
 """What sessions count as in reports on TLS (RFC 8460 4.3)."""
 
 import datetime as dt
+from dataclasses import replace
 
 import pytest
 
@@ -47,6 +48,13 @@ def test_a_session_is_a_success_or_has_a_result_type(
     kind: PolicyType, achieved: TlsLevel, why: Reason, result: str
 ) -> None:
     assert result_of(policy(kind), facts(achieved, why)) == result
+
+
+def test_a_message_that_ignores_the_policies_is_not_counted() -> None:
+    ignoring = replace(policy(), is_counted=False)
+    assert result_of(ignoring, facts(TlsLevel.VERIFIED)) is None
+    fault = SmtpFault(Phase.TLS, FaultKind.CERT_EXPIRED, INVALID)
+    assert result_of(ignoring, facts(TlsLevel.NONE), fault) is None
 
 
 def test_a_host_that_a_tested_policy_does_not_name_is_a_failure() -> None:
