@@ -163,7 +163,7 @@ def test_a_policy_that_could_not_be_read_for_our_own_reason_is_not_a_missing_one
 
     async def run() -> None:
         resolver = DnsResolver([lab.address], seconds=60.0)
-        store = PolicyStore(resolver, read, first_wait=1.0, pending_max=9)
+        store = PolicyStore(resolver, read, clock=lambda: 1000.0, first_wait=1.0, pending_max=9)
         found = await asyncio.gather(
             *(store.policy_for(f"d{number}.test") for number in range(11)), return_exceptions=True
         )
