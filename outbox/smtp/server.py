@@ -12,7 +12,7 @@ from outbox.smtp.extensions import Restrictions
 class Security(StrEnum):
     """How the connection is protected. Accounts have the first three.
 
-    The others are for delivery by MX, where a server is not known beforehand; no account uses them.
+    The others are for delivery by MX, where a server is not known beforehand.
     """
 
     NONE = "none"  # plain text
