@@ -76,6 +76,10 @@ class ReasonCode(StrEnum):
     SITE_SUSPENDED = "site_suspended", _("The server asked to send nothing for a while.")
     DOMAIN_UNKNOWN = "domain_unknown", _("5.1.2 The domain %(domain)s does not exist.")
     MX_NULL = "mx_null", _("5.1.10 %(domain)s does not accept email (null MX).")
+    MX_CHANGES = (
+        "mx_changes",
+        _("4.4.4 The lookups of %(domain)s name other mail servers each time."),
+    )
     MX_UNUSABLE = (
         "mx_unusable",
         _("5.4.4 %(domain)s has no mail server whose address is known."),

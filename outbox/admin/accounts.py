@@ -73,6 +73,15 @@ class AccountForm(AccountModelForm):
         if self.stored_provider is not None:
             self.initial["app_provider"] = self.stored_provider.pk
 
+    def add_error(self, field: str | None, error: Any) -> None:
+        """Add an error. One of a field that the user may not change is about the account."""
+        by_field = getattr(error, "error_dict", None)
+        if field is not None or by_field is None:
+            super().add_error(field, error)
+            return
+        for name, errors in by_field.items():
+            super().add_error(name if name in self.fields else None, errors)
+
     def clean_route(self) -> str:
         return self.cleaned_data["route"] or self.instance.route
 
@@ -195,7 +204,16 @@ class AccountAdmin(ProtectedAdmin):
                 )
             },
         ),
-        (_("Limits"), {"fields": ("max_connections", "per_minute", "per_day")}),
+        (
+            _("Limits"),
+            {
+                "fields": ("max_connections", "per_minute", "per_day"),
+                "description": _(
+                    "With direct delivery, these limits apply to the mail servers of each recipient"
+                    " site (MX) separately, not to the account as a whole."
+                ),
+            },
+        ),
         (
             _("Retention"),
             {

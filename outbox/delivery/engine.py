@@ -159,7 +159,7 @@ class Engine:
             return True
         for runner, destination in self._runners.assign(destinations):
             self._spawn(runner.feed_due(destination, seen_at))
-        return bool(destinations)
+        return any(one.pk not in self._runners.unusable for one in destinations)
 
     async def _return_paused(self) -> None:
         """Return what is claimed and not begun, and was paused since."""

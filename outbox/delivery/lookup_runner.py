@@ -149,7 +149,9 @@ class LookupRunner:
             logger.exception("The lookup of %s ended with an error.", domain)
             self._claimed.return_all(*jobs)
         else:
-            self._found.append((domain, site_of(found), jobs))
+            site = site_of(found)
+            self._router.note_move(domain, site)
+            self._found.append((domain, site, jobs))
             if self._moving is None:
                 self._moving = asyncio.create_task(self._move())
 
@@ -171,13 +173,21 @@ class LookupRunner:
             sites = {domain: site for domain, site, _ in found}
             ids = await self._router.destinations_of(account, sites)
         except (asyncio.CancelledError, *DATABASE_UNAVAILABLE) as error:
-            self._claimed.return_all(*(job for _, _, jobs in found for job in jobs))
+            self._return_found(found)
             if isinstance(error, asyncio.CancelledError):
+                self._return_found(self._found)  # what was found since
                 raise
+            return
+        except Exception:
+            logger.exception("The sites of %d domains could not be stored.", len(found))
+            self._return_found(found)
             return
         for domain, _, jobs in found:
             for job in jobs:
                 self._router.move(job, ids.get(domain))
+
+    def _return_found(self, found: Sequence[tuple[str, MxSite, list[Job]]]) -> None:
+        self._claimed.return_all(*(job for _, _, jobs in found for job in jobs))
 
     async def _move_to_smarthost(self, jobs: Sequence[Job]) -> None:
         work = partial(_smarthost_of, self.destination.account_id, self._context.using)

@@ -23,9 +23,9 @@ from outbox.delivery.session import DeliverySession, session_row
 from outbox.delivery.tls_counts import count_key, refused_result, result_of
 from outbox.delivery.tls_policy import HostPolicy, policy_for
 from outbox.models import MX_PREFIX, Destination
-from outbox.models.destination_limits import DestinationLimits, limits_of
+from outbox.models.destination_limits import limits_of
 from outbox.net.mx import Exchangers, RoutingError
-from outbox.net.sites import site_of
+from outbox.net.sites import MxSite, site_of
 from outbox.reasons import Reason, ReasonCode
 
 _HOSTS_MAX = 5  # that one attempt connects to
@@ -98,34 +98,41 @@ class MxOpener:
 
     async def target_of(self, job: Job, destination: Destination) -> MxTarget | None:
         """Return the servers of the job's domain; None if it failed, or belongs to another site."""
-        account = destination.account
         try:
             found = await self._router.exchangers_of(job.domain)
+            if not await self._belongs_to(destination, job, site_of(found)):
+                return None
+            target = await self._target(job, found, destination)
         except RoutingError as error:
             lease, recorder = self._context.lease, self._context.recorder
             recorder.put(transaction.unrouted(job, error, lease.now))
-            return None
-        site = site_of(found)
-        if f"{MX_PREFIX}{site.key}" != destination.key:
-            moved = await self._router.destinations_of(account, {job.domain: site})
-            self._router.move(job, moved.get(job.domain))
-            return None
-        limits = limits_of(destination, self._context.lease.now)
-        target = await self._target(job, found, limits)
-        if all(one.refused for one in target.policies):
-            for one in target.policies:
-                self._count(target, one, destination, refused_result(one))
-            # It is about this domain alone, so the circuit of its site says nothing about it.
-            unusable = RoutingError(target.policies[0].refused, is_permanent=False)
-            lease, recorder = self._context.lease, self._context.recorder
-            recorder.put(transaction.unrouted(job, unusable, lease.now))
             return None
         self._known[job.domain, job.tls_requirement] = target.key
         while len(self._known) > _KNOWN_MAX:
             self._known.popitem(last=False)
         return target
 
-    async def _target(self, job: Job, found: Exchangers, limits: DestinationLimits) -> MxTarget:
+    async def _belongs_to(self, destination: Destination, job: Job, site: MxSite) -> bool:
+        """Return whether a job belongs to a destination; otherwise move it to that of its site.
+
+        Raise RoutingError if its domain has just been moved.
+        """
+        if f"{MX_PREFIX}{site.key}" == destination.key:
+            return True
+        if not self._router.may_move(job.domain, site):
+            reason = Reason(ReasonCode.MX_CHANGES, domain=job.domain)
+            raise RoutingError(reason, is_permanent=False)
+        self._router.note_move(job.domain, site)
+        moved = await self._router.destinations_of(destination.account, {job.domain: site})
+        self._router.move(job, moved.get(job.domain))
+        return False
+
+    async def _target(self, job: Job, found: Exchangers, destination: Destination) -> MxTarget:
+        """Return the servers with their policies. Raise RoutingError if none may be used.
+
+        That is about the domain alone, so the circuit of its site says nothing about it.
+        """
+        limits = limits_of(destination, self._context.lease.now)
         assert limits.shaping is not None  # it is a site's
         policies = await policy_for(
             job.domain,
@@ -135,7 +142,12 @@ class MxOpener:
             tls_requirement=job.tls_requirement,
         )
         key = (job.requires_tls, _key_of(policies))
-        return MxTarget(key, found.domain, policies, job.requires_tls)
+        target = MxTarget(key, found.domain, policies, job.requires_tls)
+        if all(one.refused for one in policies):
+            for one in policies:
+                self._count(target, one, destination, refused_result(one))
+            raise RoutingError(policies[0].refused, is_permanent=False)
+        return target
 
     def prefers(self, session: DeliverySession, job: Job) -> bool:
         """Return whether the job's domain had the session's servers at the last lookup."""

@@ -28,6 +28,8 @@ from outbox.net.sites import MxSite
 
 _FAILED_FOR = 300.0  # seconds in which a host that could not be connected to is tried last
 _FAILED_MAX = 10_000  # hosts
+_MOVED_FOR = 600.0  # seconds in which a domain moves to no other site again
+_MOVED_MAX = 10_000  # domains
 _SEEN_WITHIN = dt.timedelta(days=1)  # a domain's row is not written for each lookup
 
 
@@ -42,6 +44,7 @@ class MxRouter:
         self.sources = PolicySources(conf=conf, resolver=resolver, port=conf.mx_port, sts=self._sts)
         self._own_host: asyncio.Task[OwnHost] | None = None
         self._failed: OrderedDict[str, float] = OrderedDict()
+        self._moved: OrderedDict[str, tuple[float, str]] = OrderedDict()  # domain → until, site
 
     def close(self) -> None:
         """Begin no more requests for MTA-STS policies."""
@@ -89,6 +92,22 @@ class MxRouter:
             )
         )
 
+    def may_move(self, domain: str, site: MxSite) -> bool:
+        """Return whether the recipients of a domain may be moved to a site now.
+
+        If the lookups of a domain name other servers each time, its recipients would be moved
+        without end, and each move would leave a destination.
+        """
+        until, key = self._moved.get(domain, (0.0, ""))
+        return key == site.key or until <= time.monotonic()
+
+    def note_move(self, domain: str, site: MxSite) -> None:
+        """Remember for some minutes to which site the recipients of a domain were moved."""
+        self._moved[domain] = time.monotonic() + _MOVED_FOR, site.key
+        self._moved.move_to_end(domain)
+        while len(self._moved) > _MOVED_MAX:
+            self._moved.popitem(last=False)
+
     def has_failed(self, host: str) -> bool:
         """Return whether a host could not be connected to recently."""
         return self._failed.get(host, 0.0) > time.monotonic()
@@ -115,9 +134,15 @@ def remember_sites(account_id: int, sites: Mapping[str, MxSite], using: str) -> 
         rows = destinations.filter(account=account_id, key__in=hosts)
         known = dict(rows.values_list("key", "pk"))
         if missing := sorted(hosts.keys() - known.keys()):
+            now = database_now(using)  # a new one is not deleted as unused
             destinations.bulk_create(
                 [
-                    Destination(account_id=account_id, key=key, mx_hosts=hosts[key])
+                    Destination(
+                        account_id=account_id,
+                        key=key,
+                        mx_hosts=hosts[key],
+                        minute_started_at=now,
+                    )
                     for key in missing
                 ],
                 ignore_conflicts=True,  # another worker may have created it

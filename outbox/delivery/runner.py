@@ -168,6 +168,7 @@ class DestinationRunner:
             while job := await self._next_job():
                 target = await self._target_of(job)
                 if target is None:
+                    await self._refund(job)
                     continue
                 try:
                     session = await self._open_for(job, target)
@@ -211,6 +212,25 @@ class DestinationRunner:
         except Exception as error:  # noqa: BLE001  # logged there
             await self._record_unopened(job, self._local_fault(error))
         return None
+
+    async def _refund(self, job: Job) -> None:
+        """Refund what was reserved for a job that led to no connection, and allow another probe.
+
+        Its domain has no servers at present, or other ones, which says nothing about these.
+        """
+        is_probe = self.destination.circuit != Circuit.CLOSED
+        if not limits.has_limits(self.destination, self._context.lease.now):
+            return
+        unused = len(job.recipients)
+        reservation = limits.Reservation(unused, is_probe=is_probe)
+        work = partial(limits.refund, self.destination.pk, reservation, unused, self._context.using)
+        try:
+            await self._context.in_claimer(work)
+        except DATABASE_UNAVAILABLE as error:  # a probe's lease ends by itself
+            logger.warning("A limit of %s could not be refunded: %s", self.destination, error)
+            return
+        if is_probe:
+            self._claimed.is_exhausted = False
 
     async def _open_for(self, job: Job, target: Target) -> DeliverySession | None:
         """Open a session for this job. If that fails, the job waits for the destination.
@@ -277,6 +297,7 @@ class DestinationRunner:
         while (job := await self._next_job(session)) is not None:
             target = await self._target_of(job)
             if target is None:
+                await self._refund(job)
                 continue
             if target.key == session.target_key:
                 return job

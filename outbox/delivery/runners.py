@@ -6,6 +6,7 @@ these are closed for other sites. The server of an account always has a runner.
 """
 
 import asyncio
+import logging
 from collections.abc import Collection, Iterator, Sequence
 from typing import Protocol
 
@@ -18,6 +19,7 @@ from outbox.delivery.openers import SmarthostOpener
 from outbox.delivery.runner import DestinationRunner
 from outbox.models import Destination
 
+logger = logging.getLogger(__name__)
 RUNNERS_MAX = 200  # of MX sites
 _IDLE_CHECK_INTERVAL = 0.02  # seconds
 
@@ -58,6 +60,8 @@ class Runners:
         self._context = context
         self._max = RUNNERS_MAX
         self._makes_room = False
+        self._reported: set[str] = set()
+        self.unusable: set[int] = set()  # due destinations that could get no runner
         self._runners: dict[int, Runner] = {}
         self._router: MxRouter | None = None  # once there is a direct account
 
@@ -85,14 +89,20 @@ class Runners:
                 del self._runners[pk]
         fed = []
         left_out = 0
+        self.unusable = set()
         sites = sum(_is_of_site(runner) for runner in self)
         for destination in due:
             if destination.pk not in self._runners:
                 if destination.site_key and sites >= self._max:
                     left_out += 1
                     continue
+                try:
+                    self._runners[destination.pk] = self._new(destination)
+                except Exception as error:  # noqa: BLE001  # the servers of accounts still work
+                    self._report(error, destination)
+                    self.unusable.add(destination.pk)
+                    continue
                 sites += bool(destination.site_key)
-                self._runners[destination.pk] = self._new(destination)
             runner = self._runners[destination.pk]
             if not runner.is_closed:
                 fed.append((runner, destination))
@@ -100,6 +110,12 @@ class Runners:
             self._makes_room = True
             self._context.spawn(self._make_room(left_out))
         return fed
+
+    def _report(self, error: Exception, destination: Destination) -> None:
+        """Log why there is no runner, once for each reason: it is tried again at each poll."""
+        if str(error) not in self._reported:
+            self._reported.add(str(error))
+            logger.error("Nothing is sent to %s and others: %s", destination, error)
 
     async def _make_room(self, wanted: int) -> None:
         """Close runners that are kept for their idle sessions, since others have messages.

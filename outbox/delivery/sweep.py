@@ -91,6 +91,8 @@ def sweep(using: str) -> Swept:
         ("overdue", end_overdue_sensitive),
         ("compacted", old_counts.compact),
         ("uncounted", old_counts.delete_old),
+        # In this order: what is being queued may have read the site of a domain just before.
+        ("deleted", old_sites.delete_unused),
         ("deleted", old_sites.delete_old),
         ("merged", old_counts.merge_times),
         ("snapshots", snapshot.refresh),

@@ -384,7 +384,7 @@ class Account(models.Model):
             raise ValidationError({"host": _("Enter the server.")})
         if self.route == Route.DIRECT and self.owner_id is not None:
             text = _("Remove the owner. Only an account without an owner can deliver directly.")
-            raise ValidationError({"route": text})
+            raise ValidationError(text)  # not every form has the field
         limit = get_conf().max_connections_per_account
         if self.max_connections is not None and self.max_connections > limit:
             message = MaxValueValidator.message % {"limit_value": limit}

@@ -35,6 +35,7 @@ _PAYLOAD = 1232  # octets over UDP that no network fragments
 _ENTRIES_MAX = 20_000  # names and kinds in the cache
 _FORWARDERS = frozenset({"127.0.0.11"})  # of Docker: on loopback, to the resolvers of its host
 _SIZE_MAX = 4_096  # octets of a record set in the cache: a hostile zone may have large ones
+_MX_TTL_MIN = 60.0  # seconds: a domain must not have other servers with each attempt
 _TTL_MAX = 3_600.0  # seconds: a changed MX record is noticed within an hour, whatever its TTL
 _NEGATIVE_TTL_MAX = 300.0  # of a response without records (RFC 2308 5 allows hours)
 _RESOLV_CONF = Path("/etc/resolv.conf")
@@ -190,7 +191,11 @@ class DnsResolver:
             ttl = min(chain.minimum_ttl, _NEGATIVE_TTL_MAX) if has_soa else 0.0
             return RecordSet((), name, exists, is_authenticated, ttl)
         size = sum(len(one.to_digestable()) for one in chain.answer)
-        ttl = min(chain.minimum_ttl, _TTL_MAX) if size <= _SIZE_MAX else 0.0
+        ttl = min(chain.minimum_ttl, _TTL_MAX)
+        if chain.answer.rdtype == dns.rdatatype.MX:
+            ttl = max(ttl, _MX_TTL_MIN)
+        if size > _SIZE_MAX:
+            ttl = 0.0
         return RecordSet(tuple(chain.answer), name, exists, is_authenticated, ttl)
 
 

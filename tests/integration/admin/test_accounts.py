@@ -7,7 +7,7 @@ from django.conf import LazySettings
 from django.contrib.auth.models import Group, Permission, User
 from django.test import Client
 
-from outbox.models import Account
+from outbox.models import Account, OAuthProvider, OAuthToken
 from outbox.web.recent_sign_in import AUTHENTICATED_AT
 from tests.integration.web.conftest import signed_in, staff_member
 
@@ -215,6 +215,38 @@ def test_staff_of_a_group_cannot_choose_direct_delivery(account: Account) -> Non
 
     account.refresh_from_db()
     assert not account.is_direct
+
+
+def test_an_error_about_a_field_that_staff_may_not_change_is_shown(account: Account) -> None:
+    """The form of staff of a group lacks the choice of direct delivery."""
+    group_staff = staff_member("change_account", "view_account", name="support")
+    group_staff.user_permissions.remove(Permission.objects.get(codename="view_all_accounts"))
+    group = Group.objects.create(name="support")
+    group_staff.groups.add(group)
+    account.staff_groups.add(group)
+    Account.objects.filter(pk=account.pk).update(owner=None, route="direct", host="")
+    client = signed_in(group_staff)
+
+    owner = User.objects.create(username="owner")
+    response = client.post(f"{LIST}{account.pk}/change/", form(owner=owner.pk, host=""))
+
+    assert response.status_code == 200
+    assert "Remove the owner." in response.content.decode()
+    account.refresh_from_db()
+    assert account.owner is None
+
+
+def test_a_missing_server_is_shown_to_staff_who_may_not_enter_one(db: None) -> None:
+    """The form of an account with app-only access lacks the server, but not the route."""
+    provider = OAuthProvider.objects.create(name="Example", access="app")
+    account = Account.objects.create(name="direct", from_address="a@example.com", route="direct")
+    OAuthToken.objects.create(account=account, provider=provider)
+    client = signed_in(staff_member("change_account", "view_account", name="editor"))
+
+    response = client.post(f"{LIST}{account.pk}/change/", form(route="smarthost"))
+
+    assert response.status_code == 200
+    assert "Enter the server." in response.content.decode()
 
 
 def test_a_direct_account_shows_its_sites(staff: Client, db: None) -> None:

@@ -6,6 +6,7 @@ import pytest
 from django.conf import LazySettings
 
 from outbox import api
+from outbox.db.clock import database_now
 from outbox.models import (
     UNRESOLVED_KEY,
     Account,
@@ -17,16 +18,22 @@ from outbox.models import (
     SmtpSession,
     State,
 )
+from outbox.net import dns_resolver
 from outbox.reasons import ReasonCode
 from tests.integration.delivery.direct_lab import DirectLab, direct_account, direct_lab, site
 from tests.integration.delivery.mail_client import (
+    USING,
+    Working,
     account_at,
+    all_in,
     deliver,
     last_attempt,
     outgoing,
     queue,
+    refusing,
     row,
     states,
+    until,
 )
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -358,3 +365,49 @@ def test_a_former_server_of_the_account_is_not_used(lab: DirectLab, *, is_defaul
     assert states(message) == ["failed", "sent"]
     assert len(server.ledger.accepted) == 1
     assert row(later, "dave@new.example").destination == unresolved(account)
+
+
+def test_a_domain_that_changes_with_each_lookup_is_deferred(
+    lab: DirectLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is moved once within some minutes, and gets no further destination."""
+    monkeypatch.setattr(dns_resolver, "_SIZE_MAX", 0)  # nothing is kept, as of a large record set
+    lab.server("a.example.net")
+    lab.server("b.example.net")
+    lab.domain("example.net", "10 a.example.net")
+    account = direct_account()
+
+    with Working():
+        first = queue(account)
+        until(all_in(State.SENT, [first]), "it was sent")
+        lab.forget("example.net", "MX")
+        lab.domain("example.net", "10 b.example.net")
+        second = queue(account)
+        until(all_in(State.DEFERRED, [second]), "it was deferred")
+
+    assert row(second).reason.code == ReasonCode.MX_CHANGES
+    assert row(second).attempts == 1
+    assert row(second).destination == site(account, "a.example.net")
+    assert not Destination.objects.filter(key="mx:b.example.net").exists()
+    assert site(account, "a.example.net").circuit_faults == 0
+
+
+def test_an_error_while_sites_are_stored_returns_the_recipients(
+    lab: DirectLab, caplog: pytest.LogCaptureFixture
+) -> None:
+    lab.server("mx.example.net")
+    lab.domain("example.net", "10 mx.example.net")
+    account = direct_account()
+    message = queue(account)
+    DomainSite.objects.create(
+        account=account,
+        domain="example.net",
+        destination=unresolved(account),
+        seen_at=database_now(USING),
+    )
+
+    with Working() as working:
+        with refusing("outbox_domainsite", "NEW.domain = 'example.net'"):
+            until(lambda: "could not be stored" in caplog.text, "the row was refused")
+        working.engine.wake()
+        until(all_in(State.SENT, [message]), "it was sent")

@@ -3,6 +3,7 @@
 import datetime as dt
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.conf import LazySettings
@@ -14,7 +15,15 @@ from outbox.delivery import runners
 from outbox.delivery.engine import Engine
 from outbox.delivery.limits import report_rule
 from outbox.delivery.sweep import sweep
-from outbox.models import UNRESOLVED_KEY, Account, Destination, DomainSite, SmtpSession
+from outbox.models import (
+    UNRESOLVED_KEY,
+    Account,
+    Destination,
+    DomainSite,
+    Recipient,
+    Slot,
+    SmtpSession,
+)
 from outbox.models.destination_limits import limits_of
 from outbox.net.shaping import Effect, ReplyRule
 from outbox.net.sites import Source
@@ -339,3 +348,89 @@ def test_a_destination_of_the_former_delivery_is_only_moved_from(lab: DirectLab)
     assert former.circuit == "open"  # as it was; it counts again with its kind of delivery
     assert str(former) == "the former SMTP server"
     assert site(account, "mx.example.net").minute_count == 5
+
+
+def test_a_probe_that_needs_no_connection_is_followed_by_another(lab: DirectLab) -> None:
+    """The lookups of some domains fail, and others have moved: this says nothing about the site."""
+    server = lab.server("mx.example.net")
+    other = lab.server("other.example.net")
+    for name in ("broken.example", "moved.example", "good.example"):
+        lab.domain(name, "10 mx.example.net")
+    account = direct_account()
+    queue(account, "a@broken.example", "b@moved.example", "c@good.example")
+    deliver()
+    found = site(account, "mx.example.net")
+    lab.fail("at mx <broken.example>: servfail")
+    lab.forget("moved.example", "MX")
+    lab.domain("moved.example", "10 other.example.net")
+    Destination.objects.filter(pk=found.pk).update(
+        circuit="open", circuit_until=database_now(USING), circuit_faults=5, circuit_trips=1
+    )
+
+    messages = [
+        queue(account, address)
+        for address in ("a@broken.example", "b@moved.example", "c@good.example")
+    ]
+    deliver()
+
+    assert [states(one) for one in messages] == [["deferred"], ["sent"], ["sent"]]
+    found.refresh_from_db()
+    assert found.circuit == "closed"
+    assert found.minute_count == 3 + 1  # recipients without a connection are not counted
+    assert (len(server.ledger.accepted), len(other.ledger.accepted)) == (4, 1)
+
+
+def test_a_wrong_setting_of_direct_delivery_does_not_stop_other_accounts(
+    lab: DirectLab, settings: LazySettings, caplog: pytest.LogCaptureFixture
+) -> None:
+    by_server = lab.server("smarthost.example.org")
+    settings.OUTBOX = settings.OUTBOX | {"DNS_SERVERS": ["dns.example.org"]}
+    messages = [queue(direct_account()), queue(account_at(by_server, host=by_server.host))]
+
+    deliver()
+
+    assert [states(one) for one in messages] == [["queued"], ["sent"]]
+    assert "dns.example.org" in caplog.text
+
+
+def test_an_mx_site_without_use_is_deleted() -> None:
+    account = direct_account()
+    now = database_now(USING)
+    old = now - 10 * DAY
+
+    def create(name: str, **fields: Any) -> Destination:
+        values = {"minute_started_at": old, **fields}
+        return Destination.objects.create(account=account, key=f"mx:{name}", **values)
+
+    unused = create("unused")
+    session = SmtpSession.objects.create(destination=unused, host="unused", started_at=old)
+    kept = [
+        create("new", minute_started_at=now),
+        create("open", circuit="open"),
+        create("suspended", limit_effect=Effect.SUSPEND, limit_until=now + DAY),
+        create("counted", day_started_at=now),
+    ]
+    remembered, connected, paused, waiting, ended = map(
+        create, ("remembered", "connected", "paused", "waiting", "ended")
+    )
+    DomainSite.objects.create(
+        account=account, domain="a.example", destination=remembered, seen_at=now
+    )
+    worker = a_worker()
+    Slot.objects.create(destination=connected, number=1, worker=worker)
+    api.pause(paused, reason="They asked us to wait.")
+    first, second = queue_many(account, 2)
+    Recipient.objects.filter(message=first).update(destination=waiting)
+    api.cancel(second)
+    Recipient.objects.filter(message=second).update(destination=ended)
+
+    sweep(USING)
+
+    kept += [remembered, connected, paused, waiting, ended]
+    found = Destination.objects.filter(key__startswith="mx:").order_by("pk")
+    assert [one.key for one in found] == [one.key for one in kept]
+    session.refresh_from_db()
+    assert session.destination is None
+    ended.refresh_from_db()
+    assert ended.minute_started_at is not None
+    assert ended.minute_started_at >= now  # asked about again after a week

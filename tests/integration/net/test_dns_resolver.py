@@ -51,6 +51,7 @@ def run(
     [
         pytest.param("a.test", "A", 30, id="its own TTL"),
         pytest.param("long.test", "A", 3_600, id="at most an hour"),
+        pytest.param("mx.test", "MX", 60, id="MX records at least a minute"),
         pytest.param("a.test", "MX", 20, id="no such record, by the SOA record"),
         pytest.param("none.a.test", "MX", 20, id="no such name"),
         pytest.param("none.far.test", "MX", 300, id="at most five minutes"),
@@ -65,6 +66,7 @@ def test_a_record_set_is_kept_for_its_ttl(
         "record a.test 30 A 127.0.0.2\n"
         "record a.test SOA n.test h.test 1 2 3 4 20\n"
         "record far.test 9000 SOA n.test h.test 1 2 3 4 9000\n"
+        "record mx.test 0 MX 10 a.test\n"
         "record long.test 999999 A 127.0.0.2"
     )
 
