@@ -24,18 +24,12 @@ _ADD = OneTable(
 )
 
 
-class Interrupted(migrations.Migration):
-    """A migration that is run with some of its operations."""
-
-    atomic = False
-    operations = [_CREATE, _ADD]  # noqa: RUF012  # Django's interface
-
-
 def migrate(operations: list[OneTable]) -> ProjectState:
-    migration = Interrupted("probe", "outbox")
-    migration.operations = list(operations)
+    attributes = {"atomic": False, "operations": operations}
+    migration = type("Probe", (migrations.Migration,), attributes)("probe", "outbox")
     with connection.schema_editor(atomic=False) as editor:
-        return migration.apply(ProjectState(), editor)
+        state: ProjectState = migration.apply(ProjectState(), editor)
+    return state
 
 
 def test_an_interrupted_migration_of_several_tables_can_be_repeated() -> None:
