@@ -174,6 +174,7 @@ class DestinationRunner:
                     session = await self._open_for(job, target)
                 except TargetRefusedError as error:
                     self._record_refused(job, error)
+                    await self._return_probe()
                     continue
                 if session is None:
                     break
@@ -420,6 +421,11 @@ class DestinationRunner:
         self._fault_at = asyncio.get_running_loop().time()
         self._rests_until = self._fault_at + EXHAUSTED_PAUSE.total_seconds()
         self._claimed.return_all()
+        await self._return_probe()
+        return self._context.lease.now + EXHAUSTED_PAUSE
+
+    async def _return_probe(self) -> None:
+        """Open the circuit again if this was a probe, which has not found out anything."""
         if self.destination.circuit != Circuit.CLOSED:
             with suppress(*DATABASE_UNAVAILABLE):  # the lease of the probe ends by itself
                 await self._context.in_claimer(
@@ -430,7 +436,6 @@ class DestinationRunner:
                         self._context.using,
                     )
                 )
-        return self._context.lease.now + EXHAUSTED_PAUSE
 
     async def _report_fault(self, effect: DestinationEffect, reason: Reason) -> dt.datetime:
         """Count a fault of the destination and return when it is tried again."""

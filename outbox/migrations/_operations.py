@@ -3,7 +3,9 @@
 from typing import Any
 
 from django.db.migrations.operations.base import Operation
-from django.db.migrations.operations.models import RemoveIndex
+from django.db.migrations.operations.fields import AddField
+from django.db.migrations.operations.models import CreateModel, RemoveIndex
+from django.db.migrations.operations.special import SeparateDatabaseAndState
 
 
 class RemoveIndexOnline(RemoveIndex):
@@ -124,3 +126,48 @@ class AddStatistics(Operation):
 
     def describe(self) -> str:
         return f"Add statistics of {', '.join(self.columns)} of {self.model_name} (PostgreSQL)"
+
+
+class OneTable(SeparateDatabaseAndState):
+    """The operations on one table, in a transaction of their own. The migration must not be atomic.
+
+    A migration that changes several tables in one transaction locks them all until it ends, and
+    waits for the lock of one while it holds the others. Deliveries would stand still, or it would
+    end in a deadlock. The first operation adds a field or the table. If that is already there, an
+    earlier run was interrupted after this table, and nothing is done.
+    """
+
+    atomic = True
+
+    def __init__(self, *operations: Operation) -> None:
+        super().__init__(list(operations), list(operations))
+
+    def database_forwards(
+        self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any
+    ) -> None:
+        """Change the table, unless that was done before."""
+        if not schema_editor.collect_sql and self._is_done(app_label, schema_editor, to_state):
+            return
+        super().database_forwards(app_label, schema_editor, from_state, to_state)
+        # Indexes and foreign keys belong to the same transaction.
+        deferred, schema_editor.deferred_sql = schema_editor.deferred_sql, []
+        for statement in deferred:
+            schema_editor.execute(statement, None)
+
+    def _is_done(self, app_label: str, schema_editor: Any, to_state: Any) -> bool:
+        first = self.database_operations[0]
+        connection = schema_editor.connection
+        with connection.cursor() as cursor:
+            tables = connection.introspection.table_names(cursor)
+            if isinstance(first, CreateModel):
+                return to_state.apps.get_model(app_label, first.name)._meta.db_table in tables
+            assert isinstance(first, AddField)
+            model = to_state.apps.get_model(app_label, first.model_name)
+            table, column = model._meta.db_table, model._meta.get_field(first.name).column
+            if table not in tables:  # another database has it
+                return False
+            rows = connection.introspection.get_table_description(cursor, table)
+            return column in {row.name for row in rows}
+
+    def describe(self) -> str:
+        return "; ".join(one.describe() for one in self.database_operations)

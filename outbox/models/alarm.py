@@ -20,6 +20,7 @@ class AlarmKind(models.TextChoices):
     OLDEST_DUE = "oldest_due", _("overdue messages")
     ACCOUNT_BLOCKED = "account_blocked", _("account needs attention")
     SERVER_DOWN = "server_down", _("server unavailable")
+    SITES_DOWN = "sites_down", _("mail servers of recipients unavailable")
     FAILURE_RATE = "failure_rate", _("many failures")
     UNCERTAIN = "uncertain", _("uncertain recipients")
     CLOCK_SKEW = "clock_skew", _("wrong clock")

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db.models import Min, Q
+from django.db.models import Count, Min, Q
 
 from outbox.api.alarms.facts import Facts, write_to_storage
 from outbox.api.alarms.hosts import is_sweep_scheduled
@@ -39,6 +39,7 @@ from outbox.texts import gettext_noop as _
 
 _SHOWN = 50  # destinations that have an alarm of their own
 _COUNTED = 1_000  # messages
+_SITES_MIN = 5  # MX sites of an account: some domains never have a working server
 _CRITICAL_SHARE = 4  # free space below this part of the limit is critical
 
 
@@ -158,6 +159,30 @@ def _server_down(facts: Facts, limit: float) -> Iterator[Finding]:
     waits &= ~Q(key__startswith=MX_PREFIX)
     for row in _open_circuits(facts, waits & Q(pk__in=facts.waiting)):
         yield _of_destination(row, facts)
+
+
+def _sites_down(facts: Facts, limit: float) -> Iterator[Finding]:
+    """Yield one finding for each account: perhaps its network blocks port 25."""
+    rows = (
+        Destination.objects.using(facts.using)
+        .exclude(circuit=Circuit.CLOSED)
+        .filter(
+            key__startswith=MX_PREFIX,
+            circuit_opened_at__lte=facts.ago(limit),
+            pk__in=facts.waiting,
+        )
+        .values("account", "account__name")
+        .annotate(count=Count("pk"), since=Min("circuit_opened_at"))
+        .filter(count__gte=_SITES_MIN)
+        .order_by("account")
+    )
+    for row in rows:
+        arguments = {
+            "account": row["account__name"],
+            "count": row["count"],
+            "duration": _seconds(facts.now - row["since"]),
+        }
+        yield Finding(arguments, key=f"{MX_PREFIX}{row['account']}", severity=Severity.WARNING)
 
 
 def _open_circuits(facts: Facts, condition: Q) -> Iterator[Destination]:
@@ -308,6 +333,18 @@ CONDITIONS: tuple[Condition, ...] = (
         ),
         _("Check the server and the network. Delivery is retried automatically."),
         _server_down,
+        page="admin:outbox_destination_changelist",
+        query="circuit=open",
+    ),
+    Condition(
+        AlarmKind.SITES_DOWN,
+        "alarm_server_down",
+        _(
+            "Mail servers of recipients that the account “%(account)s” cannot connect to:"
+            " %(count)s. The first one has been unavailable for %(duration)s."
+        ),
+        _("Check that port 25 to the outside is open. Delivery is retried automatically."),
+        _sites_down,
         page="admin:outbox_destination_changelist",
         query="circuit=open",
     ),

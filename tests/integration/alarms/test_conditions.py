@@ -18,6 +18,7 @@ from outbox.api.alarms.hosts import record_beat
 from outbox.models import (
     AlarmKind,
     Circuit,
+    Destination,
     HostCheck,
     Message,
     Recipient,
@@ -29,6 +30,7 @@ from outbox.models.delivery_count import CountKey, add
 from outbox.reasons import Reason, ReasonCode
 from tests.full_storage import full_storage, stored_files
 from tests.integration.alarms.conftest import ago, kinds, turn_on, worker
+from tests.integration.delivery.direct_lab import direct_account
 from tests.integration.delivery.mail_client import account, destination, queue
 from tests.states import set_state
 
@@ -174,6 +176,29 @@ def test_a_server_that_is_down_while_messages_wait(settings: LazySettings) -> No
     assert alarm.sentence == (
         "127.0.0.1:25 has been unavailable for 2 hours. Messages of the account “account 25” "
         "are waiting. No server is listening at this address and port."
+    )
+
+
+def test_mail_servers_of_recipients_are_one_warning_for_each_account(
+    settings: LazySettings,
+) -> None:
+    turn_on(settings, ALARM_SERVER_DOWN=3600)
+    sender = direct_account()
+    for number in range(5):
+        assert check().alarms == []
+        down = Destination.objects.create(
+            account=sender,
+            key=f"mx:mx{number}.example.net",
+            circuit=Circuit.OPEN,
+            circuit_opened_at=ago(7200 + number),
+        )
+        Recipient.objects.filter(message=queue(sender)).update(destination=down)
+
+    [alarm] = check().alarms
+    assert not alarm.is_critical
+    assert alarm.sentence == (
+        "Mail servers of recipients that the account “direct” cannot connect to: 5. The first "
+        "one has been unavailable for 2 hours."
     )
 
 

@@ -10,7 +10,7 @@ from django.conf import LazySettings
 
 from outbox.db.clock import database_now
 from outbox.delivery.sts_policies import write
-from outbox.models import Destination, SmtpSession, TlsCount
+from outbox.models import Circuit, Destination, SmtpSession, TlsCount
 from outbox.net.mta_sts import KnownPolicy, Mode, Policy
 from outbox.testing.faultlab import FaultLab
 from tests.integration.delivery.direct_lab import DirectLab, direct_account, direct_lab
@@ -317,3 +317,47 @@ def test_hosts_that_a_policy_excludes_do_not_count_as_tried(
     deliver()
 
     assert states(message) == ["sent"]
+
+
+def test_a_host_with_a_wrong_certificate_stays_the_first_for_other_domains(
+    lab: DirectLab, settings: LazySettings, tmp_path: Path
+) -> None:
+    first = lab.server(FIRST, f"{TLS}certificate wrong-name\n")
+    second = lab.server(SECOND, TLS)
+    for domain in (DOMAIN, "other.example"):
+        lab.domain(domain, f"10 {FIRST}", f"20 {SECOND}")
+    trust(settings, tmp_path, first, second)
+    publish(Mode.ENFORCE, FIRST, SECOND)
+    account = direct_account()
+
+    strict, other = queue(account), queue(account, "carol@other.example")
+    deliver()
+
+    assert states(strict) == states(other) == ["sent"]
+    assert [one.recipients for one in second.ledger.accepted] == [["bob@example.net"]]
+    assert [one.recipients for one in first.ledger.accepted] == [["carol@other.example"]]
+
+
+def test_a_refused_message_is_no_proof_that_the_site_works(
+    lab: DirectLab, settings: LazySettings, tmp_path: Path
+) -> None:
+    """Another message finds that out, and does not wait until the lease of the probe ends."""
+    server = lab.server(FIRST, f"{TLS}certificate wrong-name\n")
+    lab.domain(DOMAIN, f"10 {FIRST}")
+    trust(settings, tmp_path, server)
+    publish(Mode.ENFORCE, FIRST)
+    account = direct_account()
+    queue(account)
+    deliver()
+    down = Destination.objects.filter(account=account, key=f"mx:{FIRST}")
+    until = database_now()
+    down.update(circuit=Circuit.OPEN, circuit_faults=3, circuit_until=until)
+
+    message = queue(account)
+    deliver()
+
+    assert states(message) == ["deferred"]
+    found = down.get()
+    assert (found.circuit, found.circuit_faults) == (Circuit.OPEN, 3)
+    assert found.circuit_until is not None
+    assert found.circuit_until > until
