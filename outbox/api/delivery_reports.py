@@ -483,16 +483,21 @@ def _first_sentence(action: ReportAction, count: int) -> str:
     )
 
 
-def is_reported_to(message: Message, to: Address, using: str) -> bool:
-    """Return whether a report on every failure of the message goes to this address."""
-    request = ReportRequest.objects.using(using).filter(pk=message.pk).first()
-    if request is None or Notify.FAILURE not in request.wanted:
-        return False
-    try:
-        if parse_address(message.envelope_sender).key != to.key:
-            return False
-    except AddressError:
-        return False
+def addressees_of_reports(messages: Sequence[Message], using: str) -> dict[int, str]:
+    """Return the key of the address to which a report on every failure goes, by message."""
+    wanting = {one.pk: one for one in messages if one.wants_report}
+    if not wanting:
+        return {}
+    requests = ReportRequest.objects.using(using).filter(Among("message", wanting)).only("notify")
     # The site reports no bounce: the server that sent it did.
-    bounced = Recipient.objects.using(using).filter(message=message.pk, state=State.BOUNCED)
-    return not bounced.exists()
+    bounced = Recipient.objects.using(using).filter(Among("message", wanting), state=State.BOUNCED)
+    excluded = set(bounced.order_by().values_list("message_id", flat=True))
+    found: dict[int, str] = {}
+    for request in requests:
+        if request.pk in excluded or Notify.FAILURE not in request.wanted:
+            continue
+        try:
+            found[request.pk] = parse_address(wanting[request.pk].envelope_sender).key
+        except AddressError:
+            continue
+    return found

@@ -9,13 +9,14 @@ same transaction that empties it: two workers never queue two.
 import datetime as dt
 import logging
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.db import transaction
 
-from outbox.api.delivery_reports import is_reported_to
+from outbox.api.delivery_reports import addressees_of_reports
 from outbox.api.failure_email import SITE, Addressee, addressee_of, queue_digest
 from outbox.conf import get_conf
 from outbox.db.clock import database_now
@@ -72,11 +73,12 @@ def _collect(using: str) -> int:
             return 0
         by_addressee: dict[int, list[int]] = defaultdict(list)
         owners: dict[int, Any] = {SITE: None}
-        for message in found:
-            # The failure of a digest is on the pages, but no email reports it: that would not end.
-            # The same holds for all other messages that no server may report about (RFC 5321 6.1).
-            is_reportable = message.envelope_sender and message.origin != Origin.REPORT
-            if is_reportable and not _has_own_report(message, using):
+        # The failure of a digest is on the pages, but no email reports it: that would not end. The
+        # same holds for all other messages that no server may report about (RFC 5321 6.1).
+        reportable = [one for one in found if one.envelope_sender and one.origin != Origin.REPORT]
+        with_own_report = _with_own_report(reportable, using)
+        for message in reportable:
+            if message.pk not in with_own_report:
                 key = owner_key(message.owner_id)
                 by_addressee[key].append(message.pk)
                 owners[key] = message.owner_id
@@ -90,12 +92,19 @@ def _collect(using: str) -> int:
         return len(found)
 
 
-def _has_own_report(message: Message, using: str) -> bool:
-    """Return whether the owner gets a delivery report, which says the same to the same address."""
-    if not message.wants_report or message.owner_id is None:
-        return False
-    addressee = addressee_of(message.owner_id, using)
-    return addressee is not None and is_reported_to(message, addressee.to[0], using)
+def _with_own_report(messages: Sequence[Message], using: str) -> set[int]:
+    """Return the messages whose owners get a delivery report.
+
+    It says the same to the same address. The rows are locked, so a query is about all of them.
+    """
+    reported = addressees_of_reports([one for one in messages if one.owner_id], using)
+    owner_of = {one.pk: one.owner_id for one in messages if one.pk in reported}
+    addressees = {owner: addressee_of(owner, using) for owner in {*owner_of.values()}}
+    return {
+        pk
+        for pk, key in reported.items()
+        if (addressee := addressees[owner_of[pk]]) is not None and addressee.to[0].key == key
+    }
 
 
 def _add(key: int, ids: list[int], chosen: Preferences, now: dt.datetime, using: str) -> None:

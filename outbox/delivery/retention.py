@@ -44,7 +44,10 @@ from outbox.models.removal import (
 logger = logging.getLogger(__name__)
 PERIOD = dt.timedelta(hours=1)  # from one pass to the next, in whatever process
 _TASK = "retention"
-_AT_ONCE_MIN, _AT_ONCE_MAX = 2, 500  # rows in one transaction
+_AT_ONCE_MAX = 500  # rows in one transaction
+# Even if each transaction takes longer than its target: where a commit alone does, smaller ones
+# only make a pass endless.
+_AT_ONCE_MIN = 25
 # Seconds that a transaction should take; the number of rows follows from the last one. The commit
 # of a claim waits until the log of this one has been written. On SQLite, every other writer waits
 # for all of it.
@@ -66,8 +69,10 @@ class Pass:
 
     def __init__(self, using: str) -> None:
         self.using = using
-        self.at_once = 10
-        self._took = 0.0  # seconds, of the transaction of the last batch
+        self.at_once = _AT_ONCE_MIN
+        # Of the transaction of the last batch that removed rows.
+        self._took = 0.0  # seconds
+        self._removed = 0  # rows
 
     def run(
         self, *, dry_run: bool = False, seconds: float | None = None
@@ -88,15 +93,22 @@ class Pass:
                     time.sleep(took)  # deliveries come first; on SQLite, claims wait for a batch
 
     def _adapt(self) -> None:
-        """Set the size of the next batch, which grows at most to twice that of the last one."""
-        largest = min(2 * self.at_once, _AT_ONCE_MAX)
-        fitting = int(self.at_once * _TARGET / self._took) if self._took else largest
-        self.at_once = max(min(fitting, largest), _AT_ONCE_MIN)
+        """Set the size of the next batch, which grows at most to twice what was removed.
+
+        Rows that have not expired cost little, and say nothing about those that have.
+        """
+        if not self._removed or not self._took:
+            return
+        fitting = int(self._removed * _TARGET / self._took)
+        if self._took > _TARGET:
+            self.at_once = min(self.at_once, max(fitting, _AT_ONCE_MIN))
+        else:
+            self.at_once = max(self.at_once, min(fitting, 2 * self._removed, _AT_ONCE_MAX))
 
     def _batch(self, step: Step, after: int, *, dry_run: bool) -> tuple[int, int | None]:
         # A pass may last hours: a retention that becomes longer in between applies at once.
         found = step.find(Rules(self.using), after, self.at_once)
-        self._took = 0.0
+        self._took, self._removed = 0.0, 0
         if not found.ids or dry_run:
             return len(found.ids), found.last
         started = time.monotonic()
@@ -107,7 +119,7 @@ class Pass:
                     step.remove(ids, self.using)
             except (ProtectedError, RestrictedError):
                 ids = [one for one in ids if self._remove_one(step, one)]
-        self._took = time.monotonic() - started
+        self._took, self._removed = time.monotonic() - started, len(ids)
         return len(ids), found.last
 
     def _remove_one(self, step: Step, pk: int) -> bool:

@@ -1,8 +1,8 @@
 """Traces of one address: where it occurs in texts, JSON and messages, and texts without it.
 
 The forms are those in which the address is stored here: as it is, with the domain in A-labels or in
-Unicode, and as URLs, HTML, JSON, quoted-printable, DSN parameters (xtext, RFC 3461 4) and return
-paths (VERP) write it. A longer address that contains it is another one.
+Unicode, and as URLs, HTML, JSON, quoted-printable, DSN parameters and reports (xtext, RFC 3461 4
+and RFC 6533 3) and return paths (VERP) write it. A longer address that contains it is another one.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from outbox.mail.encoded_words import decode_words
 from outbox.mail.header_reader import read_fields, unfolded
 from outbox.mail.header_writer import address_field
 from outbox.mail.mime_reader import body_start, read_entities
+from outbox.mail.xtext import utf8_xtext
 
 PLACEHOLDER = "erased@erased.invalid"
 _ADDRESS_FIELDS = frozenset(
@@ -148,6 +149,7 @@ def _forms(spelling: str) -> Iterable[str]:
         str,
         html.escape,
         _xtext,
+        utf8_xtext,
         lambda text: quote(text, safe=""),
     )
     for escape in escapes:

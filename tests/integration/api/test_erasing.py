@@ -21,6 +21,7 @@ from django.utils import timezone
 
 from outbox import api
 from outbox.api import audit, bulk_actions, erasure
+from outbox.api.delivery_reports import send_reports
 from outbox.api.message_actions import RECIPIENT_ACTIONS
 from outbox.delivery.sweep import index_new_messages
 from outbox.exceptions import ContentErasedError
@@ -39,6 +40,7 @@ from outbox.models import (
     Event,
     FailureDigest,
     Message,
+    Origin,
     Preferences,
     Recipient,
     ReplyGroup,
@@ -55,6 +57,7 @@ from outbox.models import (
 from outbox.models.reply_group import store
 from outbox.reasons import quoted
 from signin.models import ResetRequest
+from tests.integration.inbound.returned import receive
 from tests.planted import _files, _rows
 from tests.states import set_state
 
@@ -259,6 +262,28 @@ def test_no_trace_of_the_address_is_left(owner: User, sender: Account) -> None:
     left = set(Message.objects.values_list("pk", flat=True))
     gone = {planted[name].pk for name in ("mine", "large", "alone")}
     assert left == {message.pk for message in planted.values()} - gone
+
+
+@pytest.mark.parametrize("language", ["en", "zh-hans"])
+@pytest.mark.parametrize("ret", ["hdrs", "full"])
+def test_no_trace_is_left_in_reports_of_the_site(
+    owner: User, sender: Account, ret: str, language: str
+) -> None:
+    """A report about the address goes to the sender of a message, which is another one."""
+    Preferences.objects.create(user=owner, language=language)
+    fields: dict[str, Any] = {"owner": owner, "notify": ["failure"], "ret": ret}
+    for names in ((BOB,), (BOB, ANN)):
+        finish(send(sender, *names, text="Grüße", **fields), State.FAILED)
+    assert send_reports("default") == 2
+    reports = Message.objects.filter(origin=Origin.REPORT)
+    assert all(BOB.encode() in one.source.read() for one in reports)
+    for report in reports:
+        receive(sender, report.source.read())
+        finish(report)
+    index_new_messages("default")
+    done = erasure.erase_address(BOB)
+    assert traces() == set()
+    assert done.is_complete
 
 
 def test_messages_with_other_recipients_keep_those(owner: User, sender: Account) -> None:

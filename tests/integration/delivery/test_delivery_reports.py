@@ -665,6 +665,24 @@ def test_one_failure_is_not_reported_twice_to_one_address(settings: LazySettings
     assert FailureDigest.objects.count() == 1  # the digest goes to another address
 
 
+def test_failures_are_collected_in_few_queries() -> None:
+    """Their rows are locked until the transaction ends."""
+    anna = User.objects.create_user("anna", email="alice@example.org")
+    sender = account(owner=anna)
+
+    def collect(number: int) -> int:
+        for _ in range(number):
+            queue(sender, BOB, owner=anna, notify=["failure"])
+        Recipient.objects.filter(state=State.QUEUED).update(expires_at=database_now(USING) - HOUR)
+        sweep(USING)
+        with CaptureQueriesContext(connections[USING]) as found:
+            assert report_failures(USING) == 0
+        return len(found)
+
+    assert collect(2) == collect(12)
+    assert FailureDigest.objects.count() == 0
+
+
 def test_periodic_work_sends_reports(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "feed", lambda: None)  # no engine beside the test
     queue(account(), BOB, notify=["failure"])

@@ -346,6 +346,18 @@ def test_the_command_counts_first_and_then_removes() -> None:
     assert (Message.objects.count(), Source.objects.count()) == (2, 1)
 
 
+def test_a_batch_without_expired_rows_does_not_change_the_next_one() -> None:
+    sender = account(message_days=30)
+    for _ in range(3):
+        sent(sender, 31)
+    run = Pass(USING)
+    batches = run.run()
+    assert next(batches) == ("messages", 3)
+    grown = run.at_once
+    assert totals(batches).get("messages") is None
+    assert run.at_once == grown
+
+
 def test_an_interrupted_pass_continues_where_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retention, "_AT_ONCE_MAX", 10)
     sender = account(message_days=1)
@@ -560,12 +572,27 @@ def test_a_batch_becomes_smaller_while_its_transactions_take_long(
 
 
 @pytest.mark.parametrize(
-    ("took", "size"),
-    [(0.04, 50), (0.2, 10), (9.0, 2), (0.019, 105), (0.001, 200), (0.0, 200)],
-    ids=["twice the target", "ten times", "a stall", "a little less", "much less", "nothing found"],
-)
-def test_the_size_of_a_batch_follows_from_the_time_of_the_last_one(took: float, size: int) -> None:
+    ("removed", "took", "size"),
+    [
+        (100, 0.04, 50),
+        (100, 9.0, 25),  # smaller ones only make the pass longer
+        (20, 0.03, 25),
+        (100, 0.019, 105),
+        (100, 0.001, 200),
+        (300, 0.001, 500),
+        (0, 0.0, 100),
+        (1, 0.005, 100),
+        (60, 0.001, 120),
+    ],
+    ids=[
+        "twice the target", "a stall", "a slow commit", "a little less", "much less", "the most",
+        "nothing expired", "one expired", "some expired",
+    ],
+)  # fmt: skip
+def test_the_size_of_a_batch_follows_from_what_the_last_one_removed(
+    removed: int, took: float, size: int
+) -> None:
     walk = Pass(USING)
-    walk.at_once, walk._took = 100, took
+    walk.at_once, walk._removed, walk._took = 100, removed, took
     walk._adapt()
     assert walk.at_once == size

@@ -7,6 +7,7 @@ import pytest
 
 from outbox.mail.addresses import parse_address
 from outbox.mail.traces import PLACEHOLDER, Traces
+from outbox.mail.xtext import utf8_xtext
 
 BOB = Traces(parse_address("bob@example.net"))
 HEAD = b"From: Ann <ann@example.org>\r\nSubject: Hi\r\nMIME-Version: 1.0\r\n"
@@ -117,3 +118,12 @@ def test_a_source_without_the_address_is_the_same() -> None:
     source = HEAD + b"To: jim-bob@example.net\r\n\r\nHello\r\n"
     assert not BOB.is_in_source(source)
     assert BOB.source_without(source) == source
+
+
+@pytest.mark.parametrize("address", ["jörg@example.net", "bob@exämple.net", "李@例子.cn"])
+def test_an_address_outside_ascii_is_found_as_delivery_reports_write_it(address: str) -> None:
+    traces = Traces(parse_address(address))
+    field = f"Final-Recipient: utf-8; {utf8_xtext(address)}"
+    assert traces.is_in(field)
+    assert traces.is_in(json.dumps(field))
+    assert traces.without(field) == f"Final-Recipient: utf-8; {PLACEHOLDER}"
