@@ -209,8 +209,8 @@ class AccountAdmin(ProtectedAdmin):
             {
                 "fields": ("max_connections", "per_minute", "per_day"),
                 "description": _(
-                    "With direct delivery, these limits apply to the mail servers of each recipient"
-                    " site (MX) separately, not to the account as a whole."
+                    "With direct delivery, these limits apply to the mail servers of each domain"
+                    " (MX) separately, not to the account as a whole."
                 ),
             },
         ),

@@ -14,13 +14,14 @@ from outbox.conf import get_conf
 from outbox.db.bulk import fetch
 from outbox.delivery import limits
 from outbox.exceptions import NoAccountError
-from outbox.models import SMARTHOST_KEY, UNRESOLVED_KEY, Account, Circuit, Destination, Route
+from outbox.models import SMARTHOST_KEY, UNRESOLVED_KEY, Account, Circuit, Destination
+from outbox.models.account import Route
 
 _OF_DEFAULT = """
 SELECT d.id, d.account_id FROM outbox_destination d
 JOIN outbox_account a ON a.id = d.account_id
 WHERE a.is_app_default AND a.is_active AND d.key = %s AND a.route = %s"""
-# The stored route counts: the caller's account may have been read before it was changed.
+# The account's route is that of the database: the caller may have read the account before a change.
 _OF_ACCOUNT = f"""
 SELECT d.id, d.account_id, a.route FROM outbox_account a
 JOIN outbox_destination d ON d.account_id = a.id AND d.key = CASE a.route

@@ -19,7 +19,7 @@ from outbox.models import (
 
 _KEPT_FOR = dt.timedelta(days=90)  # then a domain is looked up before its recipients have a site
 _UNUSED_FOR = dt.timedelta(days=7)  # also longer than a move to a new site may take
-# Recipients have no index for this question, so that one scan answers it for many sites.
+# Recipients have no index for this question, so that one scan is made for many sites.
 _ASKED_EACH = dt.timedelta(days=1)
 _AT_ONCE = 500
 

@@ -237,7 +237,7 @@ def test_an_error_about_a_field_that_staff_may_not_change_is_shown(account: Acco
 
 
 def test_a_missing_server_is_shown_to_staff_who_may_not_enter_one(db: None) -> None:
-    """The form of an account with app-only access lacks the server, but not the route."""
+    """The form of an account with app-only access has the kind of delivery, but no server."""
     provider = OAuthProvider.objects.create(name="Example", access="app")
     account = Account.objects.create(name="direct", from_address="a@example.com", route="direct")
     OAuthToken.objects.create(account=account, provider=provider)
