@@ -3,7 +3,6 @@
 A provider that is missing here may still be found in DNS, when an account is set up.
 """
 
-import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
@@ -253,19 +252,6 @@ _BY_DOMAIN = {domain: provider for provider in PROVIDERS for domain in provider.
 _BY_MX_SITE = {provider.mx_site: provider for provider in PROVIDERS if provider.mx_site}
 
 
-def _pattern(exchangers: tuple[str, ...]) -> re.Pattern[str]:
-    """Return a pattern of MX hosts, as `Provider.exchangers` describes them."""
-    every = [
-        (".+" if one.startswith(".") else "") + re.escape(one).replace(r"\*", "[^.]*")
-        for one in exchangers
-    ]
-    return re.compile("|".join(every) or "(?!)")
-
-
-_EXCHANGERS = [(_pattern(one.exchangers), one) for one in PROVIDERS]
-_ALL_EXCHANGERS = [(_pattern(one.exchangers + one.own_exchangers), one) for one in PROVIDERS]
-
-
 def provider_of(domain: str) -> Provider | None:
     """Return the provider that owns this domain (in A-labels)."""
     return _BY_DOMAIN.get(domain.lower())
@@ -273,12 +259,15 @@ def provider_of(domain: str) -> Provider | None:
 
 def by_exchanger(host: str) -> Provider | None:
     """Return the provider that runs this MX host."""
-    return _matching(host, _EXCHANGERS)
+    host = host.lower().rstrip(".")
+    return next((one for one in PROVIDERS if _is_among(host, one.exchangers)), None)
 
 
 def by_any_exchanger(host: str) -> Provider | None:
     """Return the provider that runs this MX host, also if only its own domains name the host."""
-    return _matching(host, _ALL_EXCHANGERS)
+    host = host.lower().rstrip(".")
+    every = (one for one in PROVIDERS if _is_among(host, one.exchangers + one.own_exchangers))
+    return next(every, None)
 
 
 def by_mx_site(key: str) -> Provider | None:
@@ -286,9 +275,19 @@ def by_mx_site(key: str) -> Provider | None:
     return _BY_MX_SITE.get(key)
 
 
-def _matching(host: str, exchangers: list[tuple[re.Pattern[str], Provider]]) -> Provider | None:
-    host = host.lower().rstrip(".")
-    return next((provider for pattern, provider in exchangers if pattern.fullmatch(host)), None)
+def _is_among(host: str, exchangers: tuple[str, ...]) -> bool:
+    return any(_fits(host, known) for known in exchangers)
+
+
+def _fits(host: str, known: str) -> bool:
+    """Return whether a host is one of those that an entry of `Provider.exchangers` describes."""
+    if known.startswith("."):
+        return host.endswith(known) and host != known
+    first, star, last = known.partition("*")
+    if not star:
+        return host == known
+    part = host.removeprefix(first).removesuffix(last)
+    return host == f"{first}{part}{last}" and "." not in part
 
 
 def by_host(host: str) -> Provider | None:

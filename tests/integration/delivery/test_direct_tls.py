@@ -338,7 +338,7 @@ def test_a_host_with_a_wrong_certificate_stays_the_first_for_other_domains(
     assert [one.recipients for one in first.ledger.accepted] == [["carol@other.example"]]
 
 
-def test_a_refused_message_is_no_proof_that_the_site_works(
+def test_a_refused_message_does_not_prove_that_the_site_works(
     lab: DirectLab, settings: LazySettings, tmp_path: Path
 ) -> None:
     """Another message finds that out, and does not wait until the lease of the probe ends."""
