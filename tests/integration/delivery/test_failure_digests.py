@@ -18,6 +18,7 @@ from outbox.api.failures import mark_failures_seen, report_failures, reschedule_
 from outbox.api.periodic import run_periodic_work
 from outbox.delivery import process
 from outbox.models import (
+    SMARTHOST_KEY,
     Account,
     Circuit,
     Destination,
@@ -161,7 +162,7 @@ def test_the_failure_of_a_message_with_the_null_sender_makes_no_notice(anna: Use
 def test_a_circuit_that_is_open_rules_an_account_out(anna: User) -> None:
     fails(account(owner=anna), owner=anna)
     second = account(26, owner=anna)
-    Destination.objects.create(account=second, key="smarthost-of-second", circuit=Circuit.OPEN)
+    Destination.objects.create(account=second, key=SMARTHOST_KEY, circuit=Circuit.OPEN)
     assert report_failures(USING) == 0
     assert reports() == []
 
