@@ -26,10 +26,16 @@ _AT_ONCE = 500
 
 def delete_old(using: str) -> int:
     """Delete rows that are too old, up to a limit; return how many."""
-    cutoff = database_now(using) - _KEPT_FOR
+    now = database_now(using)
     rows = DomainSite.objects.using(using)
-    old = list(rows.filter(seen_at__lt=cutoff).values_list("pk", flat=True)[:_AT_ONCE])
-    return rows.filter(pk__in=old).delete()[0] if old else 0
+    found = rows.filter(seen_at__lt=now - _KEPT_FOR)
+    old = dict(found.values_list("pk", "destination")[:_AT_ONCE])
+    if not old:
+        return 0
+    # A message that is queued at this moment may still name the site, which is kept for as long.
+    sites = Destination.objects.using(using).filter(pk__in=set(old.values()))
+    sites.update(minute_started_at=now, minute_count=0)
+    return rows.filter(pk__in=old).delete()[0]
 
 
 def delete_unused(using: str) -> int:
@@ -60,8 +66,9 @@ def _unused(now: dt.datetime, before: dt.datetime, using: str) -> QuerySet[Desti
     found = Destination.objects.using(using).filter(
         Q(limit_until=None) | Q(limit_until__lte=now),
         _without_use(),
+        # Without messages no probe closes the circuit of a server that does not exist any more.
+        Q(circuit=Circuit.CLOSED) | Q(circuit_until__lt=before),
         key__startswith=MX_PREFIX,
-        circuit=Circuit.CLOSED,
         minute_started_at__lt=before,
     )
     return found.filter(Q(day_started_at=None) | Q(day_started_at__lt=now - dt.timedelta(days=1)))

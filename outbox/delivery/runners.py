@@ -130,6 +130,8 @@ class Runners:
                 if not self._context.may_claim:
                     return
                 idle = [one for one in self if one.is_idle and _is_of_site(one)]
+                if sum(map(_is_of_site, self)) < self._max:
+                    break  # others have ended
             patience = self._context.conf.shutdown_timeout
             await asyncio.gather(*(runner.close(patience) for runner in idle[:wanted]))
         finally:
