@@ -108,8 +108,12 @@ def send_due(using: str, now: dt.datetime | None = None) -> int:
         for domain, rows in groupby(_unreported(day, using), key=itemgetter(0)):
             try:
                 count += _send(domain, day, [row[1:] for row in rows], account, using)
+            except DATABASE_UNAVAILABLE:
+                raise
             except OutboxError as error:
                 logger.warning("The report on TLS to %s was not queued: %s", domain, error)
+            except Exception:
+                logger.exception("The report on TLS to %s was not queued.", domain)
     return count
 
 

@@ -79,7 +79,7 @@ class _Failures:
             fault.facts.tried = self.tried
         if not (self.refusal or self.lacking):
             return fault
-        is_permanent = len(self.lacking) == len(target.policies)
+        is_permanent = len(self.lacking) == min(len(target.policies), _HOSTS_MAX)
         return TargetRefusedError(fault, is_permanent=is_permanent)
 
 
@@ -163,7 +163,9 @@ class MxOpener:
         assert isinstance(target, MxTarget)
         until, refused = self._refused.get(target.key, (0.0, None))
         if refused is not None and time.monotonic() < until:
-            raise TargetRefusedError(refused.fault, is_permanent=refused.is_permanent)
+            raise TargetRefusedError(
+                refused.fault, is_permanent=refused.is_permanent, is_remembered=True
+            )
         ends_at = time.monotonic() + _SECONDS
         transcript = smtp.Transcript()
         failures = _Failures()

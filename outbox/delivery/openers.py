@@ -23,10 +23,13 @@ class Target:
 class TargetRefusedError(OutboxError):
     """No server fulfills what the domain or the message requires; others may be sent there."""
 
-    def __init__(self, fault: smtp.SmtpFault, *, is_permanent: bool) -> None:
+    def __init__(
+        self, fault: smtp.SmtpFault, *, is_permanent: bool, is_remembered: bool = False
+    ) -> None:
         super().__init__(str(fault.reason))
         self.fault = fault
         self.is_permanent = is_permanent
+        self.is_remembered = is_remembered  # from a moment ago: no server was contacted
 
 
 class SessionOpener(Protocol):

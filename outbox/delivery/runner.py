@@ -27,6 +27,7 @@ from outbox.log_lines import log_fields
 from outbox.models import Circuit, Destination
 from outbox.models.destination import DestinationEffect
 from outbox.models.destination_limits import limits_of
+from outbox.net.mx import RoutingError
 from outbox.reasons import Reason, ReasonCode
 from outbox.texts import cause_of
 
@@ -174,7 +175,7 @@ class DestinationRunner:
                     session = await self._open_for(job, target)
                 except TargetRefusedError as error:
                     self._record_refused(job, error)
-                    await self._return_probe()
+                    await (self._refund(job) if error.is_remembered else self._return_probe())
                     continue
                 if session is None:
                     break
@@ -211,7 +212,13 @@ class DestinationRunner:
             if isinstance(error, asyncio.CancelledError):
                 raise
         except Exception as error:  # noqa: BLE001  # logged there
-            await self._record_unopened(job, self._local_fault(error))
+            fault = self._local_fault(error)
+            if fault.kind is smtp.FaultKind.EXHAUSTED:
+                await self._record_unopened(job, fault)
+            else:  # a lookup says nothing about the destination
+                unroutable = RoutingError(fault.reason, is_permanent=False)
+                now = self._context.lease.now
+                self._context.recorder.put(transaction.unrouted(job, unroutable, now))
         return None
 
     async def _refund(self, job: Job) -> None:
@@ -391,6 +398,8 @@ class DestinationRunner:
 
     async def _obey(self, replies: Iterable[smtp.Reply]) -> None:
         """Slow down or suspend an MX site as its shaping says about these replies."""
+        if self._opener.has_login:
+            return
         shaping = limits_of(self.destination, self._context.lease.now).shaping
         if shaping is None:
             return

@@ -64,6 +64,7 @@ async def run(
     when the source could not be read; then nothing was sent.
     """
     recorder = context.recorder
+    session.replies = ()
     while not recorder.has_room_for(job.destination_id):  # noqa: ASYNC110  # the recorder is a thread
         await asyncio.sleep(0.05)
     permit = DotPermit(job, context)

@@ -7,6 +7,7 @@ from django.conf import LazySettings
 
 from outbox import api
 from outbox.db.clock import database_now
+from outbox.delivery import mx_opener
 from outbox.models import (
     UNRESOLVED_KEY,
     Account,
@@ -390,6 +391,25 @@ def test_a_domain_that_changes_with_each_lookup_is_deferred(
     assert row(second).destination == site(account, "a.example.net")
     assert not Destination.objects.filter(key="mx:b.example.net").exists()
     assert site(account, "a.example.net").circuit_faults == 0
+
+
+def test_a_defect_in_a_lookup_opens_no_circuit(
+    lab: DirectLab, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    lab.server("mx.example.net")
+    lab.domain("example.net", "10 mx.example.net")
+    account = direct_account()
+
+    async def defective(*_: object, **__: object) -> None:
+        raise RuntimeError("an unexpected record")
+
+    monkeypatch.setattr(mx_opener, "policy_for", defective)
+    messages = [queue(account) for _ in range(3)]
+    deliver()
+
+    assert [states(message) for message in messages] == [["deferred"]] * 3
+    assert "an unexpected record" in caplog.text
+    assert not Destination.objects.filter(circuit_faults__gt=0).exists()
 
 
 def test_an_error_while_sites_are_stored_returns_the_recipients(

@@ -9,6 +9,7 @@ import pytest
 from django.conf import LazySettings
 
 from outbox.db.clock import database_now
+from outbox.delivery import mx_opener
 from outbox.delivery.sts_policies import write
 from outbox.models import Circuit, Destination, SmtpSession, TlsCount
 from outbox.net.mta_sts import KnownPolicy, Mode, Policy
@@ -235,6 +236,8 @@ def test_a_domain_with_a_strict_policy_does_not_stop_the_others_of_its_site(
     deliver()
 
     assert [states(message) for message in strict] == [["deferred"]] * 4
+    # The first was connected for, and the other message.
+    assert Destination.objects.get(key=f"mx:{FIRST}").minute_count == 2
     assert row(strict[0]).reason.code == "certificate_names"
     assert states(other) == ["sent"]
     assert len(server.ledger.accepted) == 1
@@ -300,6 +303,24 @@ def test_a_message_that_requires_tls_fails_only_if_no_host_offers_it(
     assert row(message).reason.code == code
     assert not first.ledger.accepted
     assert not Destination.objects.filter(circuit_faults__gt=0).exists()
+
+
+def test_a_message_that_requires_tls_fails_if_none_of_the_hosts_tried_offers_it(
+    lab: DirectLab, settings: LazySettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not all hosts of a domain are tried."""
+    monkeypatch.setattr(mx_opener, "_HOSTS_MAX", 1)
+    first, second = lab.server(FIRST, TLS), lab.server(SECOND, TLS)
+    lab.domain(DOMAIN, f"10 {FIRST}", f"20 {SECOND}")
+    trust(settings, tmp_path, first, second)
+    publish(Mode.ENFORCE, FIRST, SECOND)
+
+    message = queue(direct_account(), require_tls=True)
+    deliver()
+
+    assert states(message) == ["failed"]
+    assert row(message).reason.code == "requiretls_not_offered"
+    assert not second.ledger.sessions
 
 
 def test_hosts_that_a_policy_excludes_do_not_count_as_tried(
