@@ -22,7 +22,7 @@ OTHER = "tests/integration/db/test_bulk.py"
         (["--part=sqlite"], {NO_DATABASE, PAGE, EVERY_DATABASE}),
         (["--part=sqlite", "--other-database"], {OTHER}),
         ([], {NO_DATABASE, PAGE, EVERY_DATABASE, OTHER}),
-        (["--system"], set()),
+        (["--system"], {PAGE, EVERY_DATABASE}),
     ],
 )
 def test_each_database_sees_each_test(options: list[str], files: set[str]) -> None:
