@@ -6,6 +6,7 @@ Generated at each start, for loopback names only; they protect nothing.
 import datetime as dt
 import ipaddress
 import ssl
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 
@@ -41,8 +42,10 @@ class Certificate(StrEnum):
 class Authority:
     """A certificate authority with its files in a directory; `ca_file` is what a client trusts."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, names: Sequence[str] = _NAMES) -> None:
+        """`names` are the host names in its certificates."""
         self._directory = directory
+        self._names = tuple(names)
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = _name("Outbox test authority")
         certificate = (
@@ -64,7 +67,7 @@ class Authority:
 
     def _make(self, kind: Certificate) -> bytes:
         key = ec.generate_private_key(ec.SECP256R1())
-        names = ("elsewhere.example",) if kind is Certificate.WRONG_NAME else _NAMES
+        names = ("elsewhere.example",) if kind is Certificate.WRONG_NAME else self._names
         addresses = () if kind is Certificate.WRONG_NAME else _ADDRESSES
         alternatives = [
             *map(x509.DNSName, names),
