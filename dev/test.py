@@ -2,10 +2,11 @@
 
     python -m dev.test [--stage NAME …] [-- PYTEST-ARGUMENT …]
 
-Each test runs once: on PostgreSQL if it uses a database, on SQLite if it tests pages or uses none
-("acceptance": real processes, on SQLite; "crashes": the same on PostgreSQL, which is killed as
-well). Those marked "every_database" run on both, and `make databases` runs the others on the
-database that they have not seen. TEST_DATABASE_URL replaces the PostgreSQL that is started here.
+Each test runs once, with a selection of its cases: on PostgreSQL if it uses a database, on SQLite
+if it tests pages or uses none ("acceptance": real processes, on SQLite; "crashes": the same on
+PostgreSQL, which is killed as well). Those marked "every_database" run on both, and `make
+databases` runs the others on the database that they have not seen. TEST_DATABASE_URL replaces the
+PostgreSQL that is started here.
 """
 
 import argparse
