@@ -16,7 +16,6 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 
 from outbox.db.clock import database_now
-from outbox.inbound.counting import count_bounces
 from outbox.inbound.inspection import Action
 from outbox.inbound.suppressing import suppress_reported
 from outbox.models import (
@@ -139,7 +138,11 @@ class _Applied:
         suppress_reported(
             self._reports, self._recipients, self._now, self._using, actor=self._actor
         )
-        count_bounces(self._bounced, self._now, self._using)
+        if self._bounced:
+            # Only bounces need the rules, whose compilation would delay each sweep of a cron job.
+            from outbox.inbound.counting import count_bounces
+
+            count_bounces(self._bounced, self._now, self._using)
 
     def _lock_messages(self) -> None:
         """Lock the messages before the first transition: each one locks only its own."""
