@@ -8,6 +8,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Mapping
+from typing import cast
 
 from outbox.reasons import Reason, ReasonCode
 from outbox.smtp.exhaustion import exhaustion_reason, is_exhausted
@@ -49,8 +50,8 @@ class SmtpTransport(asyncio.Protocol):
     # --- called by asyncio ----------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = self._tcp_transport = transport
+        # A cast, since the transports of other event loops are not of this class.
+        self._transport = self._tcp_transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
         events = self.protocol.receive(data)

@@ -4,6 +4,7 @@ import asyncio
 import socket
 import struct
 import time
+from typing import cast
 
 import pytest
 
@@ -127,6 +128,21 @@ async def test_it_reads_input_from_before_the_connection_broke() -> None:
     with pytest.raises(SmtpFault) as caught:
         await transport.wait_for_replies()
     assert caught.value.kind is FaultKind.SHUTDOWN
+
+
+async def test_a_transport_of_another_event_loop_is_used() -> None:
+    """Those of uvloop are not of asyncio's class, but have its methods."""
+
+    class OtherTransport:
+        def write(self, data: bytes) -> None:
+            written.append(data)
+
+    written: list[bytes] = []
+    transport = SmtpTransport(Protocol(), Timeouts(), Transcript())
+    transport.connection_made(cast("asyncio.BaseTransport", OtherTransport()))
+    transport.write(b"EHLO here.test\r\n")
+    transport.flush()
+    assert written == [b"EHLO here.test\r\n"]
 
 
 async def test_a_reset_connection_is_reported_without_the_error_number() -> None:
