@@ -10,20 +10,19 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
-from django.db.models import Exists, Model, OuterRef, Q, QuerySet, Sum
+from django.db.models import Model, QuerySet
 
 from outbox.api.sizes import Size
+from outbox.api.stored_size import QUEUED, StoredSizeOf
 from outbox.conf import get_conf
 from outbox.db import clock
 from outbox.exceptions import QuotaExceededError
 from outbox.models import (
     Account,
-    Attachment,
     Contact,
     Folder,
     Message,
     Origin,
-    Source,
     Template,
     quota,
 )
@@ -31,9 +30,7 @@ from outbox.texts import Value, gettext_noop
 
 Item = TypeVar("Item")
 _HOUR = dt.timedelta(hours=1)
-_QUEUED = [folder.value for folder in Folder if folder != Folder.DRAFTS]
-# The size of all messages is summed for the first messages of an hour, then once in so many: the
-# sum reads each message of the user, and a loop of an app would take quadratic time.
+# The size of what the user stores is read for the first messages of an hour, then once in so many.
 _STORAGE_EVERY = 100
 
 _MESSAGES = gettext_noop(
@@ -65,7 +62,7 @@ def queued_in_last_hour(owner_id: Any) -> tuple[int, int]:
     """Return the number of messages that the user queued in the last hour, and the limit."""
     messages = Message.objects.using(get_conf().database)
     recent = messages.exclude(origin=Origin.REPORT).filter(
-        owner=owner_id, folder__in=_QUEUED, listed_at__gt=clock.now() - _HOUR
+        owner=owner_id, folder__in=QUEUED, listed_at__gt=clock.now() - _HOUR
     )  # the index of the lists
     return recent.order_by().count(), limit_of(owner_id, "max_messages_per_hour")
 
@@ -139,15 +136,10 @@ def check_storage(owner_id: Any, more: int = 0) -> None:
     if owner_id is None:
         return
     limit = limit_of(owner_id, "max_stored_bytes")
-    using = get_conf().database
-    stored = Source.objects.using(using).filter(pk=OuterRef("pk"))
-    kept = Q(folder=Folder.DRAFTS) | Exists(stored)  # not those whose content was removed
-    of_messages = Message.objects.using(using).filter(kept, owner=owner_id)
-    of_messages = of_messages.exclude(origin=Origin.REPORT)
-    of_files = Attachment.objects.using(using).filter(message__owner=owner_id)
-    used = sum(
-        rows.order_by().aggregate(sum=Sum("size"))["sum"] or 0 for rows in (of_messages, of_files)
-    )
+    stored = StoredSizeOf(owner_id)
+    used = stored.remembered()
+    if used + more > limit:
+        used = stored.summed()
     if used + more > limit:
         raise QuotaExceededError("attachments", _STORED, size=Size(used + more), limit=Size(limit))
 

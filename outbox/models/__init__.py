@@ -49,7 +49,7 @@ from outbox.models.pause import Pause, PauseScope
 from outbox.models.pending_hold import PendingHold
 from outbox.models.preferences import FailureDigestChoice, Preferences, Theme
 from outbox.models.queue_snapshot import Operations, QueueSnapshot
-from outbox.models.quota import Quota
+from outbox.models.quota import Quota, StoredSize
 from outbox.models.recipient import Recipient, Role
 from outbox.models.reminder import ReplyReminder
 from outbox.models.reply_group import ReplyGroup, ReplyKind
@@ -176,6 +176,7 @@ __all__ = [
     "Source",
     "State",
     "Status",
+    "StoredSize",
     "Suppression",
     "SuppressionReason",
     "Template",

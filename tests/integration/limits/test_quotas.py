@@ -3,6 +3,7 @@
 import datetime as dt
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from django.conf import LazySettings
@@ -15,6 +16,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from outbox import api
+from outbox.api import stored_size
+from outbox.api.stored_size import StoredSizeOf
 from outbox.backend import EmailBackend
 from outbox.exceptions import InvalidMessageError, QuotaExceededError
 from outbox.models import (
@@ -26,6 +29,7 @@ from outbox.models import (
     Quota,
     Recipient,
     State,
+    StoredSize,
     Template,
 )
 from outbox.models.rollup import roll_up
@@ -239,6 +243,65 @@ def test_messages_of_an_app_beyond_the_quota(
     assert FULL in refused(lambda: send(account, anna))
     result = api.send_many([api.MergeRow("a@e.org")], account=account, text="Hi", owner=None)
     assert result.queued == 1
+
+
+@pytest.fixture
+def sums(django_capture_on_commit_callbacks: Callable[..., Any]) -> Callable[[User], int]:
+    """Return what the quota counts, with the writes that follow the commit."""
+
+    def read(owner: User) -> int:
+        with django_capture_on_commit_callbacks(execute=True):
+            return StoredSizeOf(owner.pk).remembered()
+
+    return read
+
+
+def age(moment: dt.timedelta) -> None:
+    Message.objects.update(listed_at=F("listed_at") - moment)
+
+
+def test_the_size_of_earlier_messages_is_remembered(
+    account: Account, anna: User, sums: Callable[[User], int]
+) -> None:
+    first, second = (send(account, anna).message() for _ in range(2))
+    Message.objects.filter(pk=first.pk).update(listed_at=timezone.now() - dt.timedelta(hours=1))
+    assert sums(anna) == first.size + second.size
+    Message.objects.filter(pk=first.pk).update(size=1)  # it is not read again
+    draft = api.save_draft(anna, api.DraftFields(text="x" * 500))
+    api.attach(draft, "a.bin", "image/png", b"x" * 9_000)
+    draft.refresh_from_db()
+    assert sums(anna) == first.size + second.size + draft.size + 9_000
+    assert StoredSize.objects.get().size == first.size
+    StoredSize.objects.update(summed_at=timezone.now() - dt.timedelta(days=8))
+    assert sums(anna) == 1 + second.size + draft.size + 9_000
+
+
+def test_the_remembered_size_includes_later_messages_in_steps(
+    account: Account, anna: User, sums: Callable[[User], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise the later messages of a loop would be read again and again."""
+    monkeypatch.setattr(stored_size, "_ADDED_AFTER", 3)
+    sums(anna)
+    StoredSize.objects.update(listed_until=timezone.now() - dt.timedelta(hours=1))
+    messages = [send(account, anna).message() for _ in range(4)]
+    Message.objects.exclude(pk=messages[3].pk).update(
+        listed_at=timezone.now() - dt.timedelta(minutes=30)
+    )
+    for _ in range(2):
+        assert sums(anna) == sum(message.size for message in messages)
+        assert StoredSize.objects.get().size == sum(message.size for message in messages[:3])
+
+
+def test_a_deleted_message_makes_room_at_once(
+    account: Account, anna: User, sums: Callable[[User], int], settings: LazySettings
+) -> None:
+    send(account, anna)
+    age(dt.timedelta(hours=2))
+    size = sums(anna)
+    settings.OUTBOX = settings.OUTBOX | {"MAX_STORED_BYTES": size - 1}
+    assert FULL in refused(lambda: send(account, anna))
+    Message.objects.all().delete()
+    send(account, anna)
 
 
 # --- what one user may own ------------------------------------------------------------------------
