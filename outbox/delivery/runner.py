@@ -9,12 +9,11 @@ import datetime as dt
 import logging
 import random
 from collections.abc import Collection, Iterable
-from contextlib import suppress
 from functools import partial
 
 from outbox import smtp
 from outbox.db.unavailable import DATABASE_UNAVAILABLE
-from outbox.delivery import limits, transaction
+from outbox.delivery import circuit, limits, transaction
 from outbox.delivery.claimed import ClaimedJobs
 from outbox.delivery.context import DeliveryContext
 from outbox.delivery.job import Job, SessionClosed, SessionOpened
@@ -175,7 +174,10 @@ class DestinationRunner:
                     session = await self._open_for(job, target)
                 except TargetRefusedError as error:
                     self._record_refused(job, error)
-                    await (self._refund(job) if error.is_remembered else self._return_probe())
+                    if error.is_remembered:
+                        await self._refund(job)
+                    else:
+                        await self._return_probe(job, EXHAUSTED_PAUSE)
                     continue
                 if session is None:
                     break
@@ -226,18 +228,15 @@ class DestinationRunner:
 
         Its domain has no servers at present, or other ones, which says nothing about these.
         """
-        is_probe = self.destination.circuit != Circuit.CLOSED
-        if not limits.has_limits(self.destination, self._context.lease.now):
+        if not job.is_reserved:
             return
         unused = len(job.recipients)
-        reservation = limits.Reservation(unused, is_probe=is_probe)
-        work = partial(limits.refund, self.destination.pk, reservation, unused, self._context.using)
+        work = partial(limits.refund, self.destination.pk, unused, self._context.using)
         try:
             await self._context.in_claimer(work)
-        except DATABASE_UNAVAILABLE as error:  # a probe's lease ends by itself
+        except DATABASE_UNAVAILABLE as error:
             logger.warning("A limit of %s could not be refunded: %s", self.destination, error)
-            return
-        if is_probe:
+        if await self._return_probe(job):
             self._claimed.is_exhausted = False
 
     async def _open_for(self, job: Job, target: Target) -> DeliverySession | None:
@@ -246,7 +245,7 @@ class DestinationRunner:
         Raise TargetRefusedError if the failure is about the job.
         """
         try:
-            return await self._open(target)
+            return await self._open(job, target)
         except TargetRefusedError:
             raise
         except smtp.SmtpFault as fault:
@@ -267,14 +266,14 @@ class DestinationRunner:
         reason = Reason(ReasonCode.SESSION_DEFECT, cause=cause_of(error))
         return smtp.SmtpFault(smtp.Phase.CONNECT, smtp.FaultKind.LOCAL, reason)
 
-    async def _open(self, target: Target) -> DeliverySession:
+    async def _open(self, job: Job, target: Target) -> DeliverySession:
         self._opening += 1
         try:
             session = await self._opener.open(target, self.destination, self._memory)
         finally:
             self._opening -= 1
-        if not self._has_failed:
-            await self._note_success()
+        if not self._tests_server(job):
+            await self._note_success(job)
         return session
 
     async def _deliver_over(self, session: DeliverySession, job: Job | None) -> None:
@@ -284,8 +283,8 @@ class DestinationRunner:
         try:
             while job is not None:
                 effect = await self._run_transaction(job, session)
-                if effect == DestinationEffect.NONE and self._has_failed:
-                    await self._note_success()
+                if effect == DestinationEffect.NONE and self._tests_server(job):
+                    await self._note_success(job)
                 if not session.connection.usable or session.is_used_up(
                     conf, self.destination.account
                 ):
@@ -348,17 +347,18 @@ class DestinationRunner:
         except DATABASE_UNAVAILABLE as error:
             logger.warning("Restrictions of %s were not recorded: %s", self.destination, error)
 
-    @property
-    def _has_failed(self) -> bool:
-        """Return whether the destination had a fault since its last successful transaction."""
+    def _tests_server(self, job: Job) -> bool:
+        """Return whether no transaction has succeeded since the last fault of the destination."""
+        if job.probe is not None:
+            return True
         return self.destination.circuit != Circuit.CLOSED or self.destination.circuit_faults > 0
 
-    async def _note_success(self) -> None:
+    async def _note_success(self, job: Job) -> None:
         """Close the circuit and allow more sessions."""
-        if self._has_failed:
+        if self._tests_server(job):
             try:
                 await self._context.in_claimer(
-                    partial(limits.report_success, self.destination.pk, self._context.using)
+                    partial(circuit.report_success, self.destination.pk, self._context.using)
                 )
             except DATABASE_UNAVAILABLE as error:
                 logger.warning("The circuit of %s could not be closed: %s", self.destination, error)
@@ -375,7 +375,7 @@ class DestinationRunner:
         self._sessions_allowed = 1
         effect = judge_opening(fault, has_login=self._opener.has_login)
         if effect == DestinationEffect.NONE:
-            retry_at = await self._rest(fault)
+            retry_at = await self._rest(fault, job)
         else:
             quoted = fault.reply.quoted if fault.reply else ""
             retry_at = await self._report_fault(effect, fault.reason.with_reply(quoted))
@@ -421,7 +421,7 @@ class DestinationRunner:
                 self._sessions_allowed = 1
                 self._claimed.return_all()
 
-    async def _rest(self, fault: smtp.SmtpFault) -> dt.datetime:
+    async def _rest(self, fault: smtp.SmtpFault, job: Job) -> dt.datetime:
         """Begin nothing for a moment, since this host lacks a resource. Return when it continues.
 
         The circuit says nothing about this: no server is at fault.
@@ -430,21 +430,19 @@ class DestinationRunner:
         self._fault_at = asyncio.get_running_loop().time()
         self._rests_until = self._fault_at + EXHAUSTED_PAUSE.total_seconds()
         self._claimed.return_all()
-        await self._return_probe()
+        await self._return_probe(job, EXHAUSTED_PAUSE)
         return self._context.lease.now + EXHAUSTED_PAUSE
 
-    async def _return_probe(self) -> None:
-        """Open the circuit again if this was a probe, which has not found out anything."""
-        if self.destination.circuit != Circuit.CLOSED:
-            with suppress(*DATABASE_UNAVAILABLE):  # the lease of the probe ends by itself
-                await self._context.in_claimer(
-                    partial(
-                        limits.return_probe,
-                        self.destination.pk,
-                        EXHAUSTED_PAUSE,
-                        self._context.using,
-                    )
-                )
+    async def _return_probe(self, job: Job, pause: dt.timedelta = dt.timedelta(0)) -> bool:
+        """Open the circuit again if the job was a probe, which has not found out anything."""
+        if job.probe is None:
+            return False
+        work = partial(circuit.return_probe, job.probe, self._context.using, pause)
+        try:
+            return await self._context.in_claimer(work)
+        except DATABASE_UNAVAILABLE as error:  # it expires by itself
+            logger.warning("A probe of %s could not be returned: %s", self.destination, error)
+            return False
 
     async def _report_fault(self, effect: DestinationEffect, reason: Reason) -> dt.datetime:
         """Count a fault of the destination and return when it is tried again."""
@@ -452,7 +450,7 @@ class DestinationRunner:
         try:
             change = await self._context.in_claimer(
                 partial(
-                    limits.report_fault,
+                    circuit.report_fault,
                     self.destination.pk,
                     effect,
                     reason,
