@@ -220,9 +220,10 @@ def test_many_destinations_have_few_runners(
     assert len(server.ledger.accepted) == number
     assert most <= 20 + 1  # and the one that looks domains up
     assert Destination.objects.exclude(key=UNRESOLVED_KEY).count() == number
-    asked = lab.dns.asked("MX")
-    assert len(set(asked)) == number
-    assert len(asked) < 2 * number  # each delivery looks its domain up again, in the cache
+    # Each delivery looks its domain up again, in the cache. A busy host may repeat a query, under
+    # the same id, before it reads the response.
+    lookups = {(one.name, one.id) for one in lab.dns.queries if one.kind == "MX"}
+    assert len(lookups) == len(set(lab.dns.asked("MX"))) == number
 
 
 def test_the_sites_of_an_account_show_their_limits_and_sources(lab: DirectLab) -> None:
