@@ -7,25 +7,24 @@ at a time. A runner never has more connections than it has slots.
 import asyncio
 import datetime as dt
 import logging
-import random
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from functools import partial
 
 from outbox import smtp
 from outbox.db.unavailable import DATABASE_UNAVAILABLE
-from outbox.delivery import circuit, limits, transaction
-from outbox.delivery.claimed import ClaimedJobs
+from outbox.delivery import transaction
+from outbox.delivery.base_runner import Runner
 from outbox.delivery.context import DeliveryContext
+from outbox.delivery.destination_reports import DestinationReports
 from outbox.delivery.job import Job, SessionClosed, SessionOpened
 from outbox.delivery.openers import SessionOpener, Target, TargetRefusedError
-from outbox.delivery.server_memory import ServerMemory, remember
+from outbox.delivery.server_memory import ServerMemory
 from outbox.delivery.session import DeliverySession, session_row
 from outbox.delivery.slots import RunnerSlots
 from outbox.delivery.verdict import EXHAUSTED_PAUSE, judge_opening
 from outbox.log_lines import log_fields
 from outbox.models import Circuit, Destination
 from outbox.models.destination import DestinationEffect
-from outbox.models.destination_limits import limits_of
 from outbox.net.mx import RoutingError
 from outbox.reasons import Reason, ReasonCode
 from outbox.texts import cause_of
@@ -36,21 +35,19 @@ _OPENING_MAX = 20  # sessions of one runner that open at once: each takes time o
 _JOBS_PER_SESSION = 6  # claimed ahead for each session, so that no session waits for a claim
 
 
-class DestinationRunner:
+class DestinationRunner(Runner):
     """Delivers to one destination until nothing is due, and keeps idle sessions for a while."""
 
     def __init__(
         self, context: DeliveryContext, destination: Destination, opener: SessionOpener
     ) -> None:
-        self.destination = destination
-        self._context = context
+        super().__init__(context, destination)
         self._opener = opener
-        self._claimed = ClaimedJobs(context)
         self._sessions: set[asyncio.Task[None]] = set()
         self._open_sessions: set[DeliverySession] = set()
         self._opening = 0  # sessions that are being opened
         self._sessions_allowed = 1  # doubles with each session that is opened
-        self._feeding = asyncio.Lock()
+        self._reports = DestinationReports(context)
         self._memory = ServerMemory(destination)
         self._feeds_again = False
         self._fault_at = 0.0  # when a fault was last reported, by the loop's clock
@@ -58,36 +55,14 @@ class DestinationRunner:
         self._slots = RunnerSlots(context, destination)
 
     @property
-    def is_busy(self) -> bool:
-        """Return whether it has jobs or open sessions."""
-        return bool(self._claimed or self._sessions or self._feeding.locked())
-
-    @property
     def has_jobs(self) -> bool:
         """Return whether a job waits here or is being delivered."""
         return bool(self._claimed) or len(self._sessions) > self._claimed.waiting
 
     @property
-    def is_idle(self) -> bool:
-        """Return whether it is kept for what may come, and begins nothing at the moment."""
-        return not (self.has_jobs or self._feeding.locked())
-
-    @property
-    def is_closed(self) -> bool:
-        """Return whether it begins nothing more."""
-        return self._claimed.is_closed
-
-    @property
-    def claimed_messages(self) -> set[int]:
-        """Return the messages of the jobs that no session has begun."""
-        return self._claimed.message_ids
-
-    def return_claimed(self, messages: Collection[int] | None = None) -> None:
-        """Return the jobs that no session has begun, all of them or those of some messages."""
-        if messages is None:
-            self._claimed.return_all()
-        else:
-            self._claimed.return_some(messages)
+    def is_busy(self) -> bool:
+        """Return whether it has jobs or open sessions."""
+        return bool(self._sessions) or super().is_busy
 
     async def feed_due(self, destination: Destination, seen_at: float) -> None:
         """Deliver what is due, as the database showed at `seen_at` of the loop's clock."""
@@ -177,7 +152,7 @@ class DestinationRunner:
                     if error.is_remembered:
                         await self._refund(job)
                     else:
-                        await self._return_probe(job, EXHAUSTED_PAUSE)
+                        await self._reports.return_probe(self.destination, job, EXHAUSTED_PAUSE)
                     continue
                 if session is None:
                     break
@@ -228,15 +203,7 @@ class DestinationRunner:
 
         Its domain has no servers at present, or other ones, which says nothing about these.
         """
-        if not job.is_reserved:
-            return
-        unused = len(job.recipients)
-        work = partial(limits.refund, self.destination.pk, unused, self._context.using)
-        try:
-            await self._context.in_claimer(work)
-        except DATABASE_UNAVAILABLE as error:
-            logger.warning("A limit of %s could not be refunded: %s", self.destination, error)
-        if await self._return_probe(job):
+        if await self._reports.refund(self.destination, job):
             self._claimed.is_exhausted = False
 
     async def _open_for(self, job: Job, target: Target) -> DeliverySession | None:
@@ -330,22 +297,10 @@ class DestinationRunner:
         if effect != DestinationEffect.NONE:
             await self._report_fault(effect, why)
         await self._obey(session.replies)
-        await self._remember(session.connection)
-        return effect
-
-    async def _remember(self, connection: smtp.Connection) -> None:
-        """Remember what the server announced and rejected, also for other workers."""
-        now = self._context.lease.now
-        facts = connection.facts
+        facts = session.connection.facts
         host = "" if self._opener.has_login else f"{facts.host}:{facts.port}"
-        if not self._memory.learn(facts.extensions, connection.learned, now, host):
-            return
-        try:
-            await self._context.in_claimer(
-                partial(remember, self.destination.pk, self._memory, now, self._context.using)
-            )
-        except DATABASE_UNAVAILABLE as error:
-            logger.warning("Restrictions of %s were not recorded: %s", self.destination, error)
+        await self._reports.remember(self.destination, self._memory, session.connection, host)
+        return effect
 
     def _tests_server(self, job: Job) -> bool:
         """Return whether no transaction has succeeded since the last fault of the destination."""
@@ -356,14 +311,8 @@ class DestinationRunner:
     async def _note_success(self, job: Job) -> None:
         """Close the circuit and allow more sessions."""
         if self._tests_server(job):
-            try:
-                await self._context.in_claimer(
-                    partial(circuit.report_success, self.destination.pk, self._context.using)
-                )
-            except DATABASE_UNAVAILABLE as error:
-                logger.warning("The circuit of %s could not be closed: %s", self.destination, error)
+            if not await self._reports.report_success(self.destination):
                 return
-            self.destination.circuit, self.destination.circuit_faults = Circuit.CLOSED, 0
             self._claimed.is_exhausted = False
         share = self._slots.share(self.destination)
         if self._sessions_allowed < share:
@@ -397,29 +346,13 @@ class DestinationRunner:
         recorder.put(result)
 
     async def _obey(self, replies: Iterable[smtp.Reply]) -> None:
-        """Slow down or suspend an MX site as its shaping says about these replies."""
+        """Begin less if an MX site asks for it."""
         if self._opener.has_login:
             return
-        shaping = limits_of(self.destination, self._context.lease.now).shaping
-        if shaping is None:
-            return
-        for reply in {str(one): one for one in replies if not one.accepted}.values():
-            rule = shaping.rule_for(str(reply))
-            if rule is None:
-                continue
-            work = partial(
-                limits.report_rule, self.destination.pk, rule, reply.quoted, self._context.using
-            )
-            try:
-                is_limited = await self._context.in_claimer(work)
-            except DATABASE_UNAVAILABLE as error:
-                logger.warning("A reply of %s could not be counted: %s", self.destination, error)
-                return
-            if is_limited:
-                logger.warning("%s asked for less: %s", self.destination, reply)
-                self._fault_at = asyncio.get_running_loop().time()
-                self._sessions_allowed = 1
-                self._claimed.return_all()
+        if await self._reports.report_replies(self.destination, replies):
+            self._fault_at = asyncio.get_running_loop().time()
+            self._sessions_allowed = 1
+            self._claimed.return_all()
 
     async def _rest(self, fault: smtp.SmtpFault, job: Job) -> dt.datetime:
         """Begin nothing for a moment, since this host lacks a resource. Return when it continues.
@@ -430,51 +363,18 @@ class DestinationRunner:
         self._fault_at = asyncio.get_running_loop().time()
         self._rests_until = self._fault_at + EXHAUSTED_PAUSE.total_seconds()
         self._claimed.return_all()
-        await self._return_probe(job, EXHAUSTED_PAUSE)
+        await self._reports.return_probe(self.destination, job, EXHAUSTED_PAUSE)
         return self._context.lease.now + EXHAUSTED_PAUSE
-
-    async def _return_probe(self, job: Job, pause: dt.timedelta = dt.timedelta(0)) -> bool:
-        """Open the circuit again if the job was a probe, which has not found out anything."""
-        if job.probe is None:
-            return False
-        work = partial(circuit.return_probe, job.probe, self._context.using, pause)
-        try:
-            return await self._context.in_claimer(work)
-        except DATABASE_UNAVAILABLE as error:  # it expires by itself
-            logger.warning("A probe of %s could not be returned: %s", self.destination, error)
-            return False
 
     async def _report_fault(self, effect: DestinationEffect, reason: Reason) -> dt.datetime:
         """Count a fault of the destination and return when it is tried again."""
         self._claimed.return_all()
-        try:
-            change = await self._context.in_claimer(
-                partial(
-                    circuit.report_fault,
-                    self.destination.pk,
-                    effect,
-                    reason,
-                    random.random(),  # noqa: S311  # jitter
-                    self._context.using,
-                )
-            )
-        except DATABASE_UNAVAILABLE as error:
-            logger.warning("A fault of %s could not be recorded: %s", self.destination, error)
-            pause = dt.timedelta(seconds=self._context.conf.circuit_pause_initial)
-            return self._context.lease.now + pause
+        retry_at = await self._reports.report_fault(self.destination, effect, reason)
         self._fault_at = asyncio.get_running_loop().time()
-        if change.opened:
-            until = change.retry_at
-            logger.warning("%s: the circuit is open until %s: %s", self.destination, until, reason)
-        self.destination.circuit_faults += 1
-        return change.retry_at
-
-    async def retire(self) -> None:
-        """Begin no more jobs. The running ones are finished, and idle sessions are closed."""
-        await self._claimed.close()
+        return retry_at
 
     async def close(self, patience: float) -> None:
-        """Begin no more jobs, wait for the running ones, and end those that take too long."""
+        """Begin nothing more, wait for what has begun, and end what takes too long."""
         await self._claimed.close()
         if await self._wait_for_sessions(patience):
             return
