@@ -338,12 +338,11 @@ class DestinationRunner(Runner):
 
     def _record_refused(self, job: Job, error: TargetRefusedError) -> None:
         """Record that the servers do not fulfill what the job requires; they are not at fault."""
-        fault, lease, recorder = error.fault, self._context.lease, self._context.recorder
-        row = session_row(self.destination, lease, fault.facts, fault.transcript)
-        recorder.put(SessionOpened(session=row))
-        recorder.put(SessionClosed(session=row, closing=""))
-        result = transaction.refused(job, row, fault, lease.now, is_permanent=error.is_permanent)
-        recorder.put(result)
+        now = self._context.lease.now
+        result = transaction.refused(
+            job, error.row, error.fault, now, is_permanent=error.is_permanent
+        )
+        self._context.recorder.put(result)
 
     async def _obey(self, replies: Iterable[smtp.Reply]) -> None:
         """Begin less if an MX site asks for it."""

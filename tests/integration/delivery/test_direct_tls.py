@@ -125,6 +125,25 @@ def test_a_server_that_no_policy_names_gets_nothing_and_its_site_is_not_at_fault
     assert counts() == {("sts", "validation-failure", FIRST): 1}
 
 
+def test_messages_for_hosts_that_the_policy_excludes_count_once(lab: DirectLab) -> None:
+    """No connection is attempted for them, so they leave no sessions either."""
+    lab.server(FIRST, TLS)
+    lab.address(SECOND)
+    lab.domain(DOMAIN, f"10 {FIRST}", f"20 {SECOND}")
+    publish(Mode.ENFORCE, "mx.example.net")
+    account = direct_account()
+
+    messages = [queue(account) for _ in range(3)]
+    deliver()
+
+    assert [states(message) for message in messages] == [["deferred"]] * 3
+    assert counts() == {
+        ("sts", "validation-failure", FIRST): 1,
+        ("sts", "validation-failure", SECOND): 1,
+    }
+    assert not SmtpSession.objects.exists()
+
+
 def test_a_policy_in_testing_mode_delivers_and_counts(lab: DirectLab) -> None:
     """Protocol item 122."""
     server = lab.server(FIRST)
@@ -232,6 +251,8 @@ def test_a_domain_with_a_strict_policy_does_not_stop_the_others_of_its_site(
     strict = [queue(account) for _ in range(4)]
     deliver()
     assert len(server.ledger.sessions) == 1
+    assert {last_attempt(one).session for one in strict} == {SmtpSession.objects.get()}
+    assert counts() == {("sts", "certificate-host-mismatch", FIRST): 1}
     other = queue(account, "carol@other.example")
     deliver()
 
