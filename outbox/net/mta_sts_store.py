@@ -1,16 +1,16 @@
 """The MTA-STS policies of domains, in memory, read again when their record changes or daily."""
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 from outbox.net.dns_resolver import DnsFailedError, DnsResolver
+from outbox.net.lru import LruCache
 from outbox.net.mta_sts import KnownPolicy, Policy, PolicyError, fetch_policy, parse_record
 from outbox.reasons import Reason, ReasonCode
 
-_ENTRIES_MAX = 20_000  # domains
+_ENTRIES_MAX = 20_000  # domains with a policy, and as many without
 _FETCHERS = 8  # not asyncio's own threads: silent web servers may occupy all of them
 _PENDING_MAX = 200  # fetches, of which most wait for a thread
 _FIRST_WAIT = 20.0  # seconds for the first policy of a domain; it is read to the end nevertheless
@@ -52,8 +52,10 @@ class PolicyStore:
         self._fetch = fetch
         self._archive = archive
         self._clock = clock
-        self._entries_max = entries_max
-        self._known: OrderedDict[str, KnownPolicy] = OrderedDict()
+        # Domains without a policy have a cache of their own: they must not displace policies, and
+        # are not displaced by them.
+        self._with_policy: LruCache[str, KnownPolicy] = LruCache(entries_max)
+        self._without: LruCache[str, KnownPolicy] = LruCache(entries_max)
         self._pending: dict[str, asyncio.Task[None]] = {}
 
     async def policy_for(self, domain: str) -> Policy | None:
@@ -101,13 +103,10 @@ class PolicyStore:
 
         Another process may have read a newer one.
         """
-        known = self._known.get(domain)
-        if known is not None:
-            self._known.move_to_end(domain)
-        if self._archive is None or not _is_worth_a_look(known, self._clock()):
+        if self._archive is None or not _is_worth_a_look(self._found(domain), self._clock()):
             return
         stored = await self._archive.load(domain)
-        if _is_worth_a_look(self._known.get(domain), self._clock()):  # nothing newer since
+        if _is_worth_a_look(self._found(domain), self._clock()):  # nothing newer since
             self._keep(domain, stored or KnownPolicy())
 
     async def _record_id(self, domain: str) -> str | None:
@@ -139,19 +138,18 @@ class PolicyStore:
         return self._fetch(domain)
 
     def _keep(self, domain: str, known: KnownPolicy) -> None:
-        self._known[domain] = known
-        self._known.move_to_end(domain)
-        while len(self._known) > self._entries_max:
-            del self._known[self._least_useful()]
+        if known.live_policy(self._clock()) is None:
+            self._with_policy.discard(domain)
+            self._without[domain] = known
+        else:
+            self._without.discard(domain)
+            self._with_policy[domain] = known
 
-    def _least_useful(self) -> str:
-        """Return the domain that was used least recently; those without a policy first."""
-        now = self._clock()
-        without = (name for name, one in self._known.items() if one.live_policy(now) is None)
-        return next(without, next(iter(self._known)))
+    def _found(self, domain: str) -> KnownPolicy | None:
+        return self._with_policy.get(domain) or self._without.get(domain)
 
     def _entry(self, domain: str) -> KnownPolicy:
-        return self._known.get(domain) or KnownPolicy()
+        return self._found(domain) or KnownPolicy()
 
 
 def _is_worth_a_look(known: KnownPolicy | None, now: float) -> bool:
