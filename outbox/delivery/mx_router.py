@@ -47,7 +47,7 @@ class MxRouter:
         self._moved: LruCache[str, tuple[float, str]] = LruCache(_MOVED_MAX)  # domain → until, site
 
     def close(self) -> None:
-        """Begin no more requests for MTA-STS policies."""
+        """Cancel the requests for MTA-STS policies. The jobs that wait for one are returned."""
         self._sts.close()
 
     async def exchangers_of(self, domain: str) -> Exchangers:

@@ -16,11 +16,13 @@ from outbox.net.mta_sts import KnownPolicy, Mode, Policy
 from outbox.testing.faultlab import FaultLab
 from tests.integration.delivery.direct_lab import DirectLab, direct_account, direct_lab
 from tests.integration.delivery.mail_client import (
+    Working,
     deliver,
     last_attempt,
     queue,
     row,
     states,
+    until,
 )
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -123,6 +125,22 @@ def test_a_server_that_no_policy_names_gets_nothing_and_its_site_is_not_at_fault
     assert not server.ledger.accepted
     assert not Destination.objects.filter(circuit_faults__gt=0).exists()
     assert counts() == {("sts", "validation-failure", FIRST): 1}
+
+
+def test_a_worker_that_stops_does_not_wait_for_a_policy(lab: DirectLab) -> None:
+    """The message stays queued, since it is not known what its domain requires."""
+    server = lab.server(FIRST)
+    lab.domain(DOMAIN, f"10 {FIRST}")
+    lab.record(f'_mta-sts.{DOMAIN} TXT "v=STSv1; id=1"')
+    lab.fail(f"at a <mta-sts.{DOMAIN}>: no-reply")
+
+    with Working() as working:
+        message = queue(direct_account())
+        working.engine.wake()
+        until(lambda: f"mta-sts.{DOMAIN}" in lab.dns.asked("A"), "the policy is being read")
+
+    assert states(message) == ["queued"]
+    assert not server.ledger.sessions
 
 
 def test_messages_for_hosts_that_the_policy_excludes_count_once(lab: DirectLab) -> None:

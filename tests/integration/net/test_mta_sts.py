@@ -149,6 +149,33 @@ def test_a_silent_web_server_delays_messages_for_a_limited_time(dns_lab: StartDn
     asyncio.run(run())
 
 
+def test_a_store_that_is_closed_cancels_what_waits(dns_lab: StartDnsLab) -> None:
+    """A silent web server must not delay the end of the process."""
+    lab = dns_lab('record _mta-sts.x.test TXT "v=STSv1; id=1"')
+    responds = threading.Event()
+
+    def read(domain: str) -> Policy:
+        assert responds.wait(60.0)
+        return POLICY
+
+    async def run() -> None:
+        resolver = DnsResolver([lab.address], seconds=60.0)
+        store = PolicyStore(resolver, read, clock=lambda: 1000.0, first_wait=60.0)
+        waiting = asyncio.create_task(store.policy_for("x.test"))
+        await until(lambda: bool(fetchers()))
+        assert all(one.daemon for one in threading.enumerate() if one.name in fetchers())
+        store.close()
+        async with asyncio.timeout(50.0):
+            await asyncio.wait({waiting})
+        assert waiting.cancelled()
+        with pytest.raises(asyncio.CancelledError):
+            await store.policy_for("x.test")
+        responds.set()
+        await until(lambda: not fetchers())
+
+    asyncio.run(run())
+
+
 def test_a_policy_that_could_not_be_read_for_our_own_reason_is_not_a_missing_one(
     dns_lab: StartDnsLab,
 ) -> None:
