@@ -21,6 +21,7 @@ from outbox.delivery.sweep import sweep
 from outbox.models import (
     UNRESOLVED_KEY,
     Account,
+    Attempt,
     Destination,
     DomainSite,
     Recipient,
@@ -221,10 +222,17 @@ def test_many_destinations_have_few_runners(
     assert len(server.ledger.accepted) == number
     assert most <= 20 + 1  # and the one that looks domains up
     assert Destination.objects.exclude(key=UNRESOLVED_KEY).count() == number
-    # Each delivery looks its domain up again, in the cache. A busy host may repeat a query, under
-    # the same id, before it reads the response.
+    # Each delivery looks its domain up again, in the cache. On a busy host, a query may be repeated
+    # under the same id before its response is read, or a lookup may fail and defer the message.
     lookups = {(one.name, one.id) for one in lab.dns.queries if one.kind == "MX"}
-    assert len(lookups) == len(set(lab.dns.asked("MX"))) == number
+    failed = [
+        one.reason.args["host"]
+        for one in Attempt.objects.all()
+        if one.reason.code in {ReasonCode.DNS_TIMEOUT, ReasonCode.DNS_FAILED}
+    ]
+    repeated = sum(name.startswith("d") for name in failed)  # the others are hosts
+    assert len({name for name, _ in lookups}) == number
+    assert number <= len(lookups) <= number + repeated
 
 
 def test_the_sites_of_an_account_show_their_limits_and_sources(lab: DirectLab) -> None:
