@@ -12,7 +12,7 @@ from outbox.api.outgoing import check_account
 from outbox.api.values import read_text, shown
 from outbox.conf import get_conf
 from outbox.db.bulk import fetch
-from outbox.delivery import limits
+from outbox.delivery.circuit import report_success
 from outbox.exceptions import NoAccountError
 from outbox.models import SMARTHOST_KEY, UNRESOLVED_KEY, Account, Circuit, Destination
 from outbox.models.account import Route
@@ -131,6 +131,6 @@ def close_circuit(destination: Destination) -> bool:
     held = Destination.objects.using(using).exclude(circuit=Circuit.CLOSED)
     if not held.filter(pk=destination.pk).update(circuit_needs_person=False):
         return False
-    limits.report_success(destination.pk, using)
+    report_success(destination.pk, using)
     wakeup.notify(using)
     return True

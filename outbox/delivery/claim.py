@@ -19,6 +19,7 @@ from outbox.db.clock import now as clock_now
 from outbox.db.columns import columns_of, complete
 from outbox.db.unavailable import DATABASE_UNAVAILABLE
 from outbox.delivery import limits
+from outbox.delivery.circuit import return_probe
 from outbox.delivery.due import DueAt, DueRecipient, aware
 from outbox.delivery.job import Job, JobRecipient, ReportOptions
 from outbox.delivery.paused_tags import paused_among, postpone
@@ -139,19 +140,33 @@ def claim_within_limits(
     )
     if reserved.recipients <= 0:
         return Claim([])
-    claimed = claim(
-        destination_id=destination.pk,
-        worker_id=worker_id,
-        limit=reserved.recipients,
-        after_sender=after_sender,
-        by_domain=destination.is_direct or destination.account.is_direct,
-        using=using,
-    )
+    try:
+        claimed = claim(
+            destination_id=destination.pk,
+            worker_id=worker_id,
+            limit=reserved.recipients,
+            after_sender=after_sender,
+            by_domain=destination.is_direct or destination.account.is_direct,
+            using=using,
+        )
+    except ClaimInDoubtError as error:
+        _note_reservation(error.jobs, reserved, is_limited=is_limited)
+        raise
+    _note_reservation(claimed.jobs, reserved, is_limited=is_limited)
     unused = reserved.recipients - sum(len(job.recipients) for job in claimed.jobs)
     if is_limited and unused:
         with suppress(*DATABASE_UNAVAILABLE):  # what was claimed must not be lost for a count
-            limits.refund(destination.pk, reserved, unused, using)
+            limits.refund(destination.pk, unused, using)
+            if reserved.probe and not claimed.jobs:
+                return_probe(reserved.probe, using)
     return claimed
+
+
+def _note_reservation(
+    jobs: Sequence[Job], reserved: limits.Reservation, *, is_limited: bool
+) -> None:
+    for job in jobs:
+        job.is_reserved, job.probe = is_limited, reserved.probe
 
 
 class ClaimInDoubtError(Exception):

@@ -254,8 +254,8 @@ class Engine:
         After the lease was lost no final dot is sent, but a reply to an earlier one may arrive.
         """
         timeout = self._conf.shutdown_timeout
+        self._runners.close()  # first: a silent web server must not delay the end
         await asyncio.gather(*(runner.close(timeout) for runner in self._runners))
-        self._runners.close()
         if self._background:
             await asyncio.wait(self._background, timeout=5)
         await asyncio.get_running_loop().run_in_executor(self._claimer, self.recorder.stop, 30)

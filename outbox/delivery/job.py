@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
+from outbox.delivery.circuit import Probe
 from outbox.delivery.verdict import Verdict
 from outbox.models import Outcome, SmtpSession, TlsRequirement
 from outbox.models.return_path import token_of, with_token
@@ -65,6 +66,8 @@ class Job:
     report: ReportOptions | None = None  # what was requested; None: nothing
     is_sensitive: bool = False  # nothing of the content may be recorded
     signature: str = ""  # DKIM-Signature fields that an earlier attempt has sent
+    is_reserved: bool = False  # the rate limits of the destination have counted its recipients
+    probe: Probe | None = None  # it tests a destination whose circuit is half open
     # All of them were last retried by a person after as many attempts: they share the token.
     recipients: list[JobRecipient] = field(default_factory=list)
 

@@ -1,7 +1,7 @@
 """The limits of a destination, on which all workers agree before they open a connection.
 
-Slots enforce the connection limit, the circuit protects a failing server from too many attempts,
-and counters enforce the rate limits. The database decides each of them in a short transaction.
+Slots enforce the connection limit, and counters enforce the rate limits; `circuit` says whether
+the server may be connected to. The database decides each of them in a short transaction.
 """
 
 import datetime as dt
@@ -11,23 +11,20 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from django.db import connections, transaction
-from django.db.models import F, Q
+from django.db.models import F
 from django.db.models.functions import Greatest
 
-from outbox.backoff import Backoff
-from outbox.conf import get_conf
 from outbox.db.clock import database_now
 from outbox.delivery import due
+from outbox.delivery.circuit import Probe, begin_probe
 from outbox.delivery.paused_tags import paused_messages
 from outbox.models import MX_PREFIX, Circuit, Destination, Slot
-from outbox.models.destination import DestinationEffect
 from outbox.models.destination_limits import limits_of
 from outbox.models.pause import pause_of, pauses_in_force
 from outbox.net.shaping import Effect, ReplyRule
 from outbox.net.sites import Source
 from outbox.reasons import NO_REASON, Reason, ReasonCode
 
-_PROBE_LEASE = dt.timedelta(minutes=7)  # longer than connect + greeting + login may take
 _MINUTE = dt.timedelta(minutes=1)
 _DAY = dt.timedelta(days=1)
 _HOUR = dt.timedelta(hours=1)
@@ -47,10 +44,10 @@ _READ_AT_ONCE = 500  # destinations
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """How many recipients may be claimed now. A probe is a single one for an open circuit."""
+    """How many recipients may be claimed now, a single one if the claim is a probe."""
 
     recipients: int
-    is_probe: bool = False
+    probe: Probe | None = None
 
 
 def reserve(destination_id: int, worker_id: int, wanted: int, using: str) -> Reservation:
@@ -67,18 +64,15 @@ def reserve(destination_id: int, worker_id: int, wanted: int, using: str) -> Res
             return Reservation(0)
         if destination.is_suspended(now):
             return Reservation(0)
-        probe = destination.circuit != Circuit.CLOSED
-        if probe:
+        is_open = destination.circuit != Circuit.CLOSED
+        if is_open:
             if destination.circuit_until is not None and destination.circuit_until > now:
                 return Reservation(0)
             wanted = min(wanted, 1)
         granted = _within_limits(destination, wanted, now)
-        if granted and probe:
-            destination.circuit = Circuit.HALF_OPEN
-            destination.circuit_until = now + _PROBE_LEASE
-            destination.probe_worker_id = worker_id
+        probe = begin_probe(destination, worker_id, now) if granted and is_open else None
         destination.save(using=using)
-        return Reservation(granted, is_probe=probe)
+        return Reservation(granted, probe)
 
 
 def due_destinations(using: str, wanted: Wanted = _ALL) -> list[Destination]:
@@ -177,17 +171,13 @@ def _within_limits(destination: Destination, wanted: int, now: dt.datetime) -> i
     return granted
 
 
-def refund(destination_id: int, reservation: Reservation, unused: int, using: str) -> None:
-    """Refund what a claim did not use. A probe that found nothing due opens the circuit again."""
+def refund(destination_id: int, unused: int, using: str) -> None:
+    """Refund recipients that were reserved and led to no attempt."""
     destination = Destination.objects.using(using).filter(pk=destination_id)
     destination.update(  # a new minute may have begun since, with a smaller count
         minute_count=Greatest(F("minute_count") - unused, 0),
         day_count=Greatest(F("day_count") - unused, 0),
     )
-    if reservation.is_probe:
-        destination.filter(circuit=Circuit.HALF_OPEN).update(
-            circuit=Circuit.OPEN, circuit_until=database_now(using)
-        )
 
 
 def take_slots(
@@ -228,88 +218,6 @@ def connections_of(destination: Destination, now: dt.datetime) -> int:
 def fair_share(limit: int, workers: int) -> int:
     """Return how many connections one of `workers` may have, so that each gets some."""
     return max(1, math.ceil(limit / max(workers, 1)))
-
-
-def report_success(destination_id: int, using: str) -> None:
-    """Close the circuit after a connection was opened."""
-    Destination.objects.using(using).filter(
-        Q(pk=destination_id) & (~Q(circuit=Circuit.CLOSED) | Q(circuit_faults__gt=0))
-    ).update(
-        circuit=Circuit.CLOSED,
-        circuit_faults=0,
-        circuit_trips=0,
-        circuit_until=None,
-        circuit_opened_at=None,
-        circuit_reason=NO_REASON,
-        circuit_needs_person=False,
-    )
-
-
-def return_probe(destination_id: int, pause: dt.timedelta, using: str) -> None:
-    """Open the circuit again after a probe that did not reach the server."""
-    Destination.objects.using(using).filter(pk=destination_id, circuit=Circuit.HALF_OPEN).update(
-        circuit=Circuit.OPEN, circuit_until=database_now(using) + pause
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class CircuitChange:
-    """What a fault changed: when the destination is tried again, and whether the circuit opened."""
-
-    retry_at: dt.datetime
-    opened: bool
-    needs_person: bool
-
-
-def circuit_backoff() -> Backoff:
-    """Return how long a circuit stays open after each opening in a row."""
-    conf = get_conf()
-    return Backoff(
-        first=conf.circuit_pause_initial,
-        factor=2,
-        longest=conf.circuit_pause_max,
-        jitter=conf.backoff_jitter,
-        can_shorten=False,
-        hint_max=min(conf.retry_after_max, conf.circuit_pause_max),
-    )
-
-
-def report_fault(
-    destination_id: int, effect: DestinationEffect, reason: Reason, chance: float, using: str
-) -> CircuitChange:
-    """Count a connection fault and open the circuit when there were too many."""
-    conf = get_conf()
-    with transaction.atomic(using=using):
-        now = database_now(using)
-        destinations = Destination.objects.using(using).select_for_update(no_key=True)
-        destination = destinations.filter(pk=destination_id).first()
-        if destination is None:  # its account was deleted, and the sweep holds the messages
-            return CircuitChange(retry_at=now, opened=False, needs_person=False)
-        was_open = destination.circuit == Circuit.OPEN and (destination.circuit_until or now) > now
-        destination.circuit_faults += 1
-        destination.circuit_reason = reason
-        opens = (
-            effect != DestinationEffect.FAULT
-            or destination.circuit == Circuit.HALF_OPEN
-            or destination.circuit_faults >= conf.circuit_threshold
-        )
-        if opens and not was_open:
-            destination.circuit_trips += 1
-        trips, server_reply = destination.circuit_trips, str(reason.args.get("reply", ""))
-        retry_at = circuit_backoff().next_attempt_at(now, trips, chance, server_reply)
-        if was_open:
-            retry_at = destination.circuit_until or retry_at
-        elif opens:
-            destination.circuit = Circuit.OPEN
-            destination.circuit_until = retry_at
-            destination.circuit_opened_at = destination.circuit_opened_at or now
-        destination.circuit_needs_person = effect == DestinationEffect.OPEN_FOR_PERSON
-        destination.save(using=using)
-    return CircuitChange(
-        retry_at=retry_at,
-        opened=opens and not was_open,
-        needs_person=destination.circuit_needs_person,
-    )
 
 
 def report_rule(destination_id: int, rule: ReplyRule, reply: str, using: str) -> bool:

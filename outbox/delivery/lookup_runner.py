@@ -7,12 +7,12 @@ moved from here. No lookup delays that of another domain.
 
 import asyncio
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 from outbox.db.unavailable import DATABASE_UNAVAILABLE
 from outbox.delivery import transaction
-from outbox.delivery.claimed import ClaimedJobs
+from outbox.delivery.base_runner import Runner
 from outbox.delivery.context import DeliveryContext
 from outbox.delivery.job import Job
 from outbox.delivery.mx_router import MxRouter
@@ -25,52 +25,22 @@ _DOMAINS_MAX = 200  # that are looked up at once; the resolver asks for fewer at
 _ABORT_TIMEOUT = 2.0  # seconds until cancelled lookups have returned their jobs
 
 
-class LookupRunner:
+class LookupRunner(Runner):
     """Looks up the domains of due recipients until there are none."""
 
     def __init__(
         self, context: DeliveryContext, destination: Destination, router: MxRouter
     ) -> None:
-        self.destination = destination
-        self._context = context
+        super().__init__(context, destination)
         self._router = router
-        self._claimed = ClaimedJobs(context)
         self._lookups: set[asyncio.Task[None]] = set()
-        self._feeding = asyncio.Lock()
         self._found: list[tuple[str, MxSite, list[Job]]] = []
         self._moving: asyncio.Task[None] | None = None
-
-    @property
-    def is_busy(self) -> bool:
-        """Return whether it has jobs."""
-        return self.has_jobs or self._feeding.locked()
 
     @property
     def has_jobs(self) -> bool:
         """Return whether a job waits here, or its domain is being looked up."""
         return bool(self._claimed or self._lookups or self._moving)
-
-    @property
-    def is_idle(self) -> bool:
-        """Return whether it is kept for what may come, and begins nothing at the moment."""
-        return not (self.has_jobs or self._feeding.locked())
-
-    @property
-    def is_closed(self) -> bool:
-        """Return whether it begins nothing more."""
-        return self._claimed.is_closed
-
-    @property
-    def claimed_messages(self) -> set[int]:
-        """Return the messages of the jobs whose lookup has not begun."""
-        return self._claimed.message_ids
-
-    def return_claimed(self, messages: Collection[int] | None = None) -> None:
-        """Return the jobs whose lookup has not begun, all of them or those of some messages."""
-        if messages is None:
-            self._claimed.return_all()
-        else:
-            self._claimed.return_some(messages)
 
     async def feed_due(self, destination: Destination, _seen_at: float) -> None:
         """Look up the domains of what is due."""
@@ -81,12 +51,8 @@ class LookupRunner:
         self._claimed.is_exhausted = False
         await self._feed()
 
-    async def retire(self) -> None:
-        """Begin nothing more. What has begun is finished."""
-        await self._claimed.close()
-
     async def close(self, patience: float) -> None:
-        """Begin nothing more, wait for the running lookups, and end those that take too long."""
+        """Begin nothing more, wait for what has begun, and end what takes too long."""
         await self._claimed.close()
         loop = asyncio.get_running_loop()
         ends_at = loop.time() + patience

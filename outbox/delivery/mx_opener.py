@@ -7,14 +7,13 @@ one domain with a strict policy would stop the messages of all others.
 """
 
 import time
-from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
 
 from outbox import smtp
 from outbox.delivery import transaction
 from outbox.delivery.context import DeliveryContext
-from outbox.delivery.job import Job, SessionOpened, TlsCounted
+from outbox.delivery.job import Job, SessionClosed, SessionOpened, TlsCounted
 from outbox.delivery.mx_router import MxRouter
 from outbox.delivery.openers import Target, TargetRefusedError
 from outbox.delivery.server import mx_server_for
@@ -22,8 +21,9 @@ from outbox.delivery.server_memory import ServerMemory
 from outbox.delivery.session import DeliverySession, session_row
 from outbox.delivery.tls_counts import count_key, refused_result, result_of
 from outbox.delivery.tls_policy import HostPolicy, policy_for
-from outbox.models import MX_PREFIX, Destination
+from outbox.models import MX_PREFIX, Destination, SmtpSession
 from outbox.models.destination_limits import limits_of
+from outbox.net.lru import LruCache
 from outbox.net.mx import Exchangers, RoutingError
 from outbox.net.sites import MxSite, site_of
 from outbox.reasons import Reason, ReasonCode
@@ -69,18 +69,18 @@ class _Failures:
         if policy.is_above_floor and is_refusal:
             self.refusal = self.refusal or fault
 
-    def error(
-        self, target: MxTarget, transcript: smtp.Transcript
-    ) -> smtp.SmtpFault | TargetRefusedError:
-        """Return what is raised when all hosts have failed; there was at least one."""
+    @property
+    def is_refusal(self) -> bool:
+        """Whether they say nothing about other domains of the site."""
+        return bool(self.refusal or self.lacking)
+
+    def fault(self, transcript: smtp.Transcript) -> smtp.SmtpFault:
+        """Return the fault of the target when all its hosts have failed; there was at least one."""
         fault = self.refusal or self.best or self.lacking[0]
         fault.transcript = transcript
         if fault.facts is not None:
             fault.facts.tried = self.tried
-        if not (self.refusal or self.lacking):
-            return fault
-        is_permanent = len(self.lacking) == min(len(target.policies), _HOSTS_MAX)
-        return TargetRefusedError(fault, is_permanent=is_permanent)
+        return fault
 
 
 class MxOpener:
@@ -92,9 +92,11 @@ class MxOpener:
         self._router = router
         self._context = context
         # (domain, TLS requirement) → key of the target
-        self._known: OrderedDict[tuple[str, str], Hashable] = OrderedDict()
+        self._known: LruCache[tuple[str, str], Hashable] = LruCache(_KNOWN_MAX)
         # A thousand messages for one domain connect once, as they do after a fault of the site.
-        self._refused: OrderedDict[Hashable, tuple[float, TargetRefusedError]] = OrderedDict()
+        self._refused: LruCache[Hashable, tuple[float, TargetRefusedError]] = LruCache(_REFUSED_MAX)
+        # (domain, key of the target) → until when it is not counted that no host may be used
+        self._excluded: LruCache[Hashable, float] = LruCache(_REFUSED_MAX)
 
     async def target_of(self, job: Job, destination: Destination) -> MxTarget | None:
         """Return the servers of the job's domain; None if it failed, or belongs to another site."""
@@ -108,8 +110,6 @@ class MxOpener:
             recorder.put(transaction.unrouted(job, error, lease.now))
             return None
         self._known[job.domain, job.tls_requirement] = target.key
-        while len(self._known) > _KNOWN_MAX:
-            self._known.popitem(last=False)
         return target
 
     async def _belongs_to(self, destination: Destination, job: Job, site: MxSite) -> bool:
@@ -144,8 +144,7 @@ class MxOpener:
         key = (job.requires_tls, _key_of(policies))
         target = MxTarget(key, found.domain, policies, job.requires_tls)
         if all(one.refused for one in policies):
-            for one in policies:
-                self._count(target, one, destination, refused_result(one))
+            self._count_excluded(target, destination)
             raise RoutingError(policies[0].refused, is_permanent=False)
         return target
 
@@ -161,10 +160,13 @@ class MxOpener:
         Raise SmtpFault, or TargetRefusedError if it is not about the site.
         """
         assert isinstance(target, MxTarget)
-        until, refused = self._refused.get(target.key, (0.0, None))
+        until, refused = self._refused.get(target.key) or (0.0, None)
         if refused is not None and time.monotonic() < until:
             raise TargetRefusedError(
-                refused.fault, is_permanent=refused.is_permanent, is_remembered=True
+                refused.fault,
+                refused.row,
+                is_permanent=refused.is_permanent,
+                is_remembered=True,
             )
         ends_at = time.monotonic() + _SECONDS
         transcript = smtp.Transcript()
@@ -187,11 +189,13 @@ class MxOpener:
             self._count(target, policy, destination, result)
             connection.facts.tried[:0] = failures.tried
             return self._session(connection, target, policy, destination)
-        error = failures.error(target, transcript)
-        if isinstance(error, TargetRefusedError):
-            self._refused[target.key] = time.monotonic() + _REFUSED_FOR, error
-            while len(self._refused) > _REFUSED_MAX:
-                self._refused.popitem(last=False)
+        last = failures.fault(transcript)
+        if not failures.is_refusal:
+            raise last
+        is_permanent = len(failures.lacking) == min(len(target.policies), _HOSTS_MAX)
+        row = self._unopened_row(last, destination)
+        error = TargetRefusedError(last, row, is_permanent=is_permanent)
+        self._refused[target.key] = time.monotonic() + _REFUSED_FOR, error
         raise error
 
     def _by_order(self, target: MxTarget) -> list[HostPolicy]:
@@ -252,6 +256,22 @@ class MxOpener:
             messages_max=limits.per_connection.value,
             target_key=target.key,
         )
+
+    def _unopened_row(self, fault: smtp.SmtpFault, destination: Destination) -> SmtpSession:
+        """Record the session that could not be opened, also for the messages that follow."""
+        row = session_row(destination, self._context.lease, fault.facts, fault.transcript)
+        self._context.recorder.put(SessionOpened(session=row))
+        self._context.recorder.put(SessionClosed(session=row, closing=""))
+        return row
+
+    def _count_excluded(self, target: MxTarget, destination: Destination) -> None:
+        """Count that no host may be connected to: once, as the connection would be."""
+        key = target.domain, target.key
+        if (self._excluded.get(key) or 0.0) > time.monotonic():
+            return
+        self._excluded[key] = time.monotonic() + _REFUSED_FOR
+        for one in target.policies:
+            self._count(target, one, destination, refused_result(one))
 
     def _count(
         self, target: MxTarget, policy: HostPolicy, destination: Destination, result: str | None

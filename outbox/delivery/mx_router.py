@@ -8,7 +8,6 @@ import asyncio
 import datetime as dt
 import socket
 import time
-from collections import OrderedDict
 from collections.abc import Mapping
 from functools import partial
 
@@ -23,6 +22,7 @@ from outbox.delivery.sts_policies import sts_policies
 from outbox.delivery.tls_policy import PolicySources
 from outbox.models import MX_PREFIX, Account, Destination, DomainSite
 from outbox.net.dns_resolver import DnsResolver
+from outbox.net.lru import LruCache
 from outbox.net.mx import Exchangers, OwnHost, find_exchangers
 from outbox.net.sites import MxSite
 
@@ -43,11 +43,11 @@ class MxRouter:
         self._sts = sts_policies(resolver, conf, context.in_claimer)
         self.sources = PolicySources(conf=conf, resolver=resolver, port=conf.mx_port, sts=self._sts)
         self._own_host: asyncio.Task[OwnHost] | None = None
-        self._failed: OrderedDict[str, float] = OrderedDict()
-        self._moved: OrderedDict[str, tuple[float, str]] = OrderedDict()  # domain → until, site
+        self._failed: LruCache[str, float] = LruCache(_FAILED_MAX)
+        self._moved: LruCache[str, tuple[float, str]] = LruCache(_MOVED_MAX)  # domain → until, site
 
     def close(self) -> None:
-        """Begin no more requests for MTA-STS policies."""
+        """Cancel the requests for MTA-STS policies. The jobs that wait for one are returned."""
         self._sts.close()
 
     async def exchangers_of(self, domain: str) -> Exchangers:
@@ -98,30 +98,25 @@ class MxRouter:
         If the lookups of a domain name other servers each time, its recipients would be moved
         without end, and each move would leave a destination.
         """
-        until, key = self._moved.get(domain, (0.0, ""))
+        until, key = self._moved.get(domain) or (0.0, "")
         return key == site.key or until <= time.monotonic()
 
     def note_move(self, domain: str, site: MxSite) -> None:
         """Remember for some minutes to which site the recipients of a domain were moved."""
         self._moved[domain] = time.monotonic() + _MOVED_FOR, site.key
-        self._moved.move_to_end(domain)
-        while len(self._moved) > _MOVED_MAX:
-            self._moved.popitem(last=False)
 
     def has_failed(self, host: str) -> bool:
         """Return whether a host could not be connected to recently."""
-        return self._failed.get(host, 0.0) > time.monotonic()
+        until = self._failed.get(host)
+        return until is not None and until > time.monotonic()
 
     def note_failure(self, host: str) -> None:
         """Try a host after the others for a while."""
         self._failed[host] = time.monotonic() + _FAILED_FOR
-        self._failed.move_to_end(host)
-        while len(self._failed) > _FAILED_MAX:
-            self._failed.popitem(last=False)
 
     def note_success(self, host: str) -> None:
         """Try a host by its preference again."""
-        self._failed.pop(host, None)
+        self._failed.discard(host)
 
 
 def remember_sites(account_id: int, sites: Mapping[str, MxSite], using: str) -> dict[str, int]:

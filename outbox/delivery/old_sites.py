@@ -22,6 +22,7 @@ _UNUSED_FOR = dt.timedelta(days=7)  # also longer than a move to a new site may 
 # Recipients have no index for this question, so that one scan is made for many sites.
 _ASKED_EACH = dt.timedelta(days=1)
 _AT_ONCE = 500
+_LOCKED_MAX = 50  # sites in one transaction
 
 
 def delete_old(using: str) -> int:
@@ -41,25 +42,35 @@ def delete_old(using: str) -> int:
 def delete_unused(using: str) -> int:
     """Delete MX sites without domains and recipients, up to a limit; return how many.
 
-    Those that old recipients still name are asked about again after a while.
+    Those that old recipients still name are asked about again after a while. Nothing is locked
+    while recipients are scanned, so each deletion repeats the other conditions.
     """
     now = database_now(using)
     if not _unused(now, now - _UNUSED_FOR - _ASKED_EACH, using).exists():
         return 0
+    unused = _unused(now, now - _UNUSED_FOR, using)
+    ids = list(unused.order_by("pk").values_list("pk", flat=True)[:_AT_ONCE])
+    recipients = Recipient.objects.using(using).filter(destination__in=ids).order_by()
+    named = set(recipients.values_list("destination", flat=True).distinct())
+    unused.filter(pk__in=named).update(minute_started_at=now, minute_count=0)
+    others = sorted(set(ids) - named)
+    return sum(
+        _delete(unused.filter(pk__in=others[start : start + _LOCKED_MAX]), using)
+        for start in range(0, len(others), _LOCKED_MAX)
+    )
+
+
+def _delete(unused: QuerySet[Destination], using: str) -> int:
+    """Delete the sites that are still unused, in a short transaction."""
     with transaction.atomic(using=using):
-        # A domain that is remembered at the same time waits for the lock.
-        locked = _unused(now, now - _UNUSED_FOR, using).select_for_update(skip_locked=True)
-        ids = list(locked.order_by("pk").values_list("pk", flat=True)[:_AT_ONCE])
-        rows = Destination.objects.using(using)
-        recipients = Recipient.objects.using(using).filter(destination__in=ids).order_by()
-        named = set(recipients.values_list("destination", flat=True).distinct())
-        rows.filter(pk__in=named).update(minute_started_at=now, minute_count=0)
-        deleted = rows.filter(_without_use(), pk__in=set(ids) - named)
-        deleted_ids = list(deleted.values_list("pk", flat=True))
-        sessions = SmtpSession.objects.using(using).filter(destination__in=deleted_ids)
+        # A domain that is being remembered holds the lock, and its site is skipped. One that is
+        # remembered later waits until the site is deleted, and creates it again with a new trial.
+        locked = unused.select_for_update(skip_locked=True)
+        ids = list(locked.order_by("pk").values_list("pk", flat=True))
+        sessions = SmtpSession.objects.using(using).filter(destination__in=ids)
         sessions.update(destination=None)
         # Not `delete`, which updates all recipients of the sites: there are none.
-        return rows.filter(pk__in=deleted_ids)._raw_delete(using)
+        return unused.filter(pk__in=ids)._raw_delete(using)
 
 
 def _unused(now: dt.datetime, before: dt.datetime, using: str) -> QuerySet[Destination]:

@@ -10,7 +10,7 @@ from outbox.delivery.job import Job
 from outbox.delivery.server_memory import ServerMemory
 from outbox.delivery.session import DeliverySession
 from outbox.exceptions import OutboxError
-from outbox.models import Destination
+from outbox.models import Destination, SmtpSession
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +24,16 @@ class TargetRefusedError(OutboxError):
     """No server fulfills what the domain or the message requires; others may be sent there."""
 
     def __init__(
-        self, fault: smtp.SmtpFault, *, is_permanent: bool, is_remembered: bool = False
+        self,
+        fault: smtp.SmtpFault,
+        row: SmtpSession,
+        *,
+        is_permanent: bool,
+        is_remembered: bool = False,
     ) -> None:
         super().__init__(str(fault.reason))
         self.fault = fault
+        self.row = row  # of the session that could not be opened; it is recorded already
         self.is_permanent = is_permanent
         self.is_remembered = is_remembered  # from a moment ago: no server was contacted
 

@@ -18,6 +18,7 @@ from outbox.db.bulk import update_rows
 from outbox.db.clock import database_now
 from outbox.db.columns import columns_of
 from outbox.delivery import limits, record_postgresql
+from outbox.delivery.circuit import return_probe
 from outbox.delivery.failure_groups import FailureGroups
 from outbox.delivery.job import (
     JobsReturned,
@@ -88,6 +89,9 @@ def write(items: Sequence[RecordItem], using: str, groups: FailureGroups | None 
         _write_results(_only(Result, items), _only(JobsReturned, items), now, using)
         for item in _only(SlotsReleased, items):
             limits.release_slots(item.destination_id, item.worker_id, item.slots, using)
+        for job in (job for item in _only(JobsReturned, items) for job in item.jobs):
+            if job.probe is not None:
+                return_probe(job.probe, using)
 
 
 def _only(kind: type[Item], items: Sequence[RecordItem]) -> list[Item]:

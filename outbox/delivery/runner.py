@@ -7,26 +7,24 @@ at a time. A runner never has more connections than it has slots.
 import asyncio
 import datetime as dt
 import logging
-import random
-from collections.abc import Collection, Iterable
-from contextlib import suppress
+from collections.abc import Iterable
 from functools import partial
 
 from outbox import smtp
 from outbox.db.unavailable import DATABASE_UNAVAILABLE
-from outbox.delivery import limits, transaction
-from outbox.delivery.claimed import ClaimedJobs
+from outbox.delivery import transaction
+from outbox.delivery.base_runner import Runner
 from outbox.delivery.context import DeliveryContext
+from outbox.delivery.destination_reports import DestinationReports
 from outbox.delivery.job import Job, SessionClosed, SessionOpened
 from outbox.delivery.openers import SessionOpener, Target, TargetRefusedError
-from outbox.delivery.server_memory import ServerMemory, remember
+from outbox.delivery.server_memory import ServerMemory
 from outbox.delivery.session import DeliverySession, session_row
 from outbox.delivery.slots import RunnerSlots
 from outbox.delivery.verdict import EXHAUSTED_PAUSE, judge_opening
 from outbox.log_lines import log_fields
 from outbox.models import Circuit, Destination
 from outbox.models.destination import DestinationEffect
-from outbox.models.destination_limits import limits_of
 from outbox.net.mx import RoutingError
 from outbox.reasons import Reason, ReasonCode
 from outbox.texts import cause_of
@@ -37,21 +35,19 @@ _OPENING_MAX = 20  # sessions of one runner that open at once: each takes time o
 _JOBS_PER_SESSION = 6  # claimed ahead for each session, so that no session waits for a claim
 
 
-class DestinationRunner:
+class DestinationRunner(Runner):
     """Delivers to one destination until nothing is due, and keeps idle sessions for a while."""
 
     def __init__(
         self, context: DeliveryContext, destination: Destination, opener: SessionOpener
     ) -> None:
-        self.destination = destination
-        self._context = context
+        super().__init__(context, destination)
         self._opener = opener
-        self._claimed = ClaimedJobs(context)
         self._sessions: set[asyncio.Task[None]] = set()
         self._open_sessions: set[DeliverySession] = set()
         self._opening = 0  # sessions that are being opened
         self._sessions_allowed = 1  # doubles with each session that is opened
-        self._feeding = asyncio.Lock()
+        self._reports = DestinationReports(context)
         self._memory = ServerMemory(destination)
         self._feeds_again = False
         self._fault_at = 0.0  # when a fault was last reported, by the loop's clock
@@ -59,36 +55,14 @@ class DestinationRunner:
         self._slots = RunnerSlots(context, destination)
 
     @property
-    def is_busy(self) -> bool:
-        """Return whether it has jobs or open sessions."""
-        return bool(self._claimed or self._sessions or self._feeding.locked())
-
-    @property
     def has_jobs(self) -> bool:
         """Return whether a job waits here or is being delivered."""
         return bool(self._claimed) or len(self._sessions) > self._claimed.waiting
 
     @property
-    def is_idle(self) -> bool:
-        """Return whether it is kept for what may come, and begins nothing at the moment."""
-        return not (self.has_jobs or self._feeding.locked())
-
-    @property
-    def is_closed(self) -> bool:
-        """Return whether it begins nothing more."""
-        return self._claimed.is_closed
-
-    @property
-    def claimed_messages(self) -> set[int]:
-        """Return the messages of the jobs that no session has begun."""
-        return self._claimed.message_ids
-
-    def return_claimed(self, messages: Collection[int] | None = None) -> None:
-        """Return the jobs that no session has begun, all of them or those of some messages."""
-        if messages is None:
-            self._claimed.return_all()
-        else:
-            self._claimed.return_some(messages)
+    def is_busy(self) -> bool:
+        """Return whether it has jobs or open sessions."""
+        return bool(self._sessions) or super().is_busy
 
     async def feed_due(self, destination: Destination, seen_at: float) -> None:
         """Deliver what is due, as the database showed at `seen_at` of the loop's clock."""
@@ -175,7 +149,10 @@ class DestinationRunner:
                     session = await self._open_for(job, target)
                 except TargetRefusedError as error:
                     self._record_refused(job, error)
-                    await (self._refund(job) if error.is_remembered else self._return_probe())
+                    if error.is_remembered:
+                        await self._refund(job)
+                    else:
+                        await self._reports.return_probe(self.destination, job, EXHAUSTED_PAUSE)
                     continue
                 if session is None:
                     break
@@ -226,18 +203,7 @@ class DestinationRunner:
 
         Its domain has no servers at present, or other ones, which says nothing about these.
         """
-        is_probe = self.destination.circuit != Circuit.CLOSED
-        if not limits.has_limits(self.destination, self._context.lease.now):
-            return
-        unused = len(job.recipients)
-        reservation = limits.Reservation(unused, is_probe=is_probe)
-        work = partial(limits.refund, self.destination.pk, reservation, unused, self._context.using)
-        try:
-            await self._context.in_claimer(work)
-        except DATABASE_UNAVAILABLE as error:  # a probe's lease ends by itself
-            logger.warning("A limit of %s could not be refunded: %s", self.destination, error)
-            return
-        if is_probe:
+        if await self._reports.refund(self.destination, job):
             self._claimed.is_exhausted = False
 
     async def _open_for(self, job: Job, target: Target) -> DeliverySession | None:
@@ -246,7 +212,7 @@ class DestinationRunner:
         Raise TargetRefusedError if the failure is about the job.
         """
         try:
-            return await self._open(target)
+            return await self._open(job, target)
         except TargetRefusedError:
             raise
         except smtp.SmtpFault as fault:
@@ -267,14 +233,14 @@ class DestinationRunner:
         reason = Reason(ReasonCode.SESSION_DEFECT, cause=cause_of(error))
         return smtp.SmtpFault(smtp.Phase.CONNECT, smtp.FaultKind.LOCAL, reason)
 
-    async def _open(self, target: Target) -> DeliverySession:
+    async def _open(self, job: Job, target: Target) -> DeliverySession:
         self._opening += 1
         try:
             session = await self._opener.open(target, self.destination, self._memory)
         finally:
             self._opening -= 1
-        if not self._has_failed:
-            await self._note_success()
+        if not self._tests_server(job):
+            await self._note_success(job)
         return session
 
     async def _deliver_over(self, session: DeliverySession, job: Job | None) -> None:
@@ -284,8 +250,8 @@ class DestinationRunner:
         try:
             while job is not None:
                 effect = await self._run_transaction(job, session)
-                if effect == DestinationEffect.NONE and self._has_failed:
-                    await self._note_success()
+                if effect == DestinationEffect.NONE and self._tests_server(job):
+                    await self._note_success(job)
                 if not session.connection.usable or session.is_used_up(
                     conf, self.destination.account
                 ):
@@ -331,39 +297,22 @@ class DestinationRunner:
         if effect != DestinationEffect.NONE:
             await self._report_fault(effect, why)
         await self._obey(session.replies)
-        await self._remember(session.connection)
+        facts = session.connection.facts
+        host = "" if self._opener.has_login else f"{facts.host}:{facts.port}"
+        await self._reports.remember(self.destination, self._memory, session.connection, host)
         return effect
 
-    async def _remember(self, connection: smtp.Connection) -> None:
-        """Remember what the server announced and rejected, also for other workers."""
-        now = self._context.lease.now
-        facts = connection.facts
-        host = "" if self._opener.has_login else f"{facts.host}:{facts.port}"
-        if not self._memory.learn(facts.extensions, connection.learned, now, host):
-            return
-        try:
-            await self._context.in_claimer(
-                partial(remember, self.destination.pk, self._memory, now, self._context.using)
-            )
-        except DATABASE_UNAVAILABLE as error:
-            logger.warning("Restrictions of %s were not recorded: %s", self.destination, error)
-
-    @property
-    def _has_failed(self) -> bool:
-        """Return whether the destination had a fault since its last successful transaction."""
+    def _tests_server(self, job: Job) -> bool:
+        """Return whether no transaction has succeeded since the last fault of the destination."""
+        if job.probe is not None:
+            return True
         return self.destination.circuit != Circuit.CLOSED or self.destination.circuit_faults > 0
 
-    async def _note_success(self) -> None:
+    async def _note_success(self, job: Job) -> None:
         """Close the circuit and allow more sessions."""
-        if self._has_failed:
-            try:
-                await self._context.in_claimer(
-                    partial(limits.report_success, self.destination.pk, self._context.using)
-                )
-            except DATABASE_UNAVAILABLE as error:
-                logger.warning("The circuit of %s could not be closed: %s", self.destination, error)
+        if self._tests_server(job):
+            if not await self._reports.report_success(self.destination):
                 return
-            self.destination.circuit, self.destination.circuit_faults = Circuit.CLOSED, 0
             self._claimed.is_exhausted = False
         share = self._slots.share(self.destination)
         if self._sessions_allowed < share:
@@ -375,7 +324,7 @@ class DestinationRunner:
         self._sessions_allowed = 1
         effect = judge_opening(fault, has_login=self._opener.has_login)
         if effect == DestinationEffect.NONE:
-            retry_at = await self._rest(fault)
+            retry_at = await self._rest(fault, job)
         else:
             quoted = fault.reply.quoted if fault.reply else ""
             retry_at = await self._report_fault(effect, fault.reason.with_reply(quoted))
@@ -389,39 +338,22 @@ class DestinationRunner:
 
     def _record_refused(self, job: Job, error: TargetRefusedError) -> None:
         """Record that the servers do not fulfill what the job requires; they are not at fault."""
-        fault, lease, recorder = error.fault, self._context.lease, self._context.recorder
-        row = session_row(self.destination, lease, fault.facts, fault.transcript)
-        recorder.put(SessionOpened(session=row))
-        recorder.put(SessionClosed(session=row, closing=""))
-        result = transaction.refused(job, row, fault, lease.now, is_permanent=error.is_permanent)
-        recorder.put(result)
+        now = self._context.lease.now
+        result = transaction.refused(
+            job, error.row, error.fault, now, is_permanent=error.is_permanent
+        )
+        self._context.recorder.put(result)
 
     async def _obey(self, replies: Iterable[smtp.Reply]) -> None:
-        """Slow down or suspend an MX site as its shaping says about these replies."""
+        """Begin less if an MX site asks for it."""
         if self._opener.has_login:
             return
-        shaping = limits_of(self.destination, self._context.lease.now).shaping
-        if shaping is None:
-            return
-        for reply in {str(one): one for one in replies if not one.accepted}.values():
-            rule = shaping.rule_for(str(reply))
-            if rule is None:
-                continue
-            work = partial(
-                limits.report_rule, self.destination.pk, rule, reply.quoted, self._context.using
-            )
-            try:
-                is_limited = await self._context.in_claimer(work)
-            except DATABASE_UNAVAILABLE as error:
-                logger.warning("A reply of %s could not be counted: %s", self.destination, error)
-                return
-            if is_limited:
-                logger.warning("%s asked for less: %s", self.destination, reply)
-                self._fault_at = asyncio.get_running_loop().time()
-                self._sessions_allowed = 1
-                self._claimed.return_all()
+        if await self._reports.report_replies(self.destination, replies):
+            self._fault_at = asyncio.get_running_loop().time()
+            self._sessions_allowed = 1
+            self._claimed.return_all()
 
-    async def _rest(self, fault: smtp.SmtpFault) -> dt.datetime:
+    async def _rest(self, fault: smtp.SmtpFault, job: Job) -> dt.datetime:
         """Begin nothing for a moment, since this host lacks a resource. Return when it continues.
 
         The circuit says nothing about this: no server is at fault.
@@ -430,53 +362,18 @@ class DestinationRunner:
         self._fault_at = asyncio.get_running_loop().time()
         self._rests_until = self._fault_at + EXHAUSTED_PAUSE.total_seconds()
         self._claimed.return_all()
-        await self._return_probe()
+        await self._reports.return_probe(self.destination, job, EXHAUSTED_PAUSE)
         return self._context.lease.now + EXHAUSTED_PAUSE
-
-    async def _return_probe(self) -> None:
-        """Open the circuit again if this was a probe, which has not found out anything."""
-        if self.destination.circuit != Circuit.CLOSED:
-            with suppress(*DATABASE_UNAVAILABLE):  # the lease of the probe ends by itself
-                await self._context.in_claimer(
-                    partial(
-                        limits.return_probe,
-                        self.destination.pk,
-                        EXHAUSTED_PAUSE,
-                        self._context.using,
-                    )
-                )
 
     async def _report_fault(self, effect: DestinationEffect, reason: Reason) -> dt.datetime:
         """Count a fault of the destination and return when it is tried again."""
         self._claimed.return_all()
-        try:
-            change = await self._context.in_claimer(
-                partial(
-                    limits.report_fault,
-                    self.destination.pk,
-                    effect,
-                    reason,
-                    random.random(),  # noqa: S311  # jitter
-                    self._context.using,
-                )
-            )
-        except DATABASE_UNAVAILABLE as error:
-            logger.warning("A fault of %s could not be recorded: %s", self.destination, error)
-            pause = dt.timedelta(seconds=self._context.conf.circuit_pause_initial)
-            return self._context.lease.now + pause
+        retry_at = await self._reports.report_fault(self.destination, effect, reason)
         self._fault_at = asyncio.get_running_loop().time()
-        if change.opened:
-            until = change.retry_at
-            logger.warning("%s: the circuit is open until %s: %s", self.destination, until, reason)
-        self.destination.circuit_faults += 1
-        return change.retry_at
-
-    async def retire(self) -> None:
-        """Begin no more jobs. The running ones are finished, and idle sessions are closed."""
-        await self._claimed.close()
+        return retry_at
 
     async def close(self, patience: float) -> None:
-        """Begin no more jobs, wait for the running ones, and end those that take too long."""
+        """Begin nothing more, wait for what has begun, and end what takes too long."""
         await self._claimed.close()
         if await self._wait_for_sessions(patience):
             return

@@ -7,9 +7,9 @@ these are closed for other sites. The server of an account always has a runner.
 
 import asyncio
 import logging
-from collections.abc import Collection, Iterator, Sequence
-from typing import Protocol
+from collections.abc import Iterator, Sequence
 
+from outbox.delivery.base_runner import Runner
 from outbox.delivery.context import DeliveryContext
 from outbox.delivery.limits import Wanted
 from outbox.delivery.lookup_runner import LookupRunner
@@ -22,35 +22,6 @@ from outbox.models import Destination
 logger = logging.getLogger(__name__)
 RUNNERS_MAX = 200  # of MX sites
 _IDLE_CHECK_INTERVAL = 0.02  # seconds
-
-
-class Runner(Protocol):
-    """What the engine does with a runner."""
-
-    destination: Destination
-
-    @property
-    def is_busy(self) -> bool: ...
-
-    @property
-    def has_jobs(self) -> bool: ...
-
-    @property
-    def is_idle(self) -> bool: ...
-
-    @property
-    def is_closed(self) -> bool: ...
-
-    @property
-    def claimed_messages(self) -> set[int]: ...
-
-    def return_claimed(self, messages: Collection[int] | None = None) -> None: ...
-
-    async def feed_due(self, destination: Destination, seen_at: float) -> None: ...
-
-    async def retire(self) -> None: ...
-
-    async def close(self, patience: float) -> None: ...
 
 
 class Runners:
@@ -72,7 +43,7 @@ class Runners:
         return len(self._runners)
 
     def close(self) -> None:
-        """Release what the runners shared; they have been closed."""
+        """Cancel what the runners wait for together. They begin nothing more."""
         if self._router is not None:
             self._router.close()
 

@@ -17,7 +17,9 @@ from outbox.models import Destination
 from outbox.smtp import Restrictions
 
 _REMEMBERED_FOR = dt.timedelta(days=1)
-_SERVERS_MAX = 8  # of one destination; beyond it, an entry applies to all of them
+_SERVERS_MAX = 8  # of one destination; beyond it, an entry applies to all of a host
+_HOSTS_MAX = 64  # entries; beyond it, one applies to the whole site, which may have thousands
+_ALL = "*"  # the entry of the whole site
 _RCPT_MAX = "RCPTMAX"  # beside the keywords of rejected extensions
 # Parameters and other keywords may differ between two sessions with one server.
 _IDENTIFYING = frozenset(
@@ -38,7 +40,7 @@ class ServerMemory:
     def update(self, destination: Destination) -> None:
         """Add what other workers recorded, and what was recorded before."""
         self._host = f"{destination.account.host}:{destination.account.port}"
-        self._entries = _merged(self._entries, _load(destination.restrictions))
+        self._entries = _bounded(_merged(self._entries, _load(destination.restrictions)))
 
     def restrictions(
         self, offered: Mapping[str, str], now: dt.datetime, host: str = ""
@@ -47,7 +49,7 @@ class ServerMemory:
 
         `host` is the server with its port; empty means that of the account.
         """
-        known = self._entries.get(self._any(host), {})
+        known = self._entries.get(_ALL, {}) | self._entries.get(self._any(host), {})
         known = known | self._entries.get(self._server(offered, host), {})
         current = _current({"": known}, now).get("", {})
         rcpt_max = int(current.pop(_RCPT_MAX, [0, 0])[1])
@@ -67,15 +69,24 @@ class ServerMemory:
         if learned.rcpt_max:
             new[_RCPT_MAX] = [until, learned.rcpt_max]
         self._entries = _current(self._entries, now)
-        server = self._server(offered, host)
-        # A server that announces something else in every session would be relearned without end.
-        is_full = server not in self._entries and len(self._entries) >= _SERVERS_MAX
-        self._entries.setdefault(self._any(host) if is_full else server, {}).update(new)
+        self._entries.setdefault(self._name_for_new(self._server(offered, host), host), {}).update(
+            new
+        )
         return True
+
+    def _name_for_new(self, server: str, host: str) -> str:
+        """Return the name of the entry for what a server rejected.
+
+        A server that announces something else in every session would be relearned without end.
+        """
+        if server in self._entries or len(self._entries) < _SERVERS_MAX:
+            return server
+        is_known = self._any(host) in self._entries
+        return self._any(host) if is_known or len(self._entries) < _HOSTS_MAX else _ALL
 
     def merged_into(self, stored: str, now: dt.datetime) -> str:
         """Return the stored form with the entries of this memory, without expired ones."""
-        merged = _current(_merged(_load(stored), self._entries), now)
+        merged = _bounded(_current(_merged(_load(stored), self._entries), now))
         return json.dumps(merged, separators=(",", ":"))
 
     def _any(self, host: str) -> str:
@@ -116,6 +127,17 @@ def _current(entries: _Entries, now: dt.datetime) -> _Entries:
         for server, known in entries.items()
     }
     return {server: known for server, known in left.items() if known}
+
+
+def _bounded(entries: _Entries) -> _Entries:
+    """Return the newest entries: several workers may have learned others."""
+    others = sorted(
+        (server for server, known in entries.items() if known and server != _ALL),
+        key=lambda server: max(value[0] for value in entries[server].values()),
+        reverse=True,
+    )
+    kept = {_ALL, *others[:_HOSTS_MAX]}
+    return {server: known for server, known in entries.items() if server in kept}
 
 
 def _is_value(value: Any) -> bool:

@@ -22,13 +22,12 @@ from outbox.backoff import moment_after
 from outbox.db.clock import database_now
 from outbox.db.unavailable import DATABASE_UNAVAILABLE, is_about_a_row
 from outbox.delivery import old_counts, old_sites, snapshot
+from outbox.delivery.circuit import return_lost_probes
 from outbox.delivery.paused_tags import return_postponed
 from outbox.delivery.suppressed import hold_waiting
 from outbox.inbound.applying import apply_pending
 from outbox.models import (
     Attempt,
-    Circuit,
-    Destination,
     Outcome,
     Recipient,
     Slot,
@@ -116,7 +115,7 @@ def recover_lost(using: str) -> int:
     _end_expired(using)
     # A worker that was ended while it hung may take a slot before it notices its end.
     Slot.objects.using(using).filter(worker__ended_at__isnull=False).delete()
-    _release_lost_probes(using)
+    return_lost_probes(using)
     ended = Worker.objects.using(using).filter(swept_at=None, ended_at__isnull=False)
     worker_ids = list(ended.values_list("pk", flat=True))
     if not worker_ids:
@@ -140,16 +139,6 @@ def _end_expired(using: str) -> None:
             "pk", flat=True
         )
         expired.filter(pk__in=list(unlocked)).update(ended_at=now)
-
-
-def _release_lost_probes(using: str) -> None:
-    """Open each circuit whose probe was reserved by a worker that has ended, for the next probe.
-
-    Otherwise the destination would be blocked until the probe's lease expires.
-    """
-    Destination.objects.using(using).filter(
-        circuit=Circuit.HALF_OPEN, probe_worker__ended_at__isnull=False
-    ).update(circuit=Circuit.OPEN, circuit_until=database_now(using), probe_worker=None)
 
 
 def _open_attempts(worker_ids: Sequence[int], using: str) -> list[int]:

@@ -1,8 +1,11 @@
 """DNS for delivery by MX: one asynchronous resolver per event loop, with a cache.
 
 Records are kept as long as their TTL allows. Concurrent lookups of one name and kind are one
-lookup. A failed DNS server raises `DnsFailedError` and never looks like a name without records:
-a message would fail permanently for a fault that passes.
+lookup. It may be several datagrams with the same id: a query without a response within some seconds
+is repeated, also where this process was too busy to read the response in time.
+
+A failed DNS server raises `DnsFailedError` and never looks like a name without records: a message
+would fail permanently for a fault that passes.
 """
 
 from __future__ import annotations
@@ -10,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -29,6 +31,7 @@ import dns.resolver
 
 from outbox.exceptions import OutboxError
 from outbox.net.dns_lookup import server_of
+from outbox.net.lru import LruCache
 from outbox.reasons import Reason, ReasonCode
 
 _PAYLOAD = 1232  # octets over UDP that no network fragments
@@ -98,9 +101,8 @@ class DnsResolver:
         self._seconds, self._try_seconds = seconds, try_seconds
         self._configured_by: tuple[int, int] | None = None
         self._configure()
-        self._entries_max = entries_max
         self._clock = clock
-        self._entries: OrderedDict[tuple[str, str], _Entry] = OrderedDict()
+        self._entries: LruCache[tuple[str, str], _Entry] = LruCache(entries_max)
         self._pending: dict[tuple[str, str], asyncio.Task[RecordSet | DnsFailedError]] = {}
         self._slots = asyncio.Semaphore(concurrent_max)
 
@@ -145,9 +147,8 @@ class DnsResolver:
         if entry is None:
             return None
         if entry.ends_at <= self._clock():
-            del self._entries[key]
+            self._entries.discard(key)
             return None
-        self._entries.move_to_end(key)
         return entry.result
 
     async def _look_up(self, key: tuple[str, str]) -> RecordSet | DnsFailedError:
@@ -161,8 +162,6 @@ class DnsResolver:
         if ttl <= 0:
             return result
         self._entries[key] = _Entry(result, self._clock() + ttl)
-        while len(self._entries) > self._entries_max:
-            self._entries.popitem(last=False)  # the one that was not used for the longest time
         return result
 
     async def _ask(self, name: str, kind: str) -> RecordSet | DnsFailedError:

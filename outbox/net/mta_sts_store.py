@@ -1,17 +1,19 @@
 """The MTA-STS policies of domains, in memory, read again when their record changes or daily."""
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Protocol
 
 from outbox.net.dns_resolver import DnsFailedError, DnsResolver
+from outbox.net.lru import LruCache
 from outbox.net.mta_sts import KnownPolicy, Policy, PolicyError, fetch_policy, parse_record
+from outbox.net.threads import in_daemon_thread
 from outbox.reasons import Reason, ReasonCode
 
-_ENTRIES_MAX = 20_000  # domains
-_FETCHERS = 8  # not asyncio's own threads: silent web servers may occupy all of them
+_ENTRIES_MAX = 20_000  # domains with a policy, and as many without
+_FETCHERS = 8  # threads of their own: silent web servers may occupy all of them
+_THREAD = "outbox-mta-sts"
 _PENDING_MAX = 200  # fetches, of which most wait for a thread
 _FIRST_WAIT = 20.0  # seconds for the first policy of a domain; it is read to the end nevertheless
 
@@ -44,7 +46,8 @@ class PolicyStore:
 
         `clock` returns seconds since 1970: a stored policy is valid until a time of day.
         """
-        self._pool = ThreadPoolExecutor(_FETCHERS, thread_name_prefix="outbox-mta-sts")
+        self._fetchers = asyncio.Semaphore(_FETCHERS)
+        self._is_closed = False
         self._first_wait = first_wait
         self._pending_max = pending_max
         self._begun: set[str] = set()  # domains whose fetch has a thread
@@ -52,8 +55,10 @@ class PolicyStore:
         self._fetch = fetch
         self._archive = archive
         self._clock = clock
-        self._entries_max = entries_max
-        self._known: OrderedDict[str, KnownPolicy] = OrderedDict()
+        # Domains without a policy have a cache of their own: they must not displace policies, and
+        # are not displaced by them.
+        self._with_policy: LruCache[str, KnownPolicy] = LruCache(entries_max)
+        self._without: LruCache[str, KnownPolicy] = LruCache(entries_max)
         self._pending: dict[str, asyncio.Task[None]] = {}
 
     async def policy_for(self, domain: str) -> Policy | None:
@@ -61,7 +66,7 @@ class PolicyStore:
 
         A policy that is known is in force at once, and is read again in the background. Raise what
         the archive raises, and PolicyError if too many policies are being read: a policy that
-        we did not look up is not a missing one.
+        we did not look up is not a missing one. After `close`, what would wait is cancelled.
         """
         domain = domain.lower()
         await self._recall(domain)
@@ -69,13 +74,15 @@ class PolicyStore:
         if self._entry(domain).needs_fetch(record_id, self._clock()):
             task = self._fetching(domain, record_id)
             if self._entry(domain).live_policy(self._clock()) is None:
+                if self._is_closed:
+                    raise asyncio.CancelledError
                 await self._wait_for(task, domain)
         return self._entry(domain).live_policy(self._clock())
 
     def _fetching(self, domain: str, record_id: str | None) -> asyncio.Task[None] | None:
         """Return the fetch of a policy, begun if there is none; None if there are too many."""
         task = self._pending.get(domain)
-        if task is None and len(self._pending) < self._pending_max:
+        if task is None and len(self._pending) < self._pending_max and not self._is_closed:
             task = asyncio.get_running_loop().create_task(self._read(domain, record_id))
             self._pending[domain] = task
             task.add_done_callback(lambda _: self._pending.pop(domain, None))
@@ -93,21 +100,20 @@ class PolicyStore:
         raise PolicyError(Reason(ReasonCode.MTA_STS_UNREAD, domain=domain, cause=cause))
 
     def close(self) -> None:
-        """End the threads; each one after the policy that it is reading."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        """Cancel the fetches, and with them the callers that wait for one."""
+        self._is_closed = True
+        for task in self._pending.values():
+            task.cancel()
 
     async def _recall(self, domain: str) -> None:
         """Load what is stored about a domain that is not in memory, or whose policy expired.
 
         Another process may have read a newer one.
         """
-        known = self._known.get(domain)
-        if known is not None:
-            self._known.move_to_end(domain)
-        if self._archive is None or not _is_worth_a_look(known, self._clock()):
+        if self._archive is None or not _is_worth_a_look(self._found(domain), self._clock()):
             return
         stored = await self._archive.load(domain)
-        if _is_worth_a_look(self._known.get(domain), self._clock()):  # nothing newer since
+        if _is_worth_a_look(self._found(domain), self._clock()):  # nothing newer since
             self._keep(domain, stored or KnownPolicy())
 
     async def _record_id(self, domain: str) -> str | None:
@@ -123,8 +129,9 @@ class PolicyStore:
     async def _read(self, domain: str, record_id: str | None) -> None:
         result: Policy | PolicyError
         try:
-            loop = asyncio.get_running_loop()
-            result = await loop.run_in_executor(self._pool, self._fetch_now, domain)
+            async with self._fetchers:
+                self._begun.add(domain)
+                result = await in_daemon_thread(partial(self._fetch, domain), _THREAD)
         except PolicyError as error:
             result = error
         finally:
@@ -134,24 +141,19 @@ class PolicyStore:
         if self._archive is not None and isinstance(result, Policy):
             await self._archive.save(domain, known)
 
-    def _fetch_now(self, domain: str) -> Policy:
-        self._begun.add(domain)  # in the thread; nothing iterates over it
-        return self._fetch(domain)
-
     def _keep(self, domain: str, known: KnownPolicy) -> None:
-        self._known[domain] = known
-        self._known.move_to_end(domain)
-        while len(self._known) > self._entries_max:
-            del self._known[self._least_useful()]
+        if known.live_policy(self._clock()) is None:
+            self._with_policy.discard(domain)
+            self._without[domain] = known
+        else:
+            self._without.discard(domain)
+            self._with_policy[domain] = known
 
-    def _least_useful(self) -> str:
-        """Return the domain that was used least recently; those without a policy first."""
-        now = self._clock()
-        without = (name for name, one in self._known.items() if one.live_policy(now) is None)
-        return next(without, next(iter(self._known)))
+    def _found(self, domain: str) -> KnownPolicy | None:
+        return self._with_policy.get(domain) or self._without.get(domain)
 
     def _entry(self, domain: str) -> KnownPolicy:
-        return self._known.get(domain) or KnownPolicy()
+        return self._found(domain) or KnownPolicy()
 
 
 def _is_worth_a_look(known: KnownPolicy | None, now: float) -> bool:

@@ -16,11 +16,13 @@ from outbox.net.mta_sts import KnownPolicy, Mode, Policy
 from outbox.testing.faultlab import FaultLab
 from tests.integration.delivery.direct_lab import DirectLab, direct_account, direct_lab
 from tests.integration.delivery.mail_client import (
+    Working,
     deliver,
     last_attempt,
     queue,
     row,
     states,
+    until,
 )
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -123,6 +125,41 @@ def test_a_server_that_no_policy_names_gets_nothing_and_its_site_is_not_at_fault
     assert not server.ledger.accepted
     assert not Destination.objects.filter(circuit_faults__gt=0).exists()
     assert counts() == {("sts", "validation-failure", FIRST): 1}
+
+
+def test_a_worker_that_stops_does_not_wait_for_a_policy(lab: DirectLab) -> None:
+    """The message stays queued, since it is not known what its domain requires."""
+    server = lab.server(FIRST)
+    lab.domain(DOMAIN, f"10 {FIRST}")
+    lab.record(f'_mta-sts.{DOMAIN} TXT "v=STSv1; id=1"')
+    lab.fail(f"at a <mta-sts.{DOMAIN}>: no-reply")
+
+    with Working() as working:
+        message = queue(direct_account())
+        working.engine.wake()
+        until(lambda: f"mta-sts.{DOMAIN}" in lab.dns.asked("A"), "the policy is being read")
+
+    assert states(message) == ["queued"]
+    assert not server.ledger.sessions
+
+
+def test_messages_for_hosts_that_the_policy_excludes_count_once(lab: DirectLab) -> None:
+    """No connection is attempted for them, so they leave no sessions either."""
+    lab.server(FIRST, TLS)
+    lab.address(SECOND)
+    lab.domain(DOMAIN, f"10 {FIRST}", f"20 {SECOND}")
+    publish(Mode.ENFORCE, "mx.example.net")
+    account = direct_account()
+
+    messages = [queue(account) for _ in range(3)]
+    deliver()
+
+    assert [states(message) for message in messages] == [["deferred"]] * 3
+    assert counts() == {
+        ("sts", "validation-failure", FIRST): 1,
+        ("sts", "validation-failure", SECOND): 1,
+    }
+    assert not SmtpSession.objects.exists()
 
 
 def test_a_policy_in_testing_mode_delivers_and_counts(lab: DirectLab) -> None:
@@ -232,6 +269,8 @@ def test_a_domain_with_a_strict_policy_does_not_stop_the_others_of_its_site(
     strict = [queue(account) for _ in range(4)]
     deliver()
     assert len(server.ledger.sessions) == 1
+    assert {last_attempt(one).session for one in strict} == {SmtpSession.objects.get()}
+    assert counts() == {("sts", "certificate-host-mismatch", FIRST): 1}
     other = queue(account, "carol@other.example")
     deliver()
 

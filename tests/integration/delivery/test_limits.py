@@ -1,7 +1,9 @@
 """The limits that all workers share: slots, the circuit, the rate limits."""
 
+import asyncio
 import datetime as dt
 import threading
+from collections.abc import Iterator
 
 import pytest
 from django.conf import LazySettings
@@ -10,12 +12,27 @@ from django.db.models import F
 from django.utils import timezone
 
 from outbox import api
-from outbox.delivery import limits
+from outbox.delivery import circuit, limits
+from outbox.delivery.claimed import ClaimedJobs
+from outbox.delivery.context import DeliveryContext
+from outbox.delivery.mx_opener import MxOpener
+from outbox.delivery.mx_router import MxRouter
+from outbox.delivery.runner import DestinationRunner
 from outbox.delivery.sweep import sweep
-from outbox.models import Account, Circuit, Destination, Slot, Worker
+from outbox.models import Account, Circuit, Destination, Slot, State, Worker
 from outbox.models.destination import DestinationEffect
 from outbox.reasons import NO_REASON, Reason, ReasonCode
-from tests.integration.delivery.mail_client import USING, a_worker, account, destination, queue
+from tests.integration.delivery.direct_lab import DirectLab, direct_account, direct_lab, site
+from tests.integration.delivery.mail_client import (
+    USING,
+    a_worker,
+    account,
+    deliver,
+    destination,
+    queue,
+    row,
+)
+from tests.integration.delivery.test_rows_in_hand import in_context
 
 pytestmark = pytest.mark.django_db
 
@@ -27,10 +44,16 @@ FAULT, OPEN, PERSON = (
 FAILED_TO_CONNECT = Reason(ReasonCode.CONNECTION_REFUSED)
 
 
+@pytest.fixture
+def lab(settings: LazySettings) -> Iterator[DirectLab]:
+    with direct_lab(settings) as started:
+        yield started
+
+
 def a_fault(
     where: Destination, effect: DestinationEffect = FAULT, chance: float = 0
-) -> limits.CircuitChange:
-    return limits.report_fault(where.pk, effect, FAILED_TO_CONNECT, chance, USING)
+) -> circuit.CircuitChange:
+    return circuit.report_fault(where.pk, effect, FAILED_TO_CONNECT, chance, USING)
 
 
 def reserve(where: Destination, wanted: int, worker_id: int | None = None) -> limits.Reservation:
@@ -131,7 +154,7 @@ def test_a_success_resets_the_count_of_faults() -> None:
     where = destination(account())
     a_fault(where)
     a_fault(where)
-    limits.report_success(where.pk, USING)
+    circuit.report_success(where.pk, USING)
     assert not a_fault(where).opened
 
 
@@ -169,7 +192,9 @@ def test_a_half_open_circuit_allows_one_probe() -> None:
     a_fault(where, OPEN)
     advance_time(where, minutes=1)
     assert not where.is_blocked(timezone.now())
-    assert reserve(where, 10) == limits.Reservation(1, is_probe=True)
+    reservation = reserve(where, 10)
+    assert reservation.recipients == 1
+    assert reservation.probe
     assert reserve(where, 10) == limits.Reservation(0)
     where.refresh_from_db()
     assert where.circuit == Circuit.HALF_OPEN
@@ -190,13 +215,13 @@ def test_the_sweep_releases_the_probe_of_a_worker_that_ended() -> None:
     a_fault(where, OPEN)
     advance_time(where, minutes=1)
     lost, alive = a_worker().pk, a_worker().pk
-    assert reserve(where, 1, lost).is_probe
+    assert reserve(where, 1, lost).probe
     sweep(USING)
     assert reserve(where, 1, alive) == limits.Reservation(0)  # its worker may still be connecting
 
     Worker.objects.filter(pk=lost).update(lease_until=timezone.now() - dt.timedelta(seconds=1))
     sweep(USING)
-    assert reserve(where, 1, alive).is_probe
+    assert reserve(where, 1, alive).probe
     sweep(USING)
     assert reserve(where, 1, lost) == limits.Reservation(0)
 
@@ -205,25 +230,111 @@ def test_an_unused_probe_allows_the_next_one() -> None:
     where = destination(account())
     a_fault(where, OPEN)
     advance_time(where, minutes=1)
-    reservation = reserve(where, 1)
-    limits.refund(where.pk, reservation, 1, USING)
-    assert reserve(where, 10).is_probe
+    probe = reserve(where, 1).probe
+    assert probe
+    assert circuit.return_probe(probe, USING)
+    assert reserve(where, 10).probe
+
+
+def test_an_expired_probe_does_not_end_the_one_of_another_worker() -> None:
+    """Otherwise two workers would test the server at once."""
+    where = destination(account())
+    a_fault(where, OPEN)
+    advance_time(where, minutes=1)
+    expired = reserve(where, 1).probe
+    advance_time(where, minutes=8)
+    current = reserve(where, 1).probe
+    assert expired
+    assert current
+
+    assert not circuit.return_probe(expired, USING)
+    assert reserve(where, 1) == limits.Reservation(0)
+    assert circuit.return_probe(current, USING)
+    assert not circuit.return_probe(current, USING)
+
+
+def test_an_expired_probe_does_not_end_a_later_one_of_its_worker() -> None:
+    where = destination(account())
+    worker_id = a_worker().pk
+    a_fault(where, OPEN)
+    advance_time(where, minutes=1)
+    expired = reserve(where, 1, worker_id).probe
+    advance_time(where, minutes=8)
+    assert reserve(where, 1, worker_id).probe
+    assert expired
+
+    assert not circuit.return_probe(expired, USING)
+
+
+@pytest.mark.django_db(transaction=True)  # the recorder has a connection of its own
+def test_a_probe_that_no_session_began_is_returned_with_its_message() -> None:
+    """The worker read the destination before its circuit opened, so only the claim knows of it."""
+    where = destination(account(per_minute=10))
+    queue(where.account)
+    a_fault(where, OPEN)
+    Destination.objects.update(circuit_until=timezone.now())
+
+    async def return_claimed(context: DeliveryContext) -> None:
+        where.circuit = Circuit.CLOSED
+        claimed = ClaimedJobs(context)
+        await claimed.fill(where, 10)
+        assert len(claimed) == 1
+        assert await context.in_claimer(lambda: reserve(where, 1)) == limits.Reservation(0)
+        claimed.return_all()
+        await context.recorder.caught_up(where.pk)
+
+    in_context(return_claimed)
+
+    assert reserve(where, 1).probe
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_probe_of_a_runner_that_read_a_closed_circuit_ends(
+    lab: DirectLab,
+) -> None:
+    """Its lookup fails, which says nothing about the server."""
+    lab.server("mx.example.net")
+    lab.domain("example.net", "10 mx.example.net")
+    sender = direct_account(per_minute=10)
+    queue(sender)
+    deliver()
+    where = site(sender, "mx.example.net")
+    a_fault(where, OPEN)
+    Destination.objects.filter(pk=where.pk).update(circuit_until=timezone.now())
+    lab.fail("at mx <example.net>: servfail")
+    lab.forget("example.net", "MX")
+    message = queue(sender)
+
+    async def run(context: DeliveryContext) -> None:
+        router = MxRouter(context)
+        runner = DestinationRunner(context, where, MxOpener(router, context))
+        where.circuit, where.circuit_faults = Circuit.CLOSED, 0
+        await runner.feed_due(where, asyncio.get_running_loop().time())
+        while runner.has_jobs:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)  # no event says that it is idle
+        await runner.close(10)
+        router.close()
+
+    in_context(run)
+
+    assert row(message).state == State.DEFERRED
+    assert reserve(where, 1).probe
 
 
 def test_an_ordinary_refund_does_not_disturb_a_probe() -> None:
     where = destination(account(per_minute=10))
-    ordinary = reserve(where, 5)
+    reserve(where, 5)
     a_fault(where, OPEN)
     advance_time(where, seconds=30)
-    assert reserve(where, 1).is_probe
-    limits.refund(where.pk, ordinary, 5, USING)
+    assert reserve(where, 1).probe
+    limits.refund(where.pk, 5, USING)
     assert reserve(where, 1) == limits.Reservation(0)
 
 
 def test_a_success_closes_and_resets_the_circuit() -> None:
     where = destination(account())
     a_fault(where, PERSON)
-    limits.report_success(where.pk, USING)
+    circuit.report_success(where.pk, USING)
     where.refresh_from_db()
     assert (where.circuit, where.circuit_faults, where.circuit_trips) == (Circuit.CLOSED, 0, 0)
     assert (where.circuit_until, where.circuit_opened_at) == (None, None)
@@ -280,18 +391,18 @@ def test_the_limit_per_day_applies_across_minutes() -> None:
 
 def test_an_unused_reservation_is_refunded() -> None:
     where = destination(account(per_minute=10))
-    reservation = reserve(where, 8)
-    limits.refund(where.pk, reservation, 5, USING)
+    reserve(where, 8)
+    limits.refund(where.pk, 5, USING)
     assert reserve(where, 9).recipients == 7
 
 
 def test_a_refund_of_a_past_minute_does_not_affect_the_new_one() -> None:
     """The database rejects a negative count, and the claim before it would be lost."""
     where = destination(account(per_minute=10))
-    reservation = reserve(where, 8)
+    reserve(where, 8)
     advance_time(where, seconds=61)
     reserve(where, 2)
-    limits.refund(where.pk, reservation, 8, USING)
+    limits.refund(where.pk, 8, USING)
     assert reserve(where, 20).recipients == 10
 
 

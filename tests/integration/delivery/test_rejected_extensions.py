@@ -360,6 +360,23 @@ def test_a_server_that_announces_something_else_each_time_is_restricted_at_last(
     assert rounds == 9
 
 
+def test_what_is_stored_of_a_site_with_thousands_of_hosts_is_bounded() -> None:
+    now = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+    where = Destination(account=Account(host="", port=25))
+    learned = Restrictions(frozenset({"CHUNKING"}))
+    memories = [ServerMemory(where), ServerMemory(where)]
+
+    for number in range(2_000):
+        for position, memory in enumerate(memories):
+            memory.learn({"CHUNKING": ""}, learned, now, f"mx{number}.{position}.test:25")
+    for memory in memories:
+        where.restrictions = memory.merged_into(where.restrictions, now)
+
+    assert len(where.restrictions) < 10_000
+    # None is relearned without end: beyond the bound, all hosts of the site are restricted.
+    assert ServerMemory(where).restrictions({}, now, "other.test:25") == learned
+
+
 def test_what_is_stored_survives_anything(fault_lab: StartLab) -> None:
     lab = fault_lab(ALL)
     sender = account_at(lab)

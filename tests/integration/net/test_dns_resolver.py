@@ -30,13 +30,15 @@ def run(
     entries_max: int = 1_000,
     concurrent_max: int = 50,
     seconds: float = 120.0,
+    try_seconds: float | None = None,
 ) -> None:
     async def whole() -> None:
         clock = Clock()
         resolver = DnsResolver(
             [lab.address],
             seconds=seconds,
-            try_seconds=seconds,  # so that each lookup is one query, however busy the machine is
+            # By default as long, so that each lookup is one query, however busy the machine is.
+            try_seconds=try_seconds or seconds,
             clock=clock,
             entries_max=entries_max,
             concurrent_max=concurrent_max,
@@ -121,6 +123,19 @@ def test_a_large_record_set_is_not_kept(dns_lab: StartDnsLab) -> None:
         assert [one.transport for one in lab.queries] == ["udp", "tcp"] * 2
 
     run(lab, work)
+
+
+def test_a_query_without_a_response_is_repeated_under_its_id(dns_lab: StartDnsLab) -> None:
+    """It is the same lookup, whose result is kept."""
+    lab = dns_lab("record a.test A 127.0.0.2\nat a 1: no-reply")
+
+    async def work(resolver: DnsResolver, clock: Clock) -> None:
+        for _ in range(2):
+            assert len((await resolver.lookup("a.test", "A")).records) == 1
+        assert len(lab.queries) >= 2
+        assert len({one.id for one in lab.queries}) == 1
+
+    run(lab, work, try_seconds=0.2)
 
 
 def test_concurrent_lookups_of_one_name_are_one_query(dns_lab: StartDnsLab) -> None:

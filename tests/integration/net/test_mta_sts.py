@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from outbox.net.dns_resolver import DnsResolver
-from outbox.net.mta_sts import Mode, Policy, PolicyError, fetch_policy
+from outbox.net.mta_sts import KnownPolicy, Mode, Policy, PolicyError, fetch_policy
 from outbox.net.mta_sts_store import PolicyStore
 from outbox.reasons import Reason, ReasonCode
 from outbox.smtp.tls import tls_context
@@ -149,6 +149,33 @@ def test_a_silent_web_server_delays_messages_for_a_limited_time(dns_lab: StartDn
     asyncio.run(run())
 
 
+def test_a_store_that_is_closed_cancels_what_waits(dns_lab: StartDnsLab) -> None:
+    """A silent web server must not delay the end of the process."""
+    lab = dns_lab('record _mta-sts.x.test TXT "v=STSv1; id=1"')
+    responds = threading.Event()
+
+    def read(domain: str) -> Policy:
+        assert responds.wait(60.0)
+        return POLICY
+
+    async def run() -> None:
+        resolver = DnsResolver([lab.address], seconds=60.0)
+        store = PolicyStore(resolver, read, clock=lambda: 1000.0, first_wait=60.0)
+        waiting = asyncio.create_task(store.policy_for("x.test"))
+        await until(lambda: bool(fetchers()))
+        assert all(one.daemon for one in threading.enumerate() if one.name in fetchers())
+        store.close()
+        async with asyncio.timeout(50.0):
+            await asyncio.wait({waiting})
+        assert waiting.cancelled()
+        with pytest.raises(asyncio.CancelledError):
+            await store.policy_for("x.test")
+        responds.set()
+        await until(lambda: not fetchers())
+
+    asyncio.run(run())
+
+
 def test_a_policy_that_could_not_be_read_for_our_own_reason_is_not_a_missing_one(
     dns_lab: StartDnsLab,
 ) -> None:
@@ -200,6 +227,43 @@ def test_policies_are_kept_longer_than_failures(dns_lab: StartDnsLab) -> None:
 
     asyncio.run(run())
     assert fetched == [f"{name}.test" for name in names]  # b had to go for d
+
+
+def test_a_full_store_keeps_what_it_has_just_read(dns_lab: StartDnsLab) -> None:
+    """Otherwise the policy of the newest domain would be read for each message."""
+    names = ["a", "b", "none"]
+    lab = dns_lab("\n".join(f'record _mta-sts.{name}.test TXT "v=STSv1; id=1"' for name in names))
+    fetched: list[str] = []
+    archive = CountingArchive()
+
+    def read(domain: str) -> Policy:
+        fetched.append(domain)
+        if domain == "none.test":
+            raise PolicyError(Reason(ReasonCode.MTA_STS_UNREAD, domain=domain, cause="x"))
+        return POLICY
+
+    async def run() -> None:
+        resolver = DnsResolver([lab.address], seconds=60.0)
+        store = PolicyStore(resolver, read, archive=archive, clock=lambda: 1000.0, entries_max=2)
+        for name in [*names, "none", "a", "none"]:
+            await store.policy_for(f"{name}.test")
+        store.close()
+
+    asyncio.run(run())
+    assert fetched == archive.loaded == [f"{name}.test" for name in names]
+
+
+class CountingArchive:
+    """An archive that has nothing."""
+
+    def __init__(self) -> None:
+        self.loaded: list[str] = []
+
+    async def load(self, domain: str) -> None:
+        self.loaded.append(domain)
+
+    async def save(self, domain: str, known: KnownPolicy) -> None:
+        pass
 
 
 def fetchers() -> list[str]:

@@ -3,7 +3,7 @@
 import pytest
 from django.test import override_settings
 
-from outbox.delivery.limits import circuit_backoff
+from outbox.delivery.circuit import circuit_backoff
 
 QUICK = {"CIRCUIT_PAUSE_INITIAL": 10, "CIRCUIT_PAUSE_MAX": 900, "BACKOFF_JITTER": 0.2}
 
