@@ -130,7 +130,7 @@ def check_in_background(using: str) -> None:
 
     def is_due() -> bool:
         _find_domains(using)
-        return _due(using).exists()
+        return bool(_due(using).exists())
 
     _background.start(lambda: _check_all(using), if_due=is_due)
 

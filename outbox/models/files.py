@@ -50,7 +50,7 @@ def write_file(
     setattr(file.instance, file.field.attname, stored)
 
 
-def read_stored(data: bytes | None, file: FieldFile) -> bytes:
+def read_stored(data: bytes | memoryview | None, file: FieldFile) -> bytes:
     """Return the bytes of a source. Raises OSError if they are in a file that is missing."""
     if data is not None:
         return unpack(bytes(data))
