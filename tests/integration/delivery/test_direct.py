@@ -265,7 +265,7 @@ def test_private_addresses_are_refused_unless_allowed(settings: LazySettings, ad
 
 
 def test_the_connection_checks_the_address_again(settings: LazySettings) -> None:
-    """Whatever the lookup has let through: DNS may name another address each time."""
+    """The lookup is no proof: DNS may name another address each time."""
     settings.OUTBOX = settings.OUTBOX | {"ALLOW_PRIVATE_HOSTS": False}
     host = Exchanger("mx.example.net", addresses=("127.0.0.1", "192.0.43.10"))
     server = mx_server_for(HostPolicy(exchanger=host, security=smtp.Security.NONE), get_conf())
