@@ -265,7 +265,7 @@ def test_private_addresses_are_refused_unless_allowed(settings: LazySettings, ad
 
 
 def test_the_connection_checks_the_address_again(settings: LazySettings) -> None:
-    """The lookup is no proof: DNS may name another address each time."""
+    """Each lookup may return another address."""
     settings.OUTBOX = settings.OUTBOX | {"ALLOW_PRIVATE_HOSTS": False}
     host = Exchanger("mx.example.net", addresses=("127.0.0.1", "192.0.43.10"))
     server = mx_server_for(HostPolicy(exchanger=host, security=smtp.Security.NONE), get_conf())
