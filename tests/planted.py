@@ -8,6 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.db import connection
 
+from dev.redis_server import RedisServer
 from outbox import api
 from outbox.db.packing import unpack
 from outbox.models import Account, Message
@@ -54,6 +55,12 @@ def traces(*, ignoring: tuple[str, ...] = ()) -> list[str]:
         for name, code in CODES.items()
         if any(form in content for form in forms(code))
     ]
+
+
+def written_to(server: RedisServer) -> bytes:
+    """Return what was ever written to a Redis, also what was read or deleted since."""
+    files = (path for path in server.directory.rglob("*.aof") if path.is_file())
+    return b"\n".join(path.read_bytes() for path in sorted(files))
 
 
 def forms(code: str) -> Iterator[bytes]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from django.contrib.auth.models import AbstractBaseUser
 from django.utils.functional import Promise
 
 from outbox import wakeup
@@ -14,8 +15,17 @@ from outbox.conf import get_conf
 from outbox.db.bulk import fetch
 from outbox.delivery.circuit import report_success
 from outbox.exceptions import NoAccountError
-from outbox.models import SMARTHOST_KEY, UNRESOLVED_KEY, Account, Circuit, Destination
+from outbox.models import (
+    OPEN,
+    SMARTHOST_KEY,
+    UNRESOLVED_KEY,
+    Account,
+    Circuit,
+    Destination,
+    Recipient,
+)
 from outbox.models.account import Route
+from outbox.models.message import WAITING_FOLDERS
 
 _OF_DEFAULT = """
 SELECT d.id, d.account_id FROM outbox_destination d
@@ -123,6 +133,18 @@ def destinations_of(accounts: Iterable[Account | None]) -> dict[int | None, Dest
     """
     named = {account.pk if account else None: account for account in accounts}
     return {pk: destination_of(account) for pk, account in named.items()}
+
+
+def count_waiting(account: Account, author: AbstractBaseUser | None = None) -> int:
+    """Return how many messages wait to be sent with an account, of everyone or of one author."""
+    waiting = Recipient.objects.using(get_conf().database).filter(
+        message__account=account,
+        message__folder__in=WAITING_FOLDERS,  # no index has the account
+        state__in=OPEN,
+    )
+    if author is not None:
+        waiting = waiting.filter(message__owner=author.pk)
+    return waiting.values("message").distinct().count()
 
 
 def close_circuit(destination: Destination) -> bool:

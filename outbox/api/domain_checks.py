@@ -8,13 +8,12 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import math
-import threading
 import time
 from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AbstractBaseUser
-from django.db import connections, transaction
+from django.db import transaction
 from django.db.models import F, Q
 
 from outbox import wakeup
@@ -26,6 +25,7 @@ from outbox.api.sender_domain import (
     sends_for,
 )
 from outbox.conf import get_conf
+from outbox.db.background import BackgroundWork
 from outbox.db.clock import database_now
 from outbox.db.unavailable import DATABASE_UNAVAILABLE
 from outbox.models import Account, DomainCheck, KeyState, LastRun, SigningKey, Worker
@@ -42,7 +42,7 @@ _RETRY_AFTER = dt.timedelta(minutes=10)  # a check that raised an exception
 _CANDIDATES = 20  # due domains of which one is claimed: other processes claim at the same time
 _TASK = "outbox.check_domains"
 _WORST_LAST = (Level.OK, Level.WARNING, Level.UNKNOWN, Level.ERROR)
-_running = threading.Lock()  # locked by the thread of this process
+_background = BackgroundWork("outbox-domains")
 
 
 class CheckRunningError(Exception):
@@ -127,17 +127,12 @@ def _is_of_site(finding: Finding) -> bool:
 
 def check_in_background(using: str) -> None:
     """Check the domains that are due in a new thread, unless one of this process does it."""
-    if not _running.acquire(blocking=False):
-        return
-    is_started = False
-    try:
+
+    def is_due() -> bool:
         _find_domains(using)
-        if _due(using).exists():
-            threading.Thread(target=_run, args=[using], name="outbox-domains", daemon=True).start()
-            is_started = True
-    finally:
-        if not is_started:
-            _running.release()
+        return bool(_due(using).exists())
+
+    _background.start(lambda: _check_all(using), if_due=is_due)
 
 
 def check_due(using: str, seconds: float = math.inf) -> int:
@@ -163,20 +158,6 @@ def _check_all(using: str, seconds: float = math.inf) -> int:
             rows.update(due_at=database_now(using) + _RETRY_AFTER)
         count += 1
     return count
-
-
-def _run(using: str) -> None:
-    try:
-        _check_all(using)
-    except DATABASE_UNAVAILABLE as error:
-        logger.warning("The checks of sender domains have to wait for the database: %s", error)
-    except Exception:
-        logger.exception("The checks of sender domains have ended. The next sweep continues.")
-    finally:
-        try:
-            connections.close_all()
-        finally:
-            _running.release()
 
 
 def _find_domains(using: str) -> None:

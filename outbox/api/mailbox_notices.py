@@ -10,18 +10,15 @@ import logging
 
 from django.contrib.auth.models import AnonymousUser, User
 from django.db.models import Q, QuerySet
-from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
-from outbox.api.failure_email import Addressee, addressee_of, working_account
 from outbox.api.links import link_to
+from outbox.api.owner_notices import Written, notify_owner
 from outbox.api.reasons import in_words
-from outbox.api.system_email import queue_system_email
 from outbox.conf import get_conf
 from outbox.db.clock import database_now
 from outbox.db.unavailable import DATABASE_UNAVAILABLE
-from outbox.exceptions import OutboxError
-from outbox.models import Account, Mailbox, Origin
+from outbox.models import Account, Mailbox
 from outbox.models.reasons import has_code
 from outbox.reasons import ReasonCode
 
@@ -59,42 +56,21 @@ def _notify(row: Mailbox, using: str) -> bool:
     same = Mailbox.objects.using(using).filter(_WAITS, pk=row.pk, notified_at=None)
     if not same.update(notified_at=database_now(using)):
         return False
-    addressee = addressee_of(row.account.owner_id, using)
-    if addressee is None:
-        return False
-    sender = working_account(addressee.owner, set(), addressee.to, using)
-    if sender is None:
-        return False
-    try:
-        _queue(row, addressee, sender)
-    except OutboxError as error:
-        logger.warning("No email about mailbox %d could be queued: %s", row.pk, error)
-        return False
-    return True
+    return notify_owner(row.account, lambda: _written(row), using)
 
 
-def _queue(row: Mailbox, addressee: Addressee, sender: Account) -> None:
+def _written(row: Mailbox) -> Written:
     name = {"name": row.account.name}
-    with translation.override(addressee.language), timezone.override(addressee.time_zone):
-        subject = _("Check the mailbox of the account “%(name)s”")
-        first = _("No messages are fetched for the account “%(name)s” until you check its mailbox.")
-        if row.lacks_room:
-            subject = _("No room for received messages of the account “%(name)s”")
-            first = _(
-                "No messages are fetched for the account “%(name)s” until you delete received "
-                "messages."
-            )
-        lines = [
-            first % name,
-            in_words(row.reason),
-            _("The messages stay on the server and are fetched afterwards."),
-            link_to("outbox:account-mailbox", row.pk),
-        ]
-        queue_system_email(
-            to=addressee.to,
-            subject=subject % name,
-            text="\n\n".join(filter(None, lines)),
-            account=sender,
-            origin=Origin.REPORT,
-            owner=addressee.owner,
+    subject = _("Check the mailbox of the account “%(name)s”")
+    first = _("No messages are fetched for the account “%(name)s” until you check its mailbox.")
+    if row.lacks_room:
+        subject = _("No room for received messages of the account “%(name)s”")
+        first = _(
+            "No messages are fetched for the account “%(name)s” until you delete received messages."
         )
+    return subject % name, [
+        first % name,
+        in_words(row.reason),
+        _("The messages stay on the server and are fetched afterwards."),
+        link_to("outbox:account-mailbox", row.pk),
+    ]

@@ -8,7 +8,6 @@ import time
 from collections.abc import Mapping
 
 from django.db import transaction
-from django.db.models import F
 from django.views.decorators.debug import sensitive_variables
 
 from outbox import oauth
@@ -20,7 +19,7 @@ from outbox.db.unavailable import DATABASE_UNAVAILABLE
 from outbox.delivery.token_service import client_of
 from outbox.delivery.tokens import end_of
 from outbox.models import Account, Circuit, OAuthAccess, OAuthKind, OAuthProvider, OAuthToken
-from outbox.models.oauth import lacks_fetching, tokens_of
+from outbox.models.oauth import WITH_NEW_TOKENS, lacks_fetching, tokens_of
 from outbox.models.secrets import SecretUnreadableError
 from outbox.net.providers import PROVIDERS
 from outbox.reasons import NO_REASON, Reason, ReasonCode
@@ -234,15 +233,8 @@ def _change(row: OAuthToken, columns: Mapping[str, object]) -> None:
     rows = OAuthToken.objects.using(get_conf().database).filter(pk=row.account_id)
     rows.update(
         provider=row.provider,
-        generation=F("generation") + 1,
         forced_generation=None,
-        lease_until=None,
-        lease_key="",
-        faults=0,
-        retry_at=None,
-        is_rejected=False,
-        reason=NO_REASON,
-        notified_at=None,
+        **WITH_NEW_TOKENS,
         **columns,
     )
 

@@ -7,17 +7,14 @@ from __future__ import annotations
 
 import logging
 
-from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
-from outbox.api.failure_email import Addressee, addressee_of, working_account
 from outbox.api.links import link_to
+from outbox.api.owner_notices import Written, notify_owner
 from outbox.api.reasons import in_words
-from outbox.api.system_email import queue_system_email
 from outbox.db.clock import database_now
 from outbox.db.unavailable import DATABASE_UNAVAILABLE
-from outbox.exceptions import OutboxError
-from outbox.models import Account, OAuthToken, Origin
+from outbox.models import OAuthToken
 
 logger = logging.getLogger(__name__)
 _AT_ONCE = 20
@@ -45,35 +42,14 @@ def _notify(row: OAuthToken, using: str) -> bool:
     )
     if not same.update(notified_at=database_now(using)):
         return False
-    addressee = addressee_of(row.account.owner_id, using)
-    if addressee is None:
-        return False
-    sender = working_account(addressee.owner, {row.account_id}, addressee.to, using)
-    if sender is None:
-        return False
-    try:
-        _queue(row, addressee, sender)
-    except OutboxError as error:
-        logger.warning("No email about account %d could be queued: %s", row.account_id, error)
-        return False
-    return True
+    return notify_owner(row.account, lambda: _written(row), using, failing={row.account_id})
 
 
-def _queue(row: OAuthToken, addressee: Addressee, sender: Account) -> None:
-    name = row.account.name
-    with translation.override(addressee.language), timezone.override(addressee.time_zone):
-        lines = [
-            _("The account “%(name)s” cannot send messages until you connect it again.")
-            % {"name": name},
-            in_words(row.reason),
-            _("Its messages wait and are sent afterwards."),
-            link_to("outbox:account", row.account_id),
-        ]
-        queue_system_email(
-            to=addressee.to,
-            subject=_("Connect the account “%(name)s” again") % {"name": name},
-            text="\n\n".join(filter(None, lines)),
-            account=sender,
-            origin=Origin.REPORT,
-            owner=addressee.owner,
-        )
+def _written(row: OAuthToken) -> Written:
+    name = {"name": row.account.name}
+    return _("Connect the account “%(name)s” again") % name, [
+        _("The account “%(name)s” cannot send messages until you connect it again.") % name,
+        in_words(row.reason),
+        _("Its messages wait and are sent afterwards."),
+        link_to("outbox:account", row.account_id),
+    ]

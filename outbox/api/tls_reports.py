@@ -9,20 +9,20 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-import threading
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, TypeAlias
 
-from django.db import connections, transaction
+from django.db import transaction
 from django.db.models import Sum
 
 from outbox.api.accounts import account_named
 from outbox.api.queueing import queue_ids
 from outbox.api.rendering import Content, render_outgoing
 from outbox.conf import get_conf
+from outbox.db.background import BackgroundWork
 from outbox.db.clock import database_now
 from outbox.db.unavailable import DATABASE_UNAVAILABLE
 from outbox.delivery.sts_policies import delete_expired
@@ -49,38 +49,17 @@ _TASK = "outbox.tls_reports"
 _SECONDS = 20.0  # of the DNS lookup for one domain
 _DAY = dt.timedelta(days=1)
 Counted: TypeAlias = tuple[str, str, str, int]  # policy type, result, server, count
-_running = threading.Lock()  # locked by the thread of this process
+_background = BackgroundWork("outbox-tls-reports")
 
 
 def report_in_background(using: str) -> None:
     """Send what is due in a new thread, every few hours, unless one of this process does it."""
-    if not _running.acquire(blocking=False):
-        return
-    is_started = False
-    try:
-        if LastRun.claim(_TASK, _PERIOD, using):
-            threading.Thread(
-                target=_run, args=[using], name="outbox-tls-reports", daemon=True
-            ).start()
-            is_started = True
-    finally:
-        if not is_started:
-            _running.release()
+    _background.start(lambda: _report(using), if_due=lambda: LastRun.claim(_TASK, _PERIOD, using))
 
 
-def _run(using: str) -> None:
-    try:
-        forget_old(using)
-        send_due(using)
-    except DATABASE_UNAVAILABLE as error:
-        logger.warning("The reports on TLS have to wait for the database: %s", error)
-    except Exception:
-        logger.exception("The reports on TLS have ended. This is repeated.")
-    finally:
-        try:
-            connections.close_all()
-        finally:
-            _running.release()
+def _report(using: str) -> None:
+    forget_old(using)
+    send_due(using)
 
 
 def forget_old(using: str) -> None:

@@ -2,11 +2,10 @@
 
 import datetime as dt
 import logging
-import threading
 
-from django.db import connections
 from django.db.models import QuerySet
 
+from outbox.db.background import BackgroundWork
 from outbox.db.clock import database_now
 from outbox.models import DiscardedFile
 from outbox.models.message import file_storage
@@ -14,13 +13,12 @@ from outbox.models.message import file_storage
 logger = logging.getLogger(__name__)
 _AT_ONCE = 500
 _TRIED_AGAIN_AFTER = dt.timedelta(minutes=10)
-_running = threading.Lock()  # locked by the thread of this process
+_background = BackgroundWork("outbox-discarded")
 
 
 def delete_in_background(using: str) -> None:
     """Delete files that are due in a new thread, unless this process has one."""
-    if _due(using).exists() and _running.acquire(blocking=False):
-        threading.Thread(target=_run, args=[using], name="outbox-discarded", daemon=True).start()
+    _background.start(lambda: delete_all(using), if_due=_due(using).exists)
 
 
 def delete_discarded_files(using: str) -> int:
@@ -33,16 +31,6 @@ def delete_all(using: str) -> None:
     """Delete every file that is due and can be deleted."""
     while delete_discarded_files(using):
         pass
-
-
-def _run(using: str) -> None:
-    try:
-        delete_all(using)
-    except Exception:
-        logger.exception("Discarded files could not be deleted; this is repeated.")
-    finally:
-        connections.close_all()
-        _running.release()
 
 
 def _due(using: str) -> QuerySet[DiscardedFile]:

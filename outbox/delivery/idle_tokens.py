@@ -2,12 +2,11 @@
 
 import datetime as dt
 import logging
-import threading
 
 from django.core.exceptions import ImproperlyConfigured
-from django.db import connections
 from django.db.models import Q, QuerySet
 
+from outbox.db.background import BackgroundWork
 from outbox.db.clock import database_now
 from outbox.delivery.tokens import RefreshWaits, access_for
 from outbox.models import OAuthToken
@@ -17,7 +16,7 @@ from outbox.smtp import SmtpFault
 logger = logging.getLogger(__name__)
 IDLE = dt.timedelta(days=7)
 _last_tried: dict[str, int] = {}  # by database: a row that always fails must not delay the others
-_running = threading.Lock()  # locked by the thread of this process
+_background = BackgroundWork("outbox-idle-tokens", is_daemon=False)
 
 
 def renew_in_background(using: str) -> None:
@@ -25,18 +24,7 @@ def renew_in_background(using: str) -> None:
 
     The process waits for the thread at its end: a rotated refresh token has to be stored.
     """
-    if _idle(using).exists() and _running.acquire(blocking=False):
-        threading.Thread(target=_run, args=[using], name="outbox-idle-tokens").start()
-
-
-def _run(using: str) -> None:
-    try:
-        renew_idle(using)
-    except Exception:
-        logger.exception("Idle tokens could not be renewed; this is repeated.")
-    finally:
-        connections.close_all()
-        _running.release()
+    _background.start(lambda: renew_idle(using), if_due=_idle(using).exists)
 
 
 def _idle(using: str) -> QuerySet[OAuthToken]:

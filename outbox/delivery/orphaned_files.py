@@ -7,12 +7,11 @@ a thread of its own, because a storage may hang.
 
 import datetime as dt
 import logging
-import threading
 from collections.abc import Iterator, Sequence
 
-from django.db import connections
 from django.db.models import FileField
 
+from outbox.db.background import BackgroundWork
 from outbox.db.clock import database_now
 from outbox.models import Attachment, DiscardedFile, InboundSource, LastRun, Source
 from outbox.models.discarded_file import discard_files
@@ -24,21 +23,12 @@ DAYS = 7  # looked at by each run: no worker may have run for some days
 PERIOD = dt.timedelta(hours=6)  # from one run to the next, in whatever process
 _TASK = "orphaned files"
 _AT_ONCE = 500  # rows in one query
-_running = threading.Lock()  # locked by the thread of this process
+_background = BackgroundWork("outbox-files")
 
 
 def discard_in_background(using: str) -> None:
     """Discard orphaned files in a new thread, four times a day, unless this process does it."""
-    if not _running.acquire(blocking=False):
-        return
-    is_started = False
-    try:
-        if LastRun.claim(_TASK, PERIOD, using):
-            threading.Thread(target=_run, args=[using], name="outbox-files", daemon=True).start()
-            is_started = True
-    finally:
-        if not is_started:
-            _running.release()
+    _background.start(lambda: _discard(using), if_due=lambda: LastRun.claim(_TASK, PERIOD, using))
 
 
 def discard_if_due(using: str) -> None:
@@ -57,15 +47,9 @@ def discard_orphans(using: str, *, days: int = DAYS) -> int:
     )
 
 
-def _run(using: str) -> None:
-    try:
-        if count := discard_orphans(using):
-            logger.info("Stored files that no message refers to were discarded: %d.", count)
-    except Exception:
-        logger.exception("Stored files could not be searched for orphans; this is repeated.")
-    finally:
-        connections.close_all()
-        _running.release()
+def _discard(using: str) -> None:
+    if count := discard_orphans(using):
+        logger.info("Stored files that no message refers to were discarded: %d.", count)
 
 
 def _fields() -> Iterator[FileField]:

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-import threading
 import time
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
-from django.db import connections, transaction
+from django.db import transaction
 from django.db.models import ProtectedError, RestrictedError
 
+from outbox.db.background import BackgroundWork
 from outbox.delivery.expired import (
     Expired,
     Rules,
@@ -52,7 +52,7 @@ _AT_ONCE_MIN = 25
 # of a claim waits until the log of this one has been written. On SQLite, every other writer waits
 # for all of it.
 _TARGET = 0.02
-_running = threading.Lock()  # locked by the thread of this process
+_background = BackgroundWork("outbox-prune")
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,32 +170,15 @@ _OF_MESSAGES = frozenset({"messages", "contents"})
 
 def prune_in_background(using: str) -> None:
     """Run a pass in a new thread, once an hour, unless this process has one."""
-    if not _running.acquire(blocking=False):
-        return
-    is_started = False
-    try:
-        if LastRun.claim(_TASK, PERIOD, using):
-            threading.Thread(target=_run, args=[using], name="outbox-prune", daemon=True).start()
-            is_started = True
-    finally:
-        if not is_started:
-            _running.release()
+    _background.start(
+        lambda: _log(Pass(using).run()), if_due=lambda: LastRun.claim(_TASK, PERIOD, using)
+    )
 
 
 def prune_if_due(using: str, seconds: float) -> None:
     """Run a pass in this thread for a limited time: for a process that ends soon."""
     if LastRun.claim(_TASK, PERIOD, using):
         _log(Pass(using).run(seconds=seconds))
-
-
-def _run(using: str) -> None:
-    try:
-        _log(Pass(using).run())
-    except Exception:
-        logger.exception("What has expired could not be removed; this is repeated.")
-    finally:
-        connections.close_all()
-        _running.release()
 
 
 def _log(batches: Iterator[tuple[str, int]]) -> None:

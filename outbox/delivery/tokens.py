@@ -39,9 +39,9 @@ from outbox.db.clock import database_now
 from outbox.db.unavailable import DATABASE_UNAVAILABLE
 from outbox.delivery.token_service import request_tokens, token_of_site
 from outbox.models import Account
-from outbox.models.oauth import OAuthAccess, OAuthToken, tokens_of
+from outbox.models.oauth import WITH_NEW_TOKENS, OAuthAccess, OAuthToken, tokens_of
 from outbox.models.secrets import SecretUnreadableError
-from outbox.reasons import NO_REASON, Reason, ReasonCode
+from outbox.reasons import Reason, ReasonCode
 from outbox.smtp import FaultKind, Phase, SmtpFault
 
 logger = logging.getLogger(__name__)
@@ -149,16 +149,9 @@ def store(
     same = OAuthToken.objects.using(using).filter(pk=row.pk, generation=row.generation)
     changed = same.update(
         **columns,
-        generation=F("generation") + 1,
         expires_at=end_of(tokens, now),
         refreshed_at=now,
-        lease_until=None,
-        lease_key="",
-        faults=0,
-        retry_at=None,
-        is_rejected=False,
-        reason=NO_REASON,
-        notified_at=None,
+        **WITH_NEW_TOKENS,
         **more,
     )
     return changed > 0

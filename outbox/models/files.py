@@ -20,6 +20,7 @@ from django.db.models.fields.files import FieldFile
 
 from outbox.conf import get_conf
 from outbox.db import clock
+from outbox.db.packing import unpack
 from outbox.exceptions import StorageWriteError
 from outbox.texts import cause_of, gettext_noop
 
@@ -47,6 +48,14 @@ def write_file(
             file.storage.delete(path)
         raise _write_error(error) from error
     setattr(file.instance, file.field.attname, stored)
+
+
+def read_stored(data: bytes | memoryview | None, file: FieldFile) -> bytes:
+    """Return the bytes of a source. Raises OSError if they are in a file that is missing."""
+    if data is not None:
+        return unpack(bytes(data))
+    with file.open("rb") as stored:
+        return bytes(stored.read())
 
 
 def _write_error(error: Exception) -> StorageWriteError:

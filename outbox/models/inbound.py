@@ -12,11 +12,11 @@ from django.utils.translation import pgettext_lazy
 
 from outbox.conf import get_conf
 from outbox.db.fields import DatabaseTimeField
-from outbox.db.packing import pack, unpack
+from outbox.db.packing import pack
 from outbox.mail.transfer_encodings import MAX_LINE
 from outbox.models.access import can_view_others, of_visible_accounts
 from outbox.models.account import Account
-from outbox.models.files import write_file
+from outbox.models.files import read_stored, write_file
 from outbox.models.message import Message, file_storage
 from outbox.models.recipient import Recipient
 
@@ -172,10 +172,7 @@ class InboundSource(models.Model):
 
     def read(self) -> bytes:
         """Return the bytes. Raises OSError if the stored file is missing."""
-        if self.data is not None:
-            return unpack(bytes(self.data))
-        with self.file.open("rb") as stored:
-            return bytes(stored.read())
+        return read_stored(self.data, self.file)
 
     @classmethod
     def of(cls, message_id: int, source: bytes, sha256: str) -> InboundSource:

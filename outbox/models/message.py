@@ -18,7 +18,7 @@ from django.utils.translation import pgettext_lazy
 
 from outbox.conf import get_conf
 from outbox.db.fields import DatabaseTimeField
-from outbox.db.packing import pack, unpack
+from outbox.db.packing import pack
 from outbox.mail.content_type import MAX_CONTENT_TYPE
 from outbox.mail.transfer_encodings import MAX_LINE
 from outbox.models.access import (
@@ -28,7 +28,7 @@ from outbox.models.access import (
     of_visible_accounts,
 )
 from outbox.models.account import Account
-from outbox.models.files import write_file
+from outbox.models.files import read_stored, write_file
 from outbox.models.states import NOT_SENT, RARE, Folder, State, Status, shown_status
 from outbox.reasons import NO_REASON, Reason, ReasonCode
 
@@ -355,10 +355,7 @@ class Source(models.Model):
 
     def read(self) -> bytes:
         """Return the bytes. Raises OSError if the stored file is missing."""
-        if self.data is not None:
-            return unpack(bytes(self.data))
-        with self.file.open("rb") as stored:
-            return bytes(stored.read())
+        return read_stored(self.data, self.file)
 
     @classmethod
     def of(

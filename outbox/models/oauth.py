@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from django.core.validators import MaxValueValidator, MinValueValidator, URLValidator
@@ -15,6 +16,7 @@ from outbox.db.fields import DatabaseTimeField
 from outbox.models import secrets
 from outbox.models.account import SERVER_FIELDS, Account, Security
 from outbox.models.reasons import ReasonField
+from outbox.reasons import NO_REASON
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -164,6 +166,19 @@ class OAuthProvider(models.Model):
         if fetches and self.kind == OAuthKind.MICROSOFT:
             return oauth.microsoft(self.tenant, fetches=True)
         return self.endpoints
+
+
+# What changes with each new set of tokens: nothing that was noted about the former one counts.
+WITH_NEW_TOKENS: Mapping[str, Any] = {
+    "generation": models.F("generation") + 1,
+    "lease_until": None,
+    "lease_key": "",
+    "faults": 0,
+    "retry_at": None,
+    "is_rejected": False,
+    "reason": NO_REASON,
+    "notified_at": None,
+}
 
 
 class OAuthToken(models.Model):

@@ -9,16 +9,15 @@ nor a Celery task.
 
 import datetime as dt
 import logging
-import threading
 import time
 
-from django.db import connections, transaction
+from django.db import transaction
 from django.db.models import Case, When
 
 from outbox.backoff import Backoff
 from outbox.conf import get_conf
+from outbox.db.background import BackgroundWork
 from outbox.db.clock import database_now
-from outbox.db.unavailable import DATABASE_UNAVAILABLE
 from outbox.models import WebhookCall
 from outbox.models.secrets import SecretUnreadableError
 from outbox.reasons import Reason, ReasonCode
@@ -31,26 +30,13 @@ _CLAIM_SIZE = 50
 _DELETED_AT_ONCE = 400  # calls per sweep, which deletes millions per day
 _LEASE = dt.timedelta(minutes=5)  # longer than a round can take
 BACKOFF = Backoff(first=10, factor=3, longest=6 * 3600)
-_calling = threading.Lock()  # locked by the thread that sends calls
+_background = BackgroundWork("outbox-webhooks")
 slow_webhooks: set[int] = set()  # ids; the last call by this process was slow
 
 
 def call_in_background(using: str) -> None:
     """Send every due call from a thread, unless this process has such a thread already."""
-    if is_due(using) and _calling.acquire(blocking=False):
-        threading.Thread(target=_call, args=[using], name="outbox-webhooks", daemon=True).start()
-
-
-def _call(using: str) -> None:
-    try:
-        call_all_due(using)
-    except DATABASE_UNAVAILABLE as error:
-        logger.warning("Webhook calls have to wait for the database: %s", error)
-    except Exception:
-        logger.exception("A round of webhook calls failed. The next sweep starts another one.")
-    finally:
-        connections.close_all()
-        _calling.release()
+    _background.start(lambda: call_all_due(using), if_due=lambda: is_due(using))
 
 
 def is_due(using: str) -> bool:

@@ -1,15 +1,13 @@
 """The checks of a host: one within the interval, whichever of its processes comes first."""
 
 import logging
-import threading
-
-from django.db import connections
 
 from outbox.api.alarms import hosts
+from outbox.db.background import BackgroundWork
 from outbox.db.unavailable import DATABASE_UNAVAILABLE
 
 logger = logging.getLogger(__name__)
-_checking = threading.Lock()  # locked by the thread that checks
+_background = BackgroundWork("outbox-alarms")
 
 
 def check_if_due(using: str) -> None:
@@ -20,18 +18,7 @@ def check_if_due(using: str) -> None:
 
 def check_in_background(using: str) -> None:
     """Check in a thread: a notification or a file system may take a while."""
-    if hosts.may_be_due() and _checking.acquire(blocking=False):
-        threading.Thread(
-            target=_check_apart, args=[using], name="outbox-alarms", daemon=True
-        ).start()
-
-
-def _check_apart(using: str) -> None:
-    try:
-        _check_if_claimed(using)
-    finally:
-        connections.close_all()  # of this thread
-        _checking.release()
+    _background.start(lambda: _check_if_claimed(using), if_due=hosts.may_be_due)
 
 
 def _check_if_claimed(using: str) -> None:

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-import threading
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from django.db import connections, transaction
+from django.db import transaction
 from django.db.models import Q, QuerySet
 
 from outbox.api.bulk_actions.batch import AT_ONCE, BatchResult, change_batch
@@ -22,6 +21,7 @@ from outbox.api.bulk_actions.operations import delete_pages, record_end, store_p
 from outbox.api.changes import Given
 from outbox.api.message_actions import OPERATION_ACTIONS
 from outbox.conf import get_conf
+from outbox.db.background import BackgroundWork
 from outbox.db.clock import database_now
 from outbox.db.unavailable import DATABASE_UNAVAILABLE
 from outbox.exceptions import ContentErasedError
@@ -35,25 +35,12 @@ _PAUSE_FACTOR = 4
 _PAUSE_MAX = 5.0  # seconds
 _EXAMPLES_MAX = 50  # skipped messages that an operation names
 _ATTEMPTS = 3  # for a batch that another transaction blocks
-_running = threading.Lock()  # locked while this process performs operations
+_background = BackgroundWork("outbox-bulk")
 
 
 def run_beside(using: str) -> None:
     """Perform confirmed operations in a new thread, unless this process has one."""
-    if _pending(using).exists() and _running.acquire(blocking=False):
-        threading.Thread(target=_run, args=[using], name="outbox-bulk", daemon=True).start()
-
-
-def _run(using: str) -> None:
-    try:
-        run_bulk_operations(using)
-    except DATABASE_UNAVAILABLE as error:
-        logger.warning("Bulk operations wait for the database: %s", error)
-    except Exception:
-        logger.exception("A bulk operation failed; the next sweep continues it.")
-    finally:
-        connections.close_all()
-        _running.release()
+    _background.start(lambda: run_bulk_operations(using), if_due=_pending(using).exists)
 
 
 def run_bulk_operations(using: str) -> None:

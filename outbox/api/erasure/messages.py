@@ -12,9 +12,10 @@ import hashlib
 import json
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, Model, OuterRef, QuerySet
 
 from outbox.db.clock import database_now
 from outbox.mail.addresses import AddressError, parse_entry, quote_name, split_entries
@@ -45,6 +46,7 @@ _TYPED = (*_TO, "reply_to")
 _WRITTEN = ("text", "html")  # of a draft; its subject is in the message
 _DRAFTS_AT_ONCE = 20  # with their texts
 WHY = "The recipient's data was erased."
+Row = TypeVar("Row", bound=Model)
 
 
 @dataclass(slots=True)
@@ -241,17 +243,19 @@ def erase_from_sources(traces: Traces, using: str, changes: Changes) -> Iterator
 
     Sources of messages that are still being delivered are not changed.
     """
-    last = count = 0
-    while True:
-        sources = Source.objects.using(using).filter(pk__gt=last).order_by("pk")
-        batch = list(sources[:_AT_ONCE])
-        if not batch:
-            return
+    for count, batch in batches_of(Source.objects.using(using)):
         for source in batch:
             _erase_from_source(source, traces, using, changes)
+        yield count
+
+
+def batches_of(rows: QuerySet[Row]) -> Iterator[tuple[int, list[Row]]]:
+    """Yield all rows in the order of their keys, each batch with how many were read so far."""
+    last = count = 0
+    while batch := list(rows.filter(pk__gt=last).order_by("pk")[:_AT_ONCE]):
         last = batch[-1].pk
         count += len(batch)
-        yield count
+        yield count, batch
 
 
 def _erase_from_source(found: Source, traces: Traces, using: str, changes: Changes) -> None:

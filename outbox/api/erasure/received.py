@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator
 
 from django.db import transaction
 
-from outbox.api.erasure.messages import Changes
+from outbox.api.erasure.messages import Changes, batches_of
 from outbox.mail.traces import Traces
 from outbox.models import InboundMessage, InboundSource
 from outbox.models.discarded_file import discard_files
@@ -35,16 +35,9 @@ def erase_from_received(traces: Traces, using: str, changes: Changes) -> Iterato
         with transaction.atomic(using=using):
             delete_received(ids[start : start + _AT_ONCE], using)
     changes.deleted += len(ids)
-    last = count = 0
-    while True:
-        sources = InboundSource.objects.using(using).filter(pk__gt=last).order_by("pk")
-        batch = list(sources[:_AT_ONCE])
-        if not batch:
-            return
+    for count, batch in batches_of(InboundSource.objects.using(using)):
         for source in batch:
             _erase_from_source(source, traces, using, changes)
-        last = batch[-1].pk
-        count += len(batch)
         yield count
 
 

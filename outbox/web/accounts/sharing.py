@@ -10,7 +10,8 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
 from outbox.api import sharing
-from outbox.models import OPEN, Account, Folder, Recipient
+from outbox.api.accounts import count_waiting
+from outbox.models import Account
 from outbox.web.auth import UserRequest, signed_in
 
 
@@ -54,15 +55,9 @@ def leave(request: UserRequest, pk: int) -> HttpResponse:
         sharing.leave(account, request.user)
         messages.success(request, _("You no longer use this account."))
         return redirect("outbox:accounts")
-    waiting = Recipient.objects.filter(
-        message__owner=request.user.pk,
-        message__account=account,
-        message__folder__in=(Folder.OUTBOX, Folder.SCHEDULED),
-        state__in=OPEN,
-    )
     context = {
         "account": account,
-        "waiting": waiting.values("message").distinct().count(),
+        "waiting": count_waiting(account, request.user),
         "page": "accounts",
     }
     return render(request, "outbox/account_leave.html", context)

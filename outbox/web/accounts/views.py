@@ -10,8 +10,9 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from outbox.api import audit, sharing
+from outbox.api.accounts import count_waiting
 from outbox.api.mailboxes import fetch_with_new_login
-from outbox.models import OPEN, Account, AuditAction, Folder, Recipient
+from outbox.models import Account, AuditAction
 from outbox.web.accounts import connection_tests, tested_connection
 from outbox.web.accounts.blocked import (
     BlockedDestination,
@@ -119,14 +120,9 @@ def delete(request: UserRequest, pk: int) -> HttpResponse:
         account.delete()
         messages.success(request, _("Account deleted."))
         return redirect("outbox:accounts")
-    waiting = Recipient.objects.filter(
-        message__account=account,
-        message__folder__in=(Folder.OUTBOX, Folder.SCHEDULED),  # no index has the account
-        state__in=OPEN,
-    )
     context = {
         "account": account,
-        "waiting": waiting.values("message").distinct().count(),
+        "waiting": count_waiting(account),
         "page": "accounts",
     }
     return render(request, "outbox/account_delete.html", context)

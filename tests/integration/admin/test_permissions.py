@@ -17,7 +17,8 @@ import pytest
 from django.apps import apps
 from django.contrib import admin
 from django.contrib.auth.models import Group, Permission, User
-from django.db import connection
+from django.db import connection, transaction
+from django.db.models import Model
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -283,6 +284,31 @@ def test_each_address_opens_for_the_groups_of_the_table(
         for which in ("own", "other")
     }
     assert opened == wanted
+
+
+def test_a_get_changes_nothing(account: Account, groups: None) -> None:
+    """Also with the fields of the form: another site can link to any address."""
+    scene = make_scene(account, ADMINISTRATORS)
+    Destination.objects.update(circuit="open", circuit_until=timezone.now())
+    fields = _CHECKED | POSTED | {"reason": "checked", "hours": "1", "action": "hold"}
+    before, changed = stored(), []
+    for address in POSTS:
+        args = [scene.own[address.of]] if address.of else []
+        with transaction.atomic():
+            scene.client.get(reverse(f"admin:outbox_{address.name}", args=args), fields)
+            if stored() != before:
+                changed.append(address.name)
+            transaction.set_rollback(True)
+    assert changed == []
+
+
+def stored() -> list[dict[str, Any]]:
+    """Return the rows that the forms of the admin change."""
+    models: tuple[type[Model], ...] = (
+        Account, BulkOperation, Destination, Mailbox, Message, OAuthProvider, Pause, Quota,
+        Recipient, SigningKey, Suppression, Template, Webhook, Worker,
+    )  # fmt: skip
+    return [row for model in models for row in model._default_manager.order_by("pk").values()]
 
 
 def test_the_table_knows_every_address_of_the_admin() -> None:

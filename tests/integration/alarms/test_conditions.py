@@ -16,6 +16,7 @@ from outbox.api.alarms.check import check
 from outbox.api.alarms.conditions import CONDITIONS
 from outbox.api.alarms.hosts import record_beat
 from outbox.models import (
+    Account,
     AlarmKind,
     Circuit,
     Destination,
@@ -179,6 +180,15 @@ def test_a_server_that_is_down_while_messages_wait(settings: LazySettings) -> No
     )
 
 
+def unavailable(sender: Account, key: str, *, seconds: int = 7200, waits: bool = True) -> None:
+    """Create a destination whose server does not respond, by default with a waiting message."""
+    down = Destination.objects.create(
+        account=sender, key=key, circuit=Circuit.OPEN, circuit_opened_at=ago(seconds)
+    )
+    if waits:
+        Recipient.objects.filter(message=queue(sender)).update(destination=down)
+
+
 def test_mail_servers_of_recipients_are_one_warning_for_each_account(
     settings: LazySettings,
 ) -> None:
@@ -186,13 +196,7 @@ def test_mail_servers_of_recipients_are_one_warning_for_each_account(
     sender = direct_account()
     for number in range(5):
         assert check().alarms == []
-        down = Destination.objects.create(
-            account=sender,
-            key=f"mx:mx{number}.example.net",
-            circuit=Circuit.OPEN,
-            circuit_opened_at=ago(7200 + number),
-        )
-        Recipient.objects.filter(message=queue(sender)).update(destination=down)
+        unavailable(sender, f"mx:mx{number}.example.net", seconds=7200 + number)
 
     [alarm] = check().alarms
     assert not alarm.is_critical
@@ -200,6 +204,28 @@ def test_mail_servers_of_recipients_are_one_warning_for_each_account(
         "Mail servers of recipients that the account “direct” cannot connect to: 5. The first "
         "one has been unavailable for 2 hours."
     )
+
+    another = direct_account()  # with the same name
+    for number in range(6):
+        unavailable(another, f"mx:mx{number}.example.net")
+    assert sorted(one.alarm.arguments["count"] for one in check().alarms) == [5, 6]
+
+
+def test_mail_servers_that_work_or_have_no_messages_are_not_counted(settings: LazySettings) -> None:
+    turn_on(settings, ALARM_SERVER_DOWN=3600)
+    sender = direct_account()
+    for number in range(4):
+        unavailable(sender, f"mx:mx{number}.example.net")
+        unavailable(direct_account(), f"mx:mx{number}.example.net")
+    unavailable(sender, "mx:unused.example.net", waits=False)
+    unavailable(sender, "mx:lately.example.net", seconds=60)
+    unavailable(sender, "smarthost")  # of its former kind of delivery
+    unavailable(sender, "mx:working.example.net")
+    Destination.objects.filter(key="mx:working.example.net").update(circuit=Circuit.CLOSED)
+    assert check().alarms == []
+
+    Destination.objects.filter(key="mx:lately.example.net").update(circuit_opened_at=ago(7200))
+    assert len(check().alarms) == 1
 
 
 def outcomes(outcome: State, count: int, *, before: float = 60) -> None:

@@ -5,9 +5,12 @@ from collections.abc import Iterator
 import pytest
 from django.conf import LazySettings
 
-from outbox import api
+from outbox import api, smtp
+from outbox.conf import get_conf
 from outbox.db.clock import database_now
 from outbox.delivery import mx_opener
+from outbox.delivery.server import mx_server_for
+from outbox.delivery.tls_policy import HostPolicy
 from outbox.models import (
     UNRESOLVED_KEY,
     Account,
@@ -20,6 +23,7 @@ from outbox.models import (
     State,
 )
 from outbox.net import dns_resolver
+from outbox.net.mx import Exchanger
 from outbox.reasons import ReasonCode
 from tests.integration.delivery.direct_lab import DirectLab, direct_account, direct_lab, site
 from tests.integration.delivery.mail_client import (
@@ -258,6 +262,14 @@ def test_private_addresses_are_refused_unless_allowed(settings: LazySettings, ad
         assert states(trusted) == ["failed"]
         assert row(trusted, address).reason.code == ReasonCode.MX_FORBIDDEN
         assert not server.ledger.accepted
+
+
+def test_the_connection_checks_the_address_again(settings: LazySettings) -> None:
+    """Each lookup may return another address."""
+    settings.OUTBOX = settings.OUTBOX | {"ALLOW_PRIVATE_HOSTS": False}
+    host = Exchanger("mx.example.net", addresses=("127.0.0.1", "192.0.43.10"))
+    server = mx_server_for(HostPolicy(exchanger=host, security=smtp.Security.NONE), get_conf())
+    assert [server.allow_address(one) for one in server.addresses] == [False, True]
 
 
 def test_greylisting_of_one_recipient_delays_no_other(lab: DirectLab) -> None:

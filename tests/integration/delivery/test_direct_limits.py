@@ -255,6 +255,45 @@ def test_the_sites_of_an_account_show_their_limits_and_sources(lab: DirectLab) -
     assert row(message).state == "sent"
 
 
+def shown_limits(found: Destination) -> dict[str, tuple[int | str, str]]:
+    """Return the limits of a site as pages show them, each with where it comes from."""
+    [shown] = sites_of(found.account)
+    return {one.name: (one.value, one.words) for one in shown.limits}
+
+
+def test_each_limit_in_force_is_shown_with_its_source(
+    settings: LazySettings, tmp_path: Path
+) -> None:
+    file = tmp_path / "shaping.toml"
+    file.write_text('["yahoodns.net"]\nconnections = 4\ntls_floor = "encrypted"\n')
+    settings.OUTBOX = settings.OUTBOX | {"MX_SHAPING": str(file), "SESSION_MAX_MESSAGES": 50}
+    found = a_site("yahoodns.net", per_minute=10, per_day=500)
+    assert shown_limits(found) == {
+        "connections": (4, "setting: yahoodns.net"),
+        "per_connection": (20, "provider: Yahoo"),
+        "per_minute": (10, "account"),
+        "per_day": (500, "account"),
+        "tls_floor": ("encrypted", "setting: yahoodns.net"),
+    }
+
+    given = {"SESSION_MAX_MESSAGES": 15, "MAX_CONNECTIONS_PER_ACCOUNT": 3}
+    settings.OUTBOX = settings.OUTBOX | given
+    limits = shown_limits(found)
+    assert limits["connections"] == (3, "setting: MAX_CONNECTIONS_PER_ACCOUNT")
+    assert limits["per_connection"] == (15, "setting: SESSION_MAX_MESSAGES")
+
+    Account.objects.update(max_connections=2, per_minute=None, per_day=None)
+    limits = shown_limits(found)
+    assert limits["connections"] == (2, "account")
+    assert limits["per_minute"][1] in {"default", "provider: Yahoo"}
+    assert "per_day" not in limits
+
+    for _ in range(2):
+        report_rule(found.pk, SLOW, "450 4.7.28 too fast", USING)
+    limits = shown_limits(found)
+    assert limits["connections"] == limits["per_minute"] == (1, "reply of the server")
+
+
 def test_a_domain_is_forgotten_after_long() -> None:
     found = a_site()
     for name, days in (("old.example", 91), ("new.example", 1)):

@@ -4,6 +4,7 @@ import datetime as dt
 from typing import Any
 
 import pytest
+from django.conf import LazySettings
 from django.contrib.auth import get_user_model
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -16,6 +17,7 @@ from outbox.inbound.storing import store_received
 from outbox.mail.server_replies import Effect
 from outbox.models import (
     Account,
+    DiscardedFile,
     Event,
     EventKind,
     InboundMessage,
@@ -501,7 +503,7 @@ Your code is 739184.
 """
 STATUS = """
 Original-Recipient: rfc822;bob@example.net (739184)
-Final-Recipient: rfc822; bob@example.net
+Final-Recipient: rfc822; bob@example.net (739184)
 Action: failed (739184)
 Status: 5.7.1 (739184)
 Remote-MTA: dns; 739184.example.net
@@ -545,6 +547,16 @@ def test_nothing_in_a_report_on_a_sensitive_message_quotes_it(
         assert "Date: Mon, 30 Nov 2026 10:00:00 GMT\r\n" in stored
 
 
+def test_the_file_of_a_report_on_a_sensitive_message_is_discarded(
+    sender: Account, settings: LazySettings
+) -> None:
+    message = sent(sender, is_sensitive=True)
+    settings.OUTBOX = settings.OUTBOX | {"INLINE_SOURCE_BYTES": 10}
+    received = store_received(sender, bounce(message_id=message.message_id))
+    assert not InboundSource.objects.get(pk=received.pk).file
+    assert DiscardedFile.objects.count() == 1
+
+
 def test_a_bounce_of_a_sensitive_message_that_only_the_address_matches(sender: Account) -> None:
     message = sent(sender, is_sensitive=True)
     source = bounce(message_id="unknown@elsewhere.example", diagnostic="550 spam: 739184")
@@ -566,6 +578,15 @@ def test_an_automatic_reply_repeats_the_subject(sender: Account, *, is_sensitive
         ("", True) if is_sensitive else ("Automatic reply: 739184", False)
     )
     assert (b"739184" in received.source.read()) == (not is_sensitive)
+
+
+def test_the_sign_of_an_automatic_reply_has_no_value_of_its_fields(sender: Account) -> None:
+    message = sent(sender, is_sensitive=True)
+    source = reply(In_Reply_To=f"<{message.message_id}>", Auto_Submitted="739184")
+    received = store_received(sender, source)
+    received.refresh_from_db()
+    assert (received.replies_to, received.kind) == (message, "auto-reply")
+    assert received.kind_sign == "Auto-Submitted"
 
 
 def test_no_received_message_causes_a_new_one(sender: Account) -> None:

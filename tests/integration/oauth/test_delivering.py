@@ -10,17 +10,21 @@ from django.core.management import call_command
 from django.test import Client
 from django.urls import reverse
 
-from outbox import api
+from dev.redis_server import RedisServer
+from outbox import api, wakeup
 from outbox.api import oauth as connections
 from outbox.api.connection_tests import report_of
 from outbox.api.periodic import run_periodic_work
 from outbox.delivery import connection_tests, process
 from outbox.delivery.tokens import access_for
 from outbox.models import (
+    Account,
+    Attempt,
     Circuit,
     ConnectionTest,
     Destination,
     DraftKind,
+    Message,
     OAuthProvider,
     OAuthToken,
     Recipient,
@@ -38,7 +42,7 @@ from tests.integration.delivery.mail_client import (
     until,
 )
 from tests.integration.oauth.lab import USING, account_of, connected
-from tests.planted import _rows, forms
+from tests.planted import _rows, forms, written_to
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -321,9 +325,11 @@ def test_the_connection_test_of_another_server_gets_no_token(
 def test_no_token_is_anywhere_after_a_run(
     provider: IdentityProvider,
     google: TokenMailServer,
+    redis_server: RedisServer,
+    client: Client,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Tables, transcripts and log lines of a run with renewals, rejections and troubles."""
+    """Tables, Redis, pages of the admin and log lines of a run with rejections and troubles."""
     caplog.set_level(logging.DEBUG)
     seen: set[str] = set()
     row = connected(provider, google)
@@ -345,12 +351,34 @@ def test_no_token_is_anywhere_after_a_run(
     call_command("outbox_status", stdout=out)
     seen.add(provider.client_secret)
     assert len(seen) > 5
-    stored = b"\n".join(content for _, content in _rows(()))
-    written = (caplog.text + out.getvalue()).encode()
-    for token in seen:
-        for form in forms(token):
-            assert form not in stored
-            assert form not in written
+    assert wakeup.flush(5)
+    in_redis = written_to(redis_server)
+    assert b"outbox:wakeup" in in_redis
+    client.force_login(User.objects.create_superuser("staff"))
+    places = {
+        "the database": b"\n".join(content for _, content in _rows(())),
+        "Redis": in_redis,
+        "the log": caplog.text.encode(),
+        "outbox_status": out.getvalue().encode(),
+        **{url: client.get(url).content for url in admin_pages()},
+    }
+    found = {
+        place
+        for place, content in places.items()
+        if any(form in content for token in seen for form in forms(token))
+    }
+    assert found == set()
+
+
+def admin_pages() -> list[str]:
+    """Return the pages of the admin that show the account of a token, and what it has sent."""
+    models = (Account, Attempt, Destination, Message, OAuthProvider, Recipient)
+    names = [(model._meta.model_name, model.objects.latest("pk").pk) for model in models]
+    return [
+        *(reverse(f"admin:outbox_{name}_changelist") for name, _ in names),
+        *(reverse(f"admin:outbox_{name}_change", args=[pk]) for name, pk in names),
+        reverse("admin:outbox_operations_changelist"),
+    ]
 
 
 def test_a_known_reply_is_explained_with_its_remedy(provider: IdentityProvider) -> None:

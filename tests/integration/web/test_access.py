@@ -10,6 +10,7 @@ from http import HTTPStatus
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import transaction
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils.html import escape
@@ -23,6 +24,7 @@ from outbox.models import (
     InboundMessage,
     InboundReport,
     Message,
+    Preferences,
     Recipient,
     ReplyReminder,
     State,
@@ -314,13 +316,39 @@ def test_a_post_of_staff_who_may_not_change_changes_nothing(
     assert stored() == before
 
 
+# What a question asks for in its form; the page of an action gets no other field.
+FIELDS = {"why": "checked", "username": "dora", "text": "bye", "name": "New", "days": "3"}
+ASKING = (
+    *POSTED, "account-add", "account-delete", "bulk", "change-time", "compose", "contact-add",
+    "contact-delete", "dismiss-failures", "edit", "oauth-disconnect", "account-retry",
+    "account-test-saved", "preferences", "received-bulk", "retry", "send-now", "template",
+    "template-add", "template-delete",
+)  # fmt: skip
+
+
+def test_a_get_changes_nothing(known: dict[str, object], anna: User) -> None:
+    """Also with the fields of the form: another site can link to any address."""
+    before, client = stored(), signed_in(anna)
+    fields = FIELDS | {"recipients": str(known["recipient"]), "message": str(known["mail"])}
+    changed = []
+    for address in ADDRESSES:
+        if address.name in ASKING:
+            with transaction.atomic():
+                client.get(_reverse(address, known), fields)
+                if stored() != before:
+                    changed.append(address.name)
+                transaction.set_rollback(True)
+    assert changed == []
+
+
 def stored() -> list[object]:
-    """Return all rows of messages, accounts, contacts and recipients."""
+    """Return all rows of messages, accounts, contacts, templates and recipients."""
     return [row.__dict__ | {"_state": None} for row in (
         *Message.objects.order_by("pk"), *Account.objects.order_by("pk"), *Contact.objects.all(),
         *Recipient.objects.order_by("pk"), *Suppression.objects.all(),
         *BulkOperation.objects.all(), *InboundMessage.objects.all(), *ReplyReminder.objects.all(),
-        *DomainCheck.objects.all(),
+        *DomainCheck.objects.all(), *Template.objects.all(), *InboundReport.objects.all(),
+        *Preferences.objects.all(),
     )]  # fmt: skip
 
 

@@ -171,6 +171,7 @@ def test_a_left_account_is_not_used_any_more(ben: User, as_ben: Client, account:
         "1 of your messages is waiting"
         in as_ben.get(page_of(account, "account-leave")).content.decode()
     )
+    assert account in Account.objects.usable_by(ben), "the question alone changes nothing"
     as_ben.post(page_of(account, "account-leave"))
     assert not Account.objects.usable_by(ben).exists()
     assert not account.users.exists()
