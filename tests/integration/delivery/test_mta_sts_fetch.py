@@ -45,8 +45,9 @@ def web_server(
             serve(secured)
 
     with server(serve_tls) as port:
-        # Port 443 needs root.
-        monkeypatch.setitem(fetch_policy.__kwdefaults__, "port", port)
+        defaults = fetch_policy.__kwdefaults__
+        assert defaults is not None
+        monkeypatch.setitem(defaults, "port", port)  # 443 needs root
         lab.record(f"{WEB} A 127.0.0.1", f'_mta-sts.{DOMAIN} TXT "v=STSv1; id=1;"')
         yield received
 
