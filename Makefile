@@ -21,6 +21,8 @@
 #                 ARGS="--count 100000" for fewer; docs/pages-speed.md
 #   make bench-bulk fill it in the same way, and time the preview and the processing of bulk operations
 #   make bench-fetch fetch 10,000 messages from Dovecot, compared with loops that only download them
+#   make bench-mx compare direct delivery to 500 MX sites with Postfix, and measure 10,000 sites;
+#                 needs root, unbound, and Postfix as unpacked for the tests; docs/performance.md
 #   make bench-beside compare the rate of delivery with and without a bulk operation
 #   make bench-prune time claims while 500,000 expired messages are removed; ARGS="--count 50000"
 #                 for fewer; docs/pages-speed.md
@@ -43,7 +45,7 @@ PYTHON ?= $(or $(shell for p in $(CANDIDATES); do \
 	$$p $(NEW_ENOUGH) 2>/dev/null && echo $$p && break; done),python3)
 VENV := .venv/bin/python
 
-.PHONY: help tour messages run test faults kills system databases matrix bench bounces isolation fill bench-admin bench-bulk bench-beside bench-prune bench-fetch live-oauth check format manage \
+.PHONY: help tour messages run test faults kills system databases matrix bench bounces isolation fill bench-admin bench-bulk bench-beside bench-prune bench-fetch bench-mx live-oauth check format manage \
 	hashes sbom audit clean venv-run venv-dev
 
 help:
@@ -91,6 +93,9 @@ bench-admin: venv-dev
 
 bench-fetch: venv-dev
 	@$(VENV) -m bench.fetch $(ARGS)
+
+bench-mx: venv-dev
+	@$(VENV) -m bench.mx $(ARGS)
 
 bench-bulk: venv-dev
 	@$(VENV) -m bench.bulk $(ARGS)

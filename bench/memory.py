@@ -5,6 +5,7 @@ caller that queues 100,000 personalized messages in one call.
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from bench.world import OURS, Contender, World, sink
@@ -45,12 +46,17 @@ def _peak(world: World, way: str, count: int) -> float:
         if count:
             Contender("outbox_queue", receiver.port, 10, count, way, environment=environment).run()
             world.vacuum("memory")
-        worker = Contender("outbox_drain", environment=environment)
-        worker.wait_ready()
-        worker.go()
-        worker.popen.stdout.readline()  # type: ignore[union-attr]  # a pipe; "done" is one line
-        status = Path(f"/proc/{worker.popen.pid}/status").read_text()
-        worker.go()
-        worker.end()
+        return peak_of_drain(environment)
+
+
+def peak_of_drain(environment: Mapping[str, str]) -> float:
+    """Return the largest resident size of an engine that drains the queue, in MB."""
+    worker = Contender("outbox_drain", environment=environment)
+    worker.wait_ready()
+    worker.go()
+    worker.popen.stdout.readline()  # type: ignore[union-attr]  # a pipe; "done" is one line
+    status = Path(f"/proc/{worker.popen.pid}/status").read_text()
+    worker.go()
+    worker.end()
     line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
     return int(line.split()[1]) / 1024

@@ -24,7 +24,7 @@ PROGRAM = program("unbound")
 _ANCHOR_FLAGS = 257  # of a key that also signs keys
 _SETTINGS = """
 server:
-  interface: 127.0.0.1
+  interface: {host}
   port: {port}
   do-ip6: no
   do-daemonize: no
@@ -61,9 +61,11 @@ class Unbound:
         signed: Mapping[str, str],
         plain: Mapping[str, str],
         changed: Callable[[str], str] = str,
+        host: str = "127.0.0.1",
+        port: int = 0,
     ) -> None:
         """`changed` gets each zone after it was signed, so that signatures become wrong."""
-        self.port = free_port()
+        self.host, self.port = host, port or free_port()
         self._directory = Path(tempfile.mkdtemp(prefix="outbox-unbound-"))
         anchors = []
         for name, lines in signed.items():
@@ -73,7 +75,7 @@ class Unbound:
         for name, lines in plain.items():
             (self._directory / name).write_text(f"$ORIGIN {name}.\n{_HEAD}{lines}\n")
         (self._directory / "anchors").write_text("\n".join(anchors) + "\n")
-        settings = _SETTINGS.format(port=self.port, directory=self._directory)
+        settings = _SETTINGS.format(host=self.host, port=self.port, directory=self._directory)
         for name in (*signed, *plain):
             settings += _ZONE.format(name=name, directory=self._directory)
         (self._directory / "unbound.conf").write_text(settings)
@@ -81,7 +83,7 @@ class Unbound:
     @property
     def address(self) -> str:
         """Where it listens, as "address:port"."""
-        return f"127.0.0.1:{self.port}"
+        return f"{self.host}:{self.port}"
 
     def __enter__(self) -> Self:
         assert PROGRAM is not None
@@ -91,7 +93,10 @@ class Unbound:
             self._process = Process(command, output=output, cwd=self._directory)
         try:
             wait_until(
-                lambda: _listens(self.port), within=20, what="unbound", process=self._process
+                lambda: _listens(self.host, self.port),
+                within=20,
+                what="unbound",
+                process=self._process,
             )
         except StartError as error:
             text = log.read_text()[-2000:]
@@ -120,7 +125,7 @@ def _signed(name: str, lines: str) -> tuple[str, str]:
     return zone.to_text(relativize=False), f"{name}. 60 IN DNSKEY {key.to_text()}"
 
 
-def _listens(port: int) -> bool:
+def _listens(host: str, port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(1)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+        return probe.connect_ex((host, port)) == 0

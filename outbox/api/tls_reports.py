@@ -1,8 +1,8 @@
 """Daily reports on TLS to the domains that ask for them (RFC 8460), made from the counts.
 
 They are off until the site names its organization. One process asks the DNS, in a thread of its
-own and outside transactions. The counts of a day and a domain are marked when its report is queued,
-so that the next pass neither asks the DNS nor sends anything again.
+own and outside transactions. The counts of a day and a domain are marked when its report is queued
+and accepted at its `https:` URIs, so that the next pass neither asks the DNS nor sends it again.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from itertools import groupby
 from operator import itemgetter
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from django.db import transaction
 from django.db.models import Sum
@@ -21,6 +21,7 @@ from django.db.models import Sum
 from outbox.api.accounts import account_named
 from outbox.api.queueing import queue_ids
 from outbox.api.rendering import Content, render_outgoing
+from outbox.api.tls_report_post import post_report
 from outbox.conf import get_conf
 from outbox.db.background import BackgroundWork
 from outbox.db.clock import database_now
@@ -70,7 +71,7 @@ def forget_old(using: str) -> None:
 
 
 def send_due(using: str, now: dt.datetime | None = None) -> int:
-    """Queue the reports of the last days that were not queued before; return how many."""
+    """Send the reports of the last days that were not sent before; return how many."""
     if not get_conf().tls_report_organization:
         return 0
     try:
@@ -90,9 +91,9 @@ def send_due(using: str, now: dt.datetime | None = None) -> int:
             except DATABASE_UNAVAILABLE:
                 raise
             except OutboxError as error:
-                logger.warning("The report on TLS to %s was not queued: %s", domain, error)
+                logger.warning("The report on TLS to %s was not sent: %s", domain, error)
             except Exception:
-                logger.exception("The report on TLS to %s was not queued.", domain)
+                logger.exception("The report on TLS to %s was not sent.", domain)
     return count
 
 
@@ -107,30 +108,47 @@ def _unreported(day: dt.datetime, using: str) -> list[tuple[str, str, str, str, 
 def _send(
     domain: str, day: dt.datetime, counted: Sequence[Counted], account: Account, using: str
 ) -> bool:
-    """Queue the report to one domain; return whether it wants one by email."""
-    addresses = _addresses(domain)
-    if addresses is None:
+    """Send the report to one domain; return whether that is done.
+
+    If an `https:` URI does not accept it, the next pass repeats it. An email is queued once.
+    """
+    wanted = _wanted(domain)
+    if wanted is None:
         return False
+    is_wanted = bool(wanted.addresses or wanted.uris)
+    report = compose(domain, day, counted, account, using) if is_wanted else None
+    is_accepted = post_report(report, wanted.uris) if report and wanted.uris else True
     with transaction.atomic(using=using):
-        if addresses:
-            queue_report(compose(domain, day, counted, account, using), account, addresses)
-        rows = TlsCount.objects.using(using).filter(day=day, domain=domain)
-        rows.update(is_reported=True)
-    return bool(addresses)
+        if report and wanted.addresses:
+            queue_report(report, account, wanted.addresses)
+        if is_accepted:
+            rows = TlsCount.objects.using(using).filter(day=day, domain=domain)
+            rows.update(is_reported=True)
+    return is_wanted and is_accepted
 
 
-def _addresses(domain: str) -> list[Address] | None:
-    """Return where reports about a domain go by email; None if the DNS does not respond."""
+class _Wanted(NamedTuple):
+    """Where reports about a domain go."""
+
+    addresses: list[Address]
+    uris: list[str]  # https
+
+
+def _wanted(domain: str) -> _Wanted | None:
+    """Return where reports about a domain go; None if the DNS does not respond."""
     try:
         texts = Dns(get_conf().dns_servers, seconds=_SECONDS).texts(f"_smtp._tls.{domain}")
     except LookupFailedError as error:
         logger.info("Nothing is known about reports on TLS to %s: %s", domain, error)
         return None
-    found = []
+    found = _Wanted([], [])
     for uri in destinations(texts):
+        address = address_of(uri)
+        if address is None:
+            found.uris.append(uri)
+            continue
         try:
-            if address := address_of(uri):
-                found.append(parse_address(address))
+            found.addresses.append(parse_address(address))
         except AddressError:
             logger.info("Reports on TLS to %s are wanted at an invalid address.", domain)
     return found

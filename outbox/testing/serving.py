@@ -6,7 +6,7 @@ import os
 import signal
 import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from outbox.testing.receiver import Receiver
@@ -15,7 +15,7 @@ Factory = Callable[[], Receiver]
 
 
 async def listen(
-    factory: Factory, host: str, port: int, tls: ssl.SSLContext | None = None
+    factory: Factory, host: str | Sequence[str], port: int, tls: ssl.SSLContext | None = None
 ) -> tuple[asyncio.Server, set[Receiver]]:
     """Start to listen; return the server and the set of its current receivers."""
     receivers: set[Receiver] = set()
@@ -32,7 +32,7 @@ async def listen(
 
 
 async def serve_until_signalled(
-    factory: Factory, host: str, port: int, ready: Callable[[int], None]
+    factory: Factory, host: str | Sequence[str], port: int, ready: Callable[[int], None]
 ) -> None:
     """Serve until SIGTERM or SIGINT, then abort every connection; `ready` gets the port."""
     loop, over = asyncio.get_running_loop(), asyncio.Event()

@@ -126,8 +126,8 @@ class SinkReceiver(Receiver):
 def main(arguments: list[str]) -> None:
     """Run a sink until a signal ends it."""
     parser = argparse.ArgumentParser(prog="python -m outbox.testing.sink", description=__doc__)
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--host", nargs="+", default=["127.0.0.1"], help="addresses")
+    parser.add_argument("--port", type=int, default=0, help="of all of them")
     parser.add_argument("--delay-ms", type=float, default=0.0, help="before each group of replies")
     parser.add_argument("--no-pipelining", action="store_true")
     parser.add_argument("--chunking", action="store_true")

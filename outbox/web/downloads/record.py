@@ -21,8 +21,8 @@ from outbox.web.messages.network import private_addresses, without_addresses, wi
 _MESSAGE = (
     "id", "origin", "status", "subject", "from_header", "envelope_sender", "message_id",
     "in_reply_to", "importance", "tags", "metadata", "idempotency_key", "size", "recipient_count",
-    "attachment_count", "needs_8bit", "needs_smtputf8", "is_sensitive", "created_at",
-    "queued_at", "send_at", "expires_at",
+    "attachment_count", "needs_8bit", "needs_smtputf8", "is_sensitive",
+    "tls_requirement", "created_at", "queued_at", "send_at", "expires_at",
 )  # fmt: skip
 _RECIPIENT = (
     "id", "role", "name", "address", "state", "attempts", "first_attempt_at", "last_attempt_at",
@@ -36,7 +36,8 @@ _ATTEMPT = (
 )  # fmt: skip
 _SESSION = (
     "id", "host", "address", "port", "local_address", "started_at", "ended_at", "greeting",
-    "extensions", "tls", "auth_mechanism", "tried", "phases_ms",
+    "extensions", "tls", "tls_requested", "tls_policy", "tls_achieved", "tls_why",
+    "auth_mechanism", "tried", "phases_ms",
 )  # fmt: skip
 _REPORT = (
     "id", "kind", "recipient_id", "address", "action", "status", "effect", "text", "rule",
@@ -68,6 +69,9 @@ def _lines(conversation: Conversation) -> Iterator[str]:
     yield f"Attempt {conversation.number}: {outcome}, {began}, {server}"
     if attempt.reason:
         yield inert(str(attempt.reason))
+    if levels := conversation.tls_levels:
+        yield f"TLS requested: {levels.requested}. {inert(str(levels.requested_why))}".rstrip()
+        yield f"TLS achieved: {levels.achieved}. {inert(str(levels.achieved_why))}".rstrip()
     for section in conversation.sections:
         if section.lines:
             yield f"  {section.title}"

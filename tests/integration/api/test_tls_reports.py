@@ -3,7 +3,11 @@
 import datetime as dt
 import gzip
 import json
-from collections.abc import Callable
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,14 +17,18 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from outbox import api
+from outbox.api.tls_report_post import post_report
 from outbox.api.tls_reports import COUNTS_KEPT_FOR, forget_old, send_due
 from outbox.db.clock import database_now
 from outbox.delivery.sts_policies import StoredPolicies, read, write
 from outbox.mail.mime_reader import read_entities
+from outbox.mail.tls_report import TlsReport
 from outbox.models import Account, Message, MtaStsPolicy, TlsCount
 from outbox.models.transport_policy import TlsCountKey, add_tls_counts, day_of
 from outbox.net.mta_sts import KnownPolicy, Mode, Policy
 from outbox.testing.pytest_plugin import StartDnsLab
+from tests.integration.net.test_http import reply, server
+from tests.integration.smtp.certificates import Authority
 
 DAY = dt.timedelta(days=1)
 ZONE = """
@@ -188,3 +196,120 @@ def test_a_message_has_its_own_requirement(
 ) -> None:
     api.send(to="a@x.test", subject="x", text="x", headers=headers, account=shop, **options)
     assert Message.objects.get().tls_requirement == stored
+
+
+@contextmanager
+def https_server(
+    folder: Path, settings: LazySettings, *statuses: str, name: str = "reports.x.test"
+) -> Iterator[tuple[int, list[bytes]]]:
+    """Respond to each POST with the next status; yield the port and the requests."""
+    authority = Authority(folder)
+    context = authority.context(name)
+    settings.OUTBOX = settings.OUTBOX | {"CA_FILE": str(authority.file)}
+    received: list[bytes] = []
+    left = list(statuses)
+
+    def serve_tls(connection: socket.socket) -> None:
+        with context.wrap_socket(connection, server_side=True) as secured:
+            serve, found = reply(f"HTTP/1.1 {left.pop(0)}\r\nContent-Length: 0\r\n\r\n".encode())
+            serve(secured)
+            received.extend(found)
+
+    with server(serve_tls) as port:
+        yield port, received
+
+
+def use_record(settings: LazySettings, dns_lab: StartDnsLab, port: int, *more: str) -> None:
+    """Publish that reports go to the local server, and to other URIs."""
+    uris = ",".join([f"https://reports.x.test:{port}/tls?a=b", *more])
+    zone = f"""
+        record _smtp._tls.x.test TXT "v=TLSRPTv1; rua={uris}"
+        record reports.x.test A 127.0.0.1
+    """
+    settings.OUTBOX = settings.OUTBOX | {
+        "DNS_SERVERS": (dns_lab(zone).address,),
+        "TLS_REPORT_ORGANIZATION": "Example Ltd",
+        "ALLOW_PRIVATE_HOSTS": True,
+    }
+
+
+@pytest.mark.usefixtures("shop")
+def test_a_report_is_posted_to_an_https_uri(
+    settings: LazySettings, dns_lab: StartDnsLab, tmp_path: Path
+) -> None:
+    """RFC 8460 3, 5.4."""
+    count("x.test", times=3)
+    with https_server(tmp_path, settings, "201 Created") as (port, received):
+        use_record(settings, dns_lab, port)
+        assert send_due("default", at(hours=3)) == 1
+        assert send_due("default", at(hours=6)) == 0
+    [post] = received
+    head, _, body = post.partition(b"\r\n\r\n")
+    assert head.startswith(b"POST /tls?a=b HTTP/1.1\r\n")
+    assert b"\r\nContent-Type: application/tlsrpt+gzip" in head
+    found = json.loads(gzip.decompress(body))
+    assert found["policies"][0]["summary"]["total-successful-session-count"] == 3
+    assert not Message.objects.exists()
+
+
+@pytest.mark.usefixtures("shop")
+@pytest.mark.parametrize("status", ["503 Busy", "302 Found"])
+def test_a_report_that_was_not_accepted_is_posted_again_and_mailed_once(
+    settings: LazySettings,
+    dns_lab: StartDnsLab,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    status: str,
+) -> None:
+    count("x.test")
+    with https_server(tmp_path, settings, status, "200 OK") as (port, received):
+        use_record(settings, dns_lab, port, "mailto:reports@x.test")
+        assert send_due("default", at(hours=3)) == 0
+        assert f"HTTP {status[:3]}" in caplog.text
+        assert not TlsCount.objects.filter(is_reported=True).exists()
+        assert send_due("default", at(hours=6)) == 1
+        assert send_due("default", at(hours=9)) == 0
+    assert len(received) == 2
+    assert Message.objects.count() == 1
+
+
+@pytest.mark.usefixtures("shop")
+@pytest.mark.parametrize(
+    ("name", "allows_private"),
+    [
+        pytest.param("www.x.test", True, id="certificate of another host"),
+        pytest.param("reports.x.test", False, id="private address"),
+    ],
+)
+def test_no_report_goes_to_another_host(
+    settings: LazySettings,
+    dns_lab: StartDnsLab,
+    tmp_path: Path,
+    name: str,
+    allows_private: bool,
+) -> None:
+    count("x.test")
+    with https_server(tmp_path, settings, name=name) as (port, received):
+        use_record(settings, dns_lab, port)
+        settings.OUTBOX = settings.OUTBOX | {"ALLOW_PRIVATE_HOSTS": allows_private}
+        assert send_due("default", at(hours=3)) == 0
+    assert not received
+    assert not TlsCount.objects.filter(is_reported=True).exists()
+
+
+def test_a_uri_that_does_not_respond_leaves_time_for_the_next_one(
+    settings: LazySettings, dns_lab: StartDnsLab, tmp_path: Path
+) -> None:
+    report = TlsReport(
+        domain="x.test", day=dt.date(2026, 1, 1), organization="x", contact="x", submitter="x.test"
+    )
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        https_server(tmp_path, settings, "200 OK") as (port, received),
+    ):
+        use_record(settings, dns_lab, port)
+        uris = [f"https://reports.x.test:{one}/" for one in (silent.getsockname()[1], port)]
+        began = time.monotonic()
+        assert not post_report(report, uris, seconds=12.0)
+        assert time.monotonic() - began < 60
+    assert len(received) == 1

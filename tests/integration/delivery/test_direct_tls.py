@@ -1,21 +1,26 @@
 """Direct delivery under policies of TLS: what arrives where, what is recorded and counted."""
 
 import hashlib
+import json
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from django.conf import LazySettings
+from django.contrib.auth.models import User
 
+from outbox import api
 from outbox.db.clock import database_now
 from outbox.delivery import mx_opener
 from outbox.delivery.sts_policies import write
-from outbox.models import Circuit, Destination, SmtpSession, TlsCount
+from outbox.models import Account, Circuit, Destination, Message, SmtpSession, TlsCount
 from outbox.net.mta_sts import KnownPolicy, Mode, Policy
 from outbox.testing.faultlab import FaultLab
 from tests.integration.delivery.direct_lab import DirectLab, direct_account, direct_lab
 from tests.integration.delivery.mail_client import (
+    BOB,
     Working,
     deliver,
     last_attempt,
@@ -24,6 +29,7 @@ from tests.integration.delivery.mail_client import (
     states,
     until,
 )
+from tests.integration.web.conftest import signed_in
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -51,6 +57,12 @@ def publish(mode: Mode, *hosts: str, age: float = 0.0) -> None:
     read_at = database_now().timestamp() - age
     known = KnownPolicy("1", Policy(mode, hosts, 3_600), read_at)
     write(DOMAIN, known, "default")
+
+
+def send(account: Account, **options: Any) -> Message:
+    """Queue a message that the outbox renders."""
+    queued = api.send(to=BOB, subject="Hi", text="Hi", account=account, **options)
+    return Message.objects.get(pk=queued.pk)
 
 
 def counts() -> dict[tuple[str, str, str], int]:
@@ -421,3 +433,94 @@ def test_a_refused_message_does_not_prove_that_the_site_works(
     assert (found.circuit, found.circuit_faults) == (Circuit.OPEN, 3)
     assert found.circuit_until is not None
     assert found.circuit_until > until
+
+
+def test_requiretls_is_a_parameter_of_the_message_that_requires_it(
+    lab: DirectLab, settings: LazySettings, tmp_path: Path
+) -> None:
+    """Protocol item 125, in the commands and bytes that the server got."""
+    server = lab.server(FIRST, "offer STARTTLS, REQUIRETLS, 8BITMIME\n")
+    lab.domain(DOMAIN, f"10 {FIRST}")
+    trust(settings, tmp_path, server)
+    publish(Mode.ENFORCE, FIRST)
+    account = direct_account()
+    no = {"TLS-Required": "No"}  # means nothing beside the requirement (RFC 8689 4.1)
+    sent = {
+        "usual": send(account),
+        "required": send(account, require_tls=True),
+        "both": send(account, require_tls=True, headers=no),
+    }
+    deliver()
+
+    found = {one.message_id.strip("<>"): one for one in server.ledger.accepted}
+    wire = {name: found[message.message_id] for name, message in sent.items()}
+    required = {name: "REQUIRETLS" in one.parameters.split() for name, one in wire.items()}
+    assert required == {"usual": False, "required": True, "both": True}
+    for name, message in sent.items():
+        assert wire[name].source == message.source.read()
+    assert wire["both"].source.count(b"\r\nTLS-Required: No\r\n") == 1
+    assert server.ledger.violations == []
+
+
+def test_tls_required_no_is_sent_where_a_policy_forbids_it(
+    lab: DirectLab, settings: LazySettings, tmp_path: Path
+) -> None:
+    """Protocol item 125. Only a header that the outbox was given counts, not one in the bytes."""
+    server = lab.server(FIRST, f"{TLS}certificate wrong-name\n")
+    lab.domain(DOMAIN, f"10 {FIRST}")
+    trust(settings, tmp_path, server)
+    publish(Mode.ENFORCE, FIRST)
+    account = direct_account()
+    head = b"Message-ID: <1@example.org>\r\nFrom: alice@example.org\r\nTLS-Required: No\r\n"
+
+    given = send(account, headers={"TLS-Required": "No"})
+    finished = queue(account, source=head + b"\r\nHi\r\n")
+    deliver()
+
+    assert states(given) == ["sent"]
+    assert states(finished) == ["deferred"]
+    [accepted] = server.ledger.accepted
+    assert "REQUIRETLS" not in accepted.parameters
+    assert accepted.source.count(b"\r\nTLS-Required: No\r\n") == 1
+    session = last_attempt(given).session
+    assert session is not None
+    assert (session.tls_requested, session.tls_achieved) == ("opportunistic", "encrypted")
+
+
+def test_the_levels_of_tls_are_in_each_download(
+    lab: DirectLab, settings: LazySettings, tmp_path: Path
+) -> None:
+    good, clear = lab.server(FIRST, TLS), lab.server(SECOND)
+    lab.domain(DOMAIN, f"10 {FIRST}")
+    lab.domain("other.example", f"10 {SECOND}")
+    trust(settings, tmp_path, good, clear)
+    publish(Mode.ENFORCE, FIRST)
+    account = direct_account()
+    both = queue(account, BOB, "carol@other.example", tls_optional=True)
+    alone = queue(account)
+    deliver()
+    assert states() == ["sent"] * 3
+
+    staff = signed_in(User.objects.create_superuser("staff"))
+    record = staff.get(f"/admin/outbox/message/{alone.pk}/record/").json()
+    transcript = staff.get(f"/admin/outbox/message/{alone.pk}/transcript/").content.decode()
+    exported = staff.get("/admin/outbox/message/export/json/")
+    rows = json.loads(b"".join(cast("Any", exported).streaming_content))
+
+    session = record["attempts"][0]["session"]
+    assert (session["tls_requested"], session["tls_achieved"]) == ("verify", "verified")
+    assert session["tls_policy"]["code"] == "tls_by_sts"
+    assert record["message"]["tls_requirement"] == ""
+    assert "TLS requested: TLS with a valid certificate. " in transcript
+    assert "TLS achieved: encrypted, certificate verified." in transcript
+    found = {
+        (row["id"], row["address"]): (
+            row["tls_requirement"], row["tls_requested"], row["tls_achieved"],
+        )
+        for row in rows
+    }  # fmt: skip
+    assert found == {
+        (both.pk, BOB): ("optional", "opportunistic", "verified"),
+        (both.pk, "carol@other.example"): ("optional", "opportunistic", "none"),
+        (alone.pk, BOB): ("", "verify", "verified"),
+    }
