@@ -54,7 +54,7 @@ class BulkOperationAdmin(ReadOnlyAdmin):
         "finished",
     )
     readonly_fields = ("filter", "progress", "counted", "confirmed", "finished")
-    started = time_shown("confirmed_at", _("confirmed at"), "")
+    started = time_shown("confirmed_at", _("confirmed at"), "seconds")
     counted = time_shown("created_at", _("counted at"))
     confirmed = time_shown("confirmed_at", _("confirmed at"))
     finished = time_shown("finished_at", _("finished at"))
