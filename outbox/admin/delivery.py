@@ -116,3 +116,14 @@ class WorkerAdmin(ReadOnlyAdmin):
     )
     list_filter = ("host",)
     ordering = ("-pk",)
+    fields = (
+        "host",
+        "pid",
+        "version",
+        "started_at",
+        "heartbeat_at",
+        "lease_until",
+        "drain_requested_at",
+        "ended_at",
+        "swept_at",
+    )

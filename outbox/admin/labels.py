@@ -118,4 +118,4 @@ def set_labels() -> None:
     """Set the label of each field."""
     for model, labels in LABELS.items():
         for name, label in labels.items():
-            model._meta.get_field(name).verbose_name = label  # type: ignore[union-attr, assignment]
+            model._meta.get_field(name).verbose_name = label  # type: ignore[union-attr]

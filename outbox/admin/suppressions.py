@@ -22,6 +22,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext, ngettext, pgettext
 from django.utils.translation import gettext_lazy as _
 
+from outbox.admin.base import USES_UNFOLD
 from outbox.admin.change_list import KeysetChangeList
 from outbox.admin.filters import ConditionFilter
 from outbox.admin.formatting import EMPTY, breaking_at_domain, time_shown
@@ -241,6 +242,7 @@ class SuppressionAdmin(ProtectedAdmin):
             **self.admin_site.each_context(request),
             "title": gettext("Import a suppression list"),
             "opts": self.opts,
+            "uses_unfold": USES_UNFOLD,
             "form": form,
         }
         return TemplateResponse(request, "outbox/admin/import_suppressions.html", context)
