@@ -29,21 +29,22 @@ class ShowsTimes(Base):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
+        page: Any = self  # its attributes are those of a class, for all instances
         fields = (one for one in self.model._meta.get_fields() if isinstance(one, DateTimeField))
         self._times = {one.name: one for one in fields}
         self.shown_times: dict[str, str] = {}  # method → field
-        if hasattr(self, "list_display"):
-            self.list_display = tuple(self._shown(self.list_display, "seconds"))
-        wanted = self._times if self.is_read_only else {*self.readonly_fields}
-        if self.fields is not None:
-            self.fields = tuple(self._shown(self.fields, "full", wanted))
-        if self.fieldsets is not None:
-            self.fieldsets = tuple(
+        if hasattr(page, "list_display"):
+            page.list_display = tuple(self._shown(page.list_display, "seconds"))
+        wanted = self._times if self.is_read_only else {*page.readonly_fields}
+        if page.fields is not None:
+            page.fields = tuple(self._shown(page.fields, "full", wanted))
+        if page.fieldsets is not None:
+            page.fieldsets = tuple(
                 (title, {**group, "fields": tuple(self._shown(group["fields"], "full", wanted))})
-                for title, group in self.fieldsets
+                for title, group in page.fieldsets
             )
         shown = (name for name in self.shown_times if name.endswith("_full"))
-        self.readonly_fields = (*self.readonly_fields, *shown)
+        page.readonly_fields = (*page.readonly_fields, *shown)
 
     def _shown(
         self, names: Iterable[Any], form: str, wanted: Iterable[str] | None = None
