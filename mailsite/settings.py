@@ -222,6 +222,7 @@ SECOND_FACTOR = env.str("SECOND_FACTOR", "")  # required of "staff" or "all"; em
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English"), ("zh-hans", "简体中文")]
 USE_I18N = True
+FORMAT_MODULE_PATH = ["mailsite.formats"]  # for pages of Django, such as the history in the admin
 USE_TZ = True
 TIME_ZONE = "UTC"
 

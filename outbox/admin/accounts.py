@@ -22,6 +22,7 @@ from outbox.mail.addresses import AddressError, parse_address
 from outbox.models import Account, AuditAction, OAuthAccess, OAuthProvider, Route
 from outbox.models.access import sees_all_accounts
 from outbox.models.account import SERVER_FIELDS, TRUST_ACCOUNT
+from outbox.web.accounts.blocked import retry_connection
 from outbox.web.accounts.hosts import clean_host
 from outbox.web.accounts.passwords import PASSWORD_IS_VOID, changed_server_fields
 
@@ -280,6 +281,7 @@ class AccountAdmin(ProtectedAdmin):
         audit.record(action, request=request, target=obj, fields=form.changed_data)
         if {"new_password", *SERVER_FIELDS}.intersection(form.changed_data):
             fetch_with_new_login(obj)
+            retry_connection(obj)  # the circuits are about the former server or login
         provider = form.cleaned_data.get("app_provider", form.stored_provider)
         if provider is None:
             if form.stored_provider is not None:

@@ -40,7 +40,7 @@ class AttemptAdmin(ReasonDisplay, ReadOnlyAdmin):
     """Attempts, newest first, by outcome and fault."""
 
     account_path = "message__account"
-    list_display = ("pk", "message", "started_at", "server", "outcome", "phase", "reason_text")
+    list_display = ("id", "message", "started_at", "server", "outcome", "phase", "reason_text")
     list_filter = ("outcome", FaultFilter, ReasonFilter)
     list_select_related = ("message", "session")
     ordering = ("-pk",)

@@ -19,6 +19,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from django_htmx.http import HttpResponseClientRefresh
 
+from outbox.admin.base import USES_UNFOLD
 from outbox.admin.formatting import time_shown
 from outbox.admin.history.described import in_words
 from outbox.admin.readonly import ReadOnlyAdmin
@@ -54,7 +55,7 @@ class BulkOperationAdmin(ReadOnlyAdmin):
         "finished",
     )
     readonly_fields = ("filter", "progress", "counted", "confirmed", "finished")
-    started = time_shown("confirmed_at", _("confirmed at"), "")
+    started = time_shown("confirmed_at", _("confirmed at"), "seconds")
     counted = time_shown("created_at", _("counted at"))
     confirmed = time_shown("confirmed_at", _("confirmed at"))
     finished = time_shown("finished_at", _("finished at"))
@@ -171,7 +172,12 @@ class BulkOperationAdmin(ReadOnlyAdmin):
         )
 
     def _question(self, request: HttpRequest, template: str, **context: Any) -> HttpResponse:
-        values = {**self.admin_site.each_context(request), "opts": self.opts, **context}
+        values = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "uses_unfold": USES_UNFOLD,
+            **context,
+        }
         return TemplateResponse(request, template, values)
 
 

@@ -1,6 +1,5 @@
 """Destinations with their circuits, and the workers that deliver."""
 
-import datetime as dt
 from typing import ClassVar
 
 from django.contrib import admin
@@ -15,6 +14,7 @@ from outbox.admin.filters import ConditionFilter
 from outbox.admin.readonly import ReadOnlyAdmin
 from outbox.api.reasons import in_words
 from outbox.models import Circuit, Destination, Worker
+from outbox.templatetags.outbox_display import clock
 
 
 class CircuitFilter(ConditionFilter):
@@ -23,8 +23,11 @@ class CircuitFilter(ConditionFilter):
     title = _("circuit")
     parameter_name = "circuit"
     conditions: ClassVar = {
-        **{circuit.value: (circuit.label, Q(circuit=circuit)) for circuit in Circuit},
-        "attention": (_("needs attention"), Q(circuit_needs_person=True)),
+        **{one.value: (one.label, Destination.has_circuit(one)) for one in Circuit},
+        "attention": (
+            _("needs attention"),
+            Q(circuit_needs_person=True) & ~Destination.has_circuit(Circuit.CLOSED),
+        ),
     }
 
 
@@ -33,24 +36,59 @@ class DestinationAdmin(ReadOnlyAdmin):
     """Destinations with their circuits and limits."""
 
     account_path = "account"
-    list_display = ("server", "circuit", "why", "until", "account")
+    list_display = ("server", "circuit_shown", "why", "until", "account")
     list_filter = (CircuitFilter,)
     list_select_related = ("account",)
     search_fields = ("key", "account__name", "account__host")
     actions = ("close_circuit",)
+    fieldsets = (
+        (None, {"fields": ("account", "server")}),
+        (
+            _("Circuit"),
+            {
+                "fields": (
+                    "circuit_shown",
+                    "why",
+                    "until",
+                    "circuit_opened_at",
+                    "circuit_faults",
+                    "circuit_trips",
+                    "probe_worker",
+                )
+            },
+        ),
+        (
+            _("Rate limits"),
+            {"fields": ("minute_started_at", "minute_count", "day_started_at", "day_count")},
+        ),
+    )
+    readonly_fields = ("server", "circuit_shown", "why", "until")
 
     @admin.display(description=_("server"), ordering="key")
     def server(self, destination: Destination) -> str:
         return str(destination)
 
+    # What is stored for a destination that no longer fits its account blocks nothing.
+
+    @admin.display(description=_("circuit"))
+    def circuit_shown(self, destination: Destination) -> str:
+        if not destination.fits_account:
+            return str(_("not in use"))
+        return str(destination.circuit_in_force.label)
+
     @admin.display(description=_("reason"))
     def why(self, destination: Destination) -> str:
+        if not destination.fits_account:
+            return formatting.EMPTY
         reason = destination.circuit_reason or destination.paused_reason
         return in_words(reason) or formatting.EMPTY
 
-    @admin.display(description=_("until"), empty_value=formatting.EMPTY)
-    def until(self, destination: Destination) -> dt.datetime | None:
-        return destination.circuit_until or destination.paused_until
+    @admin.display(description=_("until"))
+    def until(self, destination: Destination) -> str:
+        if not destination.fits_account:
+            return formatting.EMPTY
+        until = destination.circuit_until or destination.paused_until
+        return clock(until, "seconds") or formatting.EMPTY
 
     @admin.action(description=_("Retry connection"), permissions=["operate"])
     def close_circuit(self, request: HttpRequest, queryset: QuerySet[Destination]) -> None:
@@ -78,3 +116,14 @@ class WorkerAdmin(ReadOnlyAdmin):
     )
     list_filter = ("host",)
     ordering = ("-pk",)
+    fields = (
+        "host",
+        "pid",
+        "version",
+        "started_at",
+        "heartbeat_at",
+        "lease_until",
+        "drain_requested_at",
+        "ended_at",
+        "swept_at",
+    )

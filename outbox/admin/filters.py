@@ -49,4 +49,5 @@ class ShownFieldsAdmin(ScopedAdmin):
             return True  # Django decides
         fields = flatten_fieldsets(self.get_fieldsets(request))
         shown = {*fields, *self.get_list_display(request), *filters}
+        shown |= {self.shown_times[one] for one in shown if one in self.shown_times}
         return name in shown or getattr(field, "primary_key", False)

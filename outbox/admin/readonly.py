@@ -11,10 +11,13 @@ from outbox.admin.base import TabularInline
 from outbox.admin.change_list import KeysetChangeList
 from outbox.admin.filters import ShownFieldsAdmin
 from outbox.admin.formatting import EMPTY
+from outbox.admin.times import ShowsTimes
 from outbox.api.message_actions import Text
 
 
 class _Unchangeable:
+    is_read_only = True
+
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
@@ -69,7 +72,7 @@ class ReadOnlyAdmin(_Unchangeable, ShownFieldsAdmin):
         return len(changed)
 
 
-class ReadOnlyInline(_Unchangeable, TabularInline):
+class ReadOnlyInline(_Unchangeable, ShowsTimes, TabularInline):
     """The related rows of the page's object, of which there are few."""
 
     extra = 0

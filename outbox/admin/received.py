@@ -59,7 +59,7 @@ class InboundMessageAdmin(ReadOnlyAdmin):
         (_("Match"), {"fields": ("original", "matched_by", "kind_sign")}),
     )
     readonly_fields = ("kind_of", "subject_or_none", "sender", "original", "received", "dated")
-    arrived = time_shown("received_at", pgettext_lazy("a time", "received"), "")
+    arrived = time_shown("received_at", pgettext_lazy("a time", "received"), "seconds")
     received = time_shown("received_at", pgettext_lazy("a time", "received"))
     dated = time_shown("sent_at", _("Date"))
     labels: ClassVar = {

@@ -7,11 +7,12 @@ from django.utils.translation import gettext_lazy as _
 
 from outbox.admin import formatting
 from outbox.admin.readonly import ReadOnlyAdmin
+from outbox.admin.reasons import ReasonDisplay
 from outbox.models import Recipient
 
 
 @admin.register(Recipient)
-class RecipientAdmin(ReadOnlyAdmin):
+class RecipientAdmin(ReasonDisplay, ReadOnlyAdmin):
     """Recipients, searched by the beginning of an address, for which there is an index."""
 
     account_path = "message__account"
@@ -21,8 +22,27 @@ class RecipientAdmin(ReadOnlyAdmin):
     search_fields = ("address",)  # see get_search_results
     search_help_text = _("The beginning of an address")
     ordering = ("-pk",)
-    readonly_fields = ("last_reply",)
-    exclude = ("sender_key", "reply_code", "reply_text")
+    readonly_fields = ("reason_text", "last_reply")
+    fieldsets = (
+        (None, {"fields": ("message", "role", "name", "address", "destination", "priority")}),
+        (_("State"), {"fields": ("state", "reason_text", "final_at", "expires_at", "resend_at")}),
+        (
+            _("Attempts"),
+            {
+                "fields": (
+                    "attempts",
+                    "attempt",
+                    "first_attempt_at",
+                    "last_attempt_at",
+                    "next_attempt_at",
+                )
+            },
+        ),
+        (
+            _("Reply"),
+            {"fields": ("last_reply", "reply_command", "remote_host", "remote_queue_id")},
+        ),
+    )
     raw_id_fields = ("message", "destination", "attempt")
 
     def get_search_results(

@@ -6,11 +6,12 @@ from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 
 from outbox.admin.base import ModelAdmin
+from outbox.admin.times import ShowsTimes
 from outbox.models import Account
 from outbox.models.access import of_visible_accounts, sees_all_accounts
 
 
-class ScopedAdmin(ModelAdmin):
+class ScopedAdmin(ShowsTimes, ModelAdmin):
     """Pages that apply a user's permissions to the accounts that the user sees.
 
     Rows without a path to an account are about the whole site. Their pages are open only to staff

@@ -81,6 +81,7 @@ class SigningKeyAdmin(ProtectedAdmin):
         (_("DNS record"), {"fields": ("name_shown", "text_shown", "zone_shown")}),
         (_("Times"), {"fields": ("created_at", "activated_at", "retired_at")}),
     )
+    readonly_fields = ("created_at", "activated_at", "retired_at")
 
     def get_fieldsets(self, request: HttpRequest, obj: SigningKey | None = None) -> Any:
         if obj is None:

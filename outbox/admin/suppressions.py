@@ -22,9 +22,10 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext, ngettext, pgettext
 from django.utils.translation import gettext_lazy as _
 
+from outbox.admin.base import USES_UNFOLD
 from outbox.admin.change_list import KeysetChangeList
 from outbox.admin.filters import ConditionFilter
-from outbox.admin.formatting import EMPTY, breaking_at_domain
+from outbox.admin.formatting import EMPTY, breaking_at_domain, time_shown
 from outbox.admin.protected import ProtectedAdmin, protected
 from outbox.admin.streaming import streamed
 from outbox.api import audit, suppression_import, suppressions
@@ -160,12 +161,14 @@ class SuppressionAdmin(ProtectedAdmin):
     show_facets = admin.ShowFacets.NEVER
     list_per_page = 50
     list_max_show_all = 0
-    readonly_fields = ("scope", "reason_shown", "since", "created_by")
+    readonly_fields = ("scope", "reason_shown", "began", "ends", "created_by")
+    began = time_shown("since", _("since"))
+    ends = time_shown("until", _("until"))
 
     def get_fields(self, request: HttpRequest, obj: Suppression | None = None) -> Any:
         if obj is None:
             return ("address", "account", "why", "evidence", "until")
-        return ("address", "scope", "reason_shown", "evidence", "since", "until", "created_by")
+        return ("address", "scope", "reason_shown", "evidence", "began", "ends", "created_by")
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -239,6 +242,7 @@ class SuppressionAdmin(ProtectedAdmin):
             **self.admin_site.each_context(request),
             "title": gettext("Import a suppression list"),
             "opts": self.opts,
+            "uses_unfold": USES_UNFOLD,
             "form": form,
         }
         return TemplateResponse(request, "outbox/admin/import_suppressions.html", context)

@@ -156,7 +156,7 @@ class WebhookCallAdmin(ReadOnlyAdmin):
     """Calls with their attempts and the last response; failed calls can be repeated."""
 
     list_display = (
-        "pk",
+        "id",
         "webhook",
         "event",
         "state",

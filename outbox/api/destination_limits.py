@@ -44,7 +44,11 @@ def sites_of(account: Account, limit: int = SITES_MAX) -> list[SiteState]:
     """Return up to `limit` MX sites of an account: those with an open circuit come first."""
     using = get_conf().database
     now, pauses = database_now(using), pauses_in_force(using)
-    is_closed = Case(When(circuit=Circuit.CLOSED, then=1), default=0, output_field=IntegerField())
+    is_closed = Case(
+        When(Destination.has_circuit(Circuit.CLOSED), then=1),
+        default=0,
+        output_field=IntegerField(),
+    )
     rows = (
         Destination.objects.using(using)
         .filter(account=account.pk, key__startswith=MX_PREFIX)
@@ -57,7 +61,7 @@ def sites_of(account: Account, limit: int = SITES_MAX) -> list[SiteState]:
             destination_id=row.pk,
             name=str(row),
             hosts=tuple(row.mx_hosts.split()),
-            circuit=Circuit(row.circuit),
+            circuit=row.circuit_in_force,
             limits=tuple(_limits(limits_of(row, now))),
             blocked_by=blocked_by(row, now, pauses),
         )

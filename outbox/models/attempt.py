@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from django.db import models
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from outbox.mail.dkim import Signature, read_signatures
@@ -138,7 +139,8 @@ class Attempt(models.Model):
         ordering = ["id"]
 
     def __str__(self) -> str:
-        return f"attempt {self.pk} of message {self.message_id}"
+        names = {"number": self.pk, "message": self.message_id}
+        return gettext("attempt %(number)s of message %(message)s") % names
 
     @property
     def transfer_lines(self) -> list[list[Any]]:

@@ -123,6 +123,19 @@ class Destination(models.Model):
             ~is_smarthost, account__route=Route.DIRECT
         )
 
+    @property
+    def circuit_in_force(self) -> Circuit:
+        """The circuit; closed if the destination does not fit its account."""
+        return Circuit(self.circuit) if self.fits_account else Circuit.CLOSED
+
+    @staticmethod
+    def has_circuit(circuit: Circuit) -> models.Q:
+        """Return the condition on destinations by their `circuit_in_force`."""
+        condition = models.Q(circuit=circuit)
+        if circuit == Circuit.CLOSED:
+            return condition | ~Destination.fitting()
+        return condition & Destination.fitting()
+
     def is_limited_by_reply(self, now: dt.datetime) -> bool:
         """Return whether a reply of the site still slows it down or suspends it."""
         return self.limit_until is not None and self.limit_until > now

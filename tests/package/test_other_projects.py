@@ -74,6 +74,7 @@ def test_the_sent_history_has_the_look_of_the_project_s_admin(
         assert result["is unfold"] == bool(unfold)
         assert result["status"] == dict.fromkeys(result["status"], 200)
         assert result["missing"] == {}
+        assert result["headings"] == {"pause": 1, "import": 1}
         assert result["exported"] == 3
 
 

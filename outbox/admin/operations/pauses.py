@@ -18,6 +18,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from outbox import api
+from outbox.admin.base import USES_UNFOLD
 from outbox.api.pausing import REASON_MAX
 from outbox.conf import get_conf
 from outbox.db.clock import database_now
@@ -180,6 +181,7 @@ def _question(request: HttpRequest, admin_site: AdminSite, **context: Any) -> Ht
     values = {
         **admin_site.each_context(request),
         "opts": Operations._meta,  # django-unfold links to its list
+        "uses_unfold": USES_UNFOLD,
         "back": reverse("admin:outbox_operations_changelist"),
         "back_title": capfirst(Operations._meta.verbose_name_plural),
         **context,

@@ -41,7 +41,7 @@ def destinations(limit: int = SHOWN_MAX, present: Present | None = None) -> list
     present = present or Present()
     using, now, snapshot = present.using, present.now, present.snapshot
     waiting = {pk: (number, due) for pk, number, due in snapshot.by_destination} if snapshot else {}
-    is_closed = When(circuit=Circuit.CLOSED, then=1)
+    is_closed = When(Destination.has_circuit(Circuit.CLOSED), then=1)
     has_messages = When(pk__in=list(waiting), then=0)
     rows = (
         Destination.objects.using(using)
@@ -77,8 +77,8 @@ def _state(
         account_id=account.pk,
         account=str(account),
         provider=_(provider.name) if provider else "",
-        circuit=Circuit(row.circuit),
-        needs_person=row.circuit_needs_person,
+        circuit=row.circuit_in_force,
+        needs_person=row.circuit_needs_person and row.fits_account,
         connections=connections,
         connections_allowed=connections_of(row, now),
         minute_left=minute_left,

@@ -91,7 +91,11 @@ def needing_attention(user: User | AnonymousUser) -> list[BlockedDestination]:
     """Return, for each of the user's own accounts, the first destination that needs a person."""
     rows = (
         Destination.objects.using(get_conf().database)
-        .filter(account__in=Account.objects.owned_by(user), circuit_needs_person=True)
+        .filter(
+            Destination.fitting(),
+            account__in=Account.objects.owned_by(user),
+            circuit_needs_person=True,
+        )
         .exclude(circuit=Circuit.CLOSED)
         .select_related("account", "account__oauth_token")
         .order_by("account_id", "pk")

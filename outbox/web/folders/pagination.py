@@ -113,7 +113,14 @@ def read_slice(
             return MessageSlice.of(newer[size - 1 :: -1], has_older=True, has_newer=True)
         before = None  # less than a page is above: show the newest page in full
     found = find(before.older if before else Q(), NEWEST_FIRST, size + 1)
+    if before is not None and not found:  # what was below the cursor is gone
+        return _oldest(find, size)
     return MessageSlice.of(found[:size], has_older=len(found) > size, has_newer=before is not None)
+
+
+def _oldest(find: Finder[ListedT], size: int) -> MessageSlice[ListedT]:
+    found = find(Q(), OLDEST_FIRST, size + 1)
+    return MessageSlice.of(found[:size][::-1], has_older=False, has_newer=len(found) > size)
 
 
 def finder(messages: QuerySet[RowT]) -> Callable[[Q, tuple[str, ...], int], list[RowT]]:

@@ -1,14 +1,17 @@
 """Destinations, workers and recipients in the admin; circuits can be closed."""
 
+import datetime as dt
 from typing import Any
 
 import pytest
 from django.test import Client
 from django.utils import timezone
 
-from outbox.models import Account, Circuit, Destination, Message, Worker
+from outbox import api
+from outbox.models import Account, Circuit, Destination, Message, Route, Worker
 from outbox.reasons import NO_REASON, Reason, ReasonCode
 from tests.integration.admin.conftest import queue
+from tests.integration.admin.test_accounts import form
 
 LIST = "/admin/outbox/destination/"
 
@@ -26,8 +29,8 @@ def held(account: Account) -> Destination:
 
 
 def close(client: Client, *chosen: Destination) -> str:
-    form = {"action": "close_circuit", "_selected_action": [each.pk for each in chosen]}
-    return client.post(LIST, form, follow=True).content.decode()
+    data = {"action": "close_circuit", "_selected_action": [each.pk for each in chosen]}
+    return client.post(LIST, data, follow=True).content.decode()
 
 
 def test_the_list_shows_why_a_destination_is_blocked(onlooker: Client, held: Destination) -> None:
@@ -35,6 +38,53 @@ def test_the_list_shows_why_a_destination_is_blocked(onlooker: Client, held: Des
 
     assert "The server rejected the login." in shown
     assert "mail.example.com:587" in shown
+
+
+def test_a_destination_that_no_longer_fits_its_account_has_no_circuit(
+    staff: Client, held: Destination
+) -> None:
+    until = timezone.now() + dt.timedelta(hours=1)
+    Destination.objects.update(circuit_until=until)
+    Account.objects.update(route=Route.DIRECT, host="")
+
+    def found(circuit: str) -> list[Destination]:
+        response: Any = staff.get(LIST, {"circuit": circuit})
+        return list(response.context["cl"].result_list)
+
+    for page in (LIST, f"{LIST}{held.pk}/change/"):
+        shown = staff.get(page).content.decode()
+        assert "not in use" in shown
+        assert "The server rejected the login." not in shown
+        assert until.isoformat() not in shown
+    circuits = ("open", "half_open", "attention", "closed")
+    assert [found(one) for one in circuits] == [[], [], [], [held]]
+    (state,) = api.operations.destinations()
+    assert (state.circuit, state.needs_person) == (Circuit.CLOSED, False)
+
+    Account.objects.update(route=Route.SMARTHOST, host="mail.example.com")
+    assert [found(one) for one in circuits] == [[held], [], [held], []]
+    assert "The server rejected the login." in staff.get(LIST).content.decode()
+    (state,) = api.operations.destinations()
+    assert (state.circuit, state.needs_person) == (Circuit.OPEN, True)
+
+
+@pytest.mark.parametrize(
+    ("changed", "circuit"),
+    [
+        ({"host": "other.example.com"}, Circuit.CLOSED),
+        ({"port": "2525"}, Circuit.CLOSED),
+        ({"new_password": "xyzzy"}, Circuit.CLOSED),
+        ({"name": "store"}, Circuit.OPEN),
+    ],
+    ids=["host", "port", "password", "name"],
+)
+def test_a_change_of_the_server_closes_the_circuit_of_the_former_one(
+    changed: dict[str, str], circuit: Circuit, staff: Client, account: Account, held: Destination
+) -> None:
+    page = f"/admin/outbox/account/{account.pk}/change/"
+    assert staff.post(page, form(**changed)).status_code == 302
+    held.refresh_from_db()
+    assert held.circuit == circuit
 
 
 def test_closing_a_circuit_starts_delivery(staff: Client, held: Destination) -> None:

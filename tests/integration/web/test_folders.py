@@ -80,6 +80,29 @@ def test_pages_have_no_gap_and_no_overlap(anna: User, as_anna: Client) -> None:
     assert subjects(top) == subjects(first)
 
 
+def test_the_oldest_page_is_shown_if_all_messages_below_a_page_were_deleted(
+    anna: User, as_anna: Client
+) -> None:
+    add_sent(anna, PAGE_SIZE + 3)
+    url = reverse("outbox:folder", args=["sent"])
+    first = as_anna.get(url)
+    before = {"before": first.context["list"].slice.older}
+    Message.objects.exclude(subject__in=subjects(first)).delete()
+    oldest = as_anna.get(url, before)
+    assert subjects(oldest) == subjects(first)
+    assert (oldest.context["list"].slice.older, oldest.context["list"].slice.newer) == (None, None)
+
+    Message.objects.filter(subject=subjects(first)[-1]).delete()  # the message of the cursor
+    add_sent(anna, 3)
+    oldest = as_anna.get(url, before)
+    assert len(subjects(oldest)) == PAGE_SIZE
+    newest = as_anna.get(url, {"after": oldest.context["list"].slice.newer})
+    assert subjects(newest)[2:] == subjects(oldest)[:-2]
+
+    Message.objects.all().delete()
+    assert subjects(as_anna.get(url, before)) == []
+
+
 @pytest.mark.parametrize(
     "key", ["", "x", "-3", "1" * 40, "٣", "1.5", "7", "1-", "-", "1-x", f"{10**18 - 1}-1"]
 )

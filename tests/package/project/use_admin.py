@@ -1,6 +1,7 @@
 """In the project's shell: open the admin's pages about messages. Print what they show."""
 
 import json
+import re
 
 from django.contrib.admin import site
 from django.contrib.auth.models import User
@@ -36,13 +37,21 @@ pages = {
     "pause": ("/admin/outbox/operations/pause/?tag=news", ["news", "outbox-question"]),
     "import": ("/admin/outbox/suppression/import/", ["outbox-question"]),
 }
-status, missing = {}, {}
+# django-unfold shows the path of the page in place of its title.
+titles = {
+    "pause": "Pause delivery of messages with a tag?",
+    "import": "Import a suppression list",
+}
+status, missing, headings = {}, {}, {}
 for name, (address, texts) in pages.items():
     response = client.get(address)
     status[name] = response.status_code
     shown = response.content.decode()
     if lacks := [text for text in texts if text not in shown]:
         missing[name] = lacks
+    if name in titles:
+        heading = rf"<h([12])[^>]*>\s*{re.escape(titles[name])}\s*</h\1>"
+        headings[name] = len(re.findall(heading, shown))
 exported = client.get(f"{base}export/csv/")
 lines = b"".join(exported.streaming_content).decode().splitlines()
 print(
@@ -51,6 +60,7 @@ print(
             "is unfold": "unfold/css/styles" in client.get(base).content.decode(),
             "status": status,
             "missing": missing,
+            "headings": headings,
             "exported": len(lines) - 1,
         }
     )
