@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from django.db import transaction
-from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Sum
+from django.db.models import Count, Exists, OuterRef, Q, Sum
 
 from outbox.conf import get_conf
 from outbox.db import clock
 from outbox.models import Attachment, Folder, Message, Origin, Source, StoredSize
 
 QUEUED: Final = tuple(folder.value for folder in Folder if folder != Folder.DRAFTS)
-# A message that is listed earlier is committed, unless its transaction takes longer.
+# A message that is listed earlier is committed, unless its transaction takes longer. Such a message
+# is missing until everything is read again.
 _COMMITTED_AFTER = dt.timedelta(minutes=1)
-# Restored and imported messages have old times, and a transaction can take long.
 _SUMMED_AGAIN_AFTER = dt.timedelta(days=7)
 _ADDED_AFTER = 1_000  # later messages; then the remembered sum includes them
 
@@ -32,54 +32,69 @@ class StoredSizeOf:
     def __init__(self, owner_id: Any) -> None:
         self._owner_id = owner_id
         self._using = get_conf().database
+        self.is_exact = False  # every message was read
 
     def remembered(self) -> int:
-        """Return at least the size, but for what transactions of minutes committed this week."""
-        known = StoredSize.objects.using(self._using).filter(pk=self._owner_id).first()
+        """Return the size, with what was deleted since all messages were read."""
+        rows = StoredSize.objects.using(self._using)
+        known = rows.filter(pk=self._owner_id).first()
         if known is None or clock.now() - known.summed_at > _SUMMED_AGAIN_AFTER:
             return self.summed()
-        later = Q(folder__in=QUEUED, listed_at__gt=known.listed_until)
-        size, count = self._size(later)
-        if count >= _ADDED_AFTER:
-            self._add_later(known)
-        return known.size + size + self._size(Q(folder=Folder.DRAFTS))[0]
+        until = clock.now() - _COMMITTED_AFTER
+        between = self._size(_queued(after=known.listed_until, until=until))
+        size = known.size + between.size
+        if between.count >= _ADDED_AFTER:
+            row = rows.filter(pk=self._owner_id)
+            self._write(lambda: row.update(size=size, listed_until=until))
+        return size + self._size_after(max(until, known.listed_until))
 
     def summed(self) -> int:
         """Read every message, remember the size of those that are queued, and return the size."""
         now = clock.now()
         until = now - _COMMITTED_AFTER
-        size, _ = self._size(Q(folder__in=QUEUED, listed_at__lte=until))
+        size = self._size(_queued(until=until)).size
         rows = StoredSize.objects.using(self._using)
         sums = {"size": size, "listed_until": until, "summed_at": now}
-        self._after_commit(lambda: rows.update_or_create(pk=self._owner_id, defaults=sums))
-        later, _ = self._size(Q(folder__in=QUEUED, listed_at__gt=until))
-        return size + later + self._size(Q(folder=Folder.DRAFTS))[0]
+        self._write(lambda: rows.update_or_create(pk=self._owner_id, defaults=sums))
+        self.is_exact = True
+        return size + self._size_after(until)
 
-    def _add_later(self, known: StoredSize) -> None:
-        """Include later messages in the remembered sum, unless another request just did."""
-        until = clock.now() - _COMMITTED_AFTER
-        if until <= known.listed_until:
-            return
-        between = Q(folder__in=QUEUED, listed_at__gt=known.listed_until, listed_at__lte=until)
-        size, _ = self._size(between)
-        rows = StoredSize.objects.using(self._using)
-        row = rows.filter(pk=self._owner_id, listed_until=known.listed_until)
-        self._after_commit(lambda: row.update(size=known.size + size, listed_until=until))
+    def _size_after(self, moment: dt.datetime) -> int:
+        """Return the size of what is not remembered: later messages, and the drafts."""
+        drafts = self._size(Q(folder=Folder.DRAFTS))
+        return self._size(_queued(after=moment)).size + drafts.size
 
-    def _after_commit(self, write: Callable[[], object]) -> None:
-        """Write outside the caller's transaction, whose lock other requests would wait for."""
-        transaction.on_commit(write, using=self._using, robust=True)
-
-    def _size(self, condition: Q) -> tuple[int, int]:
-        """Return the size of the messages of a condition with their files, and their number."""
+    def _size(self, condition: Q) -> _Sums:
+        """Return the size of messages with their files."""
         messages = Message.objects.using(self._using).filter(condition, owner=self._owner_id)
         stored = Source.objects.using(self._using).filter(pk=OuterRef("pk"))
         kept = Q(folder=Folder.DRAFTS) | Exists(stored)  # not those whose content was removed
         counted = messages.filter(kept).exclude(origin=Origin.REPORT).order_by()
         sums = counted.aggregate(size=Sum("size"), count=Count("pk"))
         files = Attachment.objects.using(self._using).filter(message__in=messages.order_by())
-        return (sums["size"] or 0) + _sum_of(files), sums["count"]
+        of_files = files.order_by().aggregate(size=Sum("size"))
+        return _Sums((sums["size"] or 0) + (of_files["size"] or 0), sums["count"])
+
+    def _write(self, write: Callable[[], object]) -> None:
+        """Write after the transaction of the caller: other requests would wait for its lock.
+
+        A caller that ends transactions itself, without autocommit, has no such moment.
+        """
+        connection = transaction.get_connection(self._using)
+        if connection.in_atomic_block or connection.get_autocommit():
+            transaction.on_commit(write, using=self._using, robust=True)
 
 
-def _sum_of(files: QuerySet[Attachment]) -> int:
-    return files.order_by().aggregate(sum=Sum("size"))["sum"] or 0
+class _Sums(NamedTuple):
+    size: int  # bytes
+    count: int  # messages
+
+
+def _queued(*, after: dt.datetime | None = None, until: dt.datetime | None = None) -> Q:
+    """Return the condition of messages that were queued in a time."""
+    condition = Q(folder__in=QUEUED)
+    if after is not None:
+        condition &= Q(listed_at__gt=after)
+    if until is not None:
+        condition &= Q(listed_at__lte=until)
+    return condition

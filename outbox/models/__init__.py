@@ -49,7 +49,7 @@ from outbox.models.pause import Pause, PauseScope
 from outbox.models.pending_hold import PendingHold
 from outbox.models.preferences import FailureDigestChoice, Preferences, Theme
 from outbox.models.queue_snapshot import Operations, QueueSnapshot
-from outbox.models.quota import Quota, StoredSize
+from outbox.models.quota import Quota
 from outbox.models.recipient import Recipient, Role
 from outbox.models.reminder import ReplyReminder
 from outbox.models.reply_group import ReplyGroup, ReplyKind
@@ -72,6 +72,7 @@ from outbox.models.states import (
     State,
     Status,
 )
+from outbox.models.stored_size import StoredSize
 from outbox.models.suppression import Suppression, SuppressionReason
 from outbox.models.template import Template
 from outbox.models.transport_policy import MtaStsPolicy, TlsCount

@@ -1,4 +1,4 @@
-"""Quota: what one user may use, where staff set something else than the settings; and usage."""
+"""Quota: what one user may use, where staff set something else than the site's settings."""
 
 from __future__ import annotations
 
@@ -39,24 +39,6 @@ class Quota(models.Model):
 
     def __str__(self) -> str:
         return f"quota of {self.user}"
-
-
-class StoredSize(models.Model):
-    """The size of what one user had queued by a moment, so that it is not summed each time."""
-
-    user = models.OneToOneField(
-        settings.AUTH_USER_MODEL,
-        verbose_name=_("user"),
-        on_delete=models.CASCADE,
-        primary_key=True,
-        related_name="+",
-    )
-    size = models.PositiveBigIntegerField()
-    listed_until = models.DateTimeField()  # the moment: later messages are not contained
-    summed_at = models.DateTimeField()  # when every earlier message was read
-
-    def __str__(self) -> str:
-        return f"stored size of {self.user}"
 
 
 def limit_of(owner_id: Any, name: str, using: str) -> int:

@@ -9,7 +9,7 @@ import pytest
 from django.conf import LazySettings
 from django.contrib.auth.models import User
 from django.core.mail import EmailMessage
-from django.db import connection, connections
+from django.db import connection, connections, transaction
 from django.db.models import F
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -284,12 +284,34 @@ def test_the_remembered_size_includes_later_messages_in_steps(
     sums(anna)
     StoredSize.objects.update(listed_until=timezone.now() - dt.timedelta(hours=1))
     messages = [send(account, anna).message() for _ in range(4)]
-    Message.objects.exclude(pk=messages[3].pk).update(
-        listed_at=timezone.now() - dt.timedelta(minutes=30)
-    )
+    older = Message.objects.exclude(pk=messages[3].pk)
+    for message in messages[2:]:  # the last one may not be committed everywhere
+        assert StoredSize.objects.get().size == 0
+        assert sums(anna) == sum(message.size for message in messages)
+        older.filter(pk__lte=message.pk).update(listed_at=timezone.now() - dt.timedelta(minutes=30))
     for _ in range(2):
         assert sums(anna) == sum(message.size for message in messages)
         assert StoredSize.objects.get().size == sum(message.size for message in messages[:3])
+
+
+def test_no_lock_is_kept_until_the_caller_commits(
+    account: Account, anna: User, sums: Callable[[User], int]
+) -> None:
+    StoredSizeOf(anna.pk).remembered()
+    assert not StoredSize.objects.exists()
+    sums(anna)
+    assert StoredSize.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_caller_without_autocommit_is_served(account: Account, anna: User) -> None:
+    transaction.set_autocommit(False)
+    try:
+        send(account, anna)
+        transaction.commit()
+    finally:
+        transaction.set_autocommit(True)
+    assert Message.objects.count() == 1
 
 
 def test_a_deleted_message_makes_room_at_once(
