@@ -43,7 +43,7 @@ class StoredSizeOf:
         until = clock.now() - _COMMITTED_AFTER
         between = self._size(_queued(after=known.listed_until, until=until))
         size = known.size + between.size
-        if between.count >= _ADDED_AFTER:
+        if between.messages >= _ADDED_AFTER:
             row = rows.filter(pk=self._owner_id)
             self._write(lambda: row.update(size=size, listed_until=until))
         return size + self._size_after(max(until, known.listed_until))
@@ -87,7 +87,7 @@ class StoredSizeOf:
 
 class _Sums(NamedTuple):
     size: int  # bytes
-    count: int  # messages
+    messages: int
 
 
 def _queued(*, after: dt.datetime | None = None, until: dt.datetime | None = None) -> Q:
