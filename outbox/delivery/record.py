@@ -143,11 +143,7 @@ def _write_results(
         record_webhook_calls(
             [change for change in changes if change.recipient_id in changed], using
         )
-    by_destination: dict[int | None, list[int]] = {}
-    for attempt_id in undone:
-        by_destination.setdefault(moved_to.get(attempt_id), []).append(attempt_id)
-    for destination_id, attempt_ids in by_destination.items():
-        return_untried(attempt_ids, using, moved_to=destination_id)
+    return_untried(undone, using, {pk: moved_to[pk] for pk in undone if pk in moved_to})
     late = [result for result in results if result.fenced]
     if late:
         _write_late(late, now, using)
@@ -186,12 +182,12 @@ def _is_written(result: Result, using: str) -> bool:
 def _delete_attempts(returned: Sequence[JobsReturned], using: str) -> list[int]:
     """Delete the attempts that were not begun; return their ids."""
     undone: list[int] = []
+    by_worker: dict[int, list[int]] = {}
     for item in returned:
+        by_worker.setdefault(item.worker_id, []).extend(job.attempt_id for job in item.jobs)
+    for worker_id, attempt_ids in by_worker.items():
         unbegun = Attempt.objects.using(using).filter(
-            pk__in=[job.attempt_id for job in item.jobs],
-            worker_id=item.worker_id,
-            ended_at=None,
-            dot_marked_at=None,
+            pk__in=attempt_ids, worker_id=worker_id, ended_at=None, dot_marked_at=None
         )
         locked = unbegun.order_by("pk").select_for_update(no_key=True)
         undone += locked.values_list("pk", flat=True)

@@ -10,12 +10,12 @@ statements take their guards and the columns that follow from the state from her
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from django.contrib.auth.models import AbstractBaseUser
-from django.db.models import F, QuerySet
+from django.db.models import BigIntegerField, Case, F, Q, QuerySet, Value, When
 
 from outbox.db.bulk import Among, insert_rows
 from outbox.db.columns import columns_of
@@ -235,21 +235,32 @@ def record_events(
     insert_rows(using, "outbox_event", columns_of(Event, _EVENT_COLUMNS), rows)
 
 
-def return_untried(attempt_ids: Sequence[int], using: str, *, moved_to: int | None = None) -> None:
+def return_untried(
+    attempt_ids: Sequence[int], using: str, moved_to: Mapping[int, int] | None = None
+) -> None:
     """Return claimed recipients to the queue as they were before the claim.
 
-    Nothing happened to them, so there is no event and no signal. `moved_to` is the destination that
-    they belong to from now on.
+    Nothing happened to them, so there is no event and no signal. `moved_to` has the attempts whose
+    recipients belong to another destination from now on, with its id.
     """
-    claimed = Recipient.objects.using(using).filter(
+    if not attempt_ids:
+        return
+    untried = Q(attempts=F("attempts_at_retry"))  # since the last retry by a person
+    columns: dict[str, Any] = {
+        "attempt": None,
+        "state": Case(When(untried, then=Value(State.QUEUED)), default=Value(State.DEFERRED)),
+    }
+    if moved_to:
+        by_destination: dict[int, list[int]] = {}
+        for attempt_id, destination_id in moved_to.items():
+            by_destination.setdefault(destination_id, []).append(attempt_id)
+        moves = [When(attempt__in=ids, then=Value(pk)) for pk, ids in by_destination.items()]
+        columns["destination"] = Case(
+            *moves, default=F("destination"), output_field=BigIntegerField()
+        )
+    Recipient.objects.using(using).filter(
         attempt_id__in=attempt_ids, state__in=RETURN.sources
-    )
-    untried = {"attempts": F("attempts_at_retry")}  # since the last retry by a person
-    columns: dict[str, Any] = {"attempt": None}
-    if moved_to is not None:
-        columns["destination"] = moved_to
-    claimed.filter(**untried).update(state=State.QUEUED, **columns)
-    claimed.exclude(**untried).update(state=State.DEFERRED, **columns)
+    ).update(**columns)
 
 
 def withdraw(rows: Sequence[Recipient], why: str, using: str) -> None:
