@@ -51,6 +51,24 @@ class Dns:
         """Return the IP addresses of a host."""
         return [str(row.address) for kind in ("A", "AAAA") for row in self._records(host, kind)]
 
+    def reachable_addresses(self, host: str) -> list[str]:
+        """Return the addresses to connect to: those of one family if the other's lookup failed.
+
+        An IP address is its own address.
+        """
+        try:
+            return [str(ipaddress.ip_address(host))]
+        except ValueError:
+            found, failed = [], None
+        for kind in ("A", "AAAA"):
+            try:
+                found += [str(row.address) for row in self._records(host, kind)]
+            except LookupFailedError as error:
+                failed = error
+        if failed is not None and not found:
+            raise failed
+        return found
+
     def exchangers(self, domain: str) -> list[tuple[int, str]]:
         """Return preference and host of each MX record, the first choice first."""
         rows = self._records(domain, "MX")
