@@ -6,6 +6,7 @@ is an empty list, the second an exception.
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import re
 import time
@@ -56,10 +57,10 @@ class Dns:
 
         An IP address is its own address.
         """
-        try:
+        with contextlib.suppress(ValueError):
             return [str(ipaddress.ip_address(host))]
-        except ValueError:
-            found, failed = [], None
+        found: list[str] = []
+        failed: LookupFailedError | None = None
         for kind in ("A", "AAAA"):
             try:
                 found += [str(row.address) for row in self._records(host, kind)]
