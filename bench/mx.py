@@ -11,6 +11,7 @@ Nothing leaves loopback. It needs root, for Postfix and for port 53. Quote the r
 
 import argparse
 import json
+import os
 import statistics
 import sys
 import time
@@ -27,6 +28,7 @@ from bench.mx_sites import DNS_HOST, SENDER, Sites, mx_domain, mx_sites
 from bench.rivals import Case, Figures, Outbox
 from bench.world import OURS, Contender, World, world
 from dev.sockets import free_port
+from tests import unbound_server
 from tests.mx_servers import unpack
 
 _DELAY_MS = 20.0
@@ -69,9 +71,15 @@ def main() -> None:
     parser.add_argument("--each", type=int, default=10, help="messages to each site")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--many", type=int, default=10_000, help="sites with one message each")
-    parser.add_argument("--only", nargs="+", default=("drain", "sites"))
+    parts = ("drain", "sites")
+    parser.add_argument("--only", nargs="+", choices=parts, default=parts)
     options = parser.parse_args()
-    unpack.unpack()
+    if os.geteuid() != 0:
+        parser.error("it needs root, for Postfix and for port 53")
+    if unbound_server.PROGRAM is None:
+        parser.error("it needs the program unbound")
+    if "drain" in options.only:
+        unpack.unpack()
     began = time.monotonic()
     with world() as servers:
         if "drain" in options.only:

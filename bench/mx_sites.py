@@ -39,19 +39,30 @@ class Sites:
 
     def received(self) -> dict[str, int]:
         """Return the counts of all servers together."""
-        with smtplib.SMTP(_address(0), self.port, timeout=30) as client:
-            _, text = client.docmd("XSTATS")
-        counts: dict[str, int] = json.loads(text)
-        return counts
+        with self._client() as client:
+            return _counts(client)
 
     def wait_received(self, count: int, within: float) -> float:
-        """Wait until so many different messages were received; return the time of the last one."""
+        """Wait until so many different messages were received; return the time of the last one.
+
+        It uses one connection, so that the number of connections is that of the sender, plus one.
+        """
         deadline = time.monotonic() + within
-        while (found := self.received())["distinct"] < count:
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"{found['distinct']} of {count} messages were received")
-            time.sleep(0.05)  # each look costs the receiver some time
+        with self._client() as client:
+            while (found := _counts(client))["distinct"] < count:
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"{found['distinct']} of {count} messages were received")
+                time.sleep(0.05)  # each look costs the receiver some time
         return time.time()
+
+    def _client(self) -> smtplib.SMTP:
+        return smtplib.SMTP(_address(0), self.port, timeout=30)
+
+
+def _counts(client: smtplib.SMTP) -> dict[str, int]:
+    _, text = client.docmd("XSTATS")
+    counts: dict[str, int] = json.loads(text)
+    return counts
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import Any
 from outbox.conf import get_conf
 from outbox.inbound.notifications import apply_ses, apply_tracking
 from outbox.net import sns
-from outbox.texts import cause_of
+from outbox.net.http import cause_of_failure
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ def receive_sns(body: bytes, get: sns.Get | None = None) -> int:
     except sns.SnsError as error:
         raise NotAcceptedError(str(error)) from error
     except (OSError, http.client.HTTPException) as error:
-        raise TryAgainError(cause_of(error)) from error
+        raise TryAgainError(cause_of_failure(error)) from error
     if message.type != "Notification":
         return 0
     try:

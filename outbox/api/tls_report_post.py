@@ -1,57 +1,81 @@
 """Reports on TLS to `https:` URIs (RFC 8460 3): one POST to each, within one limit of time.
 
-The domain's owner chose the hosts, so only those are contacted that any account may reach. A
-redirect is a failure. The receiver recognizes a repeated report by its id.
+The domain's owner chose the hosts, so only public addresses are contacted, also where
+`ALLOW_PRIVATE_HOSTS` is set. A redirect is a failure. The receiver recognizes a repeated report by
+its id.
 """
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from enum import Enum
 from functools import partial
 from http.client import HTTPException
 
 from outbox.conf import Conf, get_conf
-from outbox.delivery.server import address_rule
 from outbox.mail.tls_report import TlsReport
+from outbox.net.address import is_public
 from outbox.net.dns_lookup import Dns, LookupFailedError
-from outbox.net.http import request
+from outbox.net.http import cause_of_failure, request
 from outbox.smtp.tls import tls_context
 
 logger = logging.getLogger(__name__)
 SECONDS = 30.0  # for all URIs of one domain
-_BODY_MAX = 10_000_000  # bytes that are sent: of a domain with more results, the report is left out
+_BODY_MAX = 10_000_000  # bytes
 
 
-def post_report(report: TlsReport, uris: Sequence[str], *, seconds: float = SECONDS) -> bool:
-    """Send a report to each URI; return whether all of them accepted it. A failure is logged."""
+class PostResult(Enum):
+    """What became of a report."""
+
+    ACCEPTED = "accepted"  # by all URIs
+    FAILED = "failed"  # at one of them: it may be accepted later
+    TOO_LARGE = "too large"  # nothing was sent, and it is as large the next time
+
+
+def post_report(
+    report: TlsReport,
+    uris: Sequence[str],
+    *,
+    seconds: float = SECONDS,
+    is_allowed: Callable[[str], bool] = is_public,
+) -> PostResult:
+    """Send a report to each URI, and log what failed. `is_allowed` judges an IP address."""
     body = report.compressed()
     if len(body) > _BODY_MAX:
         logger.error("The report on TLS to %s is too large to be sent.", report.domain)
-        return True  # it is as large the next time
+        return PostResult.TOO_LARGE
     ends_at = time.monotonic() + seconds
     # One that does not respond leaves a share of the time for each of those after it.
     results = [
-        _post(report.domain, uri, body, (ends_at - time.monotonic()) / (len(uris) - number))
+        _post(
+            report.domain,
+            uri,
+            body,
+            seconds=(ends_at - time.monotonic()) / (len(uris) - number),
+            is_allowed=is_allowed,
+        )
         for number, uri in enumerate(uris)
     ]
-    return all(results)
+    return PostResult.ACCEPTED if all(results) else PostResult.FAILED
 
 
-def _post(domain: str, uri: str, body: bytes, seconds: float) -> bool:
+def _post(
+    domain: str, uri: str, body: bytes, *, seconds: float, is_allowed: Callable[[str], bool]
+) -> bool:
     conf = get_conf()
     try:
         response = request(
             "POST",
             uri,
             seconds=max(seconds, 0.001),
-            is_allowed=address_rule(conf, trusted=False),
-            resolve=partial(_addresses, conf=conf) if conf.dns_servers else None,
+            is_allowed=is_allowed,
+            resolve=partial(_addresses, conf=conf, seconds=seconds) if conf.dns_servers else None,
             headers={"Content-Type": "application/tlsrpt+gzip"},
             body=body,
             context=tls_context(conf.ca_file or None),
         )
     except (OSError, HTTPException, ValueError) as error:
-        cause = str(error) or type(error).__name__
+        cause = cause_of_failure(error)
     else:
         if 200 <= response.status < 300:  # noqa: PLR2004  # what HTTP calls success
             return True
@@ -60,8 +84,9 @@ def _post(domain: str, uri: str, body: bytes, seconds: float) -> bool:
     return False
 
 
-def _addresses(host: str, conf: Conf) -> list[str]:
+def _addresses(host: str, conf: Conf, seconds: float) -> list[str]:
     try:
-        return Dns(conf.dns_servers).addresses(host)
+        # A DNS server that does not respond about one family leaves time for the connection.
+        return Dns(conf.dns_servers, seconds=seconds / 3).reachable_addresses(host)
     except LookupFailedError as error:
         raise OSError(str(error)) from error

@@ -2,26 +2,28 @@
 
 They are off until the site names its organization. One process asks the DNS, in a thread of its
 own and outside transactions. The counts of a day and a domain are marked when its report is queued
-and accepted at its `https:` URIs, so that the next pass neither asks the DNS nor sends it again.
+and accepted at its `https:` URIs, so that the next pass neither asks the DNS nor sends it again. A
+URI is tried for a day (RFC 8460 5.5).
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import logging
+import time
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from enum import Enum
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeAlias
 
-from django.db import transaction
 from django.db.models import Sum
 
 from outbox.api.accounts import account_named
 from outbox.api.queueing import queue_ids
 from outbox.api.rendering import Content, render_outgoing
-from outbox.api.tls_report_post import post_report
+from outbox.api.tls_report_post import PostResult, post_report
 from outbox.conf import get_conf
 from outbox.db.background import BackgroundWork
 from outbox.db.clock import database_now
@@ -45,11 +47,15 @@ logger = logging.getLogger(__name__)
 COUNTS_KEPT_FOR = dt.timedelta(days=7)
 _DAYS = 2  # days back that are reported: a site that was down for one catches up
 _COUNTED_WITHIN = dt.timedelta(hours=2)  # after a day: sessions of its end are counted by then
+_RETRIED_FOR = dt.timedelta(days=1)  # a report to a URI, since it could be sent (RFC 8460 5.5)
 _PERIOD = dt.timedelta(hours=3)
+_PASS_SECONDS = 7_200.0  # less than the period, so that no other process begins before the end
 _TASK = "outbox.tls_reports"
 _SECONDS = 20.0  # of the DNS lookup for one domain
 _DAY = dt.timedelta(days=1)
 Counted: TypeAlias = tuple[str, str, str, int]  # policy type, result, server, count
+# Domains whose reports this process could not send: the next pass begins with the other domains.
+_failed: set[str] = set()
 _background = BackgroundWork("outbox-tls-reports")
 
 
@@ -70,8 +76,11 @@ def forget_old(using: str) -> None:
     delete_expired(now, using)
 
 
-def send_due(using: str, now: dt.datetime | None = None) -> int:
-    """Send the reports of the last days that were not sent before; return how many."""
+def send_due(using: str, now: dt.datetime | None = None, *, seconds: float = _PASS_SECONDS) -> int:
+    """Send the reports of the last days that were not sent before; return how many.
+
+    After so many seconds, the other reports are left to the next pass.
+    """
     if not get_conf().tls_report_organization:
         return 0
     try:
@@ -79,22 +88,45 @@ def send_due(using: str, now: dt.datetime | None = None) -> int:
     except OutboxError as error:
         logger.warning("No reports on TLS can be sent: %s", error)
         return 0
+    ends_at = time.monotonic() + seconds
     now = now or database_now(using)
+    found = [
+        (domain, day, [row[1:] for row in rows])
+        for day in _days(now)
+        for domain, rows in groupby(_unreported(day, using), key=itemgetter(0))
+    ]
+    _failed.intersection_update([domain for domain, _, _ in found])
+    found.sort(key=lambda one: one[0] in _failed)
     count = 0
-    for back in range(_DAYS, 0, -1):
-        day = day_of(now) - back * _DAY
-        if now < day + _DAY + _COUNTED_WITHIN:
-            continue
-        for domain, rows in groupby(_unreported(day, using), key=itemgetter(0)):
-            try:
-                count += _send(domain, day, [row[1:] for row in rows], account, using)
-            except DATABASE_UNAVAILABLE:
-                raise
-            except OutboxError as error:
-                logger.warning("The report on TLS to %s was not sent: %s", domain, error)
-            except Exception:
-                logger.exception("The report on TLS to %s was not sent.", domain)
+    for domain, day, counted in found:
+        if time.monotonic() >= ends_at:
+            logger.warning("Reports on TLS are left to the next pass, since this one took long.")
+            break
+        is_posted = now < _due_at(day) + _RETRIED_FOR
+        _failed.add(domain)
+        try:
+            result = _send(domain, day, counted, account, using, is_posted=is_posted)
+        except DATABASE_UNAVAILABLE:
+            raise
+        except OutboxError as error:
+            logger.warning("The report on TLS to %s was not sent: %s", domain, error)
+        except Exception:
+            logger.exception("The report on TLS to %s was not sent.", domain)
+        else:
+            count += result is _Result.SENT
+            if result is not _Result.FAILED:
+                _failed.discard(domain)
     return count
+
+
+def _days(now: dt.datetime) -> list[dt.datetime]:
+    """Return the days whose reports can be sent."""
+    days = (day_of(now) - back * _DAY for back in range(_DAYS, 0, -1))
+    return [day for day in days if now >= _due_at(day)]
+
+
+def _due_at(day: dt.datetime) -> dt.datetime:
+    return day + _DAY + _COUNTED_WITHIN
 
 
 def _unreported(day: dt.datetime, using: str) -> list[tuple[str, str, str, str, int]]:
@@ -105,26 +137,49 @@ def _unreported(day: dt.datetime, using: str) -> list[tuple[str, str, str, str, 
     return list(rows.values_list("domain", "policy_type", "result", "host").annotate(Sum("count")))
 
 
-def _send(
-    domain: str, day: dt.datetime, counted: Sequence[Counted], account: Account, using: str
-) -> bool:
-    """Send the report to one domain; return whether that is done.
+class _Result(Enum):
+    """What became of the report to one domain."""
 
-    If an `https:` URI does not accept it, the next pass repeats it. An email is queued once.
+    SENT = "sent"
+    NOT_NEEDED = "not needed"
+    FAILED = "failed"
+
+
+def _send(
+    domain: str,
+    day: dt.datetime,
+    counted: Sequence[Counted],
+    account: Account,
+    using: str,
+    *,
+    is_posted: bool,
+) -> _Result:
+    """Send the report to one domain, also to `https:` URIs if `is_posted`.
+
+    If a URI does not accept it, the next pass repeats the POSTs. An email is queued once, and
+    first: what fails about it must not make the next pass repeat POSTs that were accepted.
     """
     wanted = _wanted(domain)
     if wanted is None:
-        return False
-    is_wanted = bool(wanted.addresses or wanted.uris)
-    report = compose(domain, day, counted, account, using) if is_wanted else None
-    is_accepted = post_report(report, wanted.uris) if report and wanted.uris else True
-    with transaction.atomic(using=using):
-        if report and wanted.addresses:
+        return _Result.FAILED
+    result = _Result.NOT_NEEDED
+    uris = wanted.uris if is_posted else []
+    rows = TlsCount.objects.using(using).filter(day=day, domain=domain)
+    if wanted.addresses or uris:
+        report = compose(domain, day, counted, account, using)
+        if wanted.addresses:
             queue_report(report, account, wanted.addresses)
-        if is_accepted:
-            rows = TlsCount.objects.using(using).filter(day=day, domain=domain)
-            rows.update(is_reported=True)
-    return is_wanted and is_accepted
+            result = _Result.SENT
+        if uris:
+            if rows.filter(is_reported=True).exists():  # by another process, in the meantime
+                return _Result.NOT_NEEDED
+            posted = post_report(report, uris)
+            if posted is PostResult.FAILED:
+                return _Result.FAILED
+            if posted is PostResult.ACCEPTED:
+                result = _Result.SENT
+    rows.update(is_reported=True)
+    return result
 
 
 class _Wanted(NamedTuple):

@@ -68,7 +68,7 @@ def _fetch(domain: str, conf: Conf) -> Policy:
 
 def _addresses(host: str, conf: Conf) -> list[str]:
     try:
-        return Dns(conf.dns_servers).addresses(host)
+        return Dns(conf.dns_servers).reachable_addresses(host)
     except LookupFailedError as error:
         raise OSError(str(error)) from error
 

@@ -93,7 +93,7 @@ def destinations(texts: Iterable[str]) -> list[str]:
         name, _, value = part.strip(" \t").partition("=")
         if name.strip(" \t") == "rua":
             uris = [uri.strip() for uri in value.split(",")]
-            return [uri for uri in uris if _is_usable(uri)][:_URIS_MAX]
+            return list(dict.fromkeys(filter(_is_usable, uris)))[:_URIS_MAX]
     return []
 
 

@@ -6,6 +6,7 @@ is an empty list, the second an exception.
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import re
 import time
@@ -50,6 +51,24 @@ class Dns:
     def addresses(self, host: str) -> list[str]:
         """Return the IP addresses of a host."""
         return [str(row.address) for kind in ("A", "AAAA") for row in self._records(host, kind)]
+
+    def reachable_addresses(self, host: str) -> list[str]:
+        """Return the addresses to connect to: those of one family if the other's lookup failed.
+
+        An IP address is its own address.
+        """
+        with contextlib.suppress(ValueError):
+            return [str(ipaddress.ip_address(host))]
+        found: list[str] = []
+        failed: LookupFailedError | None = None
+        for kind in ("A", "AAAA"):
+            try:
+                found += [str(row.address) for row in self._records(host, kind)]
+            except LookupFailedError as error:
+                failed = error
+        if failed is not None and not found:
+            raise failed
+        return found
 
     def exchangers(self, domain: str) -> list[tuple[int, str]]:
         """Return preference and host of each MX record, the first choice first."""

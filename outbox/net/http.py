@@ -16,8 +16,10 @@ from dataclasses import dataclass, field
 from urllib.parse import SplitResult, urlsplit
 
 from outbox.net.resolve import Resolve, addresses_of
+from outbox.texts import cause_of
 
 ADDRESSES_MAX = 3  # a name may have hundreds, none of which responds
+_CAUSE_MAX = 200  # characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,18 @@ def request(
     raw = _connect(allowed, parts, deadline)
     with _closed_at(deadline, raw, seconds):
         return _exchange(raw, parts, method, headers or {}, body, body_max, context)
+
+
+def cause_of_failure(error: Exception) -> str:
+    """Return why a request failed, as one short line for logs and pages.
+
+    What http.client says of a response quotes it, up to 64 KB with any control character.
+    """
+    if isinstance(error, http.client.HTTPException):
+        return type(error).__name__
+    return "".join(
+        char if char.isprintable() else "\ufffd" for char in cause_of(error)[:_CAUSE_MAX]
+    )
 
 
 def _connect(addresses: list[str], parts: SplitResult, deadline: float) -> socket.socket:

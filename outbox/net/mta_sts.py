@@ -15,7 +15,7 @@ from http.client import HTTPException
 
 from outbox.exceptions import OutboxError
 from outbox.net.address import is_public
-from outbox.net.http import request
+from outbox.net.http import cause_of_failure, request
 from outbox.net.mx import is_host
 from outbox.net.resolve import Resolve, matches_host
 from outbox.reasons import Reason, ReasonCode
@@ -176,7 +176,7 @@ def fetch_policy(
             context=context,
         )
     except (OSError, HTTPException, ValueError) as error:
-        raise _unread(domain, str(error) or type(error).__name__) from error
+        raise _unread(domain, cause_of_failure(error)) from error
     if found.status != HTTPStatus.OK:
         raise _unread(domain, f"HTTP {found.status}")
     if found.headers.get("content-type", "").partition(";")[0].strip().lower() != "text/plain":

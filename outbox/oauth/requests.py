@@ -15,13 +15,13 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from outbox.net import Response, request
+from outbox.net.http import cause_of_failure
 from outbox.oauth.assertions import Signer
 from outbox.oauth.client import Client
 from outbox.oauth.faults import Effect, TokenFault, fault_of, unreachable
 from outbox.oauth.identity import login_of
 from outbox.oauth.providers import Endpoints
 from outbox.reasons import Reason, ReasonCode
-from outbox.texts import cause_of
 
 _BODY_MAX = 64_000  # bytes; a token has about 2,000
 _LIFETIME = 3600.0  # seconds, where the response names none (RFC 6749 5.1 recommends to name it)
@@ -130,7 +130,7 @@ def _post(endpoints: Endpoints, client: Client, fields: Mapping[str, str]) -> To
         )
     except (OSError, HTTPException, ValueError) as error:
         # Its cause is not chained: a traceback must not show the form.
-        raise unreachable(service, cause_of(error)) from None
+        raise unreachable(service, cause_of_failure(error)) from None
     return _tokens(service, response)
 
 

@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import json
 import os
+import resource
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -123,6 +124,12 @@ class SinkReceiver(Receiver):
             self.transport.write(group)
 
 
+def _allow_all_descriptors() -> None:
+    """Raise the soft limit: a sink has a socket for each address and for each connection."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def main(arguments: list[str]) -> None:
     """Run a sink until a signal ends it."""
     parser = argparse.ArgumentParser(prog="python -m outbox.testing.sink", description=__doc__)
@@ -134,6 +141,9 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--ledger", type=Path)
     parser.add_argument("--ready-file", type=Path, help="file to write the port to")
     options = parser.parse_args(arguments)
+    if len(options.host) > 1 and not options.port:
+        parser.error("--port 0 is a different port of each address: give one with several --host")
+    _allow_all_descriptors()
     extensions = [f"SIZE {MAX_SIZE}", "8BITMIME", "SMTPUTF8"]
     extensions += [] if options.no_pipelining else ["PIPELINING"]
     extensions += ["CHUNKING"] if options.chunking else []

@@ -17,26 +17,23 @@ from django.http import HttpRequest, StreamingHttpResponse
 from outbox.admin.history.finding import History
 from outbox.admin.streaming import streamed
 from outbox.api.csv_files import CSV_TYPE, csv_lines
-from outbox.models import Attempt, Message, Recipient
+from outbox.models import Message, Recipient
 from outbox.web.folders.pagination import NEWEST_FIRST, Cursor
 
 BATCH = 500  # messages that are read at once
 _RECIPIENTS_AT_ONCE = 2_000
-_MESSAGE = (
-    "id", "status", "queued_at", "subject", "from_header", "message_id", "origin", "tags",
-)  # fmt: skip
+_MESSAGE = ("id", "status", "queued_at", "subject", "from_header", "message_id", "origin", "tags")
 _RECIPIENT = (
     "role", "address", "state", "attempts", "last_attempt_at", "next_attempt_at", "reply_code",
     "reply_enhanced", "reply_text", "remote_host", "remote_queue_id",
 )  # fmt: skip
-# What the message requires of TLS, and of delivery by MX the level that the recipient's last
-# attempt requested and achieved.
-_TLS = ("tls_requirement", "tls_requested", "tls_achieved")
-COLUMNS = (*_MESSAGE, "account", *_RECIPIENT, *_TLS)
+# Of delivery by MX: the level of TLS that the recipient's last attempt requested and achieved.
+# Empty if that attempt made no connection.
+_LEVELS = ("tls_requested", "tls_achieved")
+COLUMNS = (*_MESSAGE, "account", *_RECIPIENT, "tls_requirement", *_LEVELS)
 _LOADED = (*_MESSAGE, "tls_requirement", "account__name")
 
 Row = dict[str, Any]
-Levels = dict[tuple[int, int | None], tuple[str, str]]
 
 
 def rows_of(history: History) -> Iterator[Row]:
@@ -51,48 +48,24 @@ def rows_of(history: History) -> Iterator[Row]:
 def _rows(keys: list[int]) -> Iterator[Row]:
     loaded = Message.objects.filter(pk__in=keys).select_related("account")
     messages = {message.pk: message for message in loaded.only(*_LOADED)}
-    levels = _levels(keys)
     recipients = (
         Recipient.objects.filter(message__in=keys)
+        .select_related("attempt__session")
         .order_by("-message__listed_at", "-message_id", "pk")
-        .only("message_id", *_RECIPIENT)
+        .only("message_id", *_RECIPIENT, *(f"attempt__session__{name}" for name in _LEVELS))
     )
     for recipient in recipients.iterator(_RECIPIENTS_AT_ONCE):
         message = messages.get(recipient.message_id)
         if message is not None:  # it was not deleted in between
             account = message.account.name if message.account else ""
-            found = levels.get((message.pk, recipient.pk), levels.get((message.pk, None)))
-            requested, achieved = found or ("", "")
+            session = recipient.attempt.session if recipient.attempt else None
             yield {
                 **{name: getattr(message, name) for name in _MESSAGE},
                 "account": account,
                 **{name: getattr(recipient, name) for name in _RECIPIENT},
                 "tls_requirement": message.tls_requirement,
-                "tls_requested": requested,
-                "tls_achieved": achieved,
+                **{name: getattr(session, name, "") for name in _LEVELS},
             }
-
-
-def _levels(keys: list[int]) -> Levels:
-    """Return the levels of TLS by message and recipient; without one, those of the only one."""
-    attempts = (
-        Attempt.objects.filter(message__in=keys, session__isnull=False)
-        .exclude(outcome="")
-        .order_by("pk")
-        .values_list(
-            "message_id",
-            "message__recipient_count",
-            "results",
-            "session__tls_requested",
-            "session__tls_achieved",
-        )
-    )
-    found: Levels = {}
-    for message_id, count, results, *levels in attempts.iterator(_RECIPIENTS_AT_ONCE):
-        rows = json.loads(results) if count > 1 and results else [{}]
-        for row in rows:
-            found[message_id, row.get("recipient")] = (levels[0], levels[1])
-    return found
 
 
 def as_csv(rows: Iterable[Row]) -> Iterator[str]:

@@ -81,6 +81,7 @@ class Conversation:
     sections: list[Section]
     segments: list[Segment]
     results: list[Result]
+    tls_levels: TlsLevels | None = None  # that were requested and achieved, with delivery by MX
     shows_network: bool = True  # the worker, and the addresses of the private network
 
     @property
@@ -94,11 +95,6 @@ class Conversation:
     def is_reused(self) -> bool:
         """Return whether the connection had sent another message before."""
         return self.attempt.number_in_session > 1
-
-    @property
-    def tls_levels(self) -> TlsLevels | None:
-        """Return the level of TLS that was requested and achieved, where delivery is by MX."""
-        return levels_of(self.session)
 
     @property
     def server(self) -> str:
@@ -116,6 +112,7 @@ def read_conversation(attempt: Attempt, number: int) -> Conversation:
         sections=_sections(attempt, session),
         segments=segments(_phase_times(attempt, session)),
         results=[_result(row) for row in attempt.result_rows],
+        tls_levels=levels_of(session),
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 
 from django.utils.translation import gettext as _
 
@@ -17,7 +18,15 @@ def without_network(conversation: Conversation) -> Conversation:
         replace(section, lines=[_hidden(line, private) for line in section.lines])
         for section in conversation.sections
     ]
-    return replace(conversation, sections=sections, shows_network=False)
+    levels = conversation.tls_levels
+    if levels is not None:  # their reasons quote the server's replies
+        hide = partial(without_addresses, addresses=private)
+        levels = replace(
+            levels,
+            requested_why=levels.requested_why.map_texts(hide),
+            achieved_why=levels.achieved_why.map_texts(hide),
+        )
+    return replace(conversation, sections=sections, tls_levels=levels, shows_network=False)
 
 
 def private_addresses(session: SmtpSession | None) -> list[str]:

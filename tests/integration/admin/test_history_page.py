@@ -23,12 +23,14 @@ from outbox.models import (
     Event,
     EventKind,
     Message,
+    Outcome,
     Recipient,
     SmtpSession,
     State,
 )
 from tests.integration.admin.conftest import queue
 from tests.received import letter, receive
+from tests.states import set_state
 
 PAGE = "/admin/outbox/message/{}/"
 HTML = (
@@ -287,6 +289,35 @@ def test_an_export_reads_in_batches(
     expected = [*(f"r{number}@example.com" for number in range(5)), *["x@example.com"] * 5]
     assert sorted(row["address"] for row in rows) == expected
     assert [row["id"] for row in rows] == sorted((row["id"] for row in rows), reverse=True)
+
+
+def test_an_export_has_the_levels_of_tls_of_the_last_attempt(
+    staff: Client, account: Account
+) -> None:
+    """An attempt without a connection clears the levels of the attempt before it."""
+    message = queue(account, "ann@example.com", "bob@example.com")
+    session = SmtpSession.objects.create(
+        host="mx.example.com",
+        started_at=database_now(),
+        tls_requested="verify",
+        tls_achieved="verified",
+    )
+    connected = Attempt.objects.create(
+        message=message, session=session, started_at=database_now(), outcome=Outcome.PARTIAL
+    )
+    set_state(message.recipients.all(), State.DEFERRED, attempt=connected)
+    # Of an attempt whose worker died, no results are stored.
+    orphaned = Attempt.objects.create(
+        message=message, started_at=database_now(), outcome=Outcome.ABANDONED
+    )
+    set_state(
+        message.recipients.filter(address="bob@example.com"), State.DEFERRED, attempt=orphaned
+    )
+
+    rows = {row["address"]: row for row in json.loads(exported(staff, "json"))}
+
+    levels = {name: (row["tls_requested"], row["tls_achieved"]) for name, row in rows.items()}
+    assert levels == {"ann@example.com": ("verify", "verified"), "bob@example.com": ("", "")}
 
 
 @pytest.mark.parametrize("is_received", [False, True], ids=["sent", "received"])

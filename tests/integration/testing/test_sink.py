@@ -103,3 +103,12 @@ def test_it_accepts_chunks_when_configured() -> None:
         client.send(f"BDAT {len(body)} LAST\r\n".encode() + body)
         assert client.reply().startswith("250")
         assert counts(client)["octets"] == len(body)
+
+
+def test_several_addresses_need_a_port() -> None:
+    command = [sys.executable, "-m", "outbox.testing.sink", "--host", "127.0.0.1", "127.0.0.2"]
+    found = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
+    assert found.returncode == 2
+    assert "--port" in found.stderr

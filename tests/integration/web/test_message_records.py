@@ -67,6 +67,9 @@ def test_workers_and_inner_addresses_are_shown_to_staff_only(
         local_address="172.18.0.7",
         opening=json.dumps([[1, "-", note], [2, "C", "EHLO [172.18.0.7]"]]),
         tried=[["fd00::9", Reason(ReasonCode.CONNECTION_REFUSED).dump()]],
+        tls_requested="opportunistic",
+        tls_achieved="none",
+        tls_why=Reason(ReasonCode.STARTTLS_REJECTED).with_reply("454 no TLS for 172.18.0.7"),
     )
     now = timezone.now()
     worker = Worker.objects.create(

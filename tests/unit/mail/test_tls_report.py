@@ -90,6 +90,10 @@ def test_the_same_report_has_the_same_name_and_bytes() -> None:
             ["mailto:b@x.test"],
         ),
         (["v=TLSRPTv1; rua=mailto:a@x.test", "v=TLSRPTv1; rua=mailto:b@x.test"], []),
+        (
+            ["v=TLSRPTv1; rua=mailto:a@x.test,https://x.test/r,mailto:a@x.test"],
+            ["mailto:a@x.test", "https://x.test/r"],
+        ),
         (["v=TLSRPTv10; rua=mailto:a@x.test"], []),
         (["v=TLSRPTv1"], []),
         ([], []),
