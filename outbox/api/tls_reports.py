@@ -50,12 +50,12 @@ _TASK = "outbox.tls_reports"
 _SECONDS = 20.0  # of the DNS lookup for one domain
 _DAY = dt.timedelta(days=1)
 Counted: TypeAlias = tuple[str, str, str, int]  # policy type, result, server, count
-_background = BackgroundWork("outbox-tls-reports")
+_background = BackgroundWork("outbox-tls-reports", "Sending of TLS reports")
 
 
 def report_in_background(using: str) -> None:
     """Send what is due in a new thread, every few hours, unless one of this process does it."""
-    _background.start(lambda: _report(using), if_due=lambda: LastRun.claim(_TASK, _PERIOD, using))
+    _background.start(lambda: _report(using), claim=lambda: LastRun.claim(_TASK, _PERIOD, using))
 
 
 def _report(using: str) -> None:
