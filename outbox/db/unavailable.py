@@ -22,6 +22,6 @@ def is_connection_lost(error: Exception) -> bool:
     cause = error.__cause__
     sqlstate = getattr(cause, "sqlstate", None)
     if sqlstate is not None:  # class 08: connection exception, 57P: the server shuts down
-        return sqlstate.startswith(("08", "57P"))
+        return str(sqlstate).startswith(("08", "57P"))
     code = getattr(cause, "sqlite_errorcode", None)
     return code is None or code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
