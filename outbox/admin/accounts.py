@@ -1,10 +1,12 @@
 """Accounts, which staff may edit. A stored password is never shown."""
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
+from django.db import transaction
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html, format_html_join
@@ -13,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from outbox.admin.protected import ProtectedAdmin
 from outbox.api import audit, oauth, sharing
+from outbox.api.accounts import retry_connection
 from outbox.api.destination_limits import sites_of
 from outbox.api.mailboxes import fetch_with_new_login
 from outbox.api.reasons import in_words
@@ -22,7 +25,6 @@ from outbox.mail.addresses import AddressError, parse_address
 from outbox.models import Account, AuditAction, OAuthAccess, OAuthProvider, Route
 from outbox.models.access import sees_all_accounts
 from outbox.models.account import SERVER_FIELDS, TRUST_ACCOUNT
-from outbox.web.accounts.blocked import retry_connection
 from outbox.web.accounts.hosts import clean_host
 from outbox.web.accounts.passwords import PASSWORD_IS_VOID, changed_server_fields
 
@@ -281,13 +283,18 @@ class AccountAdmin(ProtectedAdmin):
         audit.record(action, request=request, target=obj, fields=form.changed_data)
         if {"new_password", *SERVER_FIELDS}.intersection(form.changed_data):
             fetch_with_new_login(obj)
-            retry_connection(obj)  # the circuits are about the former server or login
+            # The circuits are about the former server or login. Their rows are locked last.
+            transaction.on_commit(partial(self._retry, request, obj), using=get_conf().database)
         provider = form.cleaned_data.get("app_provider", form.stored_provider)
         if provider is None:
             if form.stored_provider is not None:
                 oauth.disconnect(obj)
         elif {"app_provider", *SERVER_FIELDS}.intersection(form.changed_data):
             oauth.connect_app(obj, provider)  # the stored token is for another mailbox or server
+
+    def _retry(self, request: HttpRequest, account: Account) -> None:
+        if retry_connection(account):
+            self.message_user(request, _("The connection is retried now."))
 
     def delete_model(self, request: HttpRequest, obj: Account) -> None:
         audit.record(AuditAction.ACCOUNT_REMOVED, request=request, target=obj)

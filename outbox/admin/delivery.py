@@ -1,6 +1,7 @@
 """Destinations with their circuits, and the workers that deliver."""
 
-from typing import ClassVar
+import datetime as dt
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.db.models import Q, QuerySet
@@ -13,7 +14,9 @@ from outbox.admin import formatting
 from outbox.admin.filters import ConditionFilter
 from outbox.admin.readonly import ReadOnlyAdmin
 from outbox.api.reasons import in_words
+from outbox.db.clock import now
 from outbox.models import Circuit, Destination, Worker
+from outbox.reasons import NO_REASON, Reason
 from outbox.templatetags.outbox_display import clock
 
 
@@ -23,11 +26,12 @@ class CircuitFilter(ConditionFilter):
     title = _("circuit")
     parameter_name = "circuit"
     conditions: ClassVar = {
-        **{one.value: (one.label, Destination.has_circuit(one)) for one in Circuit},
+        **{one.value: (one.label, Q(circuit=one) & Destination.fitting()) for one in Circuit},
         "attention": (
             _("needs attention"),
             Q(circuit_needs_person=True) & ~Destination.has_circuit(Circuit.CLOSED),
         ),
+        "unused": (_("not in use"), ~Destination.fitting()),
     }
 
 
@@ -41,34 +45,47 @@ class DestinationAdmin(ReadOnlyAdmin):
     list_select_related = ("account",)
     search_fields = ("key", "account__name", "account__host")
     actions = ("close_circuit",)
-    fieldsets = (
-        (None, {"fields": ("account", "server")}),
+    fieldsets = (  # the first group is that of every destination
+        (None, {"fields": ("account", "server", "circuit_shown", "why", "until")}),
         (
             _("Circuit"),
-            {
-                "fields": (
-                    "circuit_shown",
-                    "why",
-                    "until",
-                    "circuit_opened_at",
-                    "circuit_faults",
-                    "circuit_trips",
-                    "probe_worker",
-                )
-            },
+            {"fields": ("circuit_opened_at", "circuit_faults", "circuit_trips", "probe_worker")},
         ),
         (
             _("Rate limits"),
-            {"fields": ("minute_started_at", "minute_count", "day_started_at", "day_count")},
+            {
+                "fields": (
+                    "limit_reached",
+                    "limit_reached_until",
+                    "limit_by_reply",
+                    "limit_by_reply_until",
+                    "minute_started_at",
+                    "minute_count",
+                    "day_started_at",
+                    "day_count",
+                )
+            },
         ),
     )
-    readonly_fields = ("server", "circuit_shown", "why", "until")
+    readonly_fields = (
+        "server",
+        "circuit_shown",
+        "why",
+        "until",
+        "limit_reached",
+        "limit_reached_until",
+        "limit_by_reply",
+        "limit_by_reply_until",
+    )
 
     @admin.display(description=_("server"), ordering="key")
     def server(self, destination: Destination) -> str:
         return str(destination)
 
-    # What is stored for a destination that no longer fits its account blocks nothing.
+    def get_fieldsets(self, request: HttpRequest, obj: Destination | None = None) -> Any:
+        """Return the groups of fields. No circuit and no limit counts if the account has others."""
+        groups = list(super().get_fieldsets(request, obj))
+        return groups if obj is None or obj.fits_account else groups[:1]
 
     @admin.display(description=_("circuit"))
     def circuit_shown(self, destination: Destination) -> str:
@@ -78,27 +95,62 @@ class DestinationAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("reason"))
     def why(self, destination: Destination) -> str:
-        if not destination.fits_account:
-            return formatting.EMPTY
-        reason = destination.circuit_reason or destination.paused_reason
+        reason, _until = _blocked_by(destination)
         return in_words(reason) or formatting.EMPTY
 
     @admin.display(description=_("until"))
     def until(self, destination: Destination) -> str:
-        if not destination.fits_account:
-            return formatting.EMPTY
-        until = destination.circuit_until or destination.paused_until
+        _reason, until = _blocked_by(destination)
         return clock(until, "seconds") or formatting.EMPTY
+
+    @admin.display(description=_("limit reached"))
+    def limit_reached(self, destination: Destination) -> str:
+        is_paused = destination.is_paused(now())
+        return in_words(destination.paused_reason) if is_paused else formatting.EMPTY
+
+    @admin.display(description=_("limit reached until"))
+    def limit_reached_until(self, destination: Destination) -> str:
+        is_paused = destination.is_paused(now())
+        return clock(destination.paused_until, "full") if is_paused else formatting.EMPTY
+
+    @admin.display(description=_("limit by a reply of the server"))
+    def limit_by_reply(self, destination: Destination) -> str:
+        is_limited = destination.is_limited_by_reply(now())
+        return in_words(destination.limit_reason) if is_limited else formatting.EMPTY
+
+    @admin.display(description=_("limit by a reply until"))
+    def limit_by_reply_until(self, destination: Destination) -> str:
+        is_limited = destination.is_limited_by_reply(now())
+        return clock(destination.limit_until, "full") if is_limited else formatting.EMPTY
 
     @admin.action(description=_("Retry connection"), permissions=["operate"])
     def close_circuit(self, request: HttpRequest, queryset: QuerySet[Destination]) -> None:
-        count = self.change_each(request, queryset, api.close_circuit, "Circuit closed.")
+        count = self.change_each(
+            request, queryset.filter(Destination.fitting()), api.close_circuit, "Circuit closed."
+        )
         text = ngettext(
             "%(number)d circuit was closed. The connection is retried now.",
             "%(number)d circuits were closed. The connections are retried now.",
             count,
         )
         self.message_user(request, text % {"number": count})
+
+
+def _blocked_by(destination: Destination) -> tuple[Reason, dt.datetime | None]:
+    """Return why nothing is sent to a destination, and until when.
+
+    What is stored for a destination that no longer fits its account blocks nothing.
+    """
+    present = now()
+    if not destination.fits_account:
+        return NO_REASON, None
+    if destination.circuit != Circuit.CLOSED:
+        return destination.circuit_reason, destination.circuit_until
+    if destination.is_suspended(present):
+        return destination.limit_reason, destination.limit_until
+    if destination.is_paused(present):
+        return destination.paused_reason, destination.paused_until
+    return NO_REASON, None
 
 
 @admin.register(Worker)

@@ -53,8 +53,8 @@ LABELS: Mapping[type[Model], Mapping[str, Promise]] = {
     Destination: {
         "account": _("account"),
         "circuit_opened_at": _("circuit opened at"),
-        "circuit_faults": _("connection faults in a row"),
-        "circuit_trips": _("openings in a row"),
+        "circuit_faults": _("consecutive connection faults"),
+        "circuit_trips": _("consecutive circuit openings"),
         "probe_worker": _("worker of the probe"),
         "minute_started_at": _("minute started at"),
         "minute_count": _("recipients in this minute"),

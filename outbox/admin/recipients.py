@@ -39,7 +39,7 @@ class RecipientAdmin(ReasonDisplay, ReadOnlyAdmin):
             },
         ),
         (
-            _("Reply"),
+            _("Server reply"),
             {"fields": ("last_reply", "reply_command", "remote_host", "remote_queue_id")},
         ),
     )

@@ -156,3 +156,14 @@ def close_circuit(destination: Destination) -> bool:
     report_success(destination.pk, using)
     wakeup.notify(using)
     return True
+
+
+def retry_connection(account: Account) -> int:
+    """Close the open circuits of an account, so that its messages are tried; return how many.
+
+    Destinations that the account no longer uses are left as they are.
+    """
+    using = get_conf().database
+    rows = Destination.objects.using(using).filter(Destination.fitting(), account=account.pk)
+    # In one order: two callers inside transactions lock several rows.
+    return sum(map(close_circuit, rows.exclude(circuit=Circuit.CLOSED).order_by("pk")))

@@ -42,7 +42,7 @@ _RETRY_AFTER = dt.timedelta(minutes=10)  # a check that raised an exception
 _CANDIDATES = 20  # due domains of which one is claimed: other processes claim at the same time
 _TASK = "outbox.check_domains"
 _WORST_LAST = (Level.OK, Level.WARNING, Level.UNKNOWN, Level.ERROR)
-_background = BackgroundWork("outbox-domains")
+_background = BackgroundWork("outbox-domains", "Check of sender domains")
 
 
 class CheckRunningError(Exception):
@@ -132,7 +132,7 @@ def check_in_background(using: str) -> None:
         _find_domains(using)
         return bool(_due(using).exists())
 
-    _background.start(lambda: _check_all(using), if_due=is_due)
+    _background.start(lambda: _check_all(using), claim=is_due)
 
 
 def check_due(using: str, seconds: float = math.inf) -> int:

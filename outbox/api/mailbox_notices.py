@@ -13,7 +13,7 @@ from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 
 from outbox.api.links import link_to
-from outbox.api.owner_notices import Written, notify_owner
+from outbox.api.owner_notices import Notice, notify_owner
 from outbox.api.reasons import in_words
 from outbox.conf import get_conf
 from outbox.db.clock import database_now
@@ -56,10 +56,10 @@ def _notify(row: Mailbox, using: str) -> bool:
     same = Mailbox.objects.using(using).filter(_WAITS, pk=row.pk, notified_at=None)
     if not same.update(notified_at=database_now(using)):
         return False
-    return notify_owner(row.account, lambda: _written(row), using)
+    return notify_owner(row.account, lambda: _notice_of(row), using)
 
 
-def _written(row: Mailbox) -> Written:
+def _notice_of(row: Mailbox) -> Notice:
     name = {"name": row.account.name}
     subject = _("Check the mailbox of the account “%(name)s”")
     first = _("No messages are fetched for the account “%(name)s” until you check its mailbox.")

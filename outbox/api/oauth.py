@@ -11,14 +11,14 @@ from django.db import transaction
 from django.views.decorators.debug import sensitive_variables
 
 from outbox import oauth
-from outbox.api.accounts import close_circuit
+from outbox.api.accounts import retry_connection
 from outbox.api.mailboxes import fetch_with_new_login
 from outbox.conf import get_conf
 from outbox.db.clock import database_now
 from outbox.db.unavailable import DATABASE_UNAVAILABLE
 from outbox.delivery.token_service import client_of
 from outbox.delivery.tokens import end_of
-from outbox.models import Account, Circuit, OAuthAccess, OAuthKind, OAuthProvider, OAuthToken
+from outbox.models import Account, OAuthAccess, OAuthKind, OAuthProvider, OAuthToken
 from outbox.models.oauth import WITH_NEW_TOKENS, lacks_fetching, tokens_of
 from outbox.models.secrets import SecretUnreadableError
 from outbox.net.providers import PROVIDERS
@@ -241,9 +241,7 @@ def _change(row: OAuthToken, columns: Mapping[str, object]) -> None:
 
 def _resume(account: Account) -> None:
     """Deliver and fetch what waits for the login of an account."""
-    using = get_conf().database
-    for destination in account.destinations.using(using).exclude(circuit=Circuit.CLOSED):
-        close_circuit(destination)
+    retry_connection(account)
     fetch_with_new_login(account)
 
 

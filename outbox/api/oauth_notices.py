@@ -10,7 +10,7 @@ import logging
 from django.utils.translation import gettext as _
 
 from outbox.api.links import link_to
-from outbox.api.owner_notices import Written, notify_owner
+from outbox.api.owner_notices import Notice, notify_owner
 from outbox.api.reasons import in_words
 from outbox.db.clock import database_now
 from outbox.db.unavailable import DATABASE_UNAVAILABLE
@@ -42,10 +42,10 @@ def _notify(row: OAuthToken, using: str) -> bool:
     )
     if not same.update(notified_at=database_now(using)):
         return False
-    return notify_owner(row.account, lambda: _written(row), using, failing={row.account_id})
+    return notify_owner(row.account, lambda: _notice_of(row), using, failing={row.account_id})
 
 
-def _written(row: OAuthToken) -> Written:
+def _notice_of(row: OAuthToken) -> Notice:
     name = {"name": row.account.name}
     return _("Connect the account “%(name)s” again") % name, [
         _("The account “%(name)s” cannot send messages until you connect it again.") % name,

@@ -13,11 +13,11 @@ from outbox.exceptions import OutboxError
 from outbox.models import Account, Origin
 
 logger = logging.getLogger(__name__)
-Written = tuple[str, list[str]]  # a subject and paragraphs, of which some may be empty
+Notice = tuple[str, list[str]]  # a subject and paragraphs, of which some may be empty
 
 
 def notify_owner(
-    account: Account, write: Callable[[], Written], using: str, *, failing: Collection[int] = ()
+    account: Account, write: Callable[[], Notice], using: str, *, failing: Collection[int] = ()
 ) -> bool:
     """Queue an email to the owner of an account, through one that is not among the failing ones.
 
@@ -41,6 +41,6 @@ def notify_owner(
                 owner=addressee.owner,
             )
         except OutboxError as error:
-            logger.warning("No email about account %d could be queued: %s", account.pk, error)
+            logger.warning("No email about account %s could be queued: %s", account.name, error)
             return False
     return True

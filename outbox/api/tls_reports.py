@@ -56,12 +56,12 @@ _DAY = dt.timedelta(days=1)
 Counted: TypeAlias = tuple[str, str, str, int]  # policy type, result, server, count
 # Domains whose reports this process could not send: the next pass begins with the other domains.
 _failed: set[str] = set()
-_background = BackgroundWork("outbox-tls-reports")
+_background = BackgroundWork("outbox-tls-reports", "Sending of TLS reports")
 
 
 def report_in_background(using: str) -> None:
     """Send what is due in a new thread, every few hours, unless one of this process does it."""
-    _background.start(lambda: _report(using), if_due=lambda: LastRun.claim(_TASK, _PERIOD, using))
+    _background.start(lambda: _report(using), claim=lambda: LastRun.claim(_TASK, _PERIOD, using))
 
 
 def _report(using: str) -> None:

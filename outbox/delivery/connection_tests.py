@@ -69,8 +69,10 @@ def _run(test: ConnectionTest, using: str) -> None:
     except Exception:
         logger.exception("A connection test failed.")
     finally:
-        connections.close_all()
-        _slots.release()
+        try:
+            connections.close_all()
+        finally:
+            _slots.release()
 
 
 def _claim(using: str) -> ConnectionTest | None:

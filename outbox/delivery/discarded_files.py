@@ -13,7 +13,7 @@ from outbox.models.message import file_storage
 logger = logging.getLogger(__name__)
 _AT_ONCE = 500
 _TRIED_AGAIN_AFTER = dt.timedelta(minutes=10)
-_background = BackgroundWork("outbox-discarded")
+_background = BackgroundWork("outbox-discarded", "Deletion of discarded files")
 
 
 def delete_in_background(using: str) -> None:

@@ -16,7 +16,7 @@ from outbox.smtp import SmtpFault
 logger = logging.getLogger(__name__)
 IDLE = dt.timedelta(days=7)
 _last_tried: dict[str, int] = {}  # by database: a row that always fails must not delay the others
-_background = BackgroundWork("outbox-idle-tokens", is_daemon=False)
+_background = BackgroundWork("outbox-idle-tokens", "Renewal of idle tokens", is_daemon=False)
 
 
 def renew_in_background(using: str) -> None:

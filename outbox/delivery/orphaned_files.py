@@ -23,12 +23,12 @@ DAYS = 7  # looked at by each run: no worker may have run for some days
 PERIOD = dt.timedelta(hours=6)  # from one run to the next, in whatever process
 _TASK = "orphaned files"
 _AT_ONCE = 500  # rows in one query
-_background = BackgroundWork("outbox-files")
+_background = BackgroundWork("outbox-files", "Search for orphaned files")
 
 
 def discard_in_background(using: str) -> None:
     """Discard orphaned files in a new thread, four times a day, unless this process does it."""
-    _background.start(lambda: _discard(using), if_due=lambda: LastRun.claim(_TASK, PERIOD, using))
+    _background.start(lambda: _discard(using), claim=lambda: LastRun.claim(_TASK, PERIOD, using))
 
 
 def discard_if_due(using: str) -> None:

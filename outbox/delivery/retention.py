@@ -52,7 +52,7 @@ _AT_ONCE_MIN = 25
 # of a claim waits until the log of this one has been written. On SQLite, every other writer waits
 # for all of it.
 _TARGET = 0.02
-_background = BackgroundWork("outbox-prune")
+_background = BackgroundWork("outbox-prune", "Removal of expired data")
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +171,7 @@ _OF_MESSAGES = frozenset({"messages", "contents"})
 def prune_in_background(using: str) -> None:
     """Run a pass in a new thread, once an hour, unless this process has one."""
     _background.start(
-        lambda: _log(Pass(using).run()), if_due=lambda: LastRun.claim(_TASK, PERIOD, using)
+        lambda: _log(Pass(using).run()), claim=lambda: LastRun.claim(_TASK, PERIOD, using)
     )
 
 

@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 from django.db import models
-from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from outbox.mail.dkim import Signature, read_signatures
@@ -139,8 +138,7 @@ class Attempt(models.Model):
         ordering = ["id"]
 
     def __str__(self) -> str:
-        names = {"number": self.pk, "message": self.message_id}
-        return gettext("attempt %(number)s of message %(message)s") % names
+        return f"attempt {self.pk} of message {self.message_id}"
 
     @property
     def transfer_lines(self) -> list[list[Any]]:

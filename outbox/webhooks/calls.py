@@ -30,7 +30,7 @@ _CLAIM_SIZE = 50
 _DELETED_AT_ONCE = 400  # calls per sweep, which deletes millions per day
 _LEASE = dt.timedelta(minutes=5)  # longer than a round can take
 BACKOFF = Backoff(first=10, factor=3, longest=6 * 3600)
-_background = BackgroundWork("outbox-webhooks")
+_background = BackgroundWork("outbox-webhooks", "Delivery of webhook calls")
 slow_webhooks: set[int] = set()  # ids; the last call by this process was slow
 
 

@@ -167,6 +167,7 @@ def _sites_down(facts: Facts, limit: float) -> Iterator[Finding]:
         Destination.objects.using(facts.using)
         .exclude(circuit=Circuit.CLOSED)
         .filter(
+            Destination.fitting(),
             key__startswith=MX_PREFIX,
             circuit_opened_at__lte=facts.ago(limit),
             pk__in=facts.waiting,

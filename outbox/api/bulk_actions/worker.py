@@ -35,7 +35,7 @@ _PAUSE_FACTOR = 4
 _PAUSE_MAX = 5.0  # seconds
 _EXAMPLES_MAX = 50  # skipped messages that an operation names
 _ATTEMPTS = 3  # for a batch that another transaction blocks
-_background = BackgroundWork("outbox-bulk")
+_background = BackgroundWork("outbox-bulk", "Run of bulk operations")
 
 
 def run_beside(using: str) -> None:

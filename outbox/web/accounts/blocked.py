@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from django.contrib.auth.models import AnonymousUser, User
 from django.db.models import Q
 
-from outbox import api
 from outbox.conf import get_conf
 from outbox.db.clock import database_now
 from outbox.models import Account, Circuit, Destination
@@ -109,9 +108,3 @@ def needing_attention(user: User | AnonymousUser) -> list[BlockedDestination]:
 def can_retry(blocked: Iterable[BlockedDestination]) -> bool:
     """Return whether a retry may help; a limit ends only by itself, and a rejection never."""
     return any(not one.is_limit and not one.wants_connecting for one in blocked)
-
-
-def retry_connection(account: Account) -> int:
-    """Close the account's open circuits, so that its messages are tried; return how many."""
-    rows = account.destinations.using(get_conf().database).exclude(circuit=Circuit.CLOSED)
-    return sum(api.close_circuit(row) for row in rows)

@@ -10,16 +10,11 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from outbox.api import audit, sharing
-from outbox.api.accounts import count_waiting
+from outbox.api.accounts import count_waiting, retry_connection
 from outbox.api.mailboxes import fetch_with_new_login
 from outbox.models import Account, AuditAction
 from outbox.web.accounts import connection_tests, tested_connection
-from outbox.web.accounts.blocked import (
-    BlockedDestination,
-    blocked_by_account,
-    can_retry,
-    retry_connection,
-)
+from outbox.web.accounts.blocked import BlockedDestination, blocked_by_account, can_retry
 from outbox.web.accounts.discovery import suggest
 from outbox.web.accounts.forms import AccountForm, AddressForm, initial_for
 from outbox.web.accounts.pages import account_page, typed_secret

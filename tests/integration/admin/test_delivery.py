@@ -56,18 +56,55 @@ def test_a_destination_that_no_longer_fits_its_account_has_no_circuit(
         assert "not in use" in shown
         assert "The server rejected the login." not in shown
         assert until.isoformat() not in shown
-    circuits = ("open", "half_open", "attention", "closed")
-    assert [found(one) for one in circuits] == [[], [], [], [held]]
+    assert "field-circuit_trips" not in staff.get(f"{LIST}{held.pk}/change/").content.decode()
+    circuits = ("open", "half_open", "attention", "closed", "unused")
+    assert [found(one) for one in circuits] == [[], [], [], [], [held]]
+    assert "0 circuits were closed" in close(staff, held)
     (state,) = api.operations.destinations()
     assert (state.circuit, state.needs_person) == (Circuit.CLOSED, False)
 
     Account.objects.update(route=Route.SMARTHOST, host="mail.example.com")
-    assert [found(one) for one in circuits] == [[held], [], [held], []]
+    assert [found(one) for one in circuits] == [[held], [], [held], [], []]
+    assert "field-circuit_trips" in staff.get(f"{LIST}{held.pk}/change/").content.decode()
     assert "The server rejected the login." in staff.get(LIST).content.decode()
     (state,) = api.operations.destinations()
     assert (state.circuit, state.needs_person) == (Circuit.OPEN, True)
 
 
+def test_limits_are_shown_while_they_count(onlooker: Client, account: Account) -> None:
+    Account.objects.update(route=Route.DIRECT, host="", per_minute=5)
+    until, later = (timezone.now() + dt.timedelta(minutes=count) for count in (1, 60))
+    row = Destination.objects.create(
+        account=account,
+        key="mx:example.net",
+        minute_count=5,
+        paused_until=until,
+        paused_reason=Reason(ReasonCode.LIMIT_PER_MINUTE, limit=5),
+        limit_effect="suspend",
+        limit_until=later,
+        limit_reason=Reason(ReasonCode.SITE_SUSPENDED).with_reply("421 4.7.0 too fast"),
+    )
+    page = f"{LIST}{row.pk}/change/"
+    shown = onlooker.get(page).content.decode()
+    assert {until.isoformat() in shown, later.isoformat() in shown} == {True}
+    assert shown.count("too fast") == 2, "why nothing is sent, and the limit"
+    listed = onlooker.get(LIST).content.decode()
+    assert later.isoformat() in listed
+    assert "too fast" in listed
+
+    Destination.objects.update(limit_until=timezone.now() - dt.timedelta(seconds=1))
+    listed = onlooker.get(LIST).content.decode()
+    assert until.isoformat() in listed
+    assert "too fast" not in listed
+
+    Destination.objects.update(paused_until=timezone.now() - dt.timedelta(seconds=1))
+    for url in (page, LIST):
+        shown = onlooker.get(url).content.decode()
+        assert "too fast" not in shown
+        assert until.isoformat() not in shown
+
+
+@pytest.mark.django_db(transaction=True)  # circuits are closed after the commit
 @pytest.mark.parametrize(
     ("changed", "circuit"),
     [
@@ -82,9 +119,10 @@ def test_a_change_of_the_server_closes_the_circuit_of_the_former_one(
     changed: dict[str, str], circuit: Circuit, staff: Client, account: Account, held: Destination
 ) -> None:
     page = f"/admin/outbox/account/{account.pk}/change/"
-    assert staff.post(page, form(**changed)).status_code == 302
+    shown = staff.post(page, form(**changed), follow=True).content.decode()
     held.refresh_from_db()
     assert held.circuit == circuit
+    assert ("The connection is retried now." in shown) == (circuit == Circuit.CLOSED)
 
 
 def test_closing_a_circuit_starts_delivery(staff: Client, held: Destination) -> None:

@@ -227,6 +227,10 @@ def test_mail_servers_that_work_or_have_no_messages_are_not_counted(settings: La
     Destination.objects.filter(key="mx:lately.example.net").update(circuit_opened_at=ago(7200))
     assert len(check().alarms) == 1
 
+    Account.objects.filter(pk=sender.pk).update(route="smarthost", host="mail.example.com")
+    Destination.objects.filter(key="smarthost").delete()
+    assert check().alarms == []
+
 
 def outcomes(outcome: State, count: int, *, before: float = 60) -> None:
     key = CountKey(ago(before), 1, 1, "example.net", outcome, 0)

@@ -355,12 +355,14 @@ def test_no_token_is_anywhere_after_a_run(
     in_redis = written_to(redis_server)
     assert b"outbox:wakeup" in in_redis
     client.force_login(User.objects.create_superuser("staff"))
+    pages = {url: client.get(url) for url in admin_pages()}
+    assert {response.status_code for response in pages.values()} == {200}
     places = {
         "the database": b"\n".join(content for _, content in _rows(())),
         "Redis": in_redis,
         "the log": caplog.text.encode(),
         "outbox_status": out.getvalue().encode(),
-        **{url: client.get(url).content for url in admin_pages()},
+        **{url: response.content for url, response in pages.items()},
     }
     found = {
         place
