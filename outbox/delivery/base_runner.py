@@ -25,12 +25,12 @@ class Runner(ABC):
 
     @property
     def is_busy(self) -> bool:
-        """Return whether it has jobs, or anything else that has to end."""
-        return self.has_jobs or self._feeding.locked()
+        """Return whether it must not be removed: it works, or has something to close."""
+        return not self.is_idle
 
     @property
     def is_idle(self) -> bool:
-        """Return whether it is kept for what may come, and begins nothing at the moment."""
+        """Return whether it has no job and claims none. It may have sessions that wait."""
         return not (self.has_jobs or self._feeding.locked())
 
     @property

@@ -1,8 +1,9 @@
 """The circuit of a destination: it protects a failing server from too many attempts.
 
 Faults open it, and while it is open nothing is sent. Then one delivery tests the server: the probe.
-The database decides whose that is, because a worker knows only what the destination was when it was
-read last. Whatever leads to no result returns the probe, so that another delivery tests the server.
+The database decides which worker owns it, because a worker knows only what the destination was when
+it was read last. Whatever leads to no result returns the probe, so that another delivery tests the
+server.
 """
 
 import datetime as dt
@@ -18,8 +19,8 @@ from outbox.models import Circuit, Destination
 from outbox.models.destination import DestinationEffect
 from outbox.reasons import NO_REASON, Reason
 
-_PROBE_LEASE = dt.timedelta(minutes=7)  # longer than connect + greeting + login may take
-_AT_ONCE = dt.timedelta(0)
+NO_PAUSE = dt.timedelta(0)
+_HOSTS_SECONDS = 300  # in which an attempt at an MX site begins with another host (`mx_opener`)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,18 +29,31 @@ class Probe:
 
     destination_id: int
     worker_id: int
-    until: dt.datetime  # when it expires; no other probe of the worker has the same
+    until: dt.datetime  # when it expires; it identifies the probe
 
 
 def begin_probe(destination: Destination, worker_id: int, now: dt.datetime) -> Probe:
     """Set the circuit half open for a worker; the caller has locked the row and saves it."""
     destination.circuit = Circuit.HALF_OPEN
-    destination.circuit_until = now + _PROBE_LEASE
+    destination.circuit_until = now + _probe_lease(destination)
     destination.probe_worker_id = worker_id
     return Probe(destination.pk, worker_id, destination.circuit_until)
 
 
-def return_probe(probe: Probe, using: str, pause: dt.timedelta = _AT_ONCE) -> bool:
+def _probe_lease(destination: Destination) -> dt.timedelta:
+    """Return how long a probe may take: it succeeds with the end of its first transaction.
+
+    After that, another probe begins beside it. A worker that ends returns its probe earlier.
+    """
+    conf = get_conf()
+    opening = conf.connect_timeout + conf.greeting_timeout + conf.tls_timeout
+    opening += 2 * (conf.command_timeout + conf.auth_timeout)  # EHLO again after STARTTLS
+    sending = 2 * conf.command_timeout + conf.data_timeout + conf.block_timeout + conf.dot_timeout
+    seconds = opening + conf.storage_timeout + sending
+    return dt.timedelta(seconds=seconds + (_HOSTS_SECONDS if destination.is_direct else 0))
+
+
+def return_probe(probe: Probe, using: str, pause: dt.timedelta = NO_PAUSE) -> bool:
     """Open the circuit again after a probe that found out nothing. Return whether it did.
 
     It did not if the probe expired and another one is under way, or if the circuit changed since.
@@ -90,6 +104,7 @@ class CircuitChange:
     retry_at: dt.datetime
     opened: bool
     needs_person: bool
+    circuit: Circuit = Circuit.CLOSED  # as it is from now on
 
 
 def circuit_backoff() -> Backoff:
@@ -106,9 +121,18 @@ def circuit_backoff() -> Backoff:
 
 
 def report_fault(
-    destination_id: int, effect: DestinationEffect, reason: Reason, chance: float, using: str
+    destination_id: int,
+    effect: DestinationEffect,
+    reason: Reason,
+    chance: float,
+    using: str,
+    probe: Probe | None = None,
 ) -> CircuitChange:
-    """Count a connection fault and open the circuit when there were too many."""
+    """Count a connection fault and open the circuit when there were too many.
+
+    While a probe is under way, only its own fault opens the circuit. Otherwise a fault of an
+    expired probe, or of an earlier session, would allow another probe beside it.
+    """
     conf = get_conf()
     with transaction.atomic(using=using):
         now = database_now(using)
@@ -117,8 +141,18 @@ def report_fault(
         if destination is None:  # its account was deleted, and the sweep holds the messages
             return CircuitChange(retry_at=now, opened=False, needs_person=False)
         was_open = destination.circuit == Circuit.OPEN and (destination.circuit_until or now) > now
-        destination.circuit_faults += 1
         destination.circuit_reason = reason
+        if _is_tested_by_another(destination, probe, now):
+            destination.save(using=using, update_fields=["circuit_reason"])
+            trips = max(destination.circuit_trips, 1)
+            retry_at = circuit_backoff().next_attempt_at(now, trips, chance)
+            return CircuitChange(
+                retry_at=retry_at,
+                opened=False,
+                needs_person=destination.circuit_needs_person,
+                circuit=Circuit.HALF_OPEN,
+            )
+        destination.circuit_faults += 1
         opens = (
             effect != DestinationEffect.FAULT
             or destination.circuit == Circuit.HALF_OPEN
@@ -141,4 +175,13 @@ def report_fault(
         retry_at=retry_at,
         opened=opens and not was_open,
         needs_person=destination.circuit_needs_person,
+        circuit=Circuit(destination.circuit),
     )
+
+
+def _is_tested_by_another(destination: Destination, probe: Probe | None, now: dt.datetime) -> bool:
+    """Return whether a probe is under way that is not this one."""
+    until = destination.circuit_until
+    if destination.circuit != Circuit.HALF_OPEN or until is None or until <= now:
+        return False
+    return probe != Probe(destination.pk, destination.probe_worker_id or 0, until)

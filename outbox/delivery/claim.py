@@ -15,16 +15,13 @@ from django.db.models import Count, Max, Q
 from outbox.conf import get_conf
 from outbox.db.bulk import insert_rows, select_rows, update_rows
 from outbox.db.clock import database_now
-from outbox.db.clock import now as clock_now
 from outbox.db.columns import columns_of, complete
 from outbox.db.unavailable import DATABASE_UNAVAILABLE
-from outbox.delivery import limits
-from outbox.delivery.circuit import return_probe
 from outbox.delivery.due import DueAt, DueRecipient, aware
 from outbox.delivery.job import Job, JobRecipient, ReportOptions
 from outbox.delivery.paused_tags import paused_among, postpone
 from outbox.delivery.suppressed import hold_suppressed, suppressed_among
-from outbox.models import Attempt, Destination, Outcome, Recipient, Ret, State, Status
+from outbox.models import Attempt, Outcome, Recipient, Ret, State, Status
 from outbox.models.report_request import REPORTED
 from outbox.models.rollup import roll_up
 from outbox.models.transitions import resend_after
@@ -109,6 +106,9 @@ _HAS_ITS_LEASE = (
     "EXISTS (SELECT 1 FROM outbox_worker w "
     "WHERE w.id = %s AND w.ended_at IS NULL AND w.lease_until > {{now}}{lock})"
 )
+_CIRCUIT_IS_CLOSED = (
+    "EXISTS (SELECT 1 FROM outbox_destination d WHERE d.id = %s AND d.circuit = 'closed')"
+)
 _MESSAGES = """
 SELECT m.id, m.account_id, m.status, m.envelope_sender, m.is_sender_given, m.recipient_count,
     m.size, m.wants_report, m.tls_requirement, q.notify, q.ret, q.envid, m.is_sensitive,
@@ -128,47 +128,6 @@ class Claim(NamedTuple):
     is_cut_short: bool = False
 
 
-def claim_within_limits(
-    destination: Destination, worker_id: int, room: int, after_sender: int, using: str
-) -> Claim:
-    """Claim as much of `room` as the circuit and the rate limits allow."""
-    is_limited = limits.has_limits(destination, clock_now())
-    reserved = (
-        limits.reserve(destination.pk, worker_id, room, using)
-        if is_limited
-        else limits.Reservation(room)
-    )
-    if reserved.recipients <= 0:
-        return Claim([])
-    try:
-        claimed = claim(
-            destination_id=destination.pk,
-            worker_id=worker_id,
-            limit=reserved.recipients,
-            after_sender=after_sender,
-            by_domain=destination.is_direct or destination.account.is_direct,
-            using=using,
-        )
-    except ClaimInDoubtError as error:
-        _note_reservation(error.jobs, reserved, is_limited=is_limited)
-        raise
-    _note_reservation(claimed.jobs, reserved, is_limited=is_limited)
-    unused = reserved.recipients - sum(len(job.recipients) for job in claimed.jobs)
-    if is_limited and unused:
-        with suppress(*DATABASE_UNAVAILABLE):  # what was claimed must not be lost for a count
-            limits.refund(destination.pk, unused, using)
-            if reserved.probe and not claimed.jobs:
-                return_probe(reserved.probe, using)
-    return claimed
-
-
-def _note_reservation(
-    jobs: Sequence[Job], reserved: limits.Reservation, *, is_limited: bool
-) -> None:
-    for job in jobs:
-        job.is_reserved, job.probe = is_limited, reserved.probe
-
-
 class ClaimInDoubtError(Exception):
     """It is unknown whether a claim was committed. Return `jobs` once the database is available."""
 
@@ -185,10 +144,12 @@ def claim(
     after_sender: int,
     using: str,
     by_domain: bool = False,
+    needs_closed_circuit: bool = False,
 ) -> Claim:
     """Claim up to `limit` due recipients; return them as jobs, one per message, with its source.
 
-    With `by_domain`, the recipients of a job also have the same domain, whose servers get it.
+    With `by_domain`, the recipients of a job also have the same domain, whose servers get it. With
+    `needs_closed_circuit`, nothing is claimed while the circuit is not closed.
 
     `after_sender` is the sender that was served last; the next one in order comes first. A worker
     whose lease has expired claims nothing, though it may not know yet. Recipients whose address is
@@ -197,7 +158,13 @@ def claim(
     ClaimInDoubtError when the connection was lost while the claim was being committed.
     """
     found = _claim_others(
-        destination_id, worker_id, limit, after_sender, using, by_domain=by_domain
+        destination_id,
+        worker_id,
+        limit,
+        after_sender,
+        using,
+        by_domain=by_domain,
+        needs_closed_circuit=needs_closed_circuit,
     )
     moved = 0
     with suppress(*DATABASE_UNAVAILABLE):  # what was claimed must not be lost
@@ -224,6 +191,7 @@ def _claim_others(
     using: str,
     *,
     by_domain: bool,
+    needs_closed_circuit: bool,
 ) -> _Found:
     """Claim what is due, and neither suppressed nor of a paused tag.
 
@@ -241,7 +209,14 @@ def _claim_others(
             suppressed = suppressed_among(others, destination_id, now, using)
             if rows := [row for row in others if row.id not in suppressed]:
                 batches = _batches(rows, get_conf().recipients_per_transaction, by_domain=by_domain)
-                jobs = _open_attempts(batches, destination_id, worker_id, now, using)
+                jobs = _open_attempts(
+                    batches,
+                    destination_id,
+                    worker_id,
+                    now,
+                    using,
+                    needs_closed_circuit=needs_closed_circuit,
+                )
     except DATABASE_UNAVAILABLE as error:
         # SQLite's commit is never in doubt; and it would assign the same ids again.
         if jobs and connections[using].vendor == "postgresql":
@@ -256,6 +231,8 @@ def _open_attempts(
     worker_id: int,
     now: dt.datetime,
     using: str,
+    *,
+    needs_closed_circuit: bool,
 ) -> list[Job]:
     rows = [row for batch in batches for row in batch]
     messages = _messages({row.message_id for row in rows}, using)
@@ -264,14 +241,17 @@ def _open_attempts(
         _NewAttempt(batch[0].message_id, worker_id, now, batch[0].message_id in resent)
         for batch in batches
     ]
+    guard, guarded_by = _HAS_ITS_LEASE.format(lock=_lock(using)), [worker_id]
+    if needs_closed_circuit:
+        guard, guarded_by = f"{guard} AND {_CIRCUIT_IS_CLOSED}", [*guarded_by, destination_id]
     attempt_ids = insert_rows(
         using,
         "outbox_attempt",
         _ATTEMPT_COLUMNS,
         attempts,
         others=_ATTEMPT_DEFAULTS,
-        guard=_HAS_ITS_LEASE.format(lock=_lock(using)),
-        guarded_by=[worker_id],
+        guard=guard,
+        guarded_by=guarded_by,
     )
     if not attempt_ids:
         return []  # the guard refused

@@ -8,9 +8,10 @@ from collections import deque
 from collections.abc import Callable, Collection
 from functools import partial
 
-from outbox.delivery import claim
+from outbox.delivery.claim import ClaimInDoubtError
 from outbox.delivery.context import DeliveryContext
 from outbox.delivery.job import Job, JobsReturned
+from outbox.delivery.limited_claim import claim_within_limits
 from outbox.models import Destination
 
 # Recipients in hand of one destination, all workers together. A claim passes over each of them: it
@@ -46,18 +47,20 @@ class ClaimedJobs:
             room = min(room, self._room_in_hand(destination))
         if room <= 0 or self.is_exhausted or not self._context.may_claim:
             return
+        loop = asyncio.get_running_loop()
         try:
             jobs, is_cut_short = await self._context.in_claimer(
                 partial(
-                    claim.claim_within_limits,
+                    claim_within_limits,
                     destination,
                     self._context.lease.worker_id,
                     room,
                     self._last_sender,
                     self._context.using,
+                    partial(loop.call_soon_threadsafe, self._context.recorder.put),
                 )
             )
-        except claim.ClaimInDoubtError as error:
+        except ClaimInDoubtError as error:
             self._context.recorder.in_hand.add(error.jobs)
             self.return_all(*error.jobs)
             raise

@@ -23,7 +23,6 @@ from outbox.reasons import Reason
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
-_AT_ONCE = dt.timedelta(0)
 
 
 class DestinationReports:
@@ -33,16 +32,24 @@ class DestinationReports:
         self._context = context
 
     async def report_fault(
-        self, destination: Destination, effect: DestinationEffect, reason: Reason
+        self,
+        destination: Destination,
+        effect: DestinationEffect,
+        reason: Reason,
+        probe: circuit.Probe | None = None,
     ) -> dt.datetime:
-        """Count a fault of the destination and return when it is tried again."""
+        """Count a fault of the destination and return when it is tried again.
+
+        `probe` is that of the job that failed.
+        """
         chance = random.random()  # noqa: S311  # jitter
-        args = destination.pk, effect, reason, chance, self._context.using
+        args = destination.pk, effect, reason, chance, self._context.using, probe
         change = await self._report(destination, "A fault", partial(circuit.report_fault, *args))
         if change is None:
             pause = dt.timedelta(seconds=self._context.conf.circuit_pause_initial)
             return self._context.lease.now + pause
         destination.circuit_faults += 1
+        destination.circuit = change.circuit
         if change.opened:
             until = change.retry_at
             logger.warning("%s: the circuit is open until %s: %s", destination, until, reason)
@@ -61,7 +68,7 @@ class DestinationReports:
         return True
 
     async def return_probe(
-        self, destination: Destination, job: Job, pause: dt.timedelta = _AT_ONCE
+        self, destination: Destination, job: Job, pause: dt.timedelta = circuit.NO_PAUSE
     ) -> bool:
         """Open the circuit again if the job was a probe, which found out nothing.
 
@@ -96,7 +103,12 @@ class DestinationReports:
             if rule is None:
                 continue
             args = destination.pk, rule, reply.quoted, self._context.using
-            if await self._report(destination, "A reply", partial(limits.report_rule, *args)):
+            limits_it = await self._report(
+                destination, "A reply", partial(limits.report_rule, *args)
+            )
+            if limits_it is None:  # each further report would wait for the database as well
+                break
+            if limits_it:
                 logger.warning("%s asked for less: %s", destination, reply)
                 is_limited = True
         return is_limited

@@ -227,16 +227,36 @@ class Result:
 
 @dataclass(slots=True, kw_only=True)
 class JobsReturned:
-    """Jobs that were claimed and not begun. Any worker may claim them again."""
+    """Jobs that were claimed and not begun. Any worker may claim them again.
+
+    The item returns what the rate limits have counted for them, so that nothing else does.
+    """
 
     jobs: Sequence[Job]
     worker_id: int
     moved_to: int | None = None  # another destination, to which their recipients belong
+    reserved: dict[int, int] = field(init=False)  # attempt → recipients that were counted
     size: ClassVar[int] = 0
+
+    def __post_init__(self) -> None:
+        counted = [job for job in self.jobs if job.is_reserved]
+        self.reserved = {job.attempt_id: len(job.recipients) for job in counted}
+        for job in counted:
+            job.is_reserved = False
 
     @property
     def destination_id(self) -> int:
         return self.jobs[0].destination_id
+
+
+@dataclass(slots=True, kw_only=True)
+class ReservationReturned:
+    """What was reserved for a claim and not used by it."""
+
+    destination_id: int
+    recipients: int
+    probe: Probe | None = None  # unless a claimed job is the probe
+    size: ClassVar[int] = 0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -251,7 +271,7 @@ class SlotsReleased:
 
 @dataclass(slots=True, kw_only=True)
 class TlsCounted:
-    """Sessions with servers found by MX, or trials of one, as reports on TLS count them."""
+    """Sessions with servers found by MX, or attempted sessions, as reports on TLS count them."""
 
     destination_id: int
     keys: Sequence[TlsCountKey]
@@ -272,6 +292,7 @@ RecordItem = (
     | SessionClosed
     | Result
     | JobsReturned
+    | ReservationReturned
     | SlotsReleased
     | TlsCounted
     | Barrier

@@ -1,14 +1,14 @@
 """Record: write the items of one group commit.
 
-Attempts come first, then recipients, counts, times and messages, each in the order of their keys,
-so that two commits never wait for each other. Nothing here uses the network or decides an outcome.
-Results are written under the guard of the fencing token, and those that it refused are marked as
-fenced.
+Attempts come first, then recipients, counts, times, messages and destinations, each in the order of
+their keys, so that two commits never wait for each other. Nothing here uses the network or decides
+an outcome. Results are written under the guard of the fencing token, and those that it refused are
+marked as fenced.
 """
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Collection, Container, Iterable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -18,12 +18,13 @@ from outbox.db.bulk import update_rows
 from outbox.db.clock import database_now
 from outbox.db.columns import columns_of
 from outbox.delivery import limits, record_postgresql
-from outbox.delivery.circuit import return_probe
+from outbox.delivery.circuit import Probe, return_probe
 from outbox.delivery.failure_groups import FailureGroups
 from outbox.delivery.job import (
     JobsReturned,
     Mark,
     RecordItem,
+    ReservationReturned,
     Result,
     SessionClosed,
     SessionOpened,
@@ -86,12 +87,11 @@ def write(items: Sequence[RecordItem], using: str, groups: FailureGroups | None 
         add_tls_counts(counted, using)
         _write_closings(_only(SessionClosed, items), now, using)
         _write_marks(_only(Mark, items), now, using)
-        _write_results(_only(Result, items), _only(JobsReturned, items), now, using)
+        returned = _only(JobsReturned, items)
+        undone = _write_results(_only(Result, items), returned, now, using)
         for item in _only(SlotsReleased, items):
             limits.release_slots(item.destination_id, item.worker_id, item.slots, using)
-        for job in (job for item in _only(JobsReturned, items) for job in item.jobs):
-            if job.probe is not None:
-                return_probe(job.probe, using)
+        _return_reservations(returned, undone, _only(ReservationReturned, items), using)
 
 
 def _only(kind: type[Item], items: Sequence[RecordItem]) -> list[Item]:
@@ -128,7 +128,8 @@ def _write_marks(marks: Sequence[Mark], now: dt.datetime, using: str) -> None:
 
 def _write_results(
     results: Sequence[Result], returned: Sequence[JobsReturned], now: dt.datetime, using: str
-) -> None:
+) -> list[int]:
+    """Write the results, and return the jobs. Return the attempts that were deleted."""
     results = sorted(results, key=lambda result: result.job.attempt_id)
     _end_attempts(results, now, using)
     undone = _delete_attempts(returned, using)
@@ -156,6 +157,36 @@ def _write_results(
     sensitive = {result.job.message_id for result in results if result.job.is_sensitive}
     if sensitive:
         erase_ended(sensitive, using)
+    return undone
+
+
+def _return_reservations(
+    returned: Sequence[JobsReturned],
+    undone: Collection[int],
+    unused: Sequence[ReservationReturned],
+    using: str,
+) -> None:
+    """Refund what the rate limits counted for nothing, and return probes.
+
+    A commit that is repeated, since its confirmation was lost, refunds unused reservations twice.
+    """
+    recipients = Counter[int]()
+    probes = [job.probe for item in returned for job in item.jobs]
+    probes += [item.probe for item in unused]
+    for item in returned:
+        recipients[item.destination_id] += sum(
+            number for attempt_id, number in item.reserved.items() if attempt_id in undone
+        )
+    for one in unused:
+        recipients[one.destination_id] += one.recipients
+    by_destination: dict[int, list[Probe]] = {pk: [] for pk, number in recipients.items() if number}
+    for probe in filter(None, probes):
+        by_destination.setdefault(probe.destination_id, []).append(probe)
+    for destination_id in sorted(by_destination):
+        for probe in by_destination[destination_id]:
+            return_probe(probe, using)
+        if recipients[destination_id]:
+            limits.refund(destination_id, recipients[destination_id], using)
 
 
 def _end_attempts(results: Sequence[Result], now: dt.datetime, using: str) -> None:

@@ -206,6 +206,11 @@ class DestinationRunner(Runner):
         if await self._reports.refund(self.destination, job):
             self._claimed.is_exhausted = False
 
+    async def _return_probe(self, job: Job) -> None:
+        """Allow another probe if the job was one that tested nothing."""
+        if await self._reports.return_probe(self.destination, job):
+            self._claimed.is_exhausted = False
+
     async def _open_for(self, job: Job, target: Target) -> DeliverySession | None:
         """Open a session for this job. If that fails, the job waits for the destination.
 
@@ -250,7 +255,9 @@ class DestinationRunner(Runner):
         try:
             while job is not None:
                 effect = await self._run_transaction(job, session)
-                if effect == DestinationEffect.NONE and self._tests_server(job):
+                if effect == DestinationEffect.UNTESTED:
+                    await self._return_probe(job)
+                elif effect == DestinationEffect.NONE and self._tests_server(job):
                     await self._note_success(job)
                 if not session.connection.usable or session.is_used_up(
                     conf, self.destination.account
@@ -293,9 +300,9 @@ class DestinationRunner(Runner):
             effect, why = await transaction.run(job, session, self._context)
         except DATABASE_UNAVAILABLE:
             self._claimed.return_all(job)
-            return DestinationEffect.NONE
-        if effect != DestinationEffect.NONE:
-            await self._report_fault(effect, why)
+            return DestinationEffect.UNTESTED
+        if effect not in {DestinationEffect.NONE, DestinationEffect.UNTESTED}:
+            await self._report_fault(effect, why, job)
         await self._obey(session.replies)
         facts = session.connection.facts
         host = "" if self._opener.has_login else f"{facts.host}:{facts.port}"
@@ -327,7 +334,7 @@ class DestinationRunner(Runner):
             retry_at = await self._rest(fault, job)
         else:
             quoted = fault.reply.quoted if fault.reply else ""
-            retry_at = await self._report_fault(effect, fault.reason.with_reply(quoted))
+            retry_at = await self._report_fault(effect, fault.reason.with_reply(quoted), job)
         lease, recorder = self._context.lease, self._context.recorder
         row = session_row(self.destination, lease, fault.facts, fault.transcript)
         recorder.put(SessionOpened(session=row))
@@ -365,10 +372,12 @@ class DestinationRunner(Runner):
         await self._reports.return_probe(self.destination, job, EXHAUSTED_PAUSE)
         return self._context.lease.now + EXHAUSTED_PAUSE
 
-    async def _report_fault(self, effect: DestinationEffect, reason: Reason) -> dt.datetime:
+    async def _report_fault(
+        self, effect: DestinationEffect, reason: Reason, job: Job
+    ) -> dt.datetime:
         """Count a fault of the destination and return when it is tried again."""
         self._claimed.return_all()
-        retry_at = await self._reports.report_fault(self.destination, effect, reason)
+        retry_at = await self._reports.report_fault(self.destination, effect, reason, job.probe)
         self._fault_at = asyncio.get_running_loop().time()
         return retry_at
 

@@ -75,7 +75,7 @@ async def run(
             has_waited = time.monotonic() - asked_at > _SHORT_WAIT
             if has_waited and not await session.connection.check_idle():
                 recorder.put(JobsReturned(jobs=[job], worker_id=context.lease.worker_id))
-                return DestinationEffect.NONE, NO_REASON
+                return DestinationEffect.UNTESTED, NO_REASON
             source = await _read(job, session, context)
             job = job.without_source()
             sign = context.signing_keys.signer(job, source, session.account)
@@ -88,18 +88,18 @@ async def run(
         raise
     except (StorageUnavailableError, SigningKeyUnreadableError) as error:  # nothing was sent
         recorder.put(unread(job, error, context.lease.now))
-        return DestinationEffect.NONE, NO_REASON
+        return DestinationEffect.UNTESTED, NO_REASON
     except SourceErasedError:  # a retry began while delivery to the last recipient ended
         recorder.put(erased(job))
-        return DestinationEffect.NONE, NO_REASON
+        return DestinationEffect.UNTESTED, NO_REASON
     except Exception as error:  # noqa: BLE001  # it concerns this message alone
         if smtp.is_exhausted(error) and not permit.granted:
             recorder.put(unread(job, error, context.lease.now))
             session.connection.abort()
-            return DestinationEffect.NONE, NO_REASON
+            return DestinationEffect.UNTESTED, NO_REASON
         recorder.put(quarantined(job, error, is_dot_marked=permit.granted))
         session.connection.abort()
-        return DestinationEffect.NONE, NO_REASON
+        return DestinationEffect.UNTESTED, NO_REASON
     recorder.put(result)
     return effect, result.verdicts[0].reason
 

@@ -10,7 +10,7 @@ from django.conf import LazySettings
 from django.utils import timezone
 
 from outbox import api
-from outbox.models import Attempt, Circuit, Destination, Recipient, State
+from outbox.models import Attempt, Circuit, Destination, Recipient, Source, State
 from outbox.reasons import Reason, ReasonCode
 from outbox.testing.pytest_plugin import StartLab
 from tests.integration.delivery.mail_client import (
@@ -169,6 +169,34 @@ def test_one_probe_is_followed_by_all_when_it_succeeds(fault_lab: StartLab) -> N
     assert states() == [State.SENT] * 10
     assert destination(sender).circuit == Circuit.CLOSED
     assert len(lab.ledger.accepted) == 10
+
+
+def test_a_probe_that_sends_nothing_does_not_close_the_circuit(fault_lab: StartLab) -> None:
+    """Its source is gone, which says nothing about the server. The next message is the probe."""
+    lab = fault_lab("at greeting: 554 5.3.2 no service")
+    sender = account_at(lab)
+    broken = queue(sender)
+    deliver()
+    lab.play("")
+    Source.objects.filter(message=broken).delete()
+    end_pauses()
+    deliver()
+    assert states(broken) == [State.HELD]
+    assert destination(sender).circuit == Circuit.OPEN
+    message = queue(sender)
+    deliver()
+    assert states(message) == [State.SENT]
+    assert destination(sender).circuit == Circuit.CLOSED
+
+
+def test_recipients_that_were_claimed_and_not_begun_are_not_counted(fault_lab: StartLab) -> None:
+    lab = fault_lab("at greeting: 554 5.3.2 no service")
+    sender = account_at(lab, per_minute=6, per_day=100)
+    queue_many(sender, 6)
+    deliver()
+    where = destination(sender)
+    assert len(lab.ledger.sessions) == 1
+    assert (where.minute_count, where.day_count) == (1, 1)
 
 
 def test_a_server_that_comes_back_is_found_automatically(

@@ -15,6 +15,7 @@ from outbox.api.destination_limits import sites_of
 from outbox.db.clock import database_now
 from outbox.delivery import old_sites, runners
 from outbox.delivery.context import DeliveryContext
+from outbox.delivery.destination_reports import DestinationReports
 from outbox.delivery.engine import Engine
 from outbox.delivery.limits import report_rule
 from outbox.delivery.sweep import sweep
@@ -32,6 +33,7 @@ from outbox.models.destination_limits import limits_of
 from outbox.net.shaping import Effect, ReplyRule
 from outbox.net.sites import Source
 from outbox.reasons import Reason, ReasonCode
+from outbox.smtp import Reply
 from outbox.web.accounts.blocked import blocked_by_account
 from tests.integration.delivery.direct_lab import DirectLab, direct_account, direct_lab, site
 from tests.integration.delivery.mail_client import (
@@ -48,6 +50,7 @@ from tests.integration.delivery.mail_client import (
     states,
     until,
 )
+from tests.integration.delivery.outage import breakable_database
 from tests.integration.delivery.test_rows_in_hand import in_context
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -150,6 +153,31 @@ def test_a_reply_suspends_the_site(lab: DirectLab, settings: LazySettings, tmp_p
     assert "[TSS04]" in api.explain(second).sentence
 
 
+def test_a_reply_is_reported_once_while_the_database_is_unavailable(
+    settings: LazySettings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each further report would wait for the database as well."""
+    file = tmp_path / "shaping.toml"
+    file.write_text(
+        '[["example.net".rules]]\npattern = "TSS04"\neffect = "suspend"\nseconds = 600\n'
+    )
+    settings.OUTBOX = settings.OUTBOX | {"MX_SHAPING": str(file)}
+    found = Destination.objects.select_related("account").get(pk=a_site().pk)
+    replies = [Reply(421, "4.7.0", f"[TSS04] {number}") for number in range(3)]
+
+    with breakable_database() as outage:
+
+        async def report(context: DeliveryContext) -> bool:
+            outage.begin()
+            is_limited = await DestinationReports(context).report_replies(found, replies)
+            outage.end()
+            return is_limited
+
+        assert not in_context(report)
+
+    assert sum("A reply of" in one for one in caplog.messages) == 1
+
+
 def test_a_server_below_the_least_tls_gets_nothing(
     lab: DirectLab, settings: LazySettings, tmp_path: Path
 ) -> None:
@@ -226,11 +254,12 @@ def test_many_destinations_have_few_runners(
     # under the same id before its response is read, or a lookup may fail and defer the message.
     lookups = {(one.name, one.id) for one in lab.dns.queries if one.kind == "MX"}
     failed = [
-        one.reason.args["host"]
+        one.reason.args.get("host")
         for one in Attempt.objects.all()
         if one.reason.code in {ReasonCode.DNS_TIMEOUT, ReasonCode.DNS_FAILED}
     ]
-    repeated = sum(name.startswith("d") for name in failed)  # the others are hosts
+    domains = {f"d{n}.example" for n in range(number)}
+    repeated = sum(name in domains for name in failed)  # the others are hosts
     assert len({name for name, _ in lookups}) == number
     assert number <= len(lookups) <= number + repeated
 

@@ -7,14 +7,17 @@ from collections.abc import Iterator
 
 import pytest
 from django.conf import LazySettings
-from django.db import connection
+from django.db import DatabaseError, connection
 from django.db.models import F
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from outbox import api
-from outbox.delivery import circuit, limits
+from outbox.delivery import circuit, limits, record
 from outbox.delivery.claimed import ClaimedJobs
 from outbox.delivery.context import DeliveryContext
+from outbox.delivery.destination_reports import DestinationReports
+from outbox.delivery.job import ReservationReturned
 from outbox.delivery.mx_opener import MxOpener
 from outbox.delivery.mx_router import MxRouter
 from outbox.delivery.runner import DestinationRunner
@@ -30,6 +33,7 @@ from tests.integration.delivery.mail_client import (
     deliver,
     destination,
     queue,
+    refusing,
     row,
 )
 from tests.integration.delivery.test_rows_in_hand import in_context
@@ -51,9 +55,12 @@ def lab(settings: LazySettings) -> Iterator[DirectLab]:
 
 
 def a_fault(
-    where: Destination, effect: DestinationEffect = FAULT, chance: float = 0
+    where: Destination,
+    effect: DestinationEffect = FAULT,
+    chance: float = 0,
+    probe: circuit.Probe | None = None,
 ) -> circuit.CircuitChange:
-    return circuit.report_fault(where.pk, effect, FAILED_TO_CONNECT, chance, USING)
+    return circuit.report_fault(where.pk, effect, FAILED_TO_CONNECT, chance, USING, probe)
 
 
 def reserve(where: Destination, wanted: int, worker_id: int | None = None) -> limits.Reservation:
@@ -206,7 +213,7 @@ def test_a_probe_whose_worker_died_is_followed_by_another() -> None:
     a_fault(where, OPEN)
     advance_time(where, minutes=1)
     reserve(where, 1)
-    advance_time(where, minutes=8)
+    advance_time(where, hours=2)  # longer than a probe may take
     assert reserve(where, 10).recipients == 1
 
 
@@ -242,7 +249,7 @@ def test_an_expired_probe_does_not_end_the_one_of_another_worker() -> None:
     a_fault(where, OPEN)
     advance_time(where, minutes=1)
     expired = reserve(where, 1).probe
-    advance_time(where, minutes=8)
+    advance_time(where, hours=2)  # longer than a probe may take
     current = reserve(where, 1).probe
     assert expired
     assert current
@@ -253,13 +260,50 @@ def test_an_expired_probe_does_not_end_the_one_of_another_worker() -> None:
     assert not circuit.return_probe(current, USING)
 
 
+@pytest.mark.parametrize("had_probe", [True, False])
+def test_a_late_fault_does_not_end_the_probe_of_another_worker(had_probe: bool) -> None:
+    """It is of an expired probe, or of a session that was opened before."""
+    where = destination(account())
+    a_fault(where, OPEN)
+    advance_time(where, minutes=1)
+    expired = reserve(where, 1).probe if had_probe else None
+    advance_time(where, hours=2)
+    current = reserve(where, 1).probe
+    assert current
+
+    late = a_fault(where, OPEN, probe=expired)
+
+    where.refresh_from_db()
+    assert not late.opened
+    assert (where.circuit, where.circuit_trips) == (Circuit.HALF_OPEN, 1)
+    assert (where.probe_worker_id, where.circuit_until) == (current.worker_id, current.until)
+    assert a_fault(where, probe=current).opened
+
+
+def test_a_probe_lasts_as_long_as_its_server_may_take(settings: LazySettings) -> None:
+    """It includes the transaction; at an MX site, several hosts may be tried before."""
+    settings.OUTBOX = settings.OUTBOX | {"DOT_TIMEOUT": 7200}
+    by_server = destination(account())
+    direct = direct_account(name="by MX")
+    by_mx = Destination.objects.create(account=direct, key="mx:mx.example.net")
+    leases = []
+    for where in (by_server, by_mx):
+        a_fault(where, OPEN)
+        advance_time(where, minutes=5)
+        probe = reserve(where, 1).probe
+        assert probe
+        leases.append((probe.until - timezone.now()).total_seconds())
+    assert leases[0] > 7200
+    assert 290 < leases[1] - leases[0] < 310
+
+
 def test_an_expired_probe_does_not_end_a_later_one_of_its_worker() -> None:
     where = destination(account())
     worker_id = a_worker().pk
     a_fault(where, OPEN)
     advance_time(where, minutes=1)
     expired = reserve(where, 1, worker_id).probe
-    advance_time(where, minutes=8)
+    advance_time(where, hours=2)  # longer than a probe may take
     assert reserve(where, 1, worker_id).probe
     assert expired
 
@@ -289,6 +333,67 @@ def test_a_probe_that_no_session_began_is_returned_with_its_message() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
+def test_a_claim_that_fails_returns_its_probe_and_its_reservation() -> None:
+    where = destination(account(per_minute=10))
+    queue(where.account)
+    a_fault(where, OPEN)
+    Destination.objects.update(circuit_until=timezone.now())
+    where.refresh_from_db()
+
+    async def fill(context: DeliveryContext) -> None:
+        with pytest.raises(DatabaseError):
+            await ClaimedJobs(context).fill(where, 10)
+        await context.recorder.caught_up(where.pk)
+
+    with refusing("outbox_recipient", "true"):
+        in_context(fill)
+
+    where.refresh_from_db()
+    assert where.minute_count == 0
+    assert reserve(where, 1).probe
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("is_half_open", [False, True])
+def test_a_worker_that_read_a_closed_circuit_claims_nothing_at_an_open_one(
+    is_half_open: bool,
+) -> None:
+    where = destination(account())
+    message = queue(where.account)
+    as_read = Destination.objects.select_related("account").get()
+    a_fault(where, OPEN)
+    if is_half_open:
+        advance_time(where, minutes=1)
+        assert reserve(where, 1).probe
+
+    async def fill(context: DeliveryContext) -> int:
+        claimed = ClaimedJobs(context)
+        await claimed.fill(as_read, 10)
+        number = len(claimed)
+        claimed.return_all()
+        await context.recorder.caught_up(where.pk)
+        return number
+
+    assert in_context(fill) == 0
+    assert row(message).state == State.QUEUED
+    circuit.report_success(where.pk, USING)
+    assert in_context(fill) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_worker_knows_the_circuit_that_its_fault_opened() -> None:
+    where = destination(account())
+
+    async def report(context: DeliveryContext) -> None:
+        await DestinationReports(context).report_fault(where, OPEN, FAILED_TO_CONNECT)
+
+    in_context(report)
+
+    assert where.circuit == Circuit.OPEN
+    assert limits.has_limits(where, timezone.now())
+
+
+@pytest.mark.django_db(transaction=True)
 def test_a_probe_of_a_runner_that_read_a_closed_circuit_ends(
     lab: DirectLab,
 ) -> None:
@@ -310,8 +415,9 @@ def test_a_probe_of_a_runner_that_read_a_closed_circuit_ends(
         runner = DestinationRunner(context, where, MxOpener(router, context))
         where.circuit, where.circuit_faults = Circuit.CLOSED, 0
         await runner.feed_due(where, asyncio.get_running_loop().time())
-        while runner.has_jobs:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)  # no event says that it is idle
+        async with asyncio.timeout(60):
+            while runner.has_jobs:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)  # no event says that it is idle
         await runner.close(10)
         router.close()
 
@@ -348,8 +454,7 @@ def test_a_failed_probe_doubles_the_pause(settings: LazySettings) -> None:
     pauses = []
     for _ in range(4):
         advance_time(where, minutes=1)
-        reserve(where, 1)
-        trouble = a_fault(where)  # one is enough now
+        trouble = a_fault(where, probe=reserve(where, 1).probe)  # one is enough now
         assert trouble.opened
         pauses.append(round((trouble.retry_at - timezone.now()).total_seconds()))
     assert pauses == [20, 40, 50, 50]
@@ -404,6 +509,18 @@ def test_a_refund_of_a_past_minute_does_not_affect_the_new_one() -> None:
     reserve(where, 2)
     limits.refund(where.pk, 8, USING)
     assert reserve(where, 20).recipients == 10
+
+
+def test_destinations_are_locked_in_the_order_of_their_keys() -> None:
+    """Otherwise two commits could wait for each other."""
+    first, second = destination(account()), destination(account(name="second"))
+    items = [
+        ReservationReturned(destination_id=one.pk, recipients=1) for one in (second, first, second)
+    ]
+    with CaptureQueriesContext(connection) as queries:
+        record.write(items, USING)
+    updates = [one["sql"] for one in queries if one["sql"].startswith('UPDATE "outbox_dest')]
+    assert [sql.rpartition("=")[2].strip() for sql in updates] == [str(first.pk), str(second.pk)]
 
 
 @pytest.mark.parametrize(
