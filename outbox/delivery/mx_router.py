@@ -46,6 +46,10 @@ class MxRouter:
         self._failed: LruCache[str, float] = LruCache(_FAILED_MAX)
         self._moved: LruCache[str, tuple[float, str]] = LruCache(_MOVED_MAX)  # domain → until, site
 
+    async def finish(self, seconds: float) -> None:
+        """Wait for the requests for MTA-STS policies, for a limited time."""
+        await self._sts.finish(seconds)
+
     def close(self) -> None:
         """Cancel the requests for MTA-STS policies. The jobs that wait for one are returned."""
         self._sts.close()
