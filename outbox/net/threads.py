@@ -13,7 +13,7 @@ T = TypeVar("T")
 async def in_daemon_thread(work: Callable[[], T], name: str) -> T:
     """Run work in a new thread of this name and return its result, or raise its error.
 
-    The threads of a pool would be waited for. If the caller is cancelled, the result is dropped.
+    The interpreter joins pool threads at exit. If the caller is cancelled, the result is dropped.
     """
     loop = asyncio.get_running_loop()
     found: asyncio.Future[T] = loop.create_future()

@@ -255,8 +255,8 @@ def test_a_full_store_keeps_what_it_has_just_read(dns_lab: StartDnsLab) -> None:
     assert archive.loaded == [*fetched, "none.test"]
 
 
-def stored_policy(id: str = "1", *, mx: str = "mx.x.test", read_at: float) -> KnownPolicy:
-    return KnownPolicy(id, Policy(Mode.ENFORCE, (mx,), 10 * 86_400), read_at)
+def stored_policy(record_id: str = "1", *, mx: str = "mx.x.test", read_at: float) -> KnownPolicy:
+    return KnownPolicy(record_id, Policy(Mode.ENFORCE, (mx,), 10 * 86_400), read_at)
 
 
 def test_a_stored_policy_survives_a_full_memory_and_a_blocked_web_server(
