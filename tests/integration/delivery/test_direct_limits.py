@@ -17,6 +17,7 @@ from outbox.delivery import old_sites, runners
 from outbox.delivery.context import DeliveryContext
 from outbox.delivery.engine import Engine
 from outbox.delivery.limits import report_rule
+from outbox.delivery.mx_router import remember_sites
 from outbox.delivery.sweep import sweep
 from outbox.models import (
     UNRESOLVED_KEY,
@@ -30,7 +31,7 @@ from outbox.models import (
 )
 from outbox.models.destination_limits import limits_of
 from outbox.net.shaping import Effect, ReplyRule
-from outbox.net.sites import Source
+from outbox.net.sites import MxSite, Source
 from outbox.reasons import Reason, ReasonCode
 from outbox.web.accounts.blocked import blocked_by_account
 from tests.integration.delivery.direct_lab import DirectLab, direct_account, direct_lab, site
@@ -517,6 +518,24 @@ def test_unused_sites_are_searched_for_without_a_lock() -> None:
     assert scans == [False]
     assert Destination.objects.filter(pk=used.pk).exists()
     assert not Destination.objects.filter(pk=unused.pk).exists()
+
+
+def test_a_site_that_is_deleted_while_a_domain_is_remembered_is_no_error() -> None:
+    found = a_site()
+    deleted: list[int] = []
+
+    def watch(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if sql.startswith("INSERT") and '"outbox_domainsite"' in sql and not deleted:
+            deleted.append(found.pk)
+            Destination.objects.filter(pk=found.pk)._raw_delete(USING)
+        return execute(sql, params, many, context)
+
+    sites = {"example.net": MxSite("mx.example.net", ("mx.example.net",))}
+    with connection.execute_wrapper(watch):
+        ids = remember_sites(found.account_id, sites, USING)
+
+    assert deleted  # and rolled back, which the sweep's own transaction would not be
+    assert DomainSite.objects.get().destination_id == ids["example.net"]
 
 
 def test_a_wait_for_room_ends_when_other_runners_have_ended() -> None:
