@@ -312,6 +312,19 @@ def test_a_domain_is_forgotten_after_long() -> None:
     assert found.minute_started_at > database_now(USING) - DAY
 
 
+def test_a_forgotten_domain_does_not_begin_the_minute_of_its_site_again() -> None:
+    """Its site would get the limit of one minute twice."""
+    found = a_site()
+    now = database_now(USING)
+    Destination.objects.update(minute_started_at=now, minute_count=5)
+    DomainSite.objects.create(
+        account=found.account, domain="old.example", destination=found, seen_at=now - 91 * DAY
+    )
+    assert old_sites.delete_old(USING) == 1
+    found.refresh_from_db()
+    assert (found.minute_started_at, found.minute_count) == (now, 5)
+
+
 def test_a_suspended_site_is_blocked_until_it_ends() -> None:
     found = a_site()
     assert report_rule(found.pk, STOP, "421 4.7.0 [TSS04]", USING)
