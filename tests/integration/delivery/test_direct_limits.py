@@ -533,7 +533,7 @@ def test_unused_sites_are_searched_for_without_a_lock() -> None:
     assert not Destination.objects.filter(pk=unused.pk).exists()
 
 
-def test_a_site_that_is_deleted_while_a_domain_is_remembered_is_no_error() -> None:
+def test_a_site_may_be_deleted_while_a_domain_is_remembered() -> None:
     found = a_site()
     deleted: list[int] = []
 
