@@ -37,6 +37,7 @@ from outbox.models import State
 logger = logging.getLogger(__name__)
 attempts_logger = logging.getLogger("outbox.attempts")
 _IDLE_CHECK_INTERVAL = 0.02  # seconds; the recorder is a thread and sets no event
+_REFRESH_SECONDS = 5.0  # for policies that are still being read when nothing is due any more
 _TOKEN_THREADS = 8  # requests to token services at once: a silent one must not delay the others
 _DNS_THREADS = 64  # lookups at once: names whose DNS server is silent must not delay the others
 
@@ -79,7 +80,7 @@ class Engine:
     def drain(self) -> None:
         """Deliver until nothing is due and no delivery is in progress. Raise what failed."""
         self._finish_by = math.inf
-        asyncio.run(self._with_lease(self._drain))
+        asyncio.run(self._with_lease(self._drain_and_refresh))
         if self._error is not None:
             raise self._error
 
@@ -112,6 +113,12 @@ class Engine:
         if self._is_active:
             self._error = None
             await self._drain()
+
+    async def _drain_and_refresh(self) -> None:
+        await self._drain()
+        if self._is_active and self._error is None:
+            # Where all engines are short, no other one would read changed policies again.
+            await self._runners.finish(_REFRESH_SECONDS)
 
     async def _drain(self) -> None:
         assert self._finish_by is not None

@@ -55,10 +55,13 @@ class _Failures:
     best: smtp.SmtpFault | None = None  # the one that explains most
     refusal: smtp.SmtpFault | None = None  # it says nothing about other domains of the site
     lacking: list[smtp.SmtpFault] = field(default_factory=list)  # of hosts without REQUIRETLS
+    # Why each host that failed was to be connected to as it was.
+    whys: list[tuple[smtp.SmtpFault, Reason]] = field(default_factory=list)
 
     def add(self, fault: smtp.SmtpFault, policy: HostPolicy) -> None:
         """Note that a host failed."""
         self.tried += _tried(fault, policy)
+        self.whys.append((fault, policy.why))
         if fault.reason.code == ReasonCode.REQUIRETLS_NOT_OFFERED:
             self.lacking.append(fault)
             return
@@ -74,9 +77,18 @@ class _Failures:
         """Whether they say nothing about other domains of the site."""
         return bool(self.refusal or self.lacking)
 
+    @property
+    def _last(self) -> smtp.SmtpFault:
+        return self.refusal or self.best or self.lacking[0]
+
+    @property
+    def why(self) -> Reason:
+        """Why the level of TLS was requested of the host whose fault is that of the target."""
+        return next(why for fault, why in self.whys if fault is self._last)
+
     def fault(self, transcript: smtp.Transcript) -> smtp.SmtpFault:
         """Return the fault of the target when all its hosts have failed; there was at least one."""
-        fault = self.refusal or self.best or self.lacking[0]
+        fault = self._last
         fault.transcript = transcript
         if fault.facts is not None:
             fault.facts.tried = self.tried
@@ -193,7 +205,7 @@ class MxOpener:
         if not failures.is_refusal:
             raise last
         is_permanent = len(failures.lacking) == min(len(target.policies), _HOSTS_MAX)
-        row = self._unopened_row(last, destination)
+        row = self._unopened_row(last, destination, failures.why)
         error = TargetRefusedError(last, row, is_permanent=is_permanent)
         self._refused[target.key] = time.monotonic() + _REFUSED_FOR, error
         raise error
@@ -257,9 +269,11 @@ class MxOpener:
             target_key=target.key,
         )
 
-    def _unopened_row(self, fault: smtp.SmtpFault, destination: Destination) -> SmtpSession:
+    def _unopened_row(
+        self, fault: smtp.SmtpFault, destination: Destination, why: Reason
+    ) -> SmtpSession:
         """Record the session that could not be opened, also for the messages that follow."""
-        row = session_row(destination, self._context.lease, fault.facts, fault.transcript)
+        row = session_row(destination, self._context.lease, fault.facts, fault.transcript, why)
         self._context.recorder.put(SessionOpened(session=row))
         self._context.recorder.put(SessionClosed(session=row, closing=""))
         return row
@@ -270,13 +284,13 @@ class MxOpener:
         if (self._excluded.get(key) or 0.0) > time.monotonic():
             return
         self._excluded[key] = time.monotonic() + _REFUSED_FOR
-        for one in target.policies:
+        for one in self._by_order(target)[:_HOSTS_MAX]:  # as many as a connection would count
             self._count(target, one, destination, refused_result(one))
 
     def _count(
         self, target: MxTarget, policy: HostPolicy, destination: Destination, result: str | None
     ) -> None:
-        """Count a session, or a trial of one, for the reports on TLS; None counts as nothing."""
+        """Count a session, or an attempted one, for the reports on TLS; None counts as nothing."""
         if result is None:
             return
         lease = self._context.lease
@@ -285,7 +299,7 @@ class MxOpener:
 
 
 def _result_of(policy: HostPolicy, fault: smtp.SmtpFault) -> str | None:
-    """Return what a trial that failed counts as; None if it did not fail for its TLS."""
+    """Return what a failed session counts as; None if it did not fail for its TLS."""
     if policy.refused:
         return refused_result(policy)
     return result_of(policy, fault.facts, fault) if fault.facts is not None else None

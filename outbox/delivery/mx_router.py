@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from functools import partial
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
 from outbox.conf import Conf
 from outbox.db.clock import database_now
@@ -45,6 +45,10 @@ class MxRouter:
         self._own_host: asyncio.Task[OwnHost] | None = None
         self._failed: LruCache[str, float] = LruCache(_FAILED_MAX)
         self._moved: LruCache[str, tuple[float, str]] = LruCache(_MOVED_MAX)  # domain → until, site
+
+    async def finish(self, seconds: float) -> None:
+        """Wait for the requests for MTA-STS policies, for a limited time."""
+        await self._sts.finish(seconds)
 
     def close(self) -> None:
         """Cancel the requests for MTA-STS policies. The jobs that wait for one are returned."""
@@ -121,6 +125,13 @@ class MxRouter:
 
 def remember_sites(account_id: int, sites: Mapping[str, MxSite], using: str) -> dict[str, int]:
     """Store the site of each domain; return the destination of each, created on first use."""
+    try:
+        return _remember_sites(account_id, sites, using)
+    except IntegrityError:  # at the commit: the sweep has just deleted an unused destination
+        return _remember_sites(account_id, sites, using)
+
+
+def _remember_sites(account_id: int, sites: Mapping[str, MxSite], using: str) -> dict[str, int]:
     hosts = {f"{MX_PREFIX}{site.key}": " ".join(site.hosts) for site in sites.values()}
     with transaction.atomic(using=using):
         if not Account.objects.using(using).filter(pk=account_id).exists():

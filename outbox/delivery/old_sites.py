@@ -35,7 +35,10 @@ def delete_old(using: str) -> int:
         return 0
     # A message that is queued at this moment may still name the site, which is kept for as long.
     sites = Destination.objects.using(using).filter(pk__in=set(old.values()))
-    sites.update(minute_started_at=now, minute_count=0)
+    # Not the count: a minute that has begun must not get its limit twice.
+    sites.filter(Q(minute_started_at=None) | Q(minute_started_at__lt=now - _ASKED_EACH)).update(
+        minute_started_at=now, minute_count=0
+    )
     return rows.filter(pk__in=old).delete()[0]
 
 
@@ -63,8 +66,8 @@ def delete_unused(using: str) -> int:
 def _delete(unused: QuerySet[Destination], using: str) -> int:
     """Delete the sites that are still unused, in a short transaction."""
     with transaction.atomic(using=using):
-        # A domain that is being remembered holds the lock, and its site is skipped. One that is
-        # remembered later waits until the site is deleted, and creates it again with a new trial.
+        # On PostgreSQL, a domain that is being remembered locks its site at its commit only. If the
+        # site is deleted before, that commit fails, and the next attempt creates the site again.
         locked = unused.select_for_update(skip_locked=True)
         ids = list(locked.order_by("pk").values_list("pk", flat=True))
         sessions = SmtpSession.objects.using(using).filter(destination__in=ids)

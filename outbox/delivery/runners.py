@@ -42,6 +42,11 @@ class Runners:
     def __len__(self) -> int:
         return len(self._runners)
 
+    async def finish(self, seconds: float) -> None:
+        """Wait for what was begun in the background, for a limited time."""
+        if self._router is not None:
+            await self._router.finish(seconds)
+
     def close(self) -> None:
         """Cancel what the runners wait for together. They begin nothing more."""
         if self._router is not None:

@@ -49,9 +49,9 @@ class ServerMemory:
 
         `host` is the server with its port; empty means that of the account.
         """
-        known = self._entries.get(_ALL, {}) | self._entries.get(self._any(host), {})
-        known = known | self._entries.get(self._server(offered, host), {})
-        current = _current({"": known}, now).get("", {})
+        entries = _current(self._entries, now)  # first: an expired entry must not hide another
+        current = entries.get(_ALL, {}) | entries.get(self._any(host), {})
+        current = current | entries.get(self._server(offered, host), {})
         rcpt_max = int(current.pop(_RCPT_MAX, [0, 0])[1])
         return Restrictions(frozenset(current), rcpt_max)
 

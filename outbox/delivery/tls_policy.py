@@ -92,7 +92,10 @@ async def policy_for(
         return tuple(replace(one, is_counted=False) for one in by_floor)
     is_literal = domain.startswith("[")
     looked_up = [_tlsa_of(one, exchangers, sources) for one in exchangers.hosts]
-    known = sources.sts.policy_for(exchangers.domain) if sources.sts and not is_literal else None
+    known = None
+    if sources.sts and not is_literal:
+        hosts = [one.host for one in exchangers.hosts]
+        known = sources.sts.policy_for(exchangers.domain, hosts)
     found = await asyncio.gather(*looked_up)
     unread = NO_REASON
     sts = None

@@ -1,8 +1,8 @@
 """DNS for delivery by MX: one asynchronous resolver per event loop, with a cache.
 
 Records are kept as long as their TTL allows. Concurrent lookups of one name and kind are one
-lookup. It may be several datagrams with the same id: a query without a response within some seconds
-is repeated, also where this process was too busy to read the response in time.
+lookup. It may be several datagrams: a query without a response within some seconds is repeated with
+another id, also where this process was too busy to read the response in time.
 
 A failed DNS server raises `DnsFailedError` and never looks like a name without records: a message
 would fail permanently for a fault that passes.

@@ -99,6 +99,13 @@ class KnownPolicy:
             return replace(self, failed_at=now)
         return KnownPolicy(self.id if record_id is None else record_id, result, now)
 
+    def with_stored(self, stored: "KnownPolicy | None") -> "KnownPolicy":
+        """Return the newer of this and what is stored. A later failure is kept."""
+        if stored is None or (self.policy is not None and self.read_at >= stored.read_at):
+            return self
+        has_failed_since = self.failed_at is not None and self.failed_at > stored.read_at
+        return replace(stored, failed_at=self.failed_at) if has_failed_since else stored
+
 
 def parse_record(texts: Sequence[str]) -> str | None:
     """Return the id in the TXT records of `_mta-sts.DOMAIN`; None if there is no policy.

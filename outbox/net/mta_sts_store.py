@@ -1,13 +1,13 @@
 """The MTA-STS policies of domains, in memory, read again when their record changes or daily."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import Protocol
 
 from outbox.net.dns_resolver import DnsFailedError, DnsResolver
 from outbox.net.lru import LruCache
-from outbox.net.mta_sts import KnownPolicy, Policy, PolicyError, fetch_policy, parse_record
+from outbox.net.mta_sts import KnownPolicy, Mode, Policy, PolicyError, fetch_policy, parse_record
 from outbox.net.threads import in_daemon_thread
 from outbox.reasons import Reason, ReasonCode
 
@@ -16,6 +16,7 @@ _FETCHERS = 8  # threads of their own: silent web servers may occupy all of them
 _THREAD = "outbox-mta-sts"
 _PENDING_MAX = 200  # fetches, of which most wait for a thread
 _FIRST_WAIT = 20.0  # seconds for the first policy of a domain; it is read to the end nevertheless
+_LOOK_AGAIN = 30.0  # seconds after which the archive may have the policy of a domain without one
 
 
 class Archive(Protocol):
@@ -59,24 +60,33 @@ class PolicyStore:
         # are not displaced by them.
         self._with_policy: LruCache[str, KnownPolicy] = LruCache(entries_max)
         self._without: LruCache[str, KnownPolicy] = LruCache(entries_max)
+        # From when on the archive may have a newer policy. A missing time means now.
+        self._look_at: LruCache[str, float] = LruCache(2 * entries_max)
         self._pending: dict[str, asyncio.Task[None]] = {}
 
-    async def policy_for(self, domain: str) -> Policy | None:
+    async def policy_for(self, domain: str, hosts: Collection[str] = ()) -> Policy | None:
         """Return the policy in force for a domain, given in A-labels; None without one.
 
-        A policy that is known is in force at once, and is read again in the background. Raise what
+        A policy that is known is in force at once, and is read again in the background. If it
+        excludes one of the hosts and the record has another id, it is read first. Raise what
         the archive raises, and PolicyError if too many policies are being read: a policy that
-        we did not look up is not a missing one. After `close`, what would wait is cancelled.
+        we did not look up is not a missing one. After `close`, a call that would wait raises
+        CancelledError.
         """
         domain = domain.lower()
         await self._recall(domain)
         record_id = await self._record_id(domain)
-        if self._entry(domain).needs_fetch(record_id, self._clock()):
+        entry = self._entry(domain)
+        if entry.needs_fetch(record_id, self._clock()):
             task = self._fetching(domain, record_id)
-            if self._entry(domain).live_policy(self._clock()) is None:
+            live = entry.live_policy(self._clock())
+            if live is None:
                 if self._is_closed:
                     raise asyncio.CancelledError
                 await self._wait_for(task, domain)
+            elif task is not None and record_id not in {None, entry.id} and _excludes(live, hosts):
+                await asyncio.wait({task}, timeout=self._first_wait)
+        await self._recall(domain)  # if the fetch failed, another process may know the policy
         return self._entry(domain).live_policy(self._clock())
 
     def _fetching(self, domain: str, record_id: str | None) -> asyncio.Task[None] | None:
@@ -99,6 +109,11 @@ class PolicyStore:
         cause = "too many policies are being read"
         raise PolicyError(Reason(ReasonCode.MTA_STS_UNREAD, domain=domain, cause=cause))
 
+    async def finish(self, seconds: float) -> None:
+        """Wait for the fetches that have begun, for a limited time."""
+        if self._pending:
+            await asyncio.wait(set(self._pending.values()), timeout=seconds)
+
     def close(self) -> None:
         """Cancel the fetches, and with them the callers that wait for one."""
         self._is_closed = True
@@ -106,15 +121,15 @@ class PolicyStore:
             task.cancel()
 
     async def _recall(self, domain: str) -> None:
-        """Load what is stored about a domain that is not in memory, or whose policy expired.
-
-        Another process may have read a newer one.
-        """
-        if self._archive is None or not _is_worth_a_look(self._found(domain), self._clock()):
+        """Load what is stored about a domain, if another process may have read a newer policy."""
+        is_known = self._found(domain) is not None
+        if self._archive is None or (is_known and self._clock() < self._next_look(domain)):
             return
         stored = await self._archive.load(domain)
-        if _is_worth_a_look(self._found(domain), self._clock()):  # nothing newer since
-            self._keep(domain, stored or KnownPolicy())
+        self._keep(domain, self._entry(domain).with_stored(stored))
+
+    def _next_look(self, domain: str) -> float:
+        return self._look_at.get(domain) or 0.0
 
     async def _record_id(self, domain: str) -> str | None:
         """Return the id of the record; None if it is missing or DNS fails."""
@@ -138,16 +153,24 @@ class PolicyStore:
             self._begun.discard(domain)
         known = self._entry(domain).after(result, record_id, self._clock())
         self._keep(domain, known)
-        if self._archive is not None and isinstance(result, Policy):
+        if isinstance(result, PolicyError):
+            # Memory may have dropped a policy that is in force, and another process may have read
+            # one. An attacker who blocks the web server must not remove either.
+            self._look_at.discard(domain)
+        elif self._archive is not None:
             await self._archive.save(domain, known)
 
     def _keep(self, domain: str, known: KnownPolicy) -> None:
-        if known.live_policy(self._clock()) is None:
+        now = self._clock()
+        policy = known.live_policy(now)
+        if policy is None:
             self._with_policy.discard(domain)
             self._without[domain] = known
+            self._look_at[domain] = now + _LOOK_AGAIN
         else:
             self._without.discard(domain)
             self._with_policy[domain] = known
+            self._look_at[domain] = known.read_at + policy.max_age
 
     def _found(self, domain: str) -> KnownPolicy | None:
         return self._with_policy.get(domain) or self._without.get(domain)
@@ -156,6 +179,5 @@ class PolicyStore:
         return self._found(domain) or KnownPolicy()
 
 
-def _is_worth_a_look(known: KnownPolicy | None, now: float) -> bool:
-    """Return whether the archive may know more: always, unless it was read since."""
-    return known is None or (known.policy is not None and known.live_policy(now) is None)
+def _excludes(policy: Policy, hosts: Collection[str]) -> bool:
+    return policy.mode is Mode.ENFORCE and not all(policy.allows(host) for host in hosts)

@@ -18,6 +18,7 @@ from outbox.delivery.context import DeliveryContext
 from outbox.delivery.destination_reports import DestinationReports
 from outbox.delivery.engine import Engine
 from outbox.delivery.limits import report_rule
+from outbox.delivery.mx_router import remember_sites
 from outbox.delivery.sweep import sweep
 from outbox.models import (
     UNRESOLVED_KEY,
@@ -31,7 +32,7 @@ from outbox.models import (
 )
 from outbox.models.destination_limits import limits_of
 from outbox.net.shaping import Effect, ReplyRule
-from outbox.net.sites import Source
+from outbox.net.sites import MxSite, Source
 from outbox.reasons import Reason, ReasonCode
 from outbox.smtp import Reply
 from outbox.web.accounts.blocked import blocked_by_account
@@ -340,6 +341,19 @@ def test_a_domain_is_forgotten_after_long() -> None:
     assert found.minute_started_at > database_now(USING) - DAY
 
 
+def test_a_forgotten_domain_does_not_begin_the_minute_of_its_site_again() -> None:
+    """Its site would get the limit of one minute twice."""
+    found = a_site()
+    now = database_now(USING)
+    Destination.objects.update(minute_started_at=now, minute_count=5)
+    DomainSite.objects.create(
+        account=found.account, domain="old.example", destination=found, seen_at=now - 91 * DAY
+    )
+    assert old_sites.delete_old(USING) == 1
+    found.refresh_from_db()
+    assert (found.minute_started_at, found.minute_count) == (now, 5)
+
+
 def test_a_suspended_site_is_blocked_until_it_ends() -> None:
     found = a_site()
     assert report_rule(found.pk, STOP, "421 4.7.0 [TSS04]", USING)
@@ -546,6 +560,24 @@ def test_unused_sites_are_searched_for_without_a_lock() -> None:
     assert scans == [False]
     assert Destination.objects.filter(pk=used.pk).exists()
     assert not Destination.objects.filter(pk=unused.pk).exists()
+
+
+def test_a_site_may_be_deleted_while_a_domain_is_remembered() -> None:
+    found = a_site()
+    deleted: list[int] = []
+
+    def watch(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if sql.startswith("INSERT") and '"outbox_domainsite"' in sql and not deleted:
+            deleted.append(found.pk)
+            Destination.objects.filter(pk=found.pk)._raw_delete(USING)
+        return execute(sql, params, many, context)
+
+    sites = {"example.net": MxSite("mx.example.net", ("mx.example.net",))}
+    with connection.execute_wrapper(watch):
+        ids = remember_sites(found.account_id, sites, USING)
+
+    assert deleted  # and rolled back, which the sweep's own transaction would not be
+    assert DomainSite.objects.get().destination_id == ids["example.net"]
 
 
 def test_a_wait_for_room_ends_when_other_runners_have_ended() -> None:

@@ -91,11 +91,11 @@ def test_a_policy_is_read_and_enforced_in_one_run(
     state, requested, achieved = expected
     assert states(message) == [state]
     assert len(mail_server.ledger.accepted) == (1 if state == "sent" else 0)
-    if state == "sent":
-        session = last_attempt(message).session
-        assert session is not None
-        assert (session.tls_requested, session.tls_achieved) == (requested, achieved)
-    else:
+    session = last_attempt(message).session
+    assert session is not None
+    assert (session.tls_requested, session.tls_achieved) == (requested, achieved)
+    assert session.tls_policy.code == ("tls_by_sts" if requested == "verify" else "")
+    if state != "sent":
         assert row(message).reason.code == "certificate_names"
         assert row(message).attempts == 1
         assert not Destination.objects.filter(circuit_faults__gt=0).exists()

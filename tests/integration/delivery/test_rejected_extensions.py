@@ -377,6 +377,18 @@ def test_what_is_stored_of_a_site_with_thousands_of_hosts_is_bounded() -> None:
     assert ServerMemory(where).restrictions({}, now, "other.test:25") == learned
 
 
+def test_an_expired_entry_of_a_host_does_not_hide_that_of_the_site() -> None:
+    now = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+    hour = dt.timedelta(hours=1)
+    stored = {
+        "*": {"CHUNKING": [(now + hour).timestamp(), 0]},
+        "mx.test:25 *": {"CHUNKING": [(now - hour).timestamp(), 0]},
+    }
+    where = Destination(account=Account(host="", port=25), restrictions=json.dumps(stored))
+    found = ServerMemory(where).restrictions({}, now, "mx.test:25")
+    assert found == Restrictions(frozenset({"CHUNKING"}))
+
+
 def test_what_is_stored_survives_anything(fault_lab: StartLab) -> None:
     lab = fault_lab(ALL)
     sender = account_at(lab)

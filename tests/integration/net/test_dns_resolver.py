@@ -125,7 +125,7 @@ def test_a_large_record_set_is_not_kept(dns_lab: StartDnsLab) -> None:
     run(lab, work)
 
 
-def test_a_query_without_a_response_is_repeated_under_its_id(dns_lab: StartDnsLab) -> None:
+def test_a_query_without_a_response_is_repeated(dns_lab: StartDnsLab) -> None:
     """It is the same lookup, whose result is kept."""
     lab = dns_lab("record a.test A 127.0.0.2\nat a 1: no-reply")
 
@@ -133,7 +133,6 @@ def test_a_query_without_a_response_is_repeated_under_its_id(dns_lab: StartDnsLa
         for _ in range(2):
             assert len((await resolver.lookup("a.test", "A")).records) == 1
         assert len(lab.queries) >= 2
-        assert len({one.id for one in lab.queries}) == 1
 
     run(lab, work, try_seconds=0.2)
 

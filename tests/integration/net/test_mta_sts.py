@@ -141,7 +141,7 @@ def test_a_silent_web_server_delays_messages_for_a_limited_time(dns_lab: StartDn
             lab.play('record _mta-sts.x.test 0 TXT "v=STSv1; id=2"')
             now[0] = 300.0
             assert await store.policy_for("x.test") == POLICY
-        assert fetchers()
+        await until(lambda: bool(fetchers()))
         responds.set()
         store.close()
         await until(lambda: not fetchers())
@@ -250,7 +250,116 @@ def test_a_full_store_keeps_what_it_has_just_read(dns_lab: StartDnsLab) -> None:
         store.close()
 
     asyncio.run(run())
-    assert fetched == archive.loaded == [f"{name}.test" for name in names]
+    assert fetched == [f"{name}.test" for name in names]
+    # After a failed fetch, another process may have read the policy.
+    assert archive.loaded == [*fetched, "none.test"]
+
+
+def stored_policy(record_id: str = "1", *, mx: str = "mx.x.test", read_at: float) -> KnownPolicy:
+    return KnownPolicy(record_id, Policy(Mode.ENFORCE, (mx,), 10 * 86_400), read_at)
+
+
+def test_a_stored_policy_survives_a_full_memory_and_a_blocked_web_server(
+    dns_lab: StartDnsLab,
+) -> None:
+    """Protocol item 123."""
+    names = ["x", "a", "b", "c"]
+    lab = dns_lab("\n".join(f'record _mta-sts.{name}.test TXT "v=STSv1; id=1"' for name in names))
+    is_blocked = threading.Event()
+    archive = MemoryArchive({"x.test": stored_policy(read_at=0.0)})
+
+    def read(domain: str) -> Policy:
+        if domain == "x.test":
+            assert is_blocked.wait(60.0)
+            raise PolicyError(Reason(ReasonCode.MTA_STS_UNREAD, domain=domain, cause="x"))
+        return POLICY
+
+    async def run() -> None:
+        resolver = DnsResolver([lab.address], seconds=60.0)
+        store = PolicyStore(resolver, read, archive=archive, clock=lambda: 90_000.0, entries_max=2)
+        assert await store.policy_for("x.test") is not None  # a day old, and being read again
+        for name in ("a.test", "b.test", "c.test"):
+            assert await store.policy_for(name) == POLICY
+        is_blocked.set()
+        await store.finish(60.0)
+        assert await store.policy_for("x.test") is not None
+        store.close()
+
+    asyncio.run(run())
+
+
+def test_a_policy_that_another_process_stored_is_found_while_dns_is_blocked(
+    dns_lab: StartDnsLab,
+) -> None:
+    lab = dns_lab("at txt: servfail")
+    archive = MemoryArchive({})
+    now = [1_000.0]
+
+    async def run() -> None:
+        resolver = DnsResolver([lab.address], seconds=60.0)
+        store = PolicyStore(resolver, unreadable, archive=archive, clock=lambda: now[0])
+        assert await store.policy_for("x.test") is None
+        archive.known["x.test"] = stored_policy(read_at=now[0])
+        now[0] += 30.0
+        assert await store.policy_for("x.test") is not None
+
+    asyncio.run(run())
+
+
+def test_a_newer_policy_of_another_process_is_used_after_a_failed_fetch(
+    dns_lab: StartDnsLab,
+) -> None:
+    lab = dns_lab('record _mta-sts.x.test TXT "v=STSv1; id=2"')
+    archive = MemoryArchive({"x.test": stored_policy(read_at=0.0)})
+
+    async def run() -> None:
+        resolver = DnsResolver([lab.address], seconds=60.0)
+        store = PolicyStore(resolver, unreadable, archive=archive, clock=lambda: 1_000.0)
+        known = await store.policy_for("x.test")
+        assert known is not None
+        assert known.mx == ("mx.x.test",)
+        archive.known["x.test"] = stored_policy("2", mx="new.x.test", read_at=900.0)
+        await store.finish(60.0)
+        newer = await store.policy_for("x.test")
+        assert newer is not None
+        assert newer.mx == ("new.x.test",)
+
+    asyncio.run(run())
+
+
+def test_a_changed_policy_is_read_first_if_the_known_one_excludes_a_host(
+    dns_lab: StartDnsLab,
+) -> None:
+    """A short process would end before it has read the policy in the background."""
+    lab = dns_lab('record _mta-sts.x.test TXT "v=STSv1; id=2"')
+    archive = MemoryArchive({"x.test": stored_policy(mx="old.x.test", read_at=0.0)})
+
+    async def run() -> None:
+        resolver = DnsResolver([lab.address], seconds=60.0)
+        store = PolicyStore(
+            resolver, lambda domain: POLICY, archive=archive, clock=lambda: 1_000.0, first_wait=60.0
+        )
+        assert await store.policy_for("x.test", ["mx.x.test"]) == POLICY
+        assert archive.known["x.test"].id == "2"
+
+    asyncio.run(run())
+
+
+def unreadable(domain: str) -> Policy:
+    raise PolicyError(Reason(ReasonCode.MTA_STS_UNREAD, domain=domain, cause="x"))
+
+
+class MemoryArchive:
+    """An archive, as the database is one."""
+
+    def __init__(self, known: dict[str, KnownPolicy]) -> None:
+        self.known = known
+
+    async def load(self, domain: str) -> KnownPolicy | None:
+        return self.known.get(domain)
+
+    async def save(self, domain: str, known: KnownPolicy) -> None:
+        self.known[domain] = known
 
 
 class CountingArchive:
