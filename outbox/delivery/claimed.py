@@ -57,7 +57,7 @@ class ClaimedJobs:
                     room,
                     self._last_sender,
                     self._context.using,
-                    partial(loop.call_soon_threadsafe, self._context.recorder.put),
+                    lambda item: loop.call_soon_threadsafe(self._context.recorder.put, item),
                 )
             )
         except ClaimInDoubtError as error:

@@ -49,7 +49,7 @@ def count(domain: str, result: str = "", *, back: int = 1, worker: int = 1, time
 
 @pytest.fixture
 def _loopback_is_public(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let reports be posted to the servers of the tests."""
+    """Allow reports to the servers of the tests."""
     defaults = post_report.__kwdefaults__
     assert defaults is not None
     monkeypatch.setitem(defaults, "is_allowed", lambda address: True)
