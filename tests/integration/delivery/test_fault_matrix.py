@@ -20,7 +20,7 @@ AT_ONCE = 60  # servers that one engine delivers to at the same time
 pytestmark = [
     pytest.mark.django_db,  # otherwise pytest-django creates no database for the cells below
     pytest.mark.every_case,  # they are a selection
-    pytest.mark.timeout(900 if IS_WHOLE else 240),  # the first test waits for all of the cells
+    pytest.mark.timeout(900 if IS_WHOLE else 600),  # the first test waits for all of the cells
 ]
 
 _WAITS = {

@@ -55,7 +55,7 @@ CHOSEN = ALL if IS_WHOLE else _selected(ALL)
 
 pytestmark = [
     pytest.mark.every_case,  # they are a selection
-    pytest.mark.timeout(600 if IS_WHOLE else 180),  # the first test waits for all cells
+    pytest.mark.timeout(600),  # the first test waits for all cells
 ]
 
 
