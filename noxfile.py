@@ -52,14 +52,14 @@ def install(session: nox.Session, row: Row) -> None:
 
 
 def suite(session: nox.Session, row: Row) -> None:
-    """Run the tests of the row on SQLite."""
+    """Run the tests of the row on SQLite, with the selection of cases of `make test`."""
     if session.python is False:
         session.skip(f"there is no Python {' or '.join(row.pythons)} here")
     install(session, row)
     folders = [] if any(word.startswith("tests/") for word in session.posargs) else row.paths
     session.run(
         "python",
-        *("-m", "pytest", "-p", "no:cacheprovider", *folders, *session.posargs),
+        *("-m", "pytest", "-p", "no:cacheprovider", "--selection", *folders, *session.posargs),
         env={"TEST_DATABASE_URL": ""},
     )
 
