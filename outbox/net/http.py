@@ -61,7 +61,12 @@ def request(
     allowed = [address for address in addresses if is_allowed(address)][:ADDRESSES_MAX]
     if not allowed:
         raise NotAllowedError(f"{parts.hostname} has no address that may be contacted")
+    if parts.scheme == "https" and context is None:
+        context = ssl.create_default_context()  # reading the certificates of authorities takes long
     raw = _connect(allowed, parts, deadline)
+    if time.monotonic() >= deadline:
+        raw.close()
+        raise TimeoutError(f"no connection within {seconds:g} s")
     with _closed_at(deadline, raw, seconds):
         return _exchange(raw, parts, method, headers or {}, body, body_max, context)
 
@@ -105,8 +110,8 @@ def _exchange(
     # A request over a given socket is the same for both schemes, except for the Host header.
     connection.default_port = 443 if parts.scheme == "https" else 80
     try:
-        if parts.scheme == "https":
-            raw = (context or ssl.create_default_context()).wrap_socket(raw, server_hostname=host)
+        if context is not None and parts.scheme == "https":
+            raw = context.wrap_socket(raw, server_hostname=host)
         connection.sock = raw
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         connection.request(method, path, body, {**headers, "Connection": "close"})
