@@ -246,10 +246,8 @@ def return_untried(
     if not attempt_ids:
         return
     untried = Q(attempts=F("attempts_at_retry"))  # since the last retry by a person
-    columns: dict[str, Any] = {
-        "attempt": None,
-        "state": Case(When(untried, then=Value(State.QUEUED)), default=Value(State.DEFERRED)),
-    }
+    state = Case(When(untried, then=Value(State.QUEUED)), default=Value(State.DEFERRED))
+    columns: dict[str, Any] = {"attempt": None}
     if moved_to:
         by_destination: dict[int, list[int]] = {}
         for attempt_id, destination_id in moved_to.items():
@@ -260,7 +258,7 @@ def return_untried(
         )
     Recipient.objects.using(using).filter(
         attempt_id__in=attempt_ids, state__in=RETURN.sources
-    ).update(**columns)
+    ).update(state=state, **columns)
 
 
 def withdraw(rows: Sequence[Recipient], why: str, using: str) -> None:
