@@ -138,7 +138,7 @@ def check_storage(owner_id: Any, more: int = 0) -> None:
     limit = limit_of(owner_id, "max_stored_bytes")
     stored = StoredSizeOf(owner_id)
     used = stored.remembered()
-    if used + more > limit:
+    if used + more > limit and not stored.is_exact:
         used = stored.summed()
     if used + more > limit:
         raise QuotaExceededError("attachments", _STORED, size=Size(used + more), limit=Size(limit))

@@ -294,6 +294,18 @@ def test_the_remembered_size_includes_later_messages_in_steps(
         assert StoredSize.objects.get().size == sum(message.size for message in messages[:3])
 
 
+def test_a_refusal_reads_everything_once(
+    account: Account, anna: User, settings: LazySettings
+) -> None:
+    send(account, anna)
+    StoredSize.objects.all().delete()
+    settings.OUTBOX = settings.OUTBOX | {"MAX_STORED_BYTES": 1}
+    with CaptureQueriesContext(connection) as captured:
+        assert FULL in refused(lambda: send(account, anna))
+    # Earlier messages, later ones and drafts, each with their files.
+    assert sum("SUM(" in query["sql"] for query in captured) == 6
+
+
 def test_no_lock_is_kept_until_the_caller_commits(
     account: Account, anna: User, sums: Callable[[User], int]
 ) -> None:
