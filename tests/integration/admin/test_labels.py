@@ -32,6 +32,8 @@ NAMES = {
         Base64 CSV Ed25519 HTML JSON Message PEM RSA TXT UTC Webhook
     """),
 }
+# Django 6.1 has no Chinese translation of its label of an empty choice.
+EMPTY_CHOICE = "- Select an option -"
 # Addresses, codes, suffixes of files, and the words with which a part of a search begins.
 CODE = re.compile(r"[\w.-]+[@=_./][\w.@=-]*|\.\w+|“[\w.-]+”|\b[a-z]+:(?=、| )")
 # Elements with the values of rows; `th` also shows a value, but only in the body of a table.
@@ -83,7 +85,7 @@ def english(page: str, names: set[str]) -> set[str]:
     parser = Labels()
     parser.feed(page)
     found = set()
-    for label in parser.labels:
+    for label in parser.labels - {EMPTY_CHOICE}:
         text = label
         for name in sorted(names, key=len, reverse=True):
             text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", "", text, flags=re.ASCII)
