@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from django.db import connections, transaction
 from django.db.models import F
@@ -51,8 +52,11 @@ class Reservation:
 
 
 def reserve(destination_id: int, worker_id: int, wanted: int, using: str) -> Reservation:
-    """Reserve up to `wanted` recipients of the rate limits, as far as the circuit allows."""
-    with transaction.atomic(using=using):
+    """Reserve up to `wanted` recipients of the rate limits, as far as the circuit allows.
+
+    Within the transaction of a claim, the destination is locked until that ends.
+    """
+    with transaction.atomic(using=using, savepoint=False):
         now = database_now(using)
         destination = (
             Destination.objects.using(using)
@@ -184,12 +188,19 @@ def take_slots(
     destination_id: int, worker_id: int, *, wanted: int, limit: int, using: str
 ) -> list[int]:
     """Reserve up to `wanted` connection slots among 1 … `limit`; return their numbers."""
-    taken = set(
-        Slot.objects.using(using)
-        .filter(destination_id=destination_id)
-        .values_list("number", flat=True)
-    )
-    free = [number for number in range(1, limit + 1) if number not in taken][:wanted]
+    free = free_slots(destination_id, limit, using)
+    return insert_slots(destination_id, worker_id, free[:wanted], using)
+
+
+def free_slots(destination_id: int, limit: int, using: str) -> list[int]:
+    """Return the numbers among 1 … `limit` of the slots that no worker has."""
+    slots = Slot.objects.using(using).filter(destination_id=destination_id)
+    taken = set(slots.values_list("number", flat=True))
+    return [number for number in range(1, limit + 1) if number not in taken]
+
+
+def insert_slots(destination_id: int, worker_id: int, free: Sequence[int], using: str) -> list[int]:
+    """Reserve slots that were free, and return the numbers of those that still were."""
     if not free:
         return []
     rows = ", ".join(["(%s, %s, %s)"] * len(free))
@@ -203,11 +214,23 @@ def take_slots(
         return [row[0] for row in cursor.fetchall()]
 
 
-def release_slots(destination_id: int, worker_id: int, numbers: Sequence[int], using: str) -> None:
-    """Release connection slots."""
-    Slot.objects.using(using).filter(
-        destination_id=destination_id, worker_id=worker_id, number__in=numbers
-    ).delete()
+class HeldSlot(NamedTuple):
+    """A connection slot that a worker has reserved."""
+
+    destination_id: int
+    worker_id: int
+    number: int
+
+
+def release_slots(slots: Sequence[HeldSlot], using: str) -> None:
+    """Release connection slots of any destinations."""
+    if not slots:
+        return
+    rows = ", ".join(["(%s, %s, %s)"] * len(slots))
+    sql = f"""DELETE FROM outbox_slot
+        WHERE (destination_id, worker_id, number) IN (VALUES {rows})"""  # noqa: S608
+    with connections[using].cursor() as cursor:
+        cursor.execute(sql, [value for slot in slots for value in slot])
 
 
 def connections_of(destination: Destination, now: dt.datetime) -> int:
