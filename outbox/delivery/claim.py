@@ -132,10 +132,10 @@ class ClaimLimits(Protocol):
     """What limits a claim. The transaction of the claim calls it at its beginning and its end."""
 
     def reserve(self, wanted: int) -> int:
-        """Reserve up to `wanted` recipients and return how many may be claimed."""
+        """Return how many recipients may be claimed, up to `wanted`."""
 
     def settle(self, jobs: Sequence[Job]) -> None:
-        """Return what was reserved and not claimed."""
+        """Count what was claimed."""
 
 
 class _Unlimited:
@@ -226,6 +226,7 @@ def _claim_others(
     try:
         with transaction.atomic(using=using):
             if not (limit := limits.reserve(limit)):
+                limits.settle([])
                 return _Found([], {}, has_paused=False)
             now = database_now(using)
             due = DueAt(destination_id, now, using)

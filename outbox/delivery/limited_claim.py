@@ -1,7 +1,7 @@
 """A claim within the limits of a destination: circuit, rate limits and connection slots.
 
-One transaction reserves what they allow, claims, and returns what it does not use. So nothing is
-claimed that no session may deliver, and nothing is reserved in vain.
+One transaction asks what they allow, claims, and counts what it has claimed. So nothing is claimed
+that no session may deliver, and nothing is counted in vain.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 
 from outbox.db.clock import now
 from outbox.delivery import limits
-from outbox.delivery.circuit import return_probe
 from outbox.delivery.claim import Claim, ClaimInDoubtError, claim
 from outbox.delivery.job import Job
 from outbox.delivery.slots import SlotRequest
@@ -25,36 +24,29 @@ class DestinationLimits:
     using: str
     slots: SlotRequest | None = None  # None: what is claimed is not sent from here
     is_limited: bool = field(init=False)
-    _reserved: limits.Reservation = field(init=False, default=limits.Reservation(0))
+    _allowed: limits.Allowance = field(default_factory=lambda: limits.Allowance(0))
 
     def __post_init__(self) -> None:
         self.is_limited = limits.has_limits(self.destination, now())
 
     def reserve(self, wanted: int) -> int:
-        """Reserve recipients, unless there is no session and no slot for one."""
+        """Return how many recipients are allowed: none if no session can be had for them."""
         if self.slots is not None and not self.slots.look():
             return 0
         if not self.is_limited:
             return wanted
-        self._reserved = limits.reserve(self.destination.pk, self.worker_id, wanted, self.using)
-        return self._reserved.recipients
+        self._allowed = limits.allowance(self.destination, wanted, self.using)
+        return self._allowed.recipients
 
     def settle(self, jobs: Sequence[Job]) -> None:
-        """Return what was not claimed, and take slots for the jobs."""
+        """Count the jobs, and take slots for them."""
         if self.is_limited:
-            self._return_unused(jobs)
+            recipients = sum(len(job.recipients) for job in jobs)
+            probe = self._allowed.use(recipients, self.worker_id, self.using)
+            for job in jobs:
+                job.is_reserved, job.probe = True, probe
         if self.slots is not None:
             self.slots.take(len(jobs))
-
-    def _return_unused(self, jobs: Sequence[Job]) -> None:
-        probe = self._reserved.probe
-        for job in jobs:
-            job.is_reserved, job.probe = True, probe
-        if probe is not None and not jobs:
-            return_probe(probe, self.using)
-        unused = self._reserved.recipients - sum(len(job.recipients) for job in jobs)
-        if unused:
-            limits.refund(self.destination.pk, unused, self.using)
 
 
 def claim_within_limits(

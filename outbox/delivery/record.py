@@ -49,6 +49,7 @@ from outbox.models.rollup import roll_up
 from outbox.models.transitions import (
     RECORD,
     RECORD_LATE,
+    Move,
     Step,
     Transition,
     record_events,
@@ -137,9 +138,6 @@ def _write_results(
     results = sorted(results, key=lambda result: result.job.attempt_id)
     _end_attempts(results, now, using)
     undone = _delete_attempts(returned, using)
-    moved_to = {
-        job.attempt_id: item.moved_to for item in returned if item.moved_to for job in item.jobs
-    }
     owned = [result for result in results if not result.fenced]
     changed = _change_recipients(owned, RECORD, now, using)
     _count(owned, changed, now, using)
@@ -148,7 +146,7 @@ def _write_results(
         record_webhook_calls(
             [change for change in changes if change.recipient_id in changed], using
         )
-    return_untried(undone, using, {pk: moved_to[pk] for pk in undone if pk in moved_to})
+    return_untried(undone, using, _moves(returned, set(undone)))
     late = [result for result in results if result.fenced]
     if late:
         _write_late(late, now, using)
@@ -188,6 +186,18 @@ def _return_reservations(
     for destination_id, number in recipients.items():
         if number:
             limits.refund(destination_id, number, using)
+
+
+def _moves(returned: Sequence[JobsReturned], undone: Container[int]) -> list[Move]:
+    """Return the recipients that are returned to another destination."""
+    return [
+        Move(recipient.id, item.moved_to, job.attempt_id)
+        for item in returned
+        if item.moved_to
+        for job in item.jobs
+        if job.attempt_id in undone
+        for recipient in job.recipients
+    ]
 
 
 def _end_attempts(results: Sequence[Result], now: dt.datetime, using: str) -> None:
