@@ -600,10 +600,9 @@ def test_nothing_is_claimed_or_counted_without_a_slot() -> None:
 
 @pytest.mark.django_db(transaction=True)  # the database compares the keys at the commit
 def test_a_claim_that_fails_reserves_nothing() -> None:
-    sender, worker, other = account(max_connections=3, per_minute=10), a_worker(), a_worker()
+    sender, worker = account(max_connections=3, per_minute=10), a_worker()
     queue(sender)
-    request = slot_request(sender, other, most=1)
-    other.delete()
+    request = slot_request(sender, Worker(pk=worker.pk + 1_000), most=1)  # there is no such worker
     with pytest.raises(IntegrityError):
         claim_of(sender, worker, slots=request)
     assert destination(sender).minute_count == 0
