@@ -7,7 +7,7 @@ sends which message; its id is the fencing token.
 import datetime as dt
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from django.db import connections, transaction
 from django.db.models import Count, Max, Q
@@ -128,6 +128,27 @@ class Claim(NamedTuple):
     is_cut_short: bool = False
 
 
+class ClaimLimits(Protocol):
+    """What limits a claim. The transaction of the claim calls it at its beginning and its end."""
+
+    def reserve(self, wanted: int) -> int:
+        """Return how many recipients may be claimed, up to `wanted`."""
+
+    def settle(self, jobs: Sequence[Job]) -> None:
+        """Count what was claimed."""
+
+
+class _Unlimited:
+    def reserve(self, wanted: int) -> int:
+        return wanted
+
+    def settle(self, jobs: Sequence[Job]) -> None:
+        pass
+
+
+UNLIMITED: ClaimLimits = _Unlimited()
+
+
 class ClaimInDoubtError(Exception):
     """It is unknown whether a claim was committed. Return `jobs` once the database is available."""
 
@@ -145,6 +166,7 @@ def claim(
     using: str,
     by_domain: bool = False,
     needs_closed_circuit: bool = False,
+    limits: ClaimLimits = UNLIMITED,
 ) -> Claim:
     """Claim up to `limit` due recipients; return them as jobs, one per message, with its source.
 
@@ -165,6 +187,7 @@ def claim(
         using,
         by_domain=by_domain,
         needs_closed_circuit=needs_closed_circuit,
+        limits=limits,
     )
     moved = 0
     with suppress(*DATABASE_UNAVAILABLE):  # what was claimed must not be lost
@@ -192,6 +215,7 @@ def _claim_others(
     *,
     by_domain: bool,
     needs_closed_circuit: bool,
+    limits: ClaimLimits,
 ) -> _Found:
     """Claim what is due, and neither suppressed nor of a paused tag.
 
@@ -201,6 +225,9 @@ def _claim_others(
     jobs: list[Job] = []
     try:
         with transaction.atomic(using=using):
+            if not (limit := limits.reserve(limit)):
+                limits.settle([])
+                return _Found([], {}, has_paused=False)
             now = database_now(using)
             due = DueAt(destination_id, now, using)
             locked = due.lock(limit, after_sender)
@@ -217,6 +244,7 @@ def _claim_others(
                     using,
                     needs_closed_circuit=needs_closed_circuit,
                 )
+            limits.settle(jobs)
     except DATABASE_UNAVAILABLE as error:
         # SQLite's commit is never in doubt; and it would assign the same ids again.
         if jobs and connections[using].vendor == "postgresql":

@@ -12,6 +12,7 @@ from outbox.delivery.claim import ClaimInDoubtError
 from outbox.delivery.context import DeliveryContext
 from outbox.delivery.job import Job, JobsReturned
 from outbox.delivery.limited_claim import claim_within_limits
+from outbox.delivery.slots import SlotRequest
 from outbox.models import Destination
 
 # Recipients in hand of one destination, all workers together. A claim passes over each of them: it
@@ -35,10 +36,13 @@ class ClaimedJobs:
     def __len__(self) -> int:
         return len(self._jobs)
 
-    async def fill(self, destination: Destination, size: int) -> None:
+    async def fill(
+        self, destination: Destination, size: int, slots: SlotRequest | None = None
+    ) -> None:
         """Claim up to `size` jobs, unless the last claim found nothing more that is due.
 
-        When too many recipients are in hand, it waits until their results are recorded.
+        `slots` takes slots for them. When too many recipients are in hand, it waits until their
+        results are recorded.
         """
         self.is_cut_short = False
         room = min(size, self._context.conf.claim_size) - len(self._jobs)
@@ -47,7 +51,6 @@ class ClaimedJobs:
             room = min(room, self._room_in_hand(destination))
         if room <= 0 or self.is_exhausted or not self._context.may_claim:
             return
-        loop = asyncio.get_running_loop()
         try:
             jobs, is_cut_short = await self._context.in_claimer(
                 partial(
@@ -57,7 +60,7 @@ class ClaimedJobs:
                     room,
                     self._last_sender,
                     self._context.using,
-                    lambda item: loop.call_soon_threadsafe(self._context.recorder.put, item),
+                    slots,
                 )
             )
         except ClaimInDoubtError as error:

@@ -250,16 +250,6 @@ class JobsReturned:
 
 
 @dataclass(slots=True, kw_only=True)
-class ReservationReturned:
-    """What was reserved for a claim and not used by it."""
-
-    destination_id: int
-    recipients: int
-    probe: Probe | None = None  # unless a claimed job is the probe
-    size: ClassVar[int] = 0
-
-
-@dataclass(slots=True, kw_only=True)
 class SlotsReleased:
     """Connection slots that are no longer needed."""
 
@@ -292,7 +282,6 @@ RecordItem = (
     | SessionClosed
     | Result
     | JobsReturned
-    | ReservationReturned
     | SlotsReleased
     | TlsCounted
     | Barrier

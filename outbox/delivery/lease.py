@@ -4,6 +4,7 @@ With a local copy on the monotonic clock, the worker stops no later than that.
 """
 
 import datetime as dt
+import math
 import os
 import socket
 import time
@@ -15,6 +16,8 @@ from django.db.models import Count, Q
 from outbox.conf import get_conf
 from outbox.db.clock import database_now
 from outbox.models import Slot, Worker
+
+_COUNT_SECONDS = 0.1  # in which the number of workers is not read again
 
 
 @dataclass(slots=True)
@@ -28,6 +31,7 @@ class Lease:
     lost: bool = False
     is_draining: bool = False  # claim nothing more, until a user ends that
     workers_alive: int = 1
+    counted_at: float = -math.inf  # when `workers_alive` was read, by `time.monotonic()`
 
     @property
     def held(self) -> bool:
@@ -74,6 +78,13 @@ def count_workers(lease: Lease, using: str) -> None:
     )
     lease.workers_alive = max(counts["claiming"], 1)
     lease.is_draining = bool(counts["draining"])
+    lease.counted_at = time.monotonic()
+
+
+def count_workers_again(lease: Lease, using: str) -> None:
+    """Count them if that was a moment ago: a worker has hundreds of MX sites to begin with."""
+    if time.monotonic() >= lease.counted_at + _COUNT_SECONDS:
+        count_workers(lease, using)
 
 
 def renew(lease: Lease, using: str) -> None:

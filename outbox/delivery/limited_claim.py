@@ -1,15 +1,52 @@
-"""A claim within the limits of a destination: the circuit and the rate limits.
+"""A claim within the limits of a destination: circuit, rate limits and connection slots.
 
-What it reserves and does not use is returned, however the claim ends.
+One transaction asks what they allow, claims, and counts what it has claimed. So nothing is claimed
+that no session may deliver, and nothing is counted in vain.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from outbox.db.clock import now
 from outbox.delivery import limits
 from outbox.delivery.claim import Claim, ClaimInDoubtError, claim
-from outbox.delivery.job import Job, ReservationReturned
+from outbox.delivery.job import Job
+from outbox.delivery.slots import SlotRequest
 from outbox.models import Destination
+
+
+@dataclass(slots=True)
+class DestinationLimits:
+    """The limits of one claim."""
+
+    destination: Destination
+    worker_id: int
+    using: str
+    slots: SlotRequest | None = None  # None: what is claimed is not sent from here
+    is_limited: bool = field(init=False)
+    _allowed: limits.Allowance = field(default_factory=lambda: limits.Allowance(0))
+
+    def __post_init__(self) -> None:
+        self.is_limited = limits.has_limits(self.destination, now())
+
+    def reserve(self, wanted: int) -> int:
+        """Return how many recipients are allowed: none if no session can be had for them."""
+        if self.slots is not None and not self.slots.look():
+            return 0
+        if not self.is_limited:
+            return wanted
+        self._allowed = limits.allowance(self.destination, wanted, self.using)
+        return self._allowed.recipients
+
+    def settle(self, jobs: Sequence[Job]) -> None:
+        """Count the jobs, and take slots for them."""
+        if self.is_limited:
+            recipients = sum(len(job.recipients) for job in jobs)
+            probe = self._allowed.use(recipients, self.worker_id, self.using)
+            for job in jobs:
+                job.is_reserved, job.probe = True, probe
+        if self.slots is not None:
+            self.slots.take(len(jobs))
 
 
 def claim_within_limits(
@@ -18,44 +55,28 @@ def claim_within_limits(
     room: int,
     after_sender: int,
     using: str,
-    on_unused: Callable[[ReservationReturned], object],
+    slots: SlotRequest | None = None,
 ) -> Claim:
     """Claim as much of `room` as the circuit and the rate limits allow.
 
-    `on_unused` gets what was reserved and not used, also when the claim fails. The database may be
-    unavailable by then.
+    `slots` takes slots for the jobs. Without any, and without an open session, nothing is claimed.
     """
-    is_limited = limits.has_limits(destination, now())
-    reserved = (
-        limits.reserve(destination.pk, worker_id, room, using)
-        if is_limited
-        else limits.Reservation(room)
-    )
-    if reserved.recipients <= 0:
-        return Claim([])
-    jobs: Sequence[Job] = ()
+    within = DestinationLimits(destination, worker_id, using, slots)
     try:
-        claimed = claim(
+        return claim(
             destination_id=destination.pk,
             worker_id=worker_id,
-            limit=reserved.recipients,
+            limit=room,
             after_sender=after_sender,
             by_domain=destination.is_direct or destination.account.is_direct,
             # Another worker may have opened the circuit since this one read it as closed.
-            needs_closed_circuit=destination.fits_account and not is_limited,
+            needs_closed_circuit=destination.fits_account and not within.is_limited,
+            limits=within,
             using=using,
         )
-        jobs = claimed.jobs
-    except ClaimInDoubtError as error:
-        jobs = error.jobs
+    except ClaimInDoubtError:
+        raise  # the slots may be taken as well
+    except Exception:
+        if slots is not None:
+            slots.taken.clear()
         raise
-    finally:
-        for job in jobs:
-            job.is_reserved, job.probe = is_limited, reserved.probe
-        unused = reserved.recipients - sum(len(job.recipients) for job in jobs)
-        if is_limited and unused:
-            probe = None if jobs else reserved.probe
-            on_unused(
-                ReservationReturned(destination_id=destination.pk, recipients=unused, probe=probe)
-            )
-    return claimed

@@ -7,18 +7,22 @@ the server may be connected to. The database decides each of them in a short tra
 import datetime as dt
 import json
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from django.db import connections, transaction
 from django.db.models import F
 from django.db.models.functions import Greatest
 
+from outbox.db.bulk import fetch, update_rows
 from outbox.db.clock import database_now
+from outbox.db.columns import columns_of
 from outbox.delivery import due
 from outbox.delivery.circuit import Probe, begin_probe
 from outbox.delivery.paused_tags import paused_messages
-from outbox.models import MX_PREFIX, Circuit, Destination, Slot
+from outbox.models import MX_PREFIX, Circuit, Destination
 from outbox.models.destination_limits import limits_of
 from outbox.models.pause import pause_of, pauses_in_force
 from outbox.net.shaping import Effect, ReplyRule
@@ -38,6 +42,34 @@ class Wanted:
     sites_max: float = math.inf
 
 
+# What changes while a runner exists. Django's own query takes several times as long to compile.
+_OF_DESTINATION = (
+    "circuit",
+    "circuit_until",
+    "minute_count",
+    "minute_started_at",
+    "day_count",
+    "day_started_at",
+    "limit_effect",
+    "limit_until",
+)
+_OF_ACCOUNT = ("route", "max_connections", "per_minute", "per_day")
+_LOCK = f"""
+SELECT {", ".join(f"d.{name}" for name in _OF_DESTINATION)},
+    {", ".join(f"a.{name}" for name in _OF_ACCOUNT)}
+FROM outbox_destination d JOIN outbox_account a ON a.id = d.account_id
+WHERE d.id = %s FOR NO KEY UPDATE OF d"""  # noqa: S608  # constants only
+_COUNTED = columns_of(
+    Destination,
+    (
+        "minute_started_at",
+        "minute_count",
+        "day_started_at",
+        "day_count",
+        "paused_until",
+        "paused_reason",
+    ),
+)
 _ALL = Wanted()
 _READ_AT_ONCE = 500  # destinations
 
@@ -50,29 +82,69 @@ class Reservation:
     probe: Probe | None = None
 
 
-def reserve(destination_id: int, worker_id: int, wanted: int, using: str) -> Reservation:
+@dataclass(slots=True)
+class Allowance:
+    """What a destination allows a claim, whose transaction has locked it."""
+
+    recipients: int  # at most, a single one if the claim is a probe
+    destination: Destination | None = None  # as it is now
+
+    def use(self, recipients: int, worker_id: int, using: str) -> Probe | None:
+        """Count the recipients that were claimed. Return the probe, if the claim is one."""
+        destination = self.destination
+        if destination is None or (not recipients and destination.paused_until is None):
+            return None
+        destination.minute_count += recipients
+        destination.day_count += recipients
+        counts = [getattr(destination, column.name) for column in _COUNTED[:-1]]
+        row = (destination.pk, *counts, destination.paused_reason.dump())
+        update_rows(using, "outbox_destination", _COUNTED, [row])
+        if not recipients or destination.circuit == Circuit.CLOSED:
+            return None
+        probe = begin_probe(destination, worker_id, database_now(using))
+        destination.save(using=using, update_fields=["circuit", "circuit_until", "probe_worker"])
+        return probe
+
+
+def reserve(destination: Destination, worker_id: int, wanted: int, using: str) -> Reservation:
     """Reserve up to `wanted` recipients of the rate limits, as far as the circuit allows."""
-    with transaction.atomic(using=using):
-        now = database_now(using)
-        destination = (
-            Destination.objects.using(using)
-            .select_for_update(no_key=True, of=("self",))
-            .select_related("account")
-            .get(pk=destination_id)
-        )
-        if not destination.fits_account:  # since the caller has read it
-            return Reservation(0)
-        if destination.is_suspended(now):
-            return Reservation(0)
-        is_open = destination.circuit != Circuit.CLOSED
-        if is_open:
-            if destination.circuit_until is not None and destination.circuit_until > now:
-                return Reservation(0)
-            wanted = min(wanted, 1)
-        granted = _within_limits(destination, wanted, now)
-        probe = begin_probe(destination, worker_id, now) if granted and is_open else None
-        destination.save(using=using)
-        return Reservation(granted, probe)
+    with transaction.atomic(using=using, savepoint=False):
+        allowed = allowance(destination, wanted, using)
+        return Reservation(allowed.recipients, allowed.use(allowed.recipients, worker_id, using))
+
+
+def allowance(destination: Destination, wanted: int, using: str) -> Allowance:
+    """Return what may be claimed, up to `wanted` recipients.
+
+    The destination is locked until the transaction of the caller ends.
+    """
+    current = _locked(destination, using)
+    now = database_now(using)
+    # The route or the suspension may have changed since the caller read it.
+    if current is None or not current.fits_account or current.is_suspended(now):
+        return Allowance(0)
+    if current.circuit != Circuit.CLOSED:
+        if current.circuit_until is not None and current.circuit_until > now:
+            return Allowance(0)
+        wanted = min(wanted, 1)
+    return Allowance(_within_limits(current, wanted, now), current)
+
+
+def _locked(destination: Destination, using: str) -> Destination | None:
+    """Lock a destination and return it as it is now; None if it was deleted."""
+    if connections[using].vendor != "postgresql":
+        destinations = Destination.objects.using(using).select_related("account")
+        return destinations.filter(pk=destination.pk).first()
+    rows = fetch(using, _LOCK, [destination.pk])
+    if not rows:
+        return None
+    current, current.account = copy(destination), copy(destination.account)
+    values: Iterator[Any] = iter(rows[0])
+    for name, value in zip(_OF_DESTINATION, values, strict=False):
+        setattr(current, name, value)
+    for name, value in zip(_OF_ACCOUNT, values, strict=True):
+        setattr(current.account, name, value)
+    return current
 
 
 def due_destinations(using: str, wanted: Wanted = _ALL) -> list[Destination]:
@@ -164,11 +236,8 @@ def _within_limits(destination: Destination, wanted: int, now: dt.datetime) -> i
         if granted <= 0 and per_day <= destination.day_count:
             until = destination.day_started_at + _DAY
             reason = Reason(ReasonCode.LIMIT_PER_DAY, limit=per_day)
-    granted = max(granted, 0)
     destination.paused_until, destination.paused_reason = until, reason
-    destination.minute_count += granted
-    destination.day_count += granted
-    return granted
+    return max(granted, 0)
 
 
 def refund(destination_id: int, unused: int, using: str) -> None:
@@ -184,12 +253,19 @@ def take_slots(
     destination_id: int, worker_id: int, *, wanted: int, limit: int, using: str
 ) -> list[int]:
     """Reserve up to `wanted` connection slots among 1 … `limit`; return their numbers."""
-    taken = set(
-        Slot.objects.using(using)
-        .filter(destination_id=destination_id)
-        .values_list("number", flat=True)
-    )
-    free = [number for number in range(1, limit + 1) if number not in taken][:wanted]
+    free = free_slots(destination_id, limit, using)
+    return insert_slots(destination_id, worker_id, free[:wanted], using)
+
+
+def free_slots(destination_id: int, limit: int, using: str) -> list[int]:
+    """Return the numbers among 1 … `limit` of the slots that no worker has."""
+    sql = "SELECT number FROM outbox_slot WHERE destination_id = %s"
+    taken = {number for (number,) in fetch(using, sql, [destination_id])}
+    return [number for number in range(1, limit + 1) if number not in taken]
+
+
+def insert_slots(destination_id: int, worker_id: int, free: Sequence[int], using: str) -> list[int]:
+    """Reserve slots that were free, and return the numbers of those that still were."""
     if not free:
         return []
     rows = ", ".join(["(%s, %s, %s)"] * len(free))
@@ -198,16 +274,25 @@ def take_slots(
         "ON CONFLICT (destination_id, number) DO NOTHING RETURNING number"
     )
     params = [value for number in free for value in (destination_id, number, worker_id)]
-    with connections[using].cursor() as cursor:
-        cursor.execute(sql, params)
-        return [row[0] for row in cursor.fetchall()]
+    return [number for (number,) in fetch(using, sql, params)]
 
 
-def release_slots(destination_id: int, worker_id: int, numbers: Sequence[int], using: str) -> None:
-    """Release connection slots."""
-    Slot.objects.using(using).filter(
-        destination_id=destination_id, worker_id=worker_id, number__in=numbers
-    ).delete()
+class HeldSlot(NamedTuple):
+    """A connection slot that a worker has reserved."""
+
+    destination_id: int
+    worker_id: int
+    number: int
+
+
+def release_slots(slots: Sequence[HeldSlot], using: str) -> None:
+    """Release connection slots of any destinations."""
+    if not slots:
+        return
+    rows = ", ".join(["(%s, %s, %s)"] * len(slots))
+    sql = f"""DELETE FROM outbox_slot
+        WHERE (destination_id, worker_id, number) IN (VALUES {rows})"""  # noqa: S608
+    fetch(using, sql, [value for slot in slots for value in slot])
 
 
 def connections_of(destination: Destination, now: dt.datetime) -> int:

@@ -6,6 +6,7 @@ host failed because the domain or the message requires more than the site's TLS 
 one domain with a strict policy would stop the messages of all others.
 """
 
+import random
 import time
 from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
@@ -31,6 +32,7 @@ from outbox.reasons import Reason, ReasonCode
 _HOSTS_MAX = 5  # that one attempt connects to
 _SECONDS = 300.0  # in which an attempt begins with another host
 _KNOWN_MAX = 5_000  # domains of one site
+_KNOWN_FOR = 1.0  # seconds in which the next message for a domain goes to the same target
 _REFUSED_FOR = 30.0  # seconds in which the hosts of a refused target are not asked again
 _REFUSED_MAX = 1_000  # targets
 # A host that failed in these phases does not respond, or accepts no session.
@@ -103,8 +105,8 @@ class MxOpener:
     def __init__(self, router: MxRouter, context: DeliveryContext) -> None:
         self._router = router
         self._context = context
-        # (domain, TLS requirement) → key of the target
-        self._known: LruCache[tuple[str, str], Hashable] = LruCache(_KNOWN_MAX)
+        # (domain, TLS requirement) → the target, and until when it is not determined again
+        self._known: LruCache[tuple[str, str], tuple[MxTarget, float]] = LruCache(_KNOWN_MAX)
         # A thousand messages for one domain connect once, as they do after a fault of the site.
         self._refused: LruCache[Hashable, tuple[float, TargetRefusedError]] = LruCache(_REFUSED_MAX)
         # (domain, key of the target) → until when it is not counted that no host may be used
@@ -112,6 +114,9 @@ class MxOpener:
 
     async def target_of(self, job: Job, destination: Destination) -> MxTarget | None:
         """Return the servers of the job's domain; None if it failed, or belongs to another site."""
+        target, until = self._known.get((job.domain, job.tls_requirement)) or (None, 0.0)
+        if time.monotonic() < until:
+            return target
         try:
             found = await self._router.exchangers_of(job.domain)
             if not await self._belongs_to(destination, job, site_of(found)):
@@ -121,7 +126,8 @@ class MxOpener:
             lease, recorder = self._context.lease, self._context.recorder
             recorder.put(transaction.unrouted(job, error, lease.now))
             return None
-        self._known[job.domain, job.tls_requirement] = target.key
+        known = target, time.monotonic() + _KNOWN_FOR
+        self._known[job.domain, job.tls_requirement] = known
         return target
 
     async def _belongs_to(self, destination: Destination, job: Job, site: MxSite) -> bool:
@@ -162,7 +168,8 @@ class MxOpener:
 
     def prefers(self, session: DeliverySession, job: Job) -> bool:
         """Return whether the job's domain had the session's servers at the last lookup."""
-        return self._known.get((job.domain, job.tls_requirement)) == session.target_key
+        known = self._known.get((job.domain, job.tls_requirement))
+        return known is not None and known[0].key == session.target_key
 
     async def open(
         self, target: Target, destination: Destination, memory: ServerMemory
@@ -211,10 +218,18 @@ class MxOpener:
         raise error
 
     def _by_order(self, target: MxTarget) -> list[HostPolicy]:
-        """Return the hosts as they are tried: by preference, but those last that are of no use."""
+        """Return the hosts as they are tried: by preference, but those last that are of no use.
+
+        Those of an equal preference are in random order for each session (RFC 5321 5.1).
+        """
         return sorted(
             target.policies,
-            key=lambda one: (not one.is_usable, self._router.has_failed(one.exchanger.host)),
+            key=lambda one: (
+                not one.is_usable,
+                self._router.has_failed(one.exchanger.host),
+                one.exchanger.preference,
+                random.random(),  # noqa: S311  # spreads load, protects nothing
+            ),
         )
 
     async def _connect(

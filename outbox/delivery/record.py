@@ -1,9 +1,9 @@
 """Record: write the items of one group commit.
 
-Attempts come first, then recipients, counts, times, messages and destinations, each in the order of
-their keys, so that two commits never wait for each other. Nothing here uses the network or decides
-an outcome. Results are written under the guard of the fencing token, and those that it refused are
-marked as fenced.
+Destinations that get a reservation back are locked first, as by a claim. Then come attempts,
+recipients, counts, times and messages, each in the order of their keys, so that two transactions
+never wait for each other. Nothing here uses the network or decides an outcome. Results are written
+under the guard of the fencing token, and those that it refused are marked as fenced.
 """
 
 import datetime as dt
@@ -18,13 +18,12 @@ from outbox.db.bulk import update_rows
 from outbox.db.clock import database_now
 from outbox.db.columns import columns_of
 from outbox.delivery import limits, record_postgresql
-from outbox.delivery.circuit import Probe, return_probe
+from outbox.delivery.circuit import return_probe
 from outbox.delivery.failure_groups import FailureGroups
 from outbox.delivery.job import (
     JobsReturned,
     Mark,
     RecordItem,
-    ReservationReturned,
     Result,
     SessionClosed,
     SessionOpened,
@@ -42,7 +41,7 @@ from outbox.delivery.record_rows import (
     results_json,
     stored_signature,
 )
-from outbox.models import Attempt, SmtpSession, State, delivery_count
+from outbox.models import Attempt, Destination, SmtpSession, State, delivery_count
 from outbox.models.delivery_count import UNCOUNTED
 from outbox.models.delivery_time import add_times
 from outbox.models.erasure import erase_ended
@@ -50,6 +49,7 @@ from outbox.models.rollup import roll_up
 from outbox.models.transitions import (
     RECORD,
     RECORD_LATE,
+    Move,
     Step,
     Transition,
     record_events,
@@ -81,17 +81,22 @@ def write(items: Sequence[RecordItem], using: str, groups: FailureGroups | None 
             return
     with transaction.atomic(using=using):
         now = database_now(using)
+        returned = _only(JobsReturned, items)
+        _lock_reserved(returned, using)
         _write_sessions([item.session for item in _only(SessionOpened, items)], using)
         # A commit that is repeated, since its confirmation was lost, counts sessions twice.
         counted = Counter(key for item in _only(TlsCounted, items) for key in item.keys)
         add_tls_counts(counted, using)
         _write_closings(_only(SessionClosed, items), now, using)
         _write_marks(_only(Mark, items), now, using)
-        returned = _only(JobsReturned, items)
         undone = _write_results(_only(Result, items), returned, now, using)
-        for item in _only(SlotsReleased, items):
-            limits.release_slots(item.destination_id, item.worker_id, item.slots, using)
-        _return_reservations(returned, undone, _only(ReservationReturned, items), using)
+        released = [
+            limits.HeldSlot(item.destination_id, item.worker_id, number)
+            for item in _only(SlotsReleased, items)
+            for number in item.slots
+        ]
+        limits.release_slots(released, using)
+        _return_reservations(returned, undone, using)
 
 
 def _only(kind: type[Item], items: Sequence[RecordItem]) -> list[Item]:
@@ -133,9 +138,6 @@ def _write_results(
     results = sorted(results, key=lambda result: result.job.attempt_id)
     _end_attempts(results, now, using)
     undone = _delete_attempts(returned, using)
-    moved_to = {
-        job.attempt_id: item.moved_to for item in returned if item.moved_to for job in item.jobs
-    }
     owned = [result for result in results if not result.fenced]
     changed = _change_recipients(owned, RECORD, now, using)
     _count(owned, changed, now, using)
@@ -144,7 +146,7 @@ def _write_results(
         record_webhook_calls(
             [change for change in changes if change.recipient_id in changed], using
         )
-    return_untried(undone, using, {pk: moved_to[pk] for pk in undone if pk in moved_to})
+    return_untried(undone, using, _moves(returned, set(undone)))
     late = [result for result in results if result.fenced]
     if late:
         _write_late(late, now, using)
@@ -160,33 +162,42 @@ def _write_results(
     return undone
 
 
-def _return_reservations(
-    returned: Sequence[JobsReturned],
-    undone: Collection[int],
-    unused: Sequence[ReservationReturned],
-    using: str,
-) -> None:
-    """Refund what the rate limits counted for nothing, and return probes.
+def _lock_reserved(returned: Sequence[JobsReturned], using: str) -> None:
+    """Lock the destinations that get something back, first of all, as a claim does."""
+    ids = {job.destination_id for item in returned for job in item.jobs if job.probe is not None}
+    ids.update(item.destination_id for item in returned if item.reserved)
+    if ids:
+        rows = Destination.objects.using(using).filter(pk__in=ids).order_by("pk")
+        list(rows.select_for_update(no_key=True).values_list("pk"))
 
-    A commit that is repeated, since its confirmation was lost, refunds unused reservations twice.
-    """
+
+def _return_reservations(
+    returned: Sequence[JobsReturned], undone: Collection[int], using: str
+) -> None:
+    """Refund what the rate limits counted for nothing, and return probes."""
     recipients = Counter[int]()
-    probes = [job.probe for item in returned for job in item.jobs]
-    probes += [item.probe for item in unused]
     for item in returned:
         recipients[item.destination_id] += sum(
             number for attempt_id, number in item.reserved.items() if attempt_id in undone
         )
-    for one in unused:
-        recipients[one.destination_id] += one.recipients
-    by_destination: dict[int, list[Probe]] = {pk: [] for pk, number in recipients.items() if number}
-    for probe in filter(None, probes):
-        by_destination.setdefault(probe.destination_id, []).append(probe)
-    for destination_id in sorted(by_destination):
-        for probe in by_destination[destination_id]:
-            return_probe(probe, using)
-        if recipients[destination_id]:
-            limits.refund(destination_id, recipients[destination_id], using)
+        for job in item.jobs:
+            if job.probe is not None:
+                return_probe(job.probe, using)
+    for destination_id, number in recipients.items():
+        if number:
+            limits.refund(destination_id, number, using)
+
+
+def _moves(returned: Sequence[JobsReturned], undone: Container[int]) -> list[Move]:
+    """Return the recipients that are returned to another destination."""
+    return [
+        Move(recipient.id, item.moved_to, job.attempt_id)
+        for item in returned
+        if item.moved_to
+        for job in item.jobs
+        if job.attempt_id in undone
+        for recipient in job.recipients
+    ]
 
 
 def _end_attempts(results: Sequence[Result], now: dt.datetime, using: str) -> None:

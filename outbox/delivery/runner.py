@@ -20,7 +20,7 @@ from outbox.delivery.job import Job, SessionClosed, SessionOpened
 from outbox.delivery.openers import SessionOpener, Target, TargetRefusedError
 from outbox.delivery.server_memory import ServerMemory
 from outbox.delivery.session import DeliverySession, session_row
-from outbox.delivery.slots import RunnerSlots
+from outbox.delivery.slots import RunnerSlots, SlotRequest
 from outbox.delivery.verdict import EXHAUSTED_PAUSE, judge_opening
 from outbox.log_lines import log_fields
 from outbox.models import Circuit, Destination
@@ -88,19 +88,18 @@ class DestinationRunner(Runner):
         async with self._feeding:
             self._feeds_again = False
             began_at = asyncio.get_running_loop().time()
-            slots = [] if self._sessions else await self._take_slots(1)
+            waiting = len(self._claimed) - self._claimed.waiting
             try:
-                if self._sessions or slots:
-                    await self._claimed.fill(self.destination, self._jobs_wanted)
-                    self._feeds_again |= self._claimed.is_cut_short
-                    slots += await self._take_slots(self._sessions_wanted() - len(slots))
-                if self._fault_at >= began_at:
-                    self._claimed.return_all()  # they were claimed before the circuit opened
-                for slot in slots[: max(self._sessions_wanted(), 0)]:
-                    self._start(slot)
-                    slots.remove(slot)
+                with self._slots.requested(
+                    self._sessions_possible(), self.destination, waiting
+                ) as slots:
+                    if self._sessions or slots.most:
+                        await self._claim(slots)
+                    if self._fault_at >= began_at:
+                        self._claimed.return_all()  # they were claimed before the circuit opened
+                    for slot in slots.use(max(self._sessions_wanted(), 0)):
+                        self._start(slot)
             finally:
-                self._slots.release(slots)
                 self._return_unserved()
         if self._feeds_again:
             self._context.spawn(self.feed())
@@ -109,18 +108,23 @@ class DestinationRunner(Runner):
     def _jobs_wanted(self) -> int:
         return self._sessions_allowed * _JOBS_PER_SESSION
 
+    async def _claim(self, slots: SlotRequest) -> None:
+        """Claim jobs, and take slots for those that have no session."""
+        await self._claimed.fill(self.destination, self._jobs_wanted, slots)
+        self._feeds_again |= self._claimed.is_cut_short
+        if not slots.has_looked and slots.most and self._sessions_wanted() > 0:
+            await self._context.in_claimer(slots.look_and_take)  # nothing had to be claimed
+
+    def _sessions_possible(self) -> int:
+        """Return how many more sessions are allowed at present."""
+        if self._claimed.is_closed:
+            return 0
+        allowed = self._sessions_allowed - len(self._sessions)
+        return max(min(allowed, _OPENING_MAX - self._opening), 0)
+
     def _sessions_wanted(self) -> int:
         """Return how many more sessions are allowed and would have a job to begin with."""
-        return min(
-            self._sessions_allowed - len(self._sessions),
-            _OPENING_MAX - self._opening,
-            len(self._claimed) - self._claimed.waiting,
-        )
-
-    async def _take_slots(self, wanted: int) -> list[int]:
-        if wanted <= 0 or self._claimed.is_closed:
-            return []
-        return await self._slots.take(wanted, self.destination)
+        return min(self._sessions_possible(), len(self._claimed) - self._claimed.waiting)
 
     def _start(self, slot: int) -> None:
         task = asyncio.create_task(self._run_sessions(slot))

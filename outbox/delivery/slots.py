@@ -4,13 +4,65 @@ Slots enforce the account's limit over all workers. The pool keeps one owner fro
 connections that this process may open.
 """
 
-from functools import partial
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 from outbox.delivery import lease, limits
 from outbox.delivery.context import DeliveryContext
 from outbox.delivery.job import SlotsReleased
+from outbox.delivery.lease import Lease
 from outbox.delivery.pool import owner_of
 from outbox.models import Destination
+
+
+@dataclass(slots=True)
+class SlotRequest:
+    """Slots that a runner wants. The claimer's thread takes them, mostly within a claim."""
+
+    destination: Destination
+    held_lease: Lease
+    using: str
+    most: int  # slots, which the pool of the process allows
+    held: int  # slots that the runner has already
+    jobs_waiting: int  # claimed jobs without a session
+    taken: list[int] = field(default_factory=list)
+    used: int = 0  # of those that were taken
+    has_looked: bool = False
+    _free: list[int] = field(default_factory=list)
+
+    def look(self) -> bool:
+        """Look for free slots. Return False if the runner has none and can get none."""
+        self.has_looked = True
+        lease.count_workers_again(self.held_lease, self.using)
+        wanted = min(self.most, share_of(self.destination, self.held_lease) - self.held)
+        if wanted > 0:
+            limit = limits.connections_of(self.destination, self.held_lease.now)
+            self._free = limits.free_slots(self.destination.pk, limit, self.using)[:wanted]
+        return bool(self._free or self.held)
+
+    def take(self, new_jobs: int) -> None:
+        """Take slots for jobs that have no session, as far as some are free."""
+        wanted = self._free[: max(self.jobs_waiting + new_jobs, 0)]
+        self.taken += limits.insert_slots(
+            self.destination.pk, self.held_lease.worker_id, wanted, self.using
+        )
+
+    def look_and_take(self) -> None:
+        """Take slots for the jobs that are waiting."""
+        if self.look():
+            self.take(0)
+
+    def use(self, number: int) -> list[int]:
+        """Return up to `number` of the slots that were taken, each for a session."""
+        slots, self.taken = self.taken[:number], self.taken[number:]
+        self.used += len(slots)
+        return slots
+
+
+def share_of(destination: Destination, held: Lease) -> int:
+    """Return how many connections a worker may have to a destination."""
+    return limits.fair_share(limits.connections_of(destination, held.now), held.workers_alive)
 
 
 class RunnerSlots:
@@ -22,38 +74,35 @@ class RunnerSlots:
         self._owner = owner_of(destination.account)
         self._held = 0
 
-    async def take(self, wanted: int, destination: Destination) -> list[int]:
-        """Reserve up to `wanted` slots, within this worker's share of them."""
-        allowed = self._context.connections.take_up_to(self._owner, wanted)
-        slots: list[int] = []
-        try:
-            if allowed:
-                slots = await self._context.in_claimer(
-                    partial(self._within_share, allowed, destination)
-                )
-        finally:
-            self._context.connections.give_back(self._owner, allowed - len(slots))
-            self._held += len(slots)
-        return slots
+    @contextmanager
+    def requested(
+        self, wanted: int, destination: Destination, jobs_waiting: int
+    ) -> Iterator[SlotRequest]:
+        """Request up to `wanted` slots, within this worker's share and what its process may open.
 
-    def _within_share(self, wanted: int, destination: Destination) -> list[int]:
-        """Reserve slots, in the claimer's thread."""
-        held, using = self._context.lease, self._context.using
-        lease.count_workers(held, using)
-        return limits.take_slots(
-            self._destination_id,
-            held.worker_id,
-            wanted=max(0, min(wanted, self.share(destination) - self._held)),
-            limit=limits.connections_of(destination, held.now),
-            using=using,
+        Those that were taken and not used within the block are released.
+        """
+        pool = self._context.connections
+        most = pool.take_up_to(self._owner, wanted)
+        request = SlotRequest(
+            destination=destination,
+            held_lease=self._context.lease,
+            using=self._context.using,
+            most=most,
+            held=self._held,
+            jobs_waiting=jobs_waiting,
         )
+        try:
+            yield request
+        finally:
+            held = request.used + len(request.taken)
+            pool.give_back(self._owner, most - held)
+            self._held += held
+            self.release(request.taken)
 
     def share(self, destination: Destination) -> int:
         """Return how many connections this worker may have to the destination."""
-        return limits.fair_share(
-            limits.connections_of(destination, self._context.lease.now),
-            self._context.lease.workers_alive,
-        )
+        return share_of(destination, self._context.lease)
 
     def release(self, slots: list[int]) -> None:
         """Release slots through the recorder, which retries while the database is unavailable."""

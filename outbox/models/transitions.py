@@ -10,14 +10,14 @@ statements take their guards and the columns that follow from the state from her
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from django.contrib.auth.models import AbstractBaseUser
-from django.db.models import BigIntegerField, Case, F, Q, QuerySet, Value, When
+from django.db.models import Case, F, Q, QuerySet, Value, When
 
-from outbox.db.bulk import Among, insert_rows
+from outbox.db.bulk import Among, insert_rows, update_rows
 from outbox.db.columns import columns_of
 from outbox.db.partial import read_partly
 from outbox.models.account import OnUncertain
@@ -202,6 +202,7 @@ def apply(
 
 
 # In the order of `Step`, and what all steps share.
+_MOVE_COLUMNS = columns_of(Recipient, ("destination_id", "attempt_id"))
 _EVENT_COLUMNS = (
     "message_id", "recipient_id", "from_state", "to_state", "kind", "actor_id", "why", "reason",
     "at",
@@ -235,30 +236,29 @@ def record_events(
     insert_rows(using, "outbox_event", columns_of(Event, _EVENT_COLUMNS), rows)
 
 
-def return_untried(
-    attempt_ids: Sequence[int], using: str, moved_to: Mapping[int, int] | None = None
-) -> None:
+class Move(NamedTuple):
+    """A claimed recipient that belongs to another destination from now on."""
+
+    id: int
+    destination_id: int
+    attempt_id: int  # the fencing token
+
+
+def return_untried(attempt_ids: Sequence[int], using: str, moves: Sequence[Move] = ()) -> None:
     """Return claimed recipients to the queue as they were before the claim.
 
-    Nothing happened to them, so there is no event and no signal. `moved_to` has the attempts whose
-    recipients belong to another destination from now on, with its id.
+    Nothing happened to them, so there is no event and no signal. `moves` has those of them that
+    belong to another destination.
     """
     if not attempt_ids:
         return
+    rows = sorted(moves)
+    update_rows(using, "outbox_recipient", _MOVE_COLUMNS, rows, guard=RETURN.fenced_guard)
     untried = Q(attempts=F("attempts_at_retry"))  # since the last retry by a person
     state = Case(When(untried, then=Value(State.QUEUED)), default=Value(State.DEFERRED))
-    columns: dict[str, Any] = {"attempt": None}
-    if moved_to:
-        by_destination: dict[int, list[int]] = {}
-        for attempt_id, destination_id in moved_to.items():
-            by_destination.setdefault(destination_id, []).append(attempt_id)
-        moves = [When(attempt__in=ids, then=Value(pk)) for pk, ids in by_destination.items()]
-        columns["destination"] = Case(
-            *moves, default=F("destination"), output_field=BigIntegerField()
-        )
     Recipient.objects.using(using).filter(
         attempt_id__in=attempt_ids, state__in=RETURN.sources
-    ).update(state=state, **columns)
+    ).update(state=state, attempt=None)
 
 
 def withdraw(rows: Sequence[Recipient], why: str, using: str) -> None:

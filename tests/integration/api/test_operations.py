@@ -164,7 +164,7 @@ def test_a_destination_shows_its_limits_and_why_it_waits() -> None:
     sender = account(per_minute=10, per_day=100, from_address="shop@qq.com")
     queue_many(sender, 2)
     closed, blocked = destination(sender), destination(account(26))
-    limits.reserve(closed.pk, a_worker().pk, 4, USING)
+    limits.reserve(closed, a_worker().pk, 4, USING)
     Slot.objects.create(destination=closed, number=1, worker=a_worker())
     until = database_now() + 5 * MINUTE
     Destination.objects.filter(pk=blocked.pk).update(
@@ -188,7 +188,7 @@ def test_a_destination_shows_its_limits_and_why_it_waits() -> None:
 def test_a_limit_per_minute_that_has_passed_is_free_again() -> None:
     sender = account(per_minute=10)
     queue(sender)
-    limits.reserve(destination(sender).pk, a_worker().pk, 4, USING)
+    limits.reserve(destination(sender), a_worker().pk, 4, USING)
     Destination.objects.update(minute_started_at=database_now() - 2 * MINUTE)
     (state,) = operations.destinations()
     assert state.minute_left == 10

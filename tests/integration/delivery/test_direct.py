@@ -1,6 +1,7 @@
 """Direct delivery: from a queued message to the servers that DNS names for its recipients."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from django.conf import LazySettings
@@ -10,7 +11,7 @@ from outbox.conf import get_conf
 from outbox.db.clock import database_now
 from outbox.delivery import mx_opener
 from outbox.delivery.server import mx_server_for
-from outbox.delivery.tls_policy import HostPolicy
+from outbox.delivery.tls_policy import HostPolicy, policy_for
 from outbox.models import (
     UNRESOLVED_KEY,
     Account,
@@ -385,6 +386,7 @@ def test_a_domain_that_changes_with_each_lookup_is_deferred(
 ) -> None:
     """It is moved once within some minutes, and gets no further destination."""
     monkeypatch.setattr(dns_resolver, "_SIZE_MAX", 0)  # nothing is kept, as of a large record set
+    monkeypatch.setattr(mx_opener, "_KNOWN_FOR", 0)
     lab.server("a.example.net")
     lab.server("b.example.net")
     lab.domain("example.net", "10 a.example.net")
@@ -403,6 +405,26 @@ def test_a_domain_that_changes_with_each_lookup_is_deferred(
     assert row(second).destination == site(account, "a.example.net")
     assert not Destination.objects.filter(key="mx:b.example.net").exists()
     assert site(account, "a.example.net").circuit_faults == 0
+
+
+def test_the_policy_of_a_domain_is_not_decided_for_each_message(
+    lab: DirectLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab.server("mx.example.net")
+    lab.domain("example.net", "10 mx.example.net")
+    monkeypatch.setattr(mx_opener, "_KNOWN_FOR", 60)
+    decided: list[str] = []
+
+    async def counted(domain: str, *args: Any, **options: Any) -> Any:
+        decided.append(domain)
+        return await policy_for(domain, *args, **options)
+
+    monkeypatch.setattr(mx_opener, "policy_for", counted)
+    account = direct_account()
+    messages = [queue(account) for _ in range(5)]
+    deliver()
+    assert [states(message) for message in messages] == [["sent"]] * 5
+    assert decided == ["example.net"]
 
 
 def test_a_defect_in_a_lookup_opens_no_circuit(

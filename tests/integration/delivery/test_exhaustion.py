@@ -57,8 +57,8 @@ def test_a_lack_of_descriptors_counts_against_no_destination_and_no_message(
     first, second = account_at(fault_lab("")), account_at(fault_lab(""))
     with Working():
         until(all_in(State.SENT, [queue(first)]), "the engine has its database connections")
-        message = queue(second)
         with no_descriptor_left():
+            message = queue(second)
             until(lambda: states(message) == [State.DEFERRED], "the connection failed")
         recipient = row(message)
         assert recipient.reason.code == ReasonCode.HOST_EXHAUSTED

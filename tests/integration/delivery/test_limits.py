@@ -3,26 +3,31 @@
 import asyncio
 import datetime as dt
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
 from django.conf import LazySettings
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, IntegrityError, connection
 from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from outbox import api
+from outbox.db.clock import database_now
 from outbox.delivery import circuit, limits, record
 from outbox.delivery.claimed import ClaimedJobs
 from outbox.delivery.context import DeliveryContext
 from outbox.delivery.destination_reports import DestinationReports
-from outbox.delivery.job import ReservationReturned
+from outbox.delivery.job import JobsReturned
+from outbox.delivery.lease import Lease
+from outbox.delivery.limited_claim import Claim, claim_within_limits
 from outbox.delivery.mx_opener import MxOpener
 from outbox.delivery.mx_router import MxRouter
 from outbox.delivery.runner import DestinationRunner
+from outbox.delivery.slots import SlotRequest
 from outbox.delivery.sweep import sweep
-from outbox.models import Account, Circuit, Destination, Slot, State, Worker
+from outbox.models import Account, Circuit, Destination, Message, Slot, State, Worker
 from outbox.models.destination import DestinationEffect
 from outbox.reasons import NO_REASON, Reason, ReasonCode
 from tests.integration.delivery.direct_lab import DirectLab, direct_account, direct_lab, site
@@ -33,6 +38,7 @@ from tests.integration.delivery.mail_client import (
     deliver,
     destination,
     queue,
+    queue_many,
     refusing,
     row,
 )
@@ -64,7 +70,35 @@ def a_fault(
 
 
 def reserve(where: Destination, wanted: int, worker_id: int | None = None) -> limits.Reservation:
-    return limits.reserve(where.pk, worker_id or a_worker().pk, wanted, USING)
+    return limits.reserve(where, worker_id or a_worker().pk, wanted, USING)
+
+
+def claim_of(
+    sender: Account,
+    worker: Worker | None = None,
+    *,
+    room: int = 10,
+    slots: SlotRequest | None = None,
+) -> Claim:
+    worker = worker or a_worker()
+    return claim_within_limits(destination(sender), worker.pk, room, 0, USING, slots)
+
+
+def slot_request(sender: Account, worker: Worker, *, most: int, held: int = 0) -> SlotRequest:
+    now, seen_at = database_now(USING), time.monotonic()
+    return SlotRequest(
+        destination=destination(sender),
+        held_lease=Lease(worker.pk, seen_at + 60, seen=now, seen_at=seen_at, counted_at=seen_at),
+        using=USING,
+        most=most,
+        held=held,
+        jobs_waiting=0,
+    )
+
+
+def release(where: Destination, worker: Worker, numbers: list[int]) -> None:
+    slots = [limits.HeldSlot(where.pk, worker.pk, number) for number in numbers]
+    limits.release_slots(slots, USING)
 
 
 def advance_time(where: Destination, **past: float) -> None:
@@ -102,7 +136,7 @@ def test_concurrent_workers_take_no_more_slots_than_there_are() -> None:
                 with lock:  # removed before another worker can reserve them
                     for one in mine:
                         taken.remove(one)
-                limits.release_slots(where.pk, workers[number].pk, mine, USING)
+                release(where, workers[number], mine)
         finally:
             connection.close()
 
@@ -122,7 +156,7 @@ def test_a_lowered_limit_applies_at_once() -> None:
         return limits.take_slots(where.pk, worker.pk, wanted=wanted, limit=limit, using=USING)
 
     assert take(3, limit=3) == [1, 2, 3]
-    limits.release_slots(where.pk, worker.pk, [1], USING)
+    release(where, worker, [1])
     assert take(3, limit=2) == [1]
     assert take(1, limit=2) == []
     assert take(9, limit=4) == [4]
@@ -131,7 +165,7 @@ def test_a_lowered_limit_applies_at_once() -> None:
 def test_a_worker_cannot_release_another_worker_s_slot() -> None:
     where, mine, other = destination(account()), a_worker(), a_worker()
     limits.take_slots(where.pk, mine.pk, wanted=1, limit=3, using=USING)
-    limits.release_slots(where.pk, other.pk, [1], USING)
+    release(where, other, [1])
     assert Slot.objects.count() == 1
 
 
@@ -511,16 +545,70 @@ def test_a_refund_of_a_past_minute_does_not_affect_the_new_one() -> None:
     assert reserve(where, 20).recipients == 10
 
 
-def test_destinations_are_locked_in_the_order_of_their_keys() -> None:
-    """Otherwise two commits could wait for each other."""
-    first, second = destination(account()), destination(account(name="second"))
-    items = [
-        ReservationReturned(destination_id=one.pk, recipients=1) for one in (second, first, second)
-    ]
+def test_destinations_are_locked_first_and_in_the_order_of_their_keys() -> None:
+    """As by a claim. Otherwise two transactions could wait for each other."""
+    senders = [account(name=name, per_minute=10) for name in ("first", "second")]
+    worker, items = a_worker(), []
+    for sender in reversed(senders):
+        queue(sender)
+        jobs = claim_of(sender, worker).jobs
+        items.append(JobsReturned(jobs=jobs, worker_id=worker.pk))
     with CaptureQueriesContext(connection) as queries:
         record.write(items, USING)
-    updates = [one["sql"] for one in queries if one["sql"].startswith('UPDATE "outbox_dest')]
-    assert [sql.rpartition("=")[2].strip() for sql in updates] == [str(first.pk), str(second.pk)]
+    found = [one["sql"] for one in queries]
+    locked = next(n for n, sql in enumerate(found) if 'FROM "outbox_destination"' in sql)
+    assert "ORDER BY" in found[locked]
+    assert not any("outbox_attempt" in sql for sql in found[:locked])
+    counts = Destination.objects.values_list("minute_count", flat=True)
+    assert list(counts) == [0, 0]
+
+
+# Reservations of a claim.
+
+
+def test_a_claim_counts_only_what_it_takes() -> None:
+    sender = account(per_minute=10)
+    queue_many(sender, 2)
+    assert len(claim_of(sender, room=6).jobs) == 2
+    assert Destination.objects.get().minute_count == 2
+    assert not claim_of(sender, room=6).jobs
+    assert Destination.objects.get().minute_count == 2
+
+
+def test_a_claim_takes_a_slot_for_each_job_and_no_other() -> None:
+    sender, worker = account(max_connections=3), a_worker()
+    queue_many(sender, 2)
+    request = slot_request(sender, worker, most=5)
+    assert len(claim_of(sender, worker, slots=request).jobs) == 2
+    assert request.taken == [1, 2]
+    assert list(Slot.objects.values_list("number", flat=True)) == [1, 2]
+    nothing_due = slot_request(sender, worker, most=1, held=2)
+    assert not claim_of(sender, worker, slots=nothing_due).jobs
+    assert nothing_due.taken == []
+
+
+def test_nothing_is_claimed_or_counted_without_a_slot() -> None:
+    sender = account(max_connections=1, per_minute=10)
+    queue(sender)
+    limits.take_slots(destination(sender).pk, a_worker().pk, wanted=1, limit=1, using=USING)
+    request = slot_request(sender, a_worker(), most=1)
+    assert not claim_of(sender, slots=request).jobs
+    where = destination(sender)
+    assert (where.minute_count, request.taken) == (0, [])
+    assert row(Message.objects.get()).state == State.QUEUED
+
+
+@pytest.mark.django_db(transaction=True)  # the database compares the keys at the commit
+def test_a_claim_that_fails_reserves_nothing() -> None:
+    sender, worker = account(max_connections=3, per_minute=10), a_worker()
+    queue(sender)
+    request = slot_request(sender, Worker(pk=worker.pk + 1_000), most=1)  # there is no such worker
+    with pytest.raises(IntegrityError):
+        claim_of(sender, worker, slots=request)
+    assert destination(sender).minute_count == 0
+    assert request.taken == []
+    assert not Slot.objects.exists()
+    assert claim_of(sender, worker, slots=slot_request(sender, worker, most=1)).jobs
 
 
 @pytest.mark.parametrize(
