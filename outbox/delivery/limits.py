@@ -120,7 +120,7 @@ def allowance(destination: Destination, wanted: int, using: str) -> Allowance:
     """
     current = _locked(destination, using)
     now = database_now(using)
-    # The route or the suspension may have changed since the caller read it.
+    # Its account or its state may have changed since the caller read them.
     if current is None or not current.fits_account or current.is_suspended(now):
         return Allowance(0)
     if current.circuit != Circuit.CLOSED:

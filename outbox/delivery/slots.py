@@ -42,14 +42,14 @@ class SlotRequest:
         return bool(self._free or self.held)
 
     def take(self, new_jobs: int) -> None:
-        """Take slots for jobs that have no session, as far as some are free."""
+        """Reserve slots for jobs that have no session, as far as some are free."""
         wanted = self._free[: max(self.jobs_waiting + new_jobs, 0)]
         self.taken += limits.insert_slots(
             self.destination.pk, self.held_lease.worker_id, wanted, self.using
         )
 
     def look_and_take(self) -> None:
-        """Take slots for the jobs that are waiting."""
+        """Reserve slots for the jobs that are waiting."""
         if self.look():
             self.take(0)
 
