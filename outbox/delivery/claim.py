@@ -131,18 +131,18 @@ class Claim(NamedTuple):
 class ClaimLimits(Protocol):
     """What limits a claim. The transaction of the claim calls it at its beginning and its end."""
 
-    def reserve(self, wanted: int) -> int:
+    def allow(self, wanted: int) -> int:
         """Return how many recipients may be claimed, up to `wanted`."""
 
-    def settle(self, jobs: Sequence[Job]) -> None:
+    def count(self, jobs: Sequence[Job]) -> None:
         """Count what was claimed."""
 
 
 class _Unlimited:
-    def reserve(self, wanted: int) -> int:
+    def allow(self, wanted: int) -> int:
         return wanted
 
-    def settle(self, jobs: Sequence[Job]) -> None:
+    def count(self, jobs: Sequence[Job]) -> None:
         pass
 
 
@@ -225,8 +225,8 @@ def _claim_others(
     jobs: list[Job] = []
     try:
         with transaction.atomic(using=using):
-            if not (limit := limits.reserve(limit)):
-                limits.settle([])
+            if not (limit := limits.allow(limit)):
+                limits.count([])
                 return _Found([], {}, has_paused=False)
             now = database_now(using)
             due = DueAt(destination_id, now, using)
@@ -244,7 +244,7 @@ def _claim_others(
                     using,
                     needs_closed_circuit=needs_closed_circuit,
                 )
-            limits.settle(jobs)
+            limits.count(jobs)
     except DATABASE_UNAVAILABLE as error:
         # SQLite's commit is never in doubt; and it would assign the same ids again.
         if jobs and connections[using].vendor == "postgresql":

@@ -29,7 +29,7 @@ class DestinationLimits:
     def __post_init__(self) -> None:
         self.is_limited = limits.has_limits(self.destination, now())
 
-    def reserve(self, wanted: int) -> int:
+    def allow(self, wanted: int) -> int:
         """Return how many recipients are allowed: none if no session can be had for them."""
         if self.slots is not None and not self.slots.look():
             return 0
@@ -38,7 +38,7 @@ class DestinationLimits:
         self._allowed = limits.allowance(self.destination, wanted, self.using)
         return self._allowed.recipients
 
-    def settle(self, jobs: Sequence[Job]) -> None:
+    def count(self, jobs: Sequence[Job]) -> None:
         """Count the jobs, and take slots for them."""
         if self.is_limited:
             recipients = sum(len(job.recipients) for job in jobs)
