@@ -310,6 +310,29 @@ def test_a_failure_at_the_floor_of_the_site_is_its_fault(
     assert Destination.objects.filter(circuit_faults=1).exists()
 
 
+def test_a_session_that_could_not_be_opened_shows_why_its_tls_was_requested(
+    lab: DirectLab, settings: LazySettings, tmp_path: Path
+) -> None:
+    server = lab.server(FIRST, "at greeting: 554 5.3.2 no service")
+    lab.domain(DOMAIN, f"10 {FIRST}")
+    trust(settings, tmp_path, server)
+    publish(Mode.ENFORCE, FIRST)
+
+    message = queue(direct_account())
+    deliver()
+
+    assert states(message) == ["deferred"]
+    session = last_attempt(message).session
+    assert session is not None
+    assert session.tls_requested == "verify"
+    assert session.tls_policy.code == "tls_by_sts"
+    staff = signed_in(User.objects.create_superuser("staff"))
+    record = staff.get(f"/admin/outbox/message/{message.pk}/record/").json()
+    assert record["attempts"][0]["session"]["tls_policy"]["code"] == "tls_by_sts"
+    transcript = staff.get(f"/admin/outbox/message/{message.pk}/transcript/").content.decode()
+    assert f"a valid certificate. {session.tls_policy}" in transcript
+
+
 def test_a_host_without_requiretls_leads_to_the_next_one(
     lab: DirectLab, settings: LazySettings, tmp_path: Path
 ) -> None:
