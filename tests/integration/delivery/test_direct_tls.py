@@ -25,6 +25,7 @@ from tests.integration.delivery.mail_client import (
     deliver,
     last_attempt,
     queue,
+    queue_many,
     row,
     states,
     until,
@@ -412,6 +413,28 @@ def test_hosts_that_a_policy_excludes_do_not_count_as_tried(
     deliver()
 
     assert states(message) == ["sent"]
+
+
+@pytest.mark.parametrize("excluded", [True, False], ids=["excluded", "connected to"])
+def test_each_host_of_an_attempt_is_counted_once_and_not_those_after_them(
+    lab: DirectLab, settings: LazySettings, tmp_path: Path, *, excluded: bool
+) -> None:
+    """An attempt connects to five hosts. Where a policy excludes them, it would have been five."""
+    hosts = [f"mx{number}.localhost" for number in range(7)]
+    servers = [lab.server(host, f"{TLS}certificate wrong-name\n") for host in hosts]
+    lab.domain(DOMAIN, *(f"{number} {host}" for number, host in enumerate(hosts)))
+    trust(settings, tmp_path, *servers)
+    publish(Mode.ENFORCE, *(["mx.example.net"] if excluded else hosts))
+    account = direct_account()
+
+    messages = queue_many(account, 3)
+    deliver()
+
+    assert [states(message) for message in messages] == [["deferred"]] * 3
+    result = "validation-failure" if excluded else "certificate-host-mismatch"
+    assert counts() == {("sts", result, host): 1 for host in hosts[:5]}
+    connected = [len(server.ledger.sessions) for server in servers]
+    assert connected == ([0] * 7 if excluded else [1] * 5 + [0] * 2)
 
 
 def test_a_host_with_a_wrong_certificate_stays_the_first_for_other_domains(
