@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from enum import Enum
 from functools import partial
 from http.client import HTTPException
+from typing import NamedTuple
 
 from outbox.conf import Conf, get_conf
 from outbox.mail.tls_report import TlsReport
@@ -32,21 +33,28 @@ class PostResult(Enum):
     TOO_LARGE = "too large"  # nothing was sent, and it is as large the next time
 
 
+class Posted(NamedTuple):
+    """The result, and the first failure in words."""
+
+    result: PostResult
+    failure: str = ""
+
+
 def post_report(
     report: TlsReport,
     uris: Sequence[str],
     *,
     seconds: float = SECONDS,
     is_allowed: Callable[[str], bool] = is_public,
-) -> PostResult:
+) -> Posted:
     """Send a report to each URI, and log what failed. `is_allowed` judges an IP address."""
     body = report.compressed()
     if len(body) > _BODY_MAX:
         logger.error("The report on TLS to %s is too large to be sent.", report.domain)
-        return PostResult.TOO_LARGE
+        return Posted(PostResult.TOO_LARGE, "the report is too large")
     ends_at = time.monotonic() + seconds
     # One that does not respond leaves a share of the time for each of those after it.
-    results = [
+    failures = [
         _post(
             report.domain,
             uri,
@@ -56,12 +64,14 @@ def post_report(
         )
         for number, uri in enumerate(uris)
     ]
-    return PostResult.ACCEPTED if all(results) else PostResult.FAILED
+    failure = next(filter(None, failures), "")
+    return Posted(PostResult.FAILED if failure else PostResult.ACCEPTED, failure)
 
 
 def _post(
     domain: str, uri: str, body: bytes, *, seconds: float, is_allowed: Callable[[str], bool]
-) -> bool:
+) -> str:
+    """Send a report to one URI. Return why it was not accepted; an empty text if it was."""
     conf = get_conf()
     try:
         response = request(
@@ -78,10 +88,10 @@ def _post(
         cause = cause_of_failure(error)
     else:
         if 200 <= response.status < 300:  # noqa: PLR2004  # what HTTP calls success
-            return True
+            return ""
         cause = f"HTTP {response.status}"
     logger.warning("The report on TLS to %s was not accepted at %s: %s", domain, uri, cause)
-    return False
+    return f"{uri}: {cause}"
 
 
 def _addresses(host: str, conf: Conf, seconds: float) -> list[str]:

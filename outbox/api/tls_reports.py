@@ -40,8 +40,9 @@ from outbox.mail.tls_report import (
     grouped,
 )
 from outbox.models import Account, LastRun, MtaStsPolicy, Origin, TlsCount
-from outbox.models.transport_policy import day_of
+from outbox.models.transport_policy import POST_FAILURE_MAX, day_of
 from outbox.net.dns_lookup import Dns, LookupFailedError
+from outbox.texts import storable
 
 logger = logging.getLogger(__name__)
 COUNTS_KEPT_FOR = dt.timedelta(days=7)
@@ -173,7 +174,8 @@ def _send(
         if uris:
             if rows.filter(is_reported=True).exists():  # by another process, in the meantime
                 return _Result.NOT_NEEDED
-            posted = post_report(report, uris)
+            posted, failure = post_report(report, uris)
+            rows.update(post_failure=storable(failure)[:POST_FAILURE_MAX])
             if posted is PostResult.FAILED:
                 return _Result.FAILED
             if posted is PostResult.ACCEPTED:

@@ -141,7 +141,9 @@ def report_fault(
         if destination is None:  # its account was deleted, and the sweep holds the messages
             return CircuitChange(retry_at=now, opened=False, needs_person=False)
         was_open = destination.circuit == Circuit.OPEN and (destination.circuit_until or now) > now
-        destination.circuit_reason = reason
+        needs_person = effect == DestinationEffect.OPEN_FOR_PERSON
+        if needs_person or not destination.circuit_needs_person:
+            destination.circuit_reason = reason  # an ordinary fault must not hide the other one
         if _is_tested_by_another(destination, probe, now):
             destination.save(using=using, update_fields=["circuit_reason"])
             trips = max(destination.circuit_trips, 1)
@@ -169,7 +171,7 @@ def report_fault(
             destination.circuit_until = retry_at
             destination.probe_worker = None
             destination.circuit_opened_at = destination.circuit_opened_at or now
-        destination.circuit_needs_person = effect == DestinationEffect.OPEN_FOR_PERSON
+        destination.circuit_needs_person |= needs_person  # until a success, or a person's action
         destination.save(using=using)
     return CircuitChange(
         retry_at=retry_at,

@@ -19,7 +19,7 @@ from outbox.delivery.mx_router import MxRouter
 from outbox.delivery.openers import Target, TargetRefusedError
 from outbox.delivery.server import mx_server_for
 from outbox.delivery.server_memory import ServerMemory
-from outbox.delivery.session import DeliverySession, session_row
+from outbox.delivery.session import DeliverySession, session_row, unopened_row
 from outbox.delivery.tls_counts import count_key, refused_result, result_of
 from outbox.delivery.tls_policy import HostPolicy, policy_for
 from outbox.models import MX_PREFIX, Destination, SmtpSession
@@ -57,13 +57,10 @@ class _Failures:
     best: smtp.SmtpFault | None = None  # the one that explains most
     refusal: smtp.SmtpFault | None = None  # it says nothing about other domains of the site
     lacking: list[smtp.SmtpFault] = field(default_factory=list)  # of hosts without REQUIRETLS
-    # Why each host that failed was to be connected to as it was.
-    whys: list[tuple[smtp.SmtpFault, Reason]] = field(default_factory=list)
 
     def add(self, fault: smtp.SmtpFault, policy: HostPolicy) -> None:
         """Note that a host failed."""
         self.tried += _tried(fault, policy)
-        self.whys.append((fault, policy.why))
         if fault.reason.code == ReasonCode.REQUIRETLS_NOT_OFFERED:
             self.lacking.append(fault)
             return
@@ -82,11 +79,6 @@ class _Failures:
     @property
     def _last(self) -> smtp.SmtpFault:
         return self.refusal or self.best or self.lacking[0]
-
-    @property
-    def why(self) -> Reason:
-        """Why the level of TLS was requested of the host whose fault is that of the target."""
-        return next(why for fault, why in self.whys if fault is self._last)
 
     def fault(self, transcript: smtp.Transcript) -> smtp.SmtpFault:
         """Return the fault of the target when all its hosts have failed; there was at least one."""
@@ -196,6 +188,7 @@ class MxOpener:
             try:
                 connection = await self._connect(policy, target, memory, transcript)
             except smtp.SmtpFault as fault:
+                fault.tls_policy = policy.why
                 if fault.kind is smtp.FaultKind.EXHAUSTED:
                     raise
                 failures.add(fault, policy)
@@ -212,7 +205,7 @@ class MxOpener:
         if not failures.is_refusal:
             raise last
         is_permanent = len(failures.lacking) == min(len(target.policies), _HOSTS_MAX)
-        row = self._unopened_row(last, destination, failures.why)
+        row = self._unopened_row(last, destination)
         error = TargetRefusedError(last, row, is_permanent=is_permanent)
         self._refused[target.key] = time.monotonic() + _REFUSED_FOR, error
         raise error
@@ -284,11 +277,9 @@ class MxOpener:
             target_key=target.key,
         )
 
-    def _unopened_row(
-        self, fault: smtp.SmtpFault, destination: Destination, why: Reason
-    ) -> SmtpSession:
+    def _unopened_row(self, fault: smtp.SmtpFault, destination: Destination) -> SmtpSession:
         """Record the session that could not be opened, also for the messages that follow."""
-        row = session_row(destination, self._context.lease, fault.facts, fault.transcript, why)
+        row = unopened_row(destination, self._context.lease, fault)
         self._context.recorder.put(SessionOpened(session=row))
         self._context.recorder.put(SessionClosed(session=row, closing=""))
         return row

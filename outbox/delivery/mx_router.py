@@ -17,6 +17,7 @@ from outbox.conf import Conf
 from outbox.db.clock import database_now
 from outbox.delivery.context import DeliveryContext
 from outbox.delivery.job import Job, JobsReturned
+from outbox.delivery.old_sites import keep_for_now
 from outbox.delivery.server import address_rule
 from outbox.delivery.sts_policies import sts_policies
 from outbox.delivery.tls_policy import PolicySources
@@ -163,13 +164,22 @@ def _remember(account_id: int, ids: Mapping[str, int], using: str) -> None:
     now = database_now(using)
     rows = DomainSite.objects.using(using)
     since = now - _SEEN_WITHIN
-    fresh = rows.filter(account=account_id, domain__in=list(ids), seen_at__gt=since)
+    own = rows.filter(account=account_id)
+    fresh = own.filter(domain__in=list(ids), seen_at__gt=since)
     unchanged = dict(fresh.values_list("domain", "destination_id"))
+    changed = sorted((domain, pk) for domain, pk in ids.items() if unchanged.get(domain) != pk)
+    if not changed:
+        return
+    domains = [domain for domain, _ in changed]
+    # Locked: otherwise another worker may lead a domain to a third site between the two statements.
+    former = own.filter(domain__in=domains).order_by("domain").select_for_update(no_key=True)
+    read_before = set(former.values_list("destination_id", flat=True))
+    # Also the new sites: a worker that inserts the same domain may lead it to another one.
+    keep_for_now(read_before | {pk for _, pk in changed}, now, using)
     rows.bulk_create(
         [
             DomainSite(account_id=account_id, domain=domain, destination_id=pk, seen_at=now)
-            for domain, pk in sorted(ids.items())
-            if unchanged.get(domain) != pk
+            for domain, pk in changed
         ],
         update_conflicts=True,
         unique_fields=["account", "domain"],

@@ -1,6 +1,12 @@
-"""Delete the sites of domains to which nothing was sent for long, and MX sites without any use."""
+"""Delete the sites of domains to which nothing was sent for long, and MX sites without any use.
+
+Recipients have no foreign key that would lock their site. A message that is being queued, or a
+recipient that is being moved, has read the site of its domain before. So a site to which a domain
+led is kept for a week from the moment at which this ends.
+"""
 
 import datetime as dt
+from collections.abc import Collection
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
@@ -33,13 +39,20 @@ def delete_old(using: str) -> int:
     old = dict(found.values_list("pk", "destination")[:_AT_ONCE])
     if not old:
         return 0
-    # A message that is queued at this moment may still name the site, which is kept for as long.
-    sites = Destination.objects.using(using).filter(pk__in=set(old.values()))
-    # Not the count: a minute that has begun must not get its limit twice.
-    sites.filter(Q(minute_started_at=None) | Q(minute_started_at__lt=now - _ASKED_EACH)).update(
-        minute_started_at=now, minute_count=0
-    )
+    keep_for_now(set(old.values()), now, using)
     return rows.filter(pk__in=old).delete()[0]
+
+
+def keep_for_now(ids: Collection[int], now: dt.datetime, using: str) -> None:
+    """Prevent the deletion of sites that recipients may be about to name, for a week."""
+    sites = Destination.objects.using(using).filter(pk__in=ids)
+    # Not those of today: a minute that has begun must not get its limit twice.
+    quiet = sites.filter(Q(minute_started_at=None) | Q(minute_started_at__lt=now - _ASKED_EACH))
+    with transaction.atomic(using=using):
+        locked = quiet.order_by("pk").select_for_update(no_key=True)
+        quiet.filter(pk__in=list(locked.values_list("pk", flat=True))).update(
+            minute_started_at=now, minute_count=0
+        )
 
 
 def delete_unused(using: str) -> int:

@@ -21,15 +21,30 @@ from django.db import DatabaseError, InterfaceError, connections
 from outbox.db.unavailable import DATABASE_UNAVAILABLE, is_about_a_row
 from outbox.delivery import record
 from outbox.delivery.failure_groups import FailureGroups
-from outbox.delivery.job import Barrier, InHand, Job, JobsReturned, Mark, RecordItem, Result
+from outbox.delivery.job import (
+    Barrier,
+    InHand,
+    Job,
+    JobsReturned,
+    Mark,
+    RecordItem,
+    Result,
+    SessionOpened,
+)
 from outbox.delivery.record_queue import RecordQueue, Waiting
 from outbox.delivery.verdict import Verdict
+from outbox.models import SmtpSession
 from outbox.reasons import NO_REASON, Reason, ReasonCode
+from outbox.texts import storable
 
 logger = logging.getLogger(__name__)
 _DELAY = 0.002  # seconds in which other items may join one that nothing waits for
 _SQLITE_PAUSE = 0.004  # seconds between commits, so that Send finds the database unlocked
 _RETRY_MAX = 5.0  # seconds between two attempts to commit
+_SESSION_TEXTS = (
+    "address", "local_address", "greeting", "extensions", "tls", "tls_policy", "tls_why",
+    "auth_mechanism", "tried", "phases_ms", "opening",
+)  # fmt: skip
 
 
 class Recorder:
@@ -160,8 +175,10 @@ class Recorder:
                 return
 
     def _set_aside(self, item: RecordItem) -> None:
-        """Record the state of a rejected result without its texts, which may be the reason."""
+        """Write a rejected result or session without its texts, which may be the reason."""
         logger.error("The database rejected %s: %s", type(item).__name__, traceback.format_exc())
+        if isinstance(item, SessionOpened):
+            self._set_aside_session(item)
         if isinstance(item, Mark):
             item.granted = False  # it was, until the commit failed
         if not isinstance(item, Result):
@@ -180,6 +197,21 @@ class Recorder:
             self._write_patiently([plain])
         except Exception:
             logger.exception("The state without texts could not be written either.")
+
+    def _set_aside_session(self, item: SessionOpened) -> None:
+        """Write the row without its texts, or remove from it what the results would repeat.
+
+        Many results may refer to it: a refused target is remembered with its session.
+        """
+        session, empty = item.session, SmtpSession()
+        for name in _SESSION_TEXTS:
+            setattr(session, name, getattr(empty, name))
+        session.host = storable(session.host)
+        try:
+            self._write_patiently([item])
+        except Exception:
+            logger.exception("The session without texts could not be written either.")
+            session.pk, session.host = None, ""
 
     def _report(self, group: Sequence[Waiting]) -> None:
         self.in_hand.remove(job for item, _ in group for job in _ended_jobs(item))

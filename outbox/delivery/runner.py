@@ -19,7 +19,7 @@ from outbox.delivery.destination_reports import DestinationReports
 from outbox.delivery.job import Job, SessionClosed, SessionOpened
 from outbox.delivery.openers import SessionOpener, Target, TargetRefusedError
 from outbox.delivery.server_memory import ServerMemory
-from outbox.delivery.session import DeliverySession, session_row
+from outbox.delivery.session import DeliverySession, unopened_row
 from outbox.delivery.slots import RunnerSlots, SlotRequest
 from outbox.delivery.verdict import EXHAUSTED_PAUSE, judge_opening
 from outbox.log_lines import log_fields
@@ -340,7 +340,7 @@ class DestinationRunner(Runner):
             quoted = fault.reply.quoted if fault.reply else ""
             retry_at = await self._report_fault(effect, fault.reason.with_reply(quoted), job)
         lease, recorder = self._context.lease, self._context.recorder
-        row = session_row(self.destination, lease, fault.facts, fault.transcript)
+        row = unopened_row(self.destination, lease, fault)
         recorder.put(SessionOpened(session=row))
         recorder.put(SessionClosed(session=row, closing=""))
         recorder.put(transaction.unopened(job, row, fault, retry_at))

@@ -3,6 +3,8 @@
 An entry belongs to one server, as its host and its extensions identify it. So a farm of different
 servers has several entries, and a server that was repaired and announces something else is used
 fully at once. Every entry expires, since a server may also be repaired without a visible change.
+An MX site may have thousands of hosts. Beyond a number of entries the oldest is forgotten and may
+be learned again: no host is restricted for what another one rejected.
 """
 
 import datetime as dt
@@ -17,9 +19,8 @@ from outbox.models import Destination
 from outbox.smtp import Restrictions
 
 _REMEMBERED_FOR = dt.timedelta(days=1)
-_SERVERS_MAX = 8  # of one destination; beyond it, an entry applies to all of a host
-_HOSTS_MAX = 64  # entries; beyond it, one applies to the whole site, which may have thousands
-_ALL = "*"  # the entry of the whole site
+_SERVERS_MAX = 8  # of one host; beyond it, an entry applies to all of them
+_ENTRIES_MAX = 64  # of one destination; beyond it, the oldest is forgotten
 _RCPT_MAX = "RCPTMAX"  # beside the keywords of rejected extensions
 # Parameters and other keywords may differ between two sessions with one server.
 _IDENTIFYING = frozenset(
@@ -50,8 +51,7 @@ class ServerMemory:
         `host` is the server with its port; empty means that of the account.
         """
         entries = _current(self._entries, now)  # first: an expired entry must not hide another
-        current = entries.get(_ALL, {}) | entries.get(self._any(host), {})
-        current = current | entries.get(self._server(offered, host), {})
+        current = entries.get(self._any(host), {}) | entries.get(self._server(offered, host), {})
         rcpt_max = int(current.pop(_RCPT_MAX, [0, 0])[1])
         return Restrictions(frozenset(current), rcpt_max)
 
@@ -68,21 +68,20 @@ class ServerMemory:
         new: dict[str, list[float]] = {name: [until, 0] for name in learned.rejected}
         if learned.rcpt_max:
             new[_RCPT_MAX] = [until, learned.rcpt_max]
-        self._entries = _current(self._entries, now)
-        self._entries.setdefault(self._name_for_new(self._server(offered, host), host), {}).update(
-            new
-        )
+        entries = _current(self._entries, now)
+        name = self._name_for_new(entries, self._server(offered, host), host)
+        entries[name] = entries.pop(name, {}) | new  # the last one, as the newest
+        self._entries = _bounded(entries)
         return True
 
-    def _name_for_new(self, server: str, host: str) -> str:
+    def _name_for_new(self, entries: _Entries, server: str, host: str) -> str:
         """Return the name of the entry for what a server rejected.
 
         A server that announces something else in every session would be relearned without end.
         """
-        if server in self._entries or len(self._entries) < _SERVERS_MAX:
-            return server
-        is_known = self._any(host) in self._entries
-        return self._any(host) if is_known or len(self._entries) < _HOSTS_MAX else _ALL
+        own = host or self._host
+        servers = sum(name.partition(" ")[0] == own for name in entries)
+        return server if server in entries or servers < _SERVERS_MAX else self._any(host)
 
     def merged_into(self, stored: str, now: dt.datetime) -> str:
         """Return the stored form with the entries of this memory, without expired ones."""
@@ -130,13 +129,12 @@ def _current(entries: _Entries, now: dt.datetime) -> _Entries:
 
 
 def _bounded(entries: _Entries) -> _Entries:
-    """Return the newest entries: several workers may have learned others."""
-    others = sorted(
-        (server for server, known in entries.items() if known and server != _ALL),
+    """Return the newest entries. Of two that are equally new, the later one is kept."""
+    newest = sorted(
+        (server for server, known in entries.items() if known),
         key=lambda server: max(value[0] for value in entries[server].values()),
-        reverse=True,
     )
-    kept = {_ALL, *others[:_HOSTS_MAX]}
+    kept = set(newest[-_ENTRIES_MAX:])
     return {server: known for server, known in entries.items() if server in kept}
 
 

@@ -249,6 +249,11 @@ def session_row(
     )
 
 
+def unopened_row(destination: Destination, lease: Lease, fault: smtp.SmtpFault) -> SmtpSession:
+    """Return the row of a session that this fault prevented."""
+    return session_row(destination, lease, fault.facts, fault.transcript, fault.tls_policy)
+
+
 def transcript_json(transcript: smtp.Transcript) -> str:
     """Return a transcript in the form in which it is stored."""
     return storable(json.dumps(transcript.dump(), ensure_ascii=False))

@@ -187,7 +187,8 @@ async def _transact(
     replies = [outcome.reply for outcome in transaction.recipients]
     replies.append(fault.reply if fault else None)
     session.replies = tuple(reply for reply in replies if reply is not None)
-    return result, judge_transaction(transaction, has_login=has_login)
+    effect = judge_transaction(transaction, has_login=has_login, is_first_on_connection=number == 1)
+    return result, effect
 
 
 def _cases(job: Job, *, is_first: bool) -> list[Case]:

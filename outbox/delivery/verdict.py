@@ -24,6 +24,12 @@ that crashes a server is retried ever more slowly. A 421 is such a break. A repl
 about the login is a fault of the destination, and the recipient waits uncounted. A transaction
 that we withdrew before the final dot is not counted either.
 
+Test of the destination. A new connection that the server ends before it accepted MAIL is a fault of
+the destination, as if it had not opened: a server that sends a greeting and accepts nothing does
+not work. Nothing is found out by a transaction that we ended or did not begin, by a reused
+connection that had ended before, and where an extension was rejected. Any other transaction shows
+that the server works.
+
 Message. A rejection of MAIL, DATA or the final dot applies to every recipient of the transaction:
 5yz fails them, 4yz defers them. A message that this server cannot be given at all (too large,
 needs SMTPUTF8) fails with a reason of the client.
@@ -83,6 +89,9 @@ _NEEDS_PERSON = frozenset(
     }
 )
 
+_OURS = frozenset({FaultKind.ABANDONED, FaultKind.EXHAUSTED, FaultKind.LOCAL})
+_BEFORE_MAIL = frozenset({Phase.IDLE, Phase.RSET, Phase.MAIL})  # no reply to MAIL was read
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
@@ -133,13 +142,23 @@ def judge_opening(fault: SmtpFault, *, has_login: bool = True) -> DestinationEff
     return DestinationEffect.FAULT
 
 
-def judge_transaction(transaction: Transaction, *, has_login: bool = True) -> DestinationEffect:
-    """Return what a transaction means for the destination: only a login can be its fault."""
-    if has_login and any(
-        _is_about_login(outcome, transaction.fault) for outcome in transaction.recipients
-    ):
+def judge_transaction(
+    transaction: Transaction, *, has_login: bool = True, is_first_on_connection: bool = True
+) -> DestinationEffect:
+    """Return what a transaction means for the destination."""
+    fault = transaction.fault
+    if has_login and any(_is_about_login(outcome, fault) for outcome in transaction.recipients):
         return DestinationEffect.OPEN_FOR_PERSON
-    return DestinationEffect.NONE
+    if fault is None:
+        is_begun = any(outcome.reply is not None for outcome in transaction.recipients)
+        return DestinationEffect.NONE if is_begun else DestinationEffect.UNTESTED
+    if fault.kind in _OURS:
+        return DestinationEffect.UNTESTED
+    if fault.phase not in _BEFORE_MAIL or fault.kind == FaultKind.AUTH_UNAVAILABLE:
+        return DestinationEffect.NONE
+    if transaction.learned or not is_first_on_connection:
+        return DestinationEffect.UNTESTED
+    return DestinationEffect.FAULT
 
 
 def judge_unopened(fault: SmtpFault, retry_at: dt.datetime, case: Case) -> Verdict:
@@ -273,7 +292,7 @@ def _not_tried(
             reply=fault.reply,
             command=fault.phase.value.upper(),
         )
-    if not case.is_first_on_connection and fault.phase in {Phase.IDLE, Phase.RSET, Phase.MAIL}:
+    if not case.is_first_on_connection and fault.phase in _BEFORE_MAIL:
         reason = Reason(ReasonCode.REUSED_SESSION_ENDED, why=fault.reason)
         return _repeat_at_once(policy, reason, outcome)
     return _later(outcome, case, policy, fault.reason, fault.reply)

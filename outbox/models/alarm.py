@@ -27,6 +27,7 @@ class AlarmKind(models.TextChoices):
     DISK_SPACE = "disk_space", _("disk space")
     STORAGE = "storage", _("storage unavailable")
     SENDER_DOMAIN = "sender_domain", _("DNS of a sender domain")
+    TLS_REPORTS = "tls_reports", _("TLS reports not accepted")
 
 
 class Severity(models.TextChoices):

@@ -12,6 +12,7 @@ from outbox.db.bulk import add_rows
 from outbox.db.columns import columns_of
 
 DOMAIN_MAX = 255
+POST_FAILURE_MAX = 300
 
 
 class MtaStsPolicy(models.Model):
@@ -62,6 +63,10 @@ class TlsCount(models.Model):
     count = models.PositiveIntegerField()
     # The day's report to the domain was queued, or it wants none. One row with it is enough.
     is_reported = models.BooleanField(default=False, db_default=False)
+    # Why the latest POST of the day's report was not accepted; empty after one that was.
+    post_failure = models.CharField(
+        max_length=POST_FAILURE_MAX, blank=True, default="", db_default=""
+    )
 
     def __str__(self) -> str:
         return f"{self.count} {self.result or 'successful'} at {self.host}"

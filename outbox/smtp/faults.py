@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from outbox.exceptions import OutboxError
-from outbox.reasons import Reason
+from outbox.reasons import NO_REASON, Reason
 from outbox.smtp.reply import Reply
 
 if TYPE_CHECKING:
@@ -98,6 +98,8 @@ class SmtpFault(OutboxError):  # noqa: N818 - not every fault is an error
         # Set by `Connection.open`; None for the fault of a transaction.
         self.transcript: Transcript | None = None
         self.facts: SessionFacts | None = None
+        # Set by delivery by MX: why the level of TLS was requested of the server.
+        self.tls_policy = NO_REASON
 
     @property
     def detail(self) -> str:

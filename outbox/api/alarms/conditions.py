@@ -31,15 +31,18 @@ from outbox.models import (
     Severity,
     State,
     Status,
+    TlsCount,
     Worker,
 )
 from outbox.models.pause import HasTag, pause_of, pauses_in_force
+from outbox.models.transport_policy import day_of
 from outbox.texts import cause_of
 from outbox.texts import gettext_noop as _
 
 _SHOWN = 50  # destinations that have an alarm of their own
 _COUNTED = 1_000  # messages
 _SITES_MIN = 5  # MX sites of an account: some domains never have a working server
+_REPORTED_FOR = dt.timedelta(days=2)  # before today: the days whose reports are sent
 _CRITICAL_SHARE = 4  # free space below this part of the limit is critical
 
 
@@ -267,6 +270,18 @@ def _sender_domain(facts: Facts, _limit: float) -> Iterator[Finding]:
             yield Finding(arguments, key=key, severity=Severity.WARNING)
 
 
+def _tls_reports(facts: Facts, limit: float) -> Iterator[Finding]:
+    """Yield one finding for all: of the domains that ask for reports, some never accept them."""
+    since = day_of(facts.now) - _REPORTED_FOR
+    rows = TlsCount.objects.using(facts.using).filter(day__gte=since).exclude(post_failure="")
+    found = rows.values_list("day", "domain", "post_failure").distinct()
+    failed = {(day, domain): cause for day, domain, cause in found}
+    if len(failed) >= limit:
+        (_, domain), cause = max(failed.items())
+        arguments = {"count": len(failed), "domain": domain, "cause": cause}
+        yield Finding(arguments, severity=Severity.WARNING)
+
+
 def _seconds(duration: dt.timedelta) -> int:
     return int(duration.total_seconds())
 
@@ -410,6 +425,19 @@ CONDITIONS: tuple[Condition, ...] = (
         ),
         _sender_domain,
         page="admin:outbox_account_changelist",
+    ),
+    Condition(
+        AlarmKind.TLS_REPORTS,
+        "alarm_tls_reports",
+        _(
+            "Reports on TLS of the last days that were not accepted by POST: %(count)s. The report"
+            " to %(domain)s: %(cause)s."
+        ),
+        _(
+            "If there are many, check that HTTPS to the outside is open. The POSTs are repeated"
+            " automatically for a day."
+        ),
+        _tls_reports,
     ),
 )
 CONDITION_OF = {str(condition.kind): condition for condition in CONDITIONS}

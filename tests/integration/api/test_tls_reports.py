@@ -16,13 +16,14 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from outbox import api
+from outbox.api.alarms.check import check
 from outbox.api.tls_report_post import PostResult, post_report
 from outbox.api.tls_reports import COUNTS_KEPT_FOR, _send, forget_old, send_due
 from outbox.db.clock import database_now
 from outbox.delivery.sts_policies import StoredPolicies, read, write
 from outbox.mail.mime_reader import read_entities
 from outbox.mail.tls_report import TlsReport
-from outbox.models import Account, Message, MtaStsPolicy, TlsCount
+from outbox.models import Account, AlarmKind, Message, MtaStsPolicy, TlsCount
 from outbox.models.transport_policy import TlsCountKey, add_tls_counts, day_of
 from outbox.net.http import Response, request
 from outbox.net.mta_sts import KnownPolicy, Mode, Policy
@@ -288,6 +289,47 @@ def test_a_report_that_was_not_accepted_is_posted_again_and_mailed_once(
     assert Message.objects.count() == 1
 
 
+def post_alarms() -> list[str]:
+    return [one.sentence for one in check().alarms if one.alarm.kind == AlarmKind.TLS_REPORTS]
+
+
+@pytest.mark.usefixtures("shop", "_loopback_is_public")
+def test_a_report_that_was_not_accepted_has_an_alarm_until_it_is(
+    settings: LazySettings, dns_lab: StartDnsLab, tmp_path: Path
+) -> None:
+    settings.OUTBOX = settings.OUTBOX | {"ALARM_CLEAR_AFTER": 0}
+    count("x.test")
+    count("x.test", "certificate-expired")
+    with https_server(tmp_path, settings, "503 Busy", "200 OK") as (port, _):
+        use_record(settings, dns_lab, port)
+        send_due("default", at(hours=3))
+        [sentence] = post_alarms()
+        assert "not accepted by POST: 1. The report to x.test:" in sentence
+        assert f"https://reports.x.test:{port}/tls?a=b: HTTP 503" in sentence
+        settings.OUTBOX = settings.OUTBOX | {"ALARM_TLS_REPORTS": 2}
+        assert not post_alarms()
+        settings.OUTBOX = settings.OUTBOX | {"ALARM_TLS_REPORTS": 1}
+        assert post_alarms()
+        send_due("default", at(hours=6))
+    assert not post_alarms()
+
+
+@pytest.mark.usefixtures("shop", "_loopback_is_public")
+def test_a_report_that_was_never_accepted_has_an_alarm_for_its_days(
+    settings: LazySettings, dns_lab: StartDnsLab, tmp_path: Path
+) -> None:
+    settings.OUTBOX = settings.OUTBOX | {"ALARM_CLEAR_AFTER": 0}
+    count("x.test")
+    with https_server(tmp_path, settings, "503 Busy") as (port, _):
+        use_record(settings, dns_lab, port)
+        send_due("default", at(hours=25))
+        send_due("default", at(hours=26))
+    assert TlsCount.objects.filter(is_reported=True).exists()
+    assert post_alarms()
+    TlsCount.objects.update(day=day_of(database_now("default")) - 3 * DAY)
+    assert not post_alarms()
+
+
 @pytest.mark.usefixtures("shop", "_loopback_is_public")
 def test_no_report_goes_to_a_server_with_the_certificate_of_another_host(
     settings: LazySettings, dns_lab: StartDnsLab, tmp_path: Path
@@ -389,7 +431,7 @@ def test_a_uri_that_does_not_respond_leaves_time_for_the_next_one(
 
     monkeypatch.setattr("outbox.api.tls_report_post.request", noting)
     uris = [f"https://127.0.0.1/{number}" for number in range(3)]  # not public: it fails at once
-    assert post_report(REPORT, uris, seconds=12_000.0) is PostResult.FAILED
+    assert post_report(REPORT, uris, seconds=12_000.0).result is PostResult.FAILED
     assert limits == [pytest.approx(one, rel=0.05) for one in (4_000, 6_000, 12_000)]
 
 
@@ -401,7 +443,7 @@ def test_a_response_that_is_not_http_is_not_in_the_log(
     with https_server(tmp_path, settings, raw=raw) as (port, received):
         use_record(settings, dns_lab, port)
         uri = f"https://reports.x.test:{port}/"
-        assert post_report(REPORT, [uri]) is PostResult.FAILED
+        assert post_report(REPORT, [uri]).result is PostResult.FAILED
     assert len(received) == 1
     [line] = [one for one in caplog.messages if "not accepted" in one]
     assert line.endswith(f"at {uri}: BadStatusLine")
@@ -415,7 +457,7 @@ def test_one_family_of_addresses_suffices(
     with https_server(tmp_path, settings, "200 OK") as (port, received):
         lab = dns_lab(f"record reports.x.test A 127.0.0.1\nat {family}: servfail")
         settings.OUTBOX = settings.OUTBOX | {"DNS_SERVERS": (lab.address,)}
-        result = post_report(REPORT, [f"https://reports.x.test:{port}/"])
+        result, _ = post_report(REPORT, [f"https://reports.x.test:{port}/"])
     is_reached = family == "aaaa"
     assert result is (PostResult.ACCEPTED if is_reached else PostResult.FAILED)
     assert len(received) == is_reached
@@ -437,5 +479,5 @@ def test_a_report_that_is_too_large_is_not_posted(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("outbox.api.tls_report_post._BODY_MAX", 10)
-    assert post_report(REPORT, []) is PostResult.TOO_LARGE
+    assert post_report(REPORT, []).result is PostResult.TOO_LARGE
     assert "too large" in caplog.text

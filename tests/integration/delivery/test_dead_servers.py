@@ -189,6 +189,41 @@ def test_a_probe_that_sends_nothing_does_not_close_the_circuit(fault_lab: StartL
     assert destination(sender).circuit == Circuit.CLOSED
 
 
+@pytest.mark.parametrize("fault", ["close", "421 4.3.2 later then close"])
+def test_a_probe_that_is_lost_before_mail_does_not_close_the_circuit(
+    fault_lab: StartLab, fault: str
+) -> None:
+    """Protocol item 107: it succeeds with the end of its first transaction."""
+    lab = fault_lab("at greeting: 554 5.3.2 no service")
+    sender = account_at(lab)
+    queue_many(sender, 5)
+    deliver()
+    lab.play(f"at mail: {fault}")
+    end_pauses()
+    deliver()
+    where = destination(sender)
+    assert (where.circuit, where.circuit_trips) == (Circuit.OPEN, 2)
+    assert len(lab.ledger.sessions) == 2
+    assert not lab.ledger.accepted
+    lab.play("")
+    end_pauses()
+    deliver()
+    assert states() == [State.SENT] * 5
+    assert destination(sender).circuit == Circuit.CLOSED
+
+
+def test_a_server_that_ends_each_session_before_mail_opens_the_circuit(
+    fault_lab: StartLab,
+) -> None:
+    lab = fault_lab("at mail: close")
+    sender = account_at(lab)
+    queue_many(sender, 10)
+    deliver()
+    assert destination(sender).circuit == Circuit.OPEN
+    assert len(lab.ledger.sessions) < 10
+    assert sorted({one.attempts for one in Recipient.objects.all()}) == [0, 1]
+
+
 def test_recipients_that_were_claimed_and_not_begun_are_not_counted(fault_lab: StartLab) -> None:
     lab = fault_lab("at greeting: 554 5.3.2 no service")
     sender = account_at(lab, per_minute=6, per_day=100)

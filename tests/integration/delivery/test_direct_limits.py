@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from django.conf import LazySettings
-from django.db import connection
+from django.db import connection, transaction
 
 from outbox import api
 from outbox.api.destination_limits import sites_of
@@ -52,6 +52,7 @@ from tests.integration.delivery.mail_client import (
 )
 from tests.integration.delivery.outage import breakable_database
 from tests.integration.delivery.test_rows_in_hand import in_context
+from tests.integration.races import ONE_WRITER, committed_before
 
 pytestmark = pytest.mark.django_db(transaction=True)
 DAY = dt.timedelta(days=1)
@@ -570,6 +571,63 @@ def test_a_site_may_be_deleted_while_a_domain_is_remembered() -> None:
 
     assert deleted  # and rolled back, which the sweep's own transaction would not be
     assert DomainSite.objects.get().destination_id == ids["example.net"]
+
+
+def old_site_of(domain: str, key: str = "mx.example.net") -> Destination:
+    """Create a quiet site to which a domain leads."""
+    found = a_site(key)
+    now = database_now(USING)
+    Destination.objects.update(minute_started_at=now - 10 * DAY, minute_count=5)
+    DomainSite.objects.create(
+        account=found.account, domain=domain, destination=found, seen_at=now - 10 * DAY
+    )
+    return found
+
+
+def move_domain(account: Account, domain: str, key: str) -> int:
+    """Remember that a lookup led to another site; return its destination."""
+    return remember_sites(account.pk, {domain: MxSite(key, (key,))}, USING)[domain]
+
+
+def test_a_site_from_which_a_domain_has_just_moved_is_kept() -> None:
+    """A message that is being queued may have read it before."""
+    found = old_site_of("example.net")
+
+    move_domain(found.account, "example.net", "new.example.net")
+
+    assert old_sites.delete_unused(USING) == 0
+    found.refresh_from_db()
+    assert found.minute_count == 0  # of a minute that was over
+
+
+def test_a_site_that_a_domain_leads_to_anew_is_kept() -> None:
+    """Another worker that looks the domain up at the same time may lead it to a third site."""
+    found = old_site_of("other.example")
+
+    assert move_domain(found.account, "example.net", "mx.example.net") == found.pk
+
+    DomainSite.objects.all().delete()
+    assert old_sites.delete_unused(USING) == 0
+
+
+@ONE_WRITER
+@pytest.mark.every_database
+def test_a_recipient_that_is_held_while_its_domain_moves_keeps_its_site() -> None:
+    """It is committed after the sweep has searched for recipients, and no longer waits then."""
+    found = old_site_of("example.net")
+    account = found.account
+
+    def move_and_delete() -> None:
+        move_domain(account, "example.net", "new.example.net")
+        old_sites.delete_unused(USING)
+
+    with committed_before('UPDATE "outbox_recipient"', move_and_delete), transaction.atomic():
+        message = queue(account)
+        api.hold(message, why="Ask first")
+
+    held = row(message)
+    assert (held.state, held.destination_id) == ("held", found.pk)
+    assert Destination.objects.filter(pk=found.pk).exists()
 
 
 def test_a_wait_for_room_ends_when_other_runners_have_ended() -> None:

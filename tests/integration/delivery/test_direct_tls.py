@@ -25,6 +25,7 @@ from tests.integration.delivery.mail_client import (
     deliver,
     last_attempt,
     queue,
+    queue_many,
     row,
     states,
     until,
@@ -310,6 +311,29 @@ def test_a_failure_at_the_floor_of_the_site_is_its_fault(
     assert Destination.objects.filter(circuit_faults=1).exists()
 
 
+def test_a_session_that_could_not_be_opened_shows_why_its_tls_was_requested(
+    lab: DirectLab, settings: LazySettings, tmp_path: Path
+) -> None:
+    server = lab.server(FIRST, "at greeting: 554 5.3.2 no service")
+    lab.domain(DOMAIN, f"10 {FIRST}")
+    trust(settings, tmp_path, server)
+    publish(Mode.ENFORCE, FIRST)
+
+    message = queue(direct_account())
+    deliver()
+
+    assert states(message) == ["deferred"]
+    session = last_attempt(message).session
+    assert session is not None
+    assert session.tls_requested == "verify"
+    assert session.tls_policy.code == "tls_by_sts"
+    staff = signed_in(User.objects.create_superuser("staff"))
+    record = staff.get(f"/admin/outbox/message/{message.pk}/record/").json()
+    assert record["attempts"][0]["session"]["tls_policy"]["code"] == "tls_by_sts"
+    transcript = staff.get(f"/admin/outbox/message/{message.pk}/transcript/").content.decode()
+    assert f"a valid certificate. {session.tls_policy}" in transcript
+
+
 def test_a_host_without_requiretls_leads_to_the_next_one(
     lab: DirectLab, settings: LazySettings, tmp_path: Path
 ) -> None:
@@ -389,6 +413,28 @@ def test_hosts_that_a_policy_excludes_do_not_count_as_tried(
     deliver()
 
     assert states(message) == ["sent"]
+
+
+@pytest.mark.parametrize("excluded", [True, False], ids=["excluded", "connected to"])
+def test_each_host_of_an_attempt_is_counted_once_and_not_those_after_them(
+    lab: DirectLab, settings: LazySettings, tmp_path: Path, *, excluded: bool
+) -> None:
+    """An attempt connects to five hosts. Where a policy excludes them, it would have been five."""
+    hosts = [f"mx{number}.localhost" for number in range(7)]
+    servers = [lab.server(host, f"{TLS}certificate wrong-name\n") for host in hosts]
+    lab.domain(DOMAIN, *(f"{number} {host}" for number, host in enumerate(hosts)))
+    trust(settings, tmp_path, *servers)
+    publish(Mode.ENFORCE, *(["mx.example.net"] if excluded else hosts))
+    account = direct_account()
+
+    messages = queue_many(account, 3)
+    deliver()
+
+    assert [states(message) for message in messages] == [["deferred"]] * 3
+    result = "validation-failure" if excluded else "certificate-host-mismatch"
+    assert counts() == {("sts", result, host): 1 for host in hosts[:5]}
+    connected = [len(server.ledger.sessions) for server in servers]
+    assert connected == ([0] * 7 if excluded else [1] * 5 + [0] * 2)
 
 
 def test_a_host_with_a_wrong_certificate_stays_the_first_for_other_domains(

@@ -211,6 +211,27 @@ def test_some_faults_open_the_circuit_at_once(
     assert (where.circuit, where.circuit_needs_person) == (Circuit.OPEN, needs_person)
 
 
+def test_a_circuit_that_needs_a_person_keeps_its_reason_at_a_later_fault() -> None:
+    """A server that does not respond for a moment has not accepted the login."""
+    where = destination(account())
+    rejected = Reason(ReasonCode.SECRET_UNREADABLE)
+    circuit.report_fault(where.pk, PERSON, rejected, 0, USING)
+    for effect in (FAULT, OPEN):
+        advance_time(where, minutes=30)
+        trouble = a_fault(where, effect, probe=reserve(where, 1).probe)
+        assert (trouble.opened, trouble.needs_person) == (True, True)
+        where.refresh_from_db()
+        assert (where.circuit_needs_person, where.circuit_reason) == (True, rejected)
+
+    other = Reason(ReasonCode.SECRET_KEYS_MISSING)
+    circuit.report_fault(where.pk, PERSON, other, 0, USING)
+    where.refresh_from_db()
+    assert where.circuit_reason == other
+    api.close_circuit(where)
+    where.refresh_from_db()
+    assert (where.circuit, where.circuit_needs_person) == (Circuit.CLOSED, False)
+
+
 def test_an_open_circuit_allows_no_reservation() -> None:
     where = destination(account())
     a_fault(where, OPEN)

@@ -2,6 +2,7 @@
 
 import socket
 import ssl
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,8 +10,11 @@ from pathlib import Path
 import pytest
 from django.conf import LazySettings
 
+from outbox.db.clock import database_now
+from outbox.delivery import engine, runners
+from outbox.delivery.sts_policies import write
 from outbox.models import Destination, MtaStsPolicy, TlsCount
-from outbox.net.mta_sts import fetch_policy
+from outbox.net.mta_sts import KnownPolicy, Mode, Policy, fetch_policy
 from tests.integration.delivery.direct_lab import DirectLab, direct_account, direct_lab
 from tests.integration.delivery.mail_client import deliver, last_attempt, queue, row, states
 from tests.integration.net.test_http import reply, server
@@ -35,12 +39,20 @@ def lab(settings: LazySettings) -> Iterator[DirectLab]:
 
 @contextmanager
 def web_server(
-    lab: DirectLab, monkeypatch: pytest.MonkeyPatch, context: ssl.SSLContext
+    lab: DirectLab,
+    monkeypatch: pytest.MonkeyPatch,
+    context: ssl.SSLContext,
+    may_respond: threading.Event | None = None,
 ) -> Iterator[list[bytes]]:
-    """Serve the policy of the domain over HTTPS; yield the requests. The DNS names the server."""
+    """Serve the policy of the domain over HTTPS; yield the requests. The DNS names the server.
+
+    Each response waits for `may_respond`.
+    """
     serve, received = reply(RESPONSE)
 
     def serve_tls(connection: socket.socket) -> None:
+        if may_respond is not None:
+            may_respond.wait(60)
         with context.wrap_socket(connection, server_side=True) as secured:
             serve(secured)
 
@@ -109,3 +121,59 @@ def test_a_policy_is_read_and_enforced_in_one_run(
     else:
         assert not requests
         assert not MtaStsPolicy.objects.exists()
+
+
+@pytest.fixture
+def known(lab: DirectLab, settings: LazySettings, tmp_path: Path) -> Authority:
+    """Store a policy that fits the server and was replaced since; return the web server's CA."""
+    mail_server = lab.server(MX, "offer STARTTLS\n")
+    lab.domain(DOMAIN, f"10 {MX}")
+    authority = Authority(tmp_path)
+    trusted = tmp_path / "authorities.pem"
+    trusted.write_text(Path(mail_server.ca_file).read_text() + authority.file.read_text())
+    settings.OUTBOX = settings.OUTBOX | {"CA_FILE": str(trusted)}
+    read_at = database_now("default").timestamp() - 3_600
+    former = Policy(Mode.TESTING, (MX,), 86_400)
+    write(DOMAIN, KnownPolicy("0", former, read_at), "default")
+    return authority
+
+
+def test_a_drain_waits_for_a_policy_that_is_read_again(
+    lab: DirectLab, known: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The message did not wait for it, and another engine that is as short would not read it."""
+    monkeypatch.setattr(engine, "_REFRESH_SECONDS", 60.0)
+    may_respond = threading.Event()
+    finish = runners.Runners.finish
+
+    async def finish_then_respond(self: runners.Runners, seconds: float) -> None:
+        may_respond.set()
+        await finish(self, seconds)
+
+    monkeypatch.setattr(runners.Runners, "finish", finish_then_respond)
+
+    with web_server(lab, monkeypatch, known.context(WEB), may_respond):
+        message = queue(direct_account())
+        deliver()
+        may_respond.set()
+
+    assert states(message) == ["sent"]
+    stored = MtaStsPolicy.objects.get(domain=DOMAIN)
+    assert (stored.policy_id, stored.mode) == ("1", "enforce")
+
+
+def test_a_drain_waits_for_no_web_server_that_does_not_respond(
+    lab: DirectLab, known: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "_REFRESH_SECONDS", 0.1)
+    may_respond = threading.Event()
+
+    with web_server(lab, monkeypatch, known.context(WEB), may_respond) as requests:
+        message = queue(direct_account())
+        deliver()
+        was_silent = not requests
+        may_respond.set()
+
+    assert was_silent
+    assert states(message) == ["sent"]
+    assert MtaStsPolicy.objects.get(domain=DOMAIN).policy_id == "0"

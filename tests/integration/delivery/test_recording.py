@@ -9,7 +9,7 @@ import pytest
 
 from outbox import api
 from outbox.delivery import record
-from outbox.delivery.job import Job, JobsReturned, Mark, Result, SessionOpened
+from outbox.delivery.job import Job, JobsReturned, Mark, Result, SessionClosed, SessionOpened
 from outbox.delivery.record_queue import BYTES_MAX
 from outbox.delivery.recorder import Recorder
 from outbox.delivery.sweep import sweep
@@ -27,7 +27,7 @@ from outbox.models import (
     Status,
 )
 from outbox.models.rollup import roll_up
-from outbox.reasons import Reason, ReasonCode, quoted
+from outbox.reasons import NO_REASON, Reason, ReasonCode, quoted
 from outbox.smtp import Reply
 from tests.integration.delivery.mail_client import (
     USING,
@@ -313,6 +313,39 @@ def test_a_rejected_session_row_costs_only_the_reference_to_it() -> None:
         writer.put(ended(claimed(message), session=session))
     assert states(message) == [State.SENT]
     assert last_attempt(message).session_id is None
+
+
+@pytest.mark.django_db(transaction=True)  # threads see only what is committed
+def test_a_session_whose_texts_are_rejected_is_stored_without_them() -> None:
+    message = queue(account())
+    session = SmtpSession(host="mx.example.net", port=25, started_at=NOW, greeting="mx ready")
+    session.extensions = {"SIZE": object()}  # no type the database knows
+    with recorder() as writer:
+        writer.put(SessionOpened(session=session))
+        writer.put(SessionClosed(session=session, closing="[]"))
+        writer.put(ended(claimed(message), session=session))
+    stored = last_attempt(message).session
+    assert stored is not None
+    assert (stored.host, stored.port, stored.greeting) == ("mx.example.net", 25, "")
+    assert stored.ended_at is not None
+    assert row(message).remote_host == "mx.example.net"
+
+
+@pytest.mark.every_database
+@pytest.mark.django_db(transaction=True)  # threads see only what is committed
+def test_a_rejected_session_costs_no_later_result_its_texts() -> None:
+    """All messages for a refused target refer to one session. Its host goes into recipients."""
+    messages = queue_many(account(), 3)
+    session = SmtpSession(host="poison", port=-1, started_at=NOW)
+    waits = Verdict(state=State.DEFERRED, next_attempt_at=NOW, reply=Reply(454, "", "No TLS"))
+    with refusing("outbox_recipient", "NEW.remote_host = 'poison'"), recorder() as writer:
+        writer.put(SessionOpened(session=session))
+        for message in messages:
+            writer.put(ended(claimed(message), waits, session=session))
+    assert states() == [State.DEFERRED] * 3
+    for message in messages:
+        assert last_attempt(message).reason == NO_REASON
+        assert message.recipients.get().reply_text == "No TLS"
 
 
 def test_a_result_with_much_text_is_written_row_by_row() -> None:

@@ -373,19 +373,53 @@ def test_what_is_stored_of_a_site_with_thousands_of_hosts_is_bounded() -> None:
         where.restrictions = memory.merged_into(where.restrictions, now)
 
     assert len(where.restrictions) < 10_000
-    # None is relearned without end: beyond the bound, all hosts of the site are restricted.
-    assert ServerMemory(where).restrictions({}, now, "other.test:25") == learned
+    found = ServerMemory(where)
+    assert found.restrictions({"CHUNKING": ""}, now, "mx1999.1.test:25") == learned  # the newest
 
 
-def test_an_expired_entry_of_a_host_does_not_hide_that_of_the_site() -> None:
+def test_a_host_is_not_restricted_for_what_many_others_of_its_site_rejected() -> None:
+    """The oldest entry is forgotten instead, also by other workers, and may be learned again."""
+    now = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+    where = Destination(account=Account(host="", port=25))
+    offered = {"SMTPUTF8": "", "SIZE": ""}
+    learned = Restrictions(frozenset({"SMTPUTF8"}))
+    memory = ServerMemory(where)
+
+    for number in range(65):
+        when = now + dt.timedelta(seconds=number)
+        assert memory.learn(offered, learned, when, f"mx{number}.test:25")
+        where.restrictions = memory.merged_into(where.restrictions, when)
+
+    now = when
+    for one in (memory, ServerMemory(where)):
+        assert one.restrictions(offered, now, "other.test:25") == Restrictions()
+        assert one.restrictions(offered, now, "mx0.test:25") == Restrictions()
+        for number in range(1, 65):
+            assert one.restrictions(offered, now, f"mx{number}.test:25") == learned
+    assert memory.learn(offered, learned, now, "mx0.test:25")
+    assert memory.restrictions(offered, now, "mx0.test:25") == learned
+
+
+def test_each_host_of_a_site_has_servers_of_its_own() -> None:
+    now = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+    memory = ServerMemory(Destination(account=Account(host="", port=25)))
+    learned = Restrictions(frozenset({"SIZE"}))
+
+    for number in range(9):
+        memory.learn({"SIZE": ""}, learned, now, f"mx{number}.test:25")
+
+    assert memory.restrictions({"SIZE": "", "DSN": ""}, now, "mx8.test:25") == Restrictions()
+
+
+def test_an_expired_entry_of_a_server_does_not_hide_that_of_its_host() -> None:
     now = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
     hour = dt.timedelta(hours=1)
     stored = {
-        "*": {"CHUNKING": [(now + hour).timestamp(), 0]},
-        "mx.test:25 *": {"CHUNKING": [(now - hour).timestamp(), 0]},
+        "mx.test:25 *": {"CHUNKING": [(now + hour).timestamp(), 0]},
+        "mx.test:25 SIZE": {"CHUNKING": [(now - hour).timestamp(), 0]},
     }
     where = Destination(account=Account(host="", port=25), restrictions=json.dumps(stored))
-    found = ServerMemory(where).restrictions({}, now, "mx.test:25")
+    found = ServerMemory(where).restrictions({"SIZE": ""}, now, "mx.test:25")
     assert found == Restrictions(frozenset({"CHUNKING"}))
 
 

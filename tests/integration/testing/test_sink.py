@@ -15,9 +15,12 @@ ROOT = Path(__file__).parents[3]
 
 
 @contextmanager
-def sink(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
+def sink(
+    *arguments: str, within: tuple[str, ...] = ()
+) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """Run a sink, by a command `within` that runs another one."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "outbox.testing.sink", *arguments],
+        [*within, sys.executable, "-m", "outbox.testing.sink", *arguments],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
@@ -62,6 +65,13 @@ def test_it_counts_the_peak_of_connections() -> None:
         stack.enter_context(Dialogue(port)).greeted()
         found = counts(clients[0])
         assert (found["connections"], found["peak"], found["open"]) == (6, 5, 2)
+
+
+def test_it_accepts_more_connections_than_its_soft_limit_of_descriptors() -> None:
+    few = ("sh", "-c", 'ulimit -S -n 40 && exec "$@"', "sh")
+    with sink(within=few) as (_, port), ExitStack() as stack:
+        clients = [stack.enter_context(Dialogue(port)).greeted() for _ in range(60)]
+        assert counts(clients[-1])["open"] == 60
 
 
 def test_its_ledger_has_a_message_before_the_client_gets_the_reply(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from outbox.delivery.verdict import (
 )
 from outbox.models import State
 from outbox.models.destination import DestinationEffect
-from outbox.smtp import Disposition, FaultKind, Phase
+from outbox.smtp import Disposition, FaultKind, Phase, Restrictions
 from tests.unit.delivery.judging import BROKE_OFF, CASE, NOW, after, fault, outcome, transaction
 
 _EFFECTS = [
@@ -116,9 +116,59 @@ def test_it_waits_for_the_destination_forever_if_nothing_expires() -> None:
             DestinationEffect.NONE,
             id="a recipient's 4yz does not concern the destination (item 109)",
         ),
+        pytest.param(
+            outcome(Disposition.NOT_TRIED),
+            fault(Phase.MAIL, FaultKind.SHUTDOWN, "421 4.3.2 later"),
+            DestinationEffect.FAULT,
+            id="the session ended before MAIL was accepted",
+        ),
+        pytest.param(
+            outcome(Disposition.NOT_TRIED),
+            fault(Phase.IDLE, FaultKind.CLOSED),
+            DestinationEffect.FAULT,
+            id="the connection was lost before MAIL",
+        ),
+        pytest.param(
+            outcome(Disposition.NOT_TRIED),
+            fault(Phase.MAIL, FaultKind.ABANDONED),
+            DestinationEffect.UNTESTED,
+            id="the worker stops",
+        ),
+        pytest.param(
+            outcome(Disposition.NOT_TRIED),
+            fault(Phase.BODY, FaultKind.EXHAUSTED),
+            DestinationEffect.UNTESTED,
+            id="this host lacks a resource",
+        ),
+        pytest.param(
+            outcome(Disposition.PERMANENT, reason=BROKE_OFF),
+            None,
+            DestinationEffect.UNTESTED,
+            id="the client rejected the message",
+        ),
     ],
 )
-def test_only_a_missing_login_in_a_transaction_affects_the_destination(
+def test_what_a_transaction_means_for_the_destination(
     found: object, broke: object, effect: DestinationEffect
 ) -> None:
     assert judge_transaction(transaction(found, broke=broke)) == effect  # type: ignore[arg-type]  # the table's columns
+
+
+def test_a_reused_connection_that_was_lost_before_mail_shows_nothing() -> None:
+    """The server may have ended it while it was idle (item 90)."""
+    lost = transaction(outcome(Disposition.NOT_TRIED), broke=fault(Phase.MAIL, FaultKind.CLOSED))
+    found = judge_transaction(lost, is_first_on_connection=False)
+    assert found == DestinationEffect.UNTESTED
+
+
+def test_a_connection_that_ends_with_a_rejected_extension_shows_nothing() -> None:
+    """The next one does without the extension."""
+    lost = transaction(outcome(Disposition.OVERFLOW), broke=fault(Phase.MAIL, FaultKind.SHUTDOWN))
+    lost.learned = Restrictions(frozenset({"PIPELINING"}))
+    assert judge_transaction(lost) == DestinationEffect.UNTESTED
+
+
+def test_a_rejected_transaction_without_a_login_shows_that_the_server_works() -> None:
+    reply = fault(Phase.MAIL, FaultKind.AUTH_UNAVAILABLE, "530 5.7.0 STARTTLS first")
+    found = transaction(outcome(Disposition.NOT_TRIED), broke=reply)
+    assert judge_transaction(found, has_login=False) == DestinationEffect.NONE
