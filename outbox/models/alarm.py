@@ -74,7 +74,7 @@ class Alarm(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.key}".strip()
+        return f"{self.get_kind_display()} {self.key}".strip()
 
 
 class Channel(models.TextChoices):
@@ -98,12 +98,14 @@ class AlarmNotification(models.Model):
     failure = ReasonField()
 
     class Meta:
+        verbose_name = _("notification")
+        verbose_name_plural = _("notifications")
         constraints = [
             models.UniqueConstraint(fields=["alarm", "channel"], name="outbox_alarm_notification")
         ]
 
     def __str__(self) -> str:
-        return f"{self.channel} of {self.alarm_id}"
+        return str(self.get_channel_display())
 
 
 class HostCheck(models.Model):
@@ -114,6 +116,10 @@ class HostCheck(models.Model):
     swept_at = models.DateTimeField(null=True)
     beat_at = models.DateTimeField(null=True)
     measures: Any = models.JSONField(default=dict)  # the host's latest figures, for the metrics
+
+    class Meta:
+        verbose_name = _("check of a host")
+        verbose_name_plural = _("checks of hosts")
 
     def __str__(self) -> str:
         return self.host

@@ -67,6 +67,10 @@ class SmtpSession(models.Model):
     opening = models.TextField(blank=True)  # transcript of the handshake, as JSON lines
     closing = models.TextField(blank=True)  # transcript from QUIT on
 
+    class Meta:
+        verbose_name = _("SMTP session")
+        verbose_name_plural = _("SMTP sessions")
+
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
 
@@ -138,7 +142,7 @@ class Attempt(models.Model):
         ordering = ["id"]
 
     def __str__(self) -> str:
-        return f"attempt {self.pk} of message {self.message_id}"
+        return f"#{self.pk}"
 
     @property
     def transfer_lines(self) -> list[list[Any]]:

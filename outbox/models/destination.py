@@ -193,6 +193,8 @@ class DomainSite(models.Model):
     seen_at = models.DateTimeField()  # when a lookup led there; the row is deleted some time later
 
     class Meta:
+        verbose_name = _("mail servers of a domain")
+        verbose_name_plural = _("mail servers of domains")
         constraints = [
             models.UniqueConstraint(fields=["account", "domain"], name="outbox_domainsite_one")
         ]
@@ -213,6 +215,8 @@ class Slot(models.Model):
     worker = models.ForeignKey(Worker, on_delete=models.CASCADE, related_name="slots")
 
     class Meta:
+        verbose_name = _("connection slot")
+        verbose_name_plural = _("connection slots")
         constraints = [
             models.UniqueConstraint(fields=["destination", "number"], name="outbox_slot_one")
         ]

@@ -167,6 +167,10 @@ class InboundSource(models.Model):
     sha256 = models.CharField(max_length=64)
     is_redacted = models.BooleanField(default=False, db_default=False)
 
+    class Meta:
+        verbose_name = _("source of a received message")
+        verbose_name_plural = _("sources of received messages")
+
     def __str__(self) -> str:
         return f"source of received message {self.pk}"
 
@@ -215,6 +219,8 @@ class InboundReport(models.Model):
     attempt_key = models.BigIntegerField(null=True)
 
     class Meta:
+        verbose_name = _("received report")
+        verbose_name_plural = _("received reports")
         ordering = ["id"]
         indexes = [
             # Sweep: reports that wait for the outcome of an attempt.

@@ -105,7 +105,7 @@ class Mailbox(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"mailbox of {self.account}"
+        return str(self.account)
 
     def clean(self) -> None:
         """Check that the protocol can store messages. Raise ValidationError."""
@@ -171,6 +171,8 @@ class ServerMessage(models.Model):
     deleted_at = models.DateTimeField(null=True)  # from the server, by a QUIT that succeeded
 
     class Meta:
+        verbose_name = _("message on the server")
+        verbose_name_plural = _("messages on the server")
         constraints = [
             # Two fetches of one message store it once.
             models.UniqueConstraint(fields=["mailbox", "uid"], name="outbox_servermessage_once")
@@ -185,4 +187,4 @@ class ServerMessage(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.uid} in mailbox {self.mailbox_id}"
+        return self.uid

@@ -341,6 +341,8 @@ class Source(models.Model):
     is_redacted = models.BooleanField(default=False, db_default=False)
 
     class Meta:
+        verbose_name = _("source of a message")
+        verbose_name_plural = _("sources of messages")
         indexes = [
             # Sweep: sensitive content whose lifetime ended.
             models.Index(
@@ -391,6 +393,10 @@ class Draft(models.Model):
     saved_from = models.CharField(max_length=22, blank=True)  # the page that saved it last
     updated_at = DatabaseTimeField(auto_now=True)
 
+    class Meta:
+        verbose_name = _("draft")
+        verbose_name_plural = _("drafts")
+
     def __str__(self) -> str:
         return f"draft of message {self.pk}"
 
@@ -407,6 +413,8 @@ class Attachment(models.Model):
     file = models.FileField(storage=file_storage, upload_to="attachments/%Y/%m/%d")
 
     class Meta:
+        verbose_name = _("attachment")
+        verbose_name_plural = _("attachments")
         ordering = ["id"]
 
     def __str__(self) -> str:

@@ -136,7 +136,7 @@ class WebhookCall(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"call {self.pk} of {self.webhook_id}"
+        return f"#{self.pk}"
 
 
 _wanted: dict[str, tuple[float, list[tuple[int, frozenset[str]]]]] = {}
