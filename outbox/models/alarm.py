@@ -89,12 +89,14 @@ class AlarmNotification(models.Model):
     """What one channel reported of one alarm."""
 
     alarm = models.ForeignKey(Alarm, on_delete=models.CASCADE, related_name="notifications")
-    channel = models.CharField(max_length=10, choices=Channel)
+    channel = models.CharField(_("channel"), max_length=10, choices=Channel)
     claimed_until = models.DateTimeField(null=True)  # a process is notifying; then another one may
-    notified_at = models.DateTimeField(null=True)  # when it last reported the alarm
+    # When it last reported the alarm.
+    notified_at = models.DateTimeField(_("notified at"), null=True)
     severity = models.CharField(max_length=10, blank=True)  # that it reported
-    clear_notified_at = models.DateTimeField(null=True)  # when it reported that it was cleared
-    failed_at = models.DateTimeField(null=True)  # of the last notification, if that one failed
+    clear_notified_at = models.DateTimeField(_("clearing notified at"), null=True)
+    # Of the last notification, if that one failed.
+    failed_at = models.DateTimeField(_("failed at"), null=True)
     failure = ReasonField()
 
     class Meta:

@@ -88,7 +88,7 @@ class AuditEntry(models.Model):
     actor_name = models.CharField(_("user"), max_length=255, blank=True)
     address = models.GenericIPAddressField(_("address"), null=True)
     target_kind = models.CharField(_("kind of target"), max_length=64, blank=True)
-    target_key = models.CharField(max_length=64, blank=True)
+    target_key = models.CharField(_("target key"), max_length=64, blank=True)
     target_name = models.CharField(_("target"), max_length=255, blank=True)
     details = models.JSONField(_("details"), default=dict)
 

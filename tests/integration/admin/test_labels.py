@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from django.apps import apps
 from django.contrib import admin
+from django.contrib.admin.utils import flatten_fieldsets
 from django.contrib.auth.models import User
 from django.db.models import Model
 from django.test import Client
@@ -23,6 +24,7 @@ from outbox.models import (
     AlarmNotification,
     ConnectionTest,
     OAuthToken,
+    Operations,
     PendingHold,
     Preferences,
     ReplyReminder,
@@ -191,3 +193,19 @@ def test_the_title_of_a_page_names_the_row(
     page = reverse(f"admin:outbox_{model}_change", args=[rows[model]])
     found: Any = staff.get(page).context["subtitle"]
     assert found == title.format(pk=rows[model])
+
+
+def test_labels_are_those_of_the_models(account: Account, staff: Client, rf: Any) -> None:
+    """Also in a project without the admin: a list or a form of its own shows them."""
+    request = rf.get("/")
+    request.user = User.objects.get()
+    missing = []
+    for model, page in admin.site._registry.items():
+        if model._meta.app_label != "outbox" or model is Operations:  # the dashboard has no fields
+            continue
+        labels = {*getattr(page, "labels", ())}  # of the page only
+        names = {*page.get_list_display(request), *flatten_fieldsets(page.get_fieldsets(request))}
+        for field in model._meta.fields:
+            if field.name in names - labels and not field.primary_key:
+                missing += [] if field._verbose_name else [str(field)]  # type: ignore[attr-defined]
+    assert missing == []
