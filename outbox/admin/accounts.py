@@ -13,7 +13,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import mark_safe
 from django.utils.translation import gettext_lazy as _
 
-from outbox.admin.protected import ProtectedAdmin
+from outbox.admin.protected import DeletesRelatedAdmin
 from outbox.api import audit, oauth, sharing
 from outbox.api.accounts import retry_connection
 from outbox.api.destination_limits import sites_of
@@ -147,7 +147,7 @@ def _address(text: str) -> str:
 
 
 @admin.register(Account)
-class AccountAdmin(ProtectedAdmin):
+class AccountAdmin(DeletesRelatedAdmin):
     """Sending accounts and their servers."""
 
     account_path = ""

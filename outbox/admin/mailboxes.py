@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from outbox.admin.protected import ProtectedAdmin
+from outbox.admin.protected import DeletesRelatedAdmin
 from outbox.api import mailboxes as api
 from outbox.api.reasons import in_words
 from outbox.inbound.server_login import allows_private
@@ -77,7 +77,7 @@ class MailboxAdminForm(MailboxModelForm):
 
 
 @admin.register(Mailbox)
-class MailboxAdmin(ProtectedAdmin):
+class MailboxAdmin(DeletesRelatedAdmin):
     """Mailboxes of accounts."""
 
     account_path = "account"
