@@ -53,7 +53,7 @@ class DestinationAdmin(ReadOnlyAdmin):
     """Destinations with their circuits and limits."""
 
     account_path = "account"
-    list_display = ("server", "circuit_shown", "why", "until", "pause", "account")
+    list_display = ("server", "circuit_shown", "listed_reason", "listed_until", "account_name")
     list_filter = (CircuitFilter,)
     list_select_related = ("account",)
     search_fields = ("key", "account__name", "account__host")
@@ -149,23 +149,28 @@ class DestinationAdmin(ReadOnlyAdmin):
         _reason, until = _blocked_by(destination)
         return clock(until, "seconds") or formatting.EMPTY
 
-    @admin.display(description=_("pause"))
-    def pause(self, destination: Destination) -> str:
-        """Return what is paused, since when, until when and why."""
+    @admin.display(description=_("reason"))
+    def listed_reason(self, destination: Destination) -> str:
+        """Return why nothing is sent; of a pause, also what is paused and since when."""
         pause = _pause_of(destination)
         if pause is None:
-            return formatting.EMPTY
-        values = {
+            return self.why(destination)
+        return gettext("Paused since %(since)s (%(scope)s): %(reason)s") % {
             "scope": pause.get_scope_display(),
             "since": format_clock(pause.created_at),
             "reason": inert(pause.reason),
         }
-        if pause.until is None:
-            text = gettext("%(scope)s, since %(since)s until delivery is resumed: %(reason)s")
-        else:
-            text = gettext("%(scope)s, since %(since)s until %(until)s: %(reason)s")
-            values["until"] = format_clock(pause.until)
-        return text % values
+
+    @admin.display(description=_("until"))
+    def listed_until(self, destination: Destination) -> str:
+        pause = _pause_of(destination)
+        if pause is None:
+            return self.until(destination)
+        return clock(pause.until, "seconds") or gettext("until delivery is resumed")
+
+    @admin.display(description=_("account"))
+    def account_name(self, destination: Destination) -> str:
+        return destination.account.name
 
     @admin.display(description=_("what is paused"))
     def pause_scope(self, destination: Destination) -> str:

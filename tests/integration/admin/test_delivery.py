@@ -126,10 +126,12 @@ def test_a_pause_is_shown(
     with django_assert_num_queries(len(without)):
         listed = staff.get(LIST).content.decode()
     since = format_clock(paused.created_at)
-    sentence = f"{scope}, since {since} until {format_clock(until)}: Maintenance"
+    sentence = f"Paused since {since} ({scope}): Maintenance"
+    assert until.isoformat() in listed
     assert listed.count(sentence) == (1 if scope == "destination" else 4)
     shown = staff.get(page).content.decode()
-    for text in (scope, "Maintenance", "staff", paused.created_at.isoformat(), until.isoformat()):
+    times = (paused.created_at.isoformat(), until.isoformat())
+    for text in (f">{scope}<", "Maintenance", "staff", *times):
         assert text in shown
     assert "The server rejected the login." in shown, "the circuit is shown as well"
 
