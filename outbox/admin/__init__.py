@@ -10,7 +10,6 @@ from outbox.admin.attempts import AttemptAdmin
 from outbox.admin.audit import AuditEntryAdmin
 from outbox.admin.bulk_operations import BulkOperationAdmin
 from outbox.admin.delivery import DestinationAdmin, WorkerAdmin
-from outbox.admin.labels import set_labels
 from outbox.admin.mailboxes import MailboxAdmin
 from outbox.admin.messages import MessageAdmin
 from outbox.admin.oauth import OAuthProviderAdmin
@@ -44,5 +43,3 @@ __all__ = [
     "WebhookCallAdmin",
     "WorkerAdmin",
 ]
-
-set_labels()

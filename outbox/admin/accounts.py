@@ -13,7 +13,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import mark_safe
 from django.utils.translation import gettext_lazy as _
 
-from outbox.admin.protected import ProtectedAdmin
+from outbox.admin.protected import DeletesRelatedAdmin
 from outbox.api import audit, oauth, sharing
 from outbox.api.accounts import retry_connection
 from outbox.api.destination_limits import sites_of
@@ -147,7 +147,7 @@ def _address(text: str) -> str:
 
 
 @admin.register(Account)
-class AccountAdmin(ProtectedAdmin):
+class AccountAdmin(DeletesRelatedAdmin):
     """Sending accounts and their servers."""
 
     account_path = ""
@@ -281,16 +281,20 @@ class AccountAdmin(ProtectedAdmin):
         super().save_model(request, obj, form, change)
         action = AuditAction.ACCOUNT_CHANGED if change else AuditAction.ACCOUNT_ADDED
         audit.record(action, request=request, target=obj, fields=form.changed_data)
-        if {"new_password", *SERVER_FIELDS}.intersection(form.changed_data):
-            fetch_with_new_login(obj)
-            # The circuits are about the former server or login. Their rows are locked last.
-            transaction.on_commit(partial(self._retry, request, obj), using=get_conf().database)
+        changed = {*form.changed_data}
         provider = form.cleaned_data.get("app_provider", form.stored_provider)
-        if provider is None:
-            if form.stored_provider is not None:
-                oauth.disconnect(obj)
-        elif {"app_provider", *SERVER_FIELDS}.intersection(form.changed_data):
-            oauth.connect_app(obj, provider)  # the stored token is for another mailbox or server
+        # The stored token is for another mailbox or server.
+        connects = provider is not None and not changed.isdisjoint({"app_provider", *SERVER_FIELDS})
+        has_new_login = connects or not changed.isdisjoint({"new_password", *SERVER_FIELDS})
+        if has_new_login:  # the circuits, of the former one, are locked after all others
+            transaction.on_commit(partial(self._retry, request, obj), using=get_conf().database)
+        # The account, its tokens and its mailbox are locked in this order, as by `outbox.api`.
+        if connects:
+            oauth.connect_app(obj, provider)
+        elif provider is None and form.stored_provider is not None:
+            oauth.disconnect(obj)
+        if has_new_login and not connects:
+            fetch_with_new_login(obj)
 
     def _retry(self, request: HttpRequest, account: Account) -> None:
         if retry_connection(account):

@@ -4,9 +4,8 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from outbox.admin import formatting
@@ -88,16 +87,6 @@ class AttemptAdmin(ReasonDisplay, ReadOnlyAdmin):
         unused = ("transfer", "results", "traceback", "session__opening", "session__closing")
         attempts = super().get_queryset(request).select_related("message", "session", "worker")
         return attempts.defer(*unused)
-
-    def render_change_form(
-        self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any
-    ) -> HttpResponse:
-        """Show the page under a title in the user's language; that of the row is in English."""
-        if (attempt := context.get("original")) is not None:
-            names = {"number": attempt.pk, "message": attempt.message_id}
-            title = gettext("attempt %(number)s of message %(message)s") % names
-            context["subtitle"] = title
-        return super().render_change_form(request, context, *args, **kwargs)
 
     @admin.display(description=_("server"))
     def server(self, attempt: Attempt) -> str:

@@ -20,7 +20,6 @@ from django.views.decorators.cache import never_cache
 from django_htmx.http import HttpResponseClientRefresh
 
 from outbox.admin.base import USES_UNFOLD
-from outbox.admin.formatting import time_shown
 from outbox.admin.history.described import in_words
 from outbox.admin.readonly import ReadOnlyAdmin
 from outbox.api import bulk_actions
@@ -40,7 +39,7 @@ from outbox.web.reauthentication import recently_authenticated_posts
 class BulkOperationAdmin(ReadOnlyAdmin):
     """The operations, newest first."""
 
-    list_display = ("action", "actor", "count", "progress", "changed_count", "started")
+    list_display = ("action", "actor", "count", "progress", "changed_count", "confirmed_at")
     list_filter = ("action",)
     list_select_related = ("actor",)
     change_form_template = "outbox/admin/bulk_operation.html"
@@ -50,15 +49,11 @@ class BulkOperationAdmin(ReadOnlyAdmin):
         "why",
         "filter",
         "count",
-        "counted",
-        "confirmed",
-        "finished",
+        "created_at",
+        "confirmed_at",
+        "finished_at",
     )
-    readonly_fields = ("filter", "progress", "counted", "confirmed", "finished")
-    started = time_shown("confirmed_at", _("confirmed at"), "seconds")
-    counted = time_shown("created_at", _("counted at"))
-    confirmed = time_shown("confirmed_at", _("confirmed at"))
-    finished = time_shown("finished_at", _("finished at"))
+    readonly_fields = ("filter", "progress")
 
     def is_open(self, request: HttpRequest) -> bool:
         """Return True: all staff see their own operations."""

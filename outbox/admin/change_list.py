@@ -13,6 +13,7 @@ from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 
 from outbox.admin.base import ChangeList
+from outbox.web.folders.pagination import Position, read_rows
 from outbox.web.parameters import integer
 
 BEFORE, AFTER, OLDEST = "before", "after", "oldest"
@@ -27,20 +28,14 @@ class CappedCount(int):
         return _("more than %(count)s") % {"count": count}
 
 
-class ListCursor(Protocol):
-    """A position in a list, and the conditions for the rows on either side of it."""
+class ListCursor(Position, Protocol):
+    """A position in a list, which the address of a page has."""
 
     @classmethod
     def of(cls, row: Any, /) -> Self: ...
 
     @classmethod
     def parse(cls, text: str | None) -> Self | None: ...
-
-    @property
-    def older(self) -> Q: ...
-
-    @property
-    def newer(self) -> Q: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,22 +127,13 @@ class KeysetChangeList(ChangeList):
 
     def _read_page(self, request: HttpRequest) -> tuple[list[Any], bool, bool]:
         """Return the rows, and whether there are newer and older ones."""
-        size = self.list_per_page
-        before = self.cursor.parse(request.GET.get(BEFORE))
-        after = self.cursor.parse(request.GET.get(AFTER))
-        if OLDEST in request.GET:
-            return self._read_oldest(size)
-        if after is not None:
-            found = self.find(after.newer, self.oldest_first, size + 1)
-            if len(found) > size:
-                return list(found[:size][::-1]), True, True
-            before = None  # less than a page is above: show the newest page in full
-        place = before.older if before else Q()
-        found = self.find(place, self.newest_first, size + 1)
-        if before is not None and not found:  # what was below the cursor is gone
-            return self._read_oldest(size)
-        return list(found[:size]), before is not None, len(found) > size
-
-    def _read_oldest(self, size: int) -> tuple[list[Any], bool, bool]:
-        found = self.find(Q(), self.oldest_first, size + 1)
-        return list(found[:size][::-1]), len(found) > size, False
+        is_oldest = OLDEST in request.GET
+        return read_rows(
+            self.find,
+            self.list_per_page,
+            before=self.cursor.parse(request.GET.get(BEFORE)),
+            after=None if is_oldest else self.cursor.parse(request.GET.get(AFTER)),
+            is_oldest=is_oldest,
+            newest_first=self.newest_first,
+            oldest_first=self.oldest_first,
+        )

@@ -1,23 +1,28 @@
 """Destinations with their circuits, and the workers that deliver."""
 
 import datetime as dt
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
 
 from outbox import api
 from outbox.admin import formatting
+from outbox.admin.change_list import KeysetChangeList
 from outbox.admin.filters import ConditionFilter
 from outbox.admin.readonly import ReadOnlyAdmin
 from outbox.api.reasons import in_words
+from outbox.api.times import format_clock
 from outbox.db.clock import now
-from outbox.models import Circuit, Destination, Worker
+from outbox.models import Circuit, Destination, Pause, Worker
+from outbox.models.pause import pause_of
 from outbox.reasons import NO_REASON, Reason
 from outbox.templatetags.outbox_display import clock
+from outbox.web.display import inert
 
 
 class CircuitFilter(ConditionFilter):
@@ -35,18 +40,38 @@ class CircuitFilter(ConditionFilter):
     }
 
 
+class DestinationChangeList(KeysetChangeList):
+    """The destinations of a page, each with the pause that stops it."""
+
+    def prepare(self, rows: list[Any]) -> None:
+        """Read the pauses once for all rows."""
+        _add_pauses(rows)
+
+
 @admin.register(Destination)
 class DestinationAdmin(ReadOnlyAdmin):
     """Destinations with their circuits and limits."""
 
     account_path = "account"
-    list_display = ("server", "circuit_shown", "why", "until", "account")
+    list_display = ("server", "circuit_shown", "listed_reason", "listed_until", "account_name")
     list_filter = (CircuitFilter,)
     list_select_related = ("account",)
     search_fields = ("key", "account__name", "account__host")
     actions = ("close_circuit",)
     fieldsets = (  # the first group is that of every destination
         (None, {"fields": ("account", "server", "circuit_shown", "why", "until")}),
+        (
+            _("Pause"),
+            {
+                "fields": (
+                    "pause_scope",
+                    "pause_reason",
+                    "pause_author",
+                    "pause_since",
+                    "pause_until",
+                )
+            },
+        ),
         (
             _("Circuit"),
             {"fields": ("circuit_opened_at", "circuit_faults", "circuit_trips", "probe_worker")},
@@ -72,20 +97,41 @@ class DestinationAdmin(ReadOnlyAdmin):
         "circuit_shown",
         "why",
         "until",
+        "pause_scope",
+        "pause_reason",
+        "pause_author",
+        "pause_since",
+        "pause_until",
         "limit_reached",
         "limit_reached_until",
         "limit_by_reply",
         "limit_by_reply_until",
     )
 
-    @admin.display(description=_("server"), ordering="key")
-    def server(self, destination: Destination) -> str:
-        return str(destination)
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[DestinationChangeList]:
+        """Return the class of the list."""
+        return DestinationChangeList
+
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> Destination | None:
+        """Return the destination, with the pause that stops it."""
+        destination: Destination | None = super().get_object(request, object_id, from_field)
+        if destination is not None:
+            _add_pauses([destination])
+        return destination
 
     def get_fieldsets(self, request: HttpRequest, obj: Destination | None = None) -> Any:
         """Return the groups of fields. No circuit and no limit counts if the account has others."""
-        groups = list(super().get_fieldsets(request, obj))
-        return groups if obj is None or obj.fits_account else groups[:1]
+        first, pause, *others = super().get_fieldsets(request, obj)
+        if obj is None:  # the fields that a URL may filter by
+            return [first, pause, *others]
+        paused = [pause] if _pause_of(obj) else []
+        return [first, *paused, *(others if obj.fits_account else [])]
+
+    @admin.display(description=_("server"), ordering="key")
+    def server(self, destination: Destination) -> str:
+        return str(destination)
 
     @admin.display(description=_("circuit"))
     def circuit_shown(self, destination: Destination) -> str:
@@ -102,6 +148,56 @@ class DestinationAdmin(ReadOnlyAdmin):
     def until(self, destination: Destination) -> str:
         _reason, until = _blocked_by(destination)
         return clock(until, "seconds") or formatting.EMPTY
+
+    @admin.display(description=_("reason"))
+    def listed_reason(self, destination: Destination) -> str:
+        """Return why nothing is sent; of a pause, also what is paused and since when."""
+        pause = _pause_of(destination)
+        if pause is None:
+            return self.why(destination)
+        return gettext("Paused since %(since)s (%(scope)s): %(reason)s") % {
+            "scope": pause.get_scope_display(),
+            "since": format_clock(pause.created_at),
+            "reason": inert(pause.reason),
+        }
+
+    @admin.display(description=_("until"))
+    def listed_until(self, destination: Destination) -> str:
+        pause = _pause_of(destination)
+        if pause is None:
+            return self.until(destination)
+        return clock(pause.until, "seconds") or gettext("until delivery is resumed")
+
+    @admin.display(description=_("account"))
+    def account_name(self, destination: Destination) -> str:
+        return destination.account.name
+
+    @admin.display(description=_("what is paused"))
+    def pause_scope(self, destination: Destination) -> str:
+        pause = _pause_of(destination)
+        return pause.get_scope_display() if pause else formatting.EMPTY
+
+    @admin.display(description=_("reason"))
+    def pause_reason(self, destination: Destination) -> str:
+        pause = _pause_of(destination)
+        return inert(pause.reason) if pause else formatting.EMPTY
+
+    @admin.display(description=_("paused by"))
+    def pause_author(self, destination: Destination) -> str:
+        pause = _pause_of(destination)
+        return pause.created_by.get_username() if pause and pause.created_by else formatting.EMPTY
+
+    @admin.display(description=_("since"))
+    def pause_since(self, destination: Destination) -> str:
+        pause = _pause_of(destination)
+        return clock(pause.created_at, "full") if pause else formatting.EMPTY
+
+    @admin.display(description=_("until"))
+    def pause_until(self, destination: Destination) -> str:
+        pause = _pause_of(destination)
+        if pause is None:
+            return formatting.EMPTY
+        return clock(pause.until, "full") or gettext("until delivery is resumed")
 
     @admin.display(description=_("limit reached"))
     def limit_reached(self, destination: Destination) -> str:
@@ -134,6 +230,18 @@ class DestinationAdmin(ReadOnlyAdmin):
             count,
         )
         self.message_user(request, text % {"number": count})
+
+
+def _add_pauses(destinations: Iterable[Any]) -> None:
+    """Read the pauses that last, and note at each destination the one that stops it."""
+    pauses = api.pauses()
+    for destination in destinations:
+        destination.pause_in_force = pause_of(destination, pauses)
+
+
+def _pause_of(destination: Destination) -> Pause | None:
+    """Return the pause that `_add_pauses` noted."""
+    return getattr(destination, "pause_in_force", None)
 
 
 def _blocked_by(destination: Destination) -> tuple[Reason, dt.datetime | None]:

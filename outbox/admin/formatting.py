@@ -1,17 +1,14 @@
 """How replies and transcripts are shown in the admin."""
 
-from collections.abc import Callable, Iterable
-from typing import Any, cast
+from collections.abc import Iterable
+from typing import Any
 
-from django.contrib import admin
-from django.utils.functional import Promise
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
 from outbox.api.reasons import in_words
 from outbox.models import Attempt, Recipient
 from outbox.reasons import Reason
-from outbox.templatetags.outbox_display import clock
 
 EMPTY = "–"
 _SPEAKERS = {"C": "→", "S": "←"}  # client and server; a note has no sign
@@ -34,21 +31,6 @@ def _line(speaker: str, text: str) -> str:
     if speaker in _SPEAKERS:
         return f"{_SPEAKERS[speaker]} {text}"
     return f"  {in_words(Reason.load(text))}"
-
-
-def time_shown(
-    name: str, label: str | Promise, form: str = "full"
-) -> Callable[[Any, Any], SafeString | str]:
-    """Return a column or a read-only field that shows a time as the tables of the pages do.
-
-    Django would show it in the format of the language: without seconds, and in English in 12 hours.
-    """
-
-    @admin.display(description=cast("Any", label))
-    def shown(_model_admin: Any, row: Any) -> SafeString | str:
-        return clock(getattr(row, name), form) or EMPTY
-
-    return shown
 
 
 def breaking_at_domain(addresses: str) -> SafeString:

@@ -10,7 +10,8 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from outbox.admin.protected import ProtectedAdmin
+from outbox.admin.formatting import EMPTY
+from outbox.admin.protected import DeletesRelatedAdmin
 from outbox.api import mailboxes as api
 from outbox.api.reasons import in_words
 from outbox.inbound.server_login import allows_private
@@ -77,14 +78,14 @@ class MailboxAdminForm(MailboxModelForm):
 
 
 @admin.register(Mailbox)
-class MailboxAdmin(ProtectedAdmin):
+class MailboxAdmin(DeletesRelatedAdmin):
     """Mailboxes of accounts."""
 
     account_path = "account"
     form = MailboxAdminForm
     list_display = (
-        "account", "protocol", "host", "on_server", "is_active", "next_fetch_at", "fetched_at",
-        "failures", "why",
+        "account_name", "protocol", "host", "is_active", "next_fetch_at", "fetched_at", "failures",
+        "why",
     )  # fmt: skip
     list_filter = ("protocol", "is_active", "on_server")
     list_select_related = ("account",)
@@ -116,6 +117,11 @@ class MailboxAdmin(ProtectedAdmin):
     def _may_change(self, request: HttpRequest) -> bool:
         return request.user.has_perm("outbox.change_account")
 
+    @admin.display(description=_("account"), ordering="account__name")
+    def account_name(self, mailbox: Mailbox) -> str:
+        """Return the name without the address, which lists have no room for."""
+        return mailbox.account.name
+
     @admin.display(description=_("password"))
     def password_state(self, mailbox: Mailbox) -> Any:
         """Return whether a password is stored."""
@@ -124,7 +130,7 @@ class MailboxAdmin(ProtectedAdmin):
     @admin.display(description=_("reason"))
     def why(self, mailbox: Mailbox) -> str:
         """Return why the last fetch failed."""
-        return in_words(mailbox.reason)
+        return in_words(mailbox.reason) or EMPTY
 
     def get_readonly_fields(self, request: HttpRequest, obj: Mailbox | None = None) -> Any:
         """Return also the account of a mailbox that exists."""

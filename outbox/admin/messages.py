@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 from django.contrib import admin
 from django.contrib.admin import helpers
@@ -16,10 +16,8 @@ from django.shortcuts import redirect
 from django.urls import NoReverseMatch, URLPattern, path, reverse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import pgettext_lazy
 
 from outbox import api
-from outbox.admin.formatting import time_shown
 from outbox.admin.history.columns import HistoryChangeList, HistoryColumns
 from outbox.admin.history.export import FORMATS, response_of
 from outbox.admin.history.filters import (
@@ -128,29 +126,9 @@ class MessageAdmin(HistoryColumns, ReadOnlyAdmin):
                 )
             },
         ),
-        (_("Times"), {"fields": ("created", "queued", "planned", "expiry")}),
+        (_("Times"), {"fields": ("created_at", "queued_at", "send_at", "expires_at")}),
     )
-    readonly_fields = ("happening", "shown_status", "created", "queued", "planned", "expiry")
-    created = time_shown("created_at", pgettext_lazy("a time", "created"))
-    queued = time_shown("queued_at", pgettext_lazy("a time", "queued"))
-    planned = time_shown("send_at", _("Send at"))
-    expiry = time_shown("expires_at", _("Expires"))
-    labels: ClassVar = {
-        "subject": _("Subject"),
-        "from_header": _("From"),
-        "envelope_sender": _("Envelope sender"),
-        "recipient_count": _("Recipients"),
-        "account": _("Account"),
-        "size": _("Size"),
-        "message_id": _("Message-ID"),
-        "origin": _("Origin"),
-        "owner": _("Owner"),
-        "idempotency_key": _("Idempotency key"),
-        "tags": _("Tags"),
-        "metadata": _("Metadata"),
-        "importance": _("Importance"),
-        "is_sensitive": _("Sensitive"),
-    }
+    readonly_fields = ("happening", "shown_status")
 
     def get_urls(self) -> list[URLPattern]:
         """Return the addresses of the exports, and of the files and the preview of a message."""

@@ -1,8 +1,10 @@
 """Admin pages that change what other users depend on, and therefore ask for the password again."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.db import IntegrityError
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.decorators import method_decorator
 from django.views.decorators.debug import sensitive_post_parameters
@@ -46,3 +48,18 @@ class ProtectedAdmin(ShownFieldsAdmin):
         self, request: HttpRequest, object_id: str, extra_context: Context = None
     ) -> HttpResponse:
         return super().delete_view(request, object_id, extra_context)
+
+
+class DeletesRelatedAdmin(ProtectedAdmin):
+    """Deletes rows with everything that belongs to them.
+
+    Django would list what is deleted, of which there may be a million rows, and would require the
+    permission to delete each kind. No user has it for those that the admin only shows.
+    """
+
+    def get_deleted_objects(
+        self, objs: Sequence[Any] | QuerySet[Any], request: HttpRequest
+    ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
+        """Return the rows themselves only."""
+        names = [str(each) for each in objs]
+        return names, {str(self.opts.verbose_name_plural): len(names)}, set(), []

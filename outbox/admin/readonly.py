@@ -1,6 +1,6 @@
 """Read-only admin pages, whose lists do not count their tables."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
 from django.contrib import admin
@@ -12,7 +12,6 @@ from outbox.admin.change_list import KeysetChangeList
 from outbox.admin.filters import ShownFieldsAdmin
 from outbox.admin.formatting import EMPTY
 from outbox.admin.times import ShowsTimes
-from outbox.api.message_actions import Text
 
 
 class _Unchangeable:
@@ -36,7 +35,6 @@ class ReadOnlyAdmin(_Unchangeable, ShownFieldsAdmin):
 
     change_list_template = "outbox/admin/change_list.html"
     ordering: ClassVar[Any] = ("-pk",)
-    labels: ClassVar[Mapping[str, Text]] = {}  # of fields of the model, on the page
     sortable_by = ()
     empty_value_display = EMPTY
     show_full_result_count = False
@@ -47,16 +45,6 @@ class ReadOnlyAdmin(_Unchangeable, ShownFieldsAdmin):
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[KeysetChangeList]:
         """Return the class of the list."""
         return KeysetChangeList
-
-    def get_form(
-        self,
-        request: HttpRequest,
-        obj: Any = None,
-        change: bool = False,  # noqa: FBT001, FBT002  # Django's signature
-        **kwargs: Any,
-    ) -> Any:
-        """Return the form of the page, whose labels Django also shows beside read-only values."""
-        return super().get_form(request, obj, change, **{"labels": self.labels} | kwargs)
 
     def has_operate_permission(self, request: HttpRequest) -> bool:
         name = f"{self.opts.app_label}.change_{self.opts.model_name}"

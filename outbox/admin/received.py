@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
@@ -14,11 +14,10 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import pgettext_lazy
 from django.views.decorators.cache import never_cache
 
 from outbox.admin.change_list import KeysetChangeList
-from outbox.admin.formatting import EMPTY, time_shown
+from outbox.admin.formatting import EMPTY
 from outbox.admin.history.received_page import ReceivedHistoryPage
 from outbox.admin.readonly import ReadOnlyAdmin
 from outbox.api.reading import record_reading_of_received
@@ -48,32 +47,17 @@ class InboundMessageAdmin(ReadOnlyAdmin):
     """Every received message of the accounts that the user sees; the lists load no content."""
 
     account_path = "account"
-    list_display = ("subject_shown", "sender", "kind_of", "arrived", "of", "by")
+    list_display = ("subject_shown", "sender", "kind_of", "received_at", "of", "by")
     list_select_related = ("owner", "account")
     ordering = ("-received_at", "-pk")
     change_form_template = "outbox/admin/received.html"
     fieldsets = (
         (None, {"fields": ("kind_of", "subject_or_none", "sender", "to_summary")}),
-        (_("Mailbox"), {"fields": ("owner", "account", "folder", "is_read", "received")}),
-        (_("Message"), {"fields": ("message_id", "in_reply_to", "dated", "size")}),
+        (_("Mailbox"), {"fields": ("owner", "account", "folder", "is_read", "received_at")}),
+        (_("Message"), {"fields": ("message_id", "in_reply_to", "sent_at", "size")}),
         (_("Match"), {"fields": ("original", "matched_by", "kind_sign")}),
     )
-    readonly_fields = ("kind_of", "subject_or_none", "sender", "original", "received", "dated")
-    arrived = time_shown("received_at", pgettext_lazy("a time", "received"), "seconds")
-    received = time_shown("received_at", pgettext_lazy("a time", "received"))
-    dated = time_shown("sent_at", _("Date"))
-    labels: ClassVar = {
-        "to_summary": _("Recipients"),
-        "owner": _("Owner"),
-        "account": _("Account"),
-        "folder": _("Folder"),
-        "is_read": pgettext_lazy("a message", "Read"),
-        "message_id": _("Message-ID"),
-        "in_reply_to": _("In reply to"),
-        "size": _("Size"),
-        "matched_by": _("Matched by"),
-        "kind_sign": _("Sign of the kind"),
-    }
+    readonly_fields = ("kind_of", "subject_or_none", "sender", "original")
 
     def get_urls(self) -> list[URLPattern]:
         """Return the addresses of the source, the parts and the preview of a message."""

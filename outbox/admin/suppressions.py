@@ -25,7 +25,7 @@ from django.utils.translation import gettext_lazy as _
 from outbox.admin.base import USES_UNFOLD
 from outbox.admin.change_list import KeysetChangeList
 from outbox.admin.filters import ConditionFilter
-from outbox.admin.formatting import EMPTY, breaking_at_domain, time_shown
+from outbox.admin.formatting import EMPTY, breaking_at_domain
 from outbox.admin.protected import ProtectedAdmin, protected
 from outbox.admin.streaming import streamed
 from outbox.api import audit, suppression_import, suppressions
@@ -161,14 +161,15 @@ class SuppressionAdmin(ProtectedAdmin):
     show_facets = admin.ShowFacets.NEVER
     list_per_page = 50
     list_max_show_all = 0
-    readonly_fields = ("scope", "reason_shown", "began", "ends", "created_by")
-    began = time_shown("since", _("since"))
-    ends = time_shown("until", _("until"))
+    is_read_only = True
+    fields = ("address", "scope", "reason_shown", "evidence", "since", "until", "created_by")
+    readonly_fields = ("scope", "reason_shown", "created_by")
 
     def get_fields(self, request: HttpRequest, obj: Suppression | None = None) -> Any:
+        """Return the fields of an entry, or those of the form for a new one."""
         if obj is None:
             return ("address", "account", "why", "evidence", "until")
-        return ("address", "scope", "reason_shown", "evidence", "began", "ends", "created_by")
+        return super().get_fields(request, obj)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

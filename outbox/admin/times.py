@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib import admin
 from django.db.models import DateTimeField, Field, Model
-from django.utils.functional import lazy
 from django.utils.safestring import SafeString
 
 from outbox.admin.formatting import EMPTY
@@ -63,9 +62,7 @@ class ShowsTimes(Base):
 
 
 def _method(field: "Field[Any, Any]", form: str) -> Any:
-    label = lazy(lambda: str(field.verbose_name), str)()  # the admin may give the field another one
-
-    @admin.display(description=cast("Any", label), ordering=field.name)
+    @admin.display(description=cast("Any", field.verbose_name), ordering=field.name)
     def shown(row: Model) -> SafeString | str:
         return clock(getattr(row, field.attname), form) or EMPTY
 

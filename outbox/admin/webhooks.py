@@ -1,7 +1,6 @@
 """Webhooks, which staff may edit, and their calls. A stored secret is never shown."""
 
 import json
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 
@@ -17,7 +16,7 @@ from django.utils.translation import ngettext
 from outbox import api
 from outbox.admin import formatting
 from outbox.admin.filters import ConditionFilter
-from outbox.admin.protected import ProtectedAdmin
+from outbox.admin.protected import DeletesRelatedAdmin
 from outbox.admin.readonly import ReadOnlyAdmin
 from outbox.api import audit
 from outbox.api.reasons import in_words
@@ -91,7 +90,7 @@ class WebhookForm(WebhookModelForm):
 
 
 @admin.register(Webhook)
-class WebhookAdmin(ProtectedAdmin):
+class WebhookAdmin(DeletesRelatedAdmin):
     """Webhooks that report state changes of recipients."""
 
     form = WebhookForm
@@ -112,13 +111,6 @@ class WebhookAdmin(ProtectedAdmin):
         if "new_secret" in form.changed_data:
             fields.append("secret")
         audit.record(AuditAction.WEBHOOK_CHANGED, request=request, target=obj, fields=fields)
-
-    def get_deleted_objects(
-        self, objs: Sequence[Any] | QuerySet[Any], request: HttpRequest
-    ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
-        """Return the webhooks only: their calls are deleted too, and there may be a million."""
-        names = [str(each) for each in objs]
-        return names, {str(self.opts.verbose_name_plural): len(names)}, set(), []
 
     @admin.display(description=_("server"), ordering="url")
     def host(self, webhook: Webhook) -> str:

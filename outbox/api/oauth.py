@@ -6,6 +6,7 @@ import dataclasses
 import logging
 import time
 from collections.abc import Mapping
+from functools import partial
 
 from django.db import transaction
 from django.views.decorators.debug import sensitive_variables
@@ -208,9 +209,9 @@ def disconnect(account: Account) -> None:
     """Delete the tokens of an account. It then logs in with a password."""
     using = get_conf().database
     with transaction.atomic(using=using):
-        OAuthToken.objects.using(using).filter(pk=account.pk).delete()
-        account.secret_is_token = False
+        account.secret_is_token = False  # locked before the tokens, as when it is connected
         account.save(using=using, update_fields=["secret_is_token"])
+        OAuthToken.objects.using(using).filter(pk=account.pk).delete()
 
 
 def _row_of(account: Account, provider: OAuthProvider) -> OAuthToken:
@@ -240,9 +241,13 @@ def _change(row: OAuthToken, columns: Mapping[str, object]) -> None:
 
 
 def _resume(account: Account) -> None:
-    """Deliver and fetch what waits for the login of an account."""
-    retry_connection(account)
+    """Deliver and fetch what waits for the login of an account.
+
+    The circuits are closed after the caller's transaction. A worker may have locked them, and the
+    caller would wait for it with the account locked.
+    """
     fetch_with_new_login(account)
+    transaction.on_commit(partial(retry_connection, account), using=get_conf().database)
 
 
 def _from_settings(kind: OAuthKind, using: str) -> OAuthProvider | None:

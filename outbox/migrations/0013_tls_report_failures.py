@@ -4,7 +4,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ("outbox", "0011_stored_size"),
+        ("outbox", "0012_labels"),
     ]
 
     operations = [

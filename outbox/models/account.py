@@ -163,6 +163,7 @@ class Account(models.Model):
 
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL,
+        verbose_name=_("owner"),
         null=True,
         blank=True,
         on_delete=disable_accounts,
@@ -171,12 +172,14 @@ class Account(models.Model):
     )
     users = models.ManyToManyField(
         settings.AUTH_USER_MODEL,
+        verbose_name=_("users"),
         blank=True,
         related_name="+",
         help_text=_("Users who are invited to send from the account."),
     )
     groups = models.ManyToManyField(
         "auth.Group",
+        verbose_name=_("groups"),
         blank=True,
         related_name="+",
         help_text=_("Groups whose members are invited to send from the account."),
@@ -297,7 +300,7 @@ class Account(models.Model):
         db_default=False,
         help_text=_("A trusted account may connect to servers in the site's private network."),
     )
-    created_at = DatabaseTimeField(auto_now_add=True)
+    created_at = DatabaseTimeField(_("created at"), auto_now_add=True)
     # When the last connection test passed; reset when the server or login changes.
     tested_at = models.DateTimeField(null=True, blank=True, editable=False)
 

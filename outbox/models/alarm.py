@@ -75,7 +75,7 @@ class Alarm(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.key}".strip()
+        return f"{self.get_kind_display()} {self.key}".strip()
 
 
 class Channel(models.TextChoices):
@@ -90,21 +90,25 @@ class AlarmNotification(models.Model):
     """What one channel reported of one alarm."""
 
     alarm = models.ForeignKey(Alarm, on_delete=models.CASCADE, related_name="notifications")
-    channel = models.CharField(max_length=10, choices=Channel)
+    channel = models.CharField(_("channel"), max_length=10, choices=Channel)
     claimed_until = models.DateTimeField(null=True)  # a process is notifying; then another one may
-    notified_at = models.DateTimeField(null=True)  # when it last reported the alarm
+    # When it last reported the alarm.
+    notified_at = models.DateTimeField(_("notified at"), null=True)
     severity = models.CharField(max_length=10, blank=True)  # that it reported
-    clear_notified_at = models.DateTimeField(null=True)  # when it reported that it was cleared
-    failed_at = models.DateTimeField(null=True)  # of the last notification, if that one failed
+    clear_notified_at = models.DateTimeField(_("clearing notified at"), null=True)
+    # Of the last notification, if that one failed.
+    failed_at = models.DateTimeField(_("failed at"), null=True)
     failure = ReasonField()
 
     class Meta:
+        verbose_name = _("notification")
+        verbose_name_plural = _("notifications")
         constraints = [
             models.UniqueConstraint(fields=["alarm", "channel"], name="outbox_alarm_notification")
         ]
 
     def __str__(self) -> str:
-        return f"{self.channel} of {self.alarm_id}"
+        return str(self.get_channel_display())
 
 
 class HostCheck(models.Model):
@@ -115,6 +119,10 @@ class HostCheck(models.Model):
     swept_at = models.DateTimeField(null=True)
     beat_at = models.DateTimeField(null=True)
     measures: Any = models.JSONField(default=dict)  # the host's latest figures, for the metrics
+
+    class Meta:
+        verbose_name = _("check of a host")
+        verbose_name_plural = _("checks of hosts")
 
     def __str__(self) -> str:
         return self.host

@@ -67,6 +67,10 @@ class SmtpSession(models.Model):
     opening = models.TextField(blank=True)  # transcript of the handshake, as JSON lines
     closing = models.TextField(blank=True)  # transcript from QUIT on
 
+    class Meta:
+        verbose_name = _("SMTP session")
+        verbose_name_plural = _("SMTP sessions")
+
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
 
@@ -89,10 +93,13 @@ class SmtpSession(models.Model):
 class Attempt(models.Model):
     """One attempt to deliver a message to a server, for some of its recipients."""
 
-    message = models.ForeignKey(Message, on_delete=models.CASCADE, related_name="attempts")
+    message = models.ForeignKey(
+        Message, verbose_name=_("message"), on_delete=models.CASCADE, related_name="attempts"
+    )
     # No database constraints, for the same reason as for the recipient.
     worker = models.ForeignKey(
         Worker,
+        verbose_name=_("worker"),
         null=True,
         on_delete=models.SET_NULL,
         related_name="+",
@@ -108,15 +115,16 @@ class Attempt(models.Model):
         db_index=False,
     )
     number_in_session = models.PositiveIntegerField(default=0)
-    started_at = models.DateTimeField()
-    dot_marked_at = models.DateTimeField(null=True)  # about to send the final dot
+    started_at = models.DateTimeField(_("started at"))
+    # About to send the final dot.
+    dot_marked_at = models.DateTimeField(_("final dot marked at"), null=True)
     cancel_requested_at = models.DateTimeField(null=True)
-    ended_at = models.DateTimeField(null=True)
-    outcome = models.CharField(max_length=12, choices=Outcome, default="", blank=True)
+    ended_at = models.DateTimeField(_("ended at"), null=True)
+    outcome = models.CharField(_("outcome"), max_length=12, choices=Outcome, default="", blank=True)
     is_resend = models.BooleanField(default=False)  # follows an uncertain attempt
 
-    phase = models.CharField(max_length=10, blank=True)  # the phase in which it failed
-    fault = models.CharField(max_length=20, blank=True)
+    phase = models.CharField(_("phase"), max_length=10, blank=True)  # the phase in which it failed
+    fault = models.CharField(_("fault"), max_length=20, blank=True)
     reason = ReasonField()  # why the transaction ended early
     reply_code = models.PositiveSmallIntegerField(null=True)
     reply_enhanced = models.CharField(max_length=12, blank=True)
@@ -128,8 +136,9 @@ class Attempt(models.Model):
     transfer = models.TextField(blank=True)  # transcript MAIL … dot, as JSON lines
     sent_sha256 = models.CharField(max_length=64, blank=True)  # set if a derived form was sent
     # The DKIM-Signature fields sent before the source. NULL if there were none: it takes no space.
-    signature = models.TextField(null=True)  # noqa: DJ001
-    late_reply = models.TextField(blank=True)  # the reply that arrived after the lease was lost
+    signature = models.TextField(_("signature"), null=True)  # noqa: DJ001
+    # The reply that arrived after the lease was lost.
+    late_reply = models.TextField(_("late reply"), blank=True)
     traceback = models.TextField(blank=True)
 
     class Meta:
@@ -138,7 +147,7 @@ class Attempt(models.Model):
         ordering = ["id"]
 
     def __str__(self) -> str:
-        return f"attempt {self.pk} of message {self.message_id}"
+        return f"#{self.pk}"
 
     @property
     def transfer_lines(self) -> list[list[Any]]:

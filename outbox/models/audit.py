@@ -88,7 +88,7 @@ class AuditEntry(models.Model):
     actor_name = models.CharField(_("user"), max_length=255, blank=True)
     address = models.GenericIPAddressField(_("address"), null=True)
     target_kind = models.CharField(_("kind of target"), max_length=64, blank=True)
-    target_key = models.CharField(max_length=64, blank=True)
+    target_key = models.CharField(_("target key"), max_length=64, blank=True)
     target_name = models.CharField(_("target"), max_length=255, blank=True)
     details = models.JSONField(_("details"), default=dict)
 
@@ -96,7 +96,7 @@ class AuditEntry(models.Model):
 
     class Meta:
         verbose_name = _("audit entry")
-        verbose_name_plural = _("audit log")
+        verbose_name_plural = _("audit entries")
         indexes = [
             # Admin: the entries of one action, newest first.
             models.Index(fields=["action", "-id"], name="outbox_audit_action"),
@@ -107,7 +107,8 @@ class AuditEntry(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.action} {self.actor_name} {self.target_name}".strip()
+        names = (self.action_label, self.actor_name, self.target_name)
+        return " · ".join(name for name in names if name)
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Insert the entry. Raise AppendOnlyError if it is stored already."""

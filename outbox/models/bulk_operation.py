@@ -124,6 +124,8 @@ class BulkPage(models.Model):
     packed = models.BinaryField()
 
     class Meta:
+        verbose_name = _("page of a bulk operation")
+        verbose_name_plural = _("pages of bulk operations")
         constraints = [
             # Worker: the next page of an operation.
             models.UniqueConstraint(fields=["operation", "last_id"], name="outbox_bulk_page_next")

@@ -8,6 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.db import models
 from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
 
 from outbox.models import secrets
 from outbox.models.account import SERVER_FIELDS, Account
@@ -42,8 +43,12 @@ class ConnectionTest(models.Model):
 
     encrypted_for = "outbox.connection_test"
 
+    class Meta:
+        verbose_name = _("connection test")
+        verbose_name_plural = _("connection tests")
+
     def __str__(self) -> str:
-        return f"connection test of user {self.pk}"
+        return str(self.user)
 
     def describe(self, account: Account, secret: str) -> None:
         """Store what is tested."""

@@ -65,6 +65,8 @@ class Contact(models.Model):
     objects = ContactQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("contact")
+        verbose_name_plural = _("contacts")
         indexes = [
             # The address book, by name.
             models.Index(fields=["owner", "sort_key", "id"], name="outbox_contact_book"),

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from outbox.db.bulk import add_rows
 from outbox.db.columns import Column, columns_of
@@ -46,6 +47,8 @@ class DeliveryCount(models.Model):
     count = models.PositiveIntegerField()
 
     class Meta:
+        verbose_name = _("delivery count")
+        verbose_name_plural = _("delivery counts")
         indexes = [
             # Failures by reply: the reply groups since a time.
             models.Index(
@@ -79,6 +82,10 @@ class DeliveryTotal(models.Model):
     outcome = models.CharField(max_length=10, choices=State)
     count = models.PositiveIntegerField()
 
+    class Meta:
+        verbose_name = _("delivery total")
+        verbose_name_plural = _("delivery totals")
+
     def __str__(self) -> str:
         return f"{self.count} {self.outcome}"
 
@@ -87,6 +94,10 @@ class CountMark(models.Model):
     """The progress of the sweep: all counts before this time have been compacted."""
 
     compacted_until = models.DateTimeField(null=True)
+
+    class Meta:
+        verbose_name = _("mark of the delivery counts")
+        verbose_name_plural = _("marks of the delivery counts")
 
     def __str__(self) -> str:
         return f"compacted until {self.compacted_until}"

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from outbox.db.bulk import add_rows
 from outbox.db.columns import columns_of
@@ -64,6 +65,10 @@ class DeliveryTime(models.Model):
     bucket = models.PositiveSmallIntegerField()  # its number, from 0
     count = models.BigIntegerField()
     total_ms = models.BigIntegerField()
+
+    class Meta:
+        verbose_name = _("delivery time")
+        verbose_name_plural = _("delivery times")
 
     def __str__(self) -> str:
         return f"{self.count} times of kind {self.kind} in bucket {self.bucket}"

@@ -38,7 +38,9 @@ class DestinationEffect(StrEnum):
 class Destination(models.Model):
     """The server of an account; of a direct account, an MX site or what was not looked up."""
 
-    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="destinations")
+    account = models.ForeignKey(
+        Account, verbose_name=_("account"), on_delete=models.CASCADE, related_name="destinations"
+    )
     key = models.CharField(max_length=255, default=SMARTHOST_KEY)
 
     circuit = models.CharField(max_length=10, choices=Circuit, default=Circuit.CLOSED)
@@ -46,18 +48,25 @@ class Destination(models.Model):
         null=True, blank=True
     )  # open: until when; half open: lease
     probe_worker = models.ForeignKey(  # half open: which worker attempts the one delivery
-        Worker, null=True, blank=True, on_delete=models.SET_NULL, related_name="+", db_index=False
+        Worker,
+        verbose_name=_("worker of the probe"),
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        db_index=False,
     )
-    circuit_opened_at = models.DateTimeField(null=True, blank=True)
-    circuit_faults = models.PositiveIntegerField(default=0)  # connection faults in a row
-    circuit_trips = models.PositiveIntegerField(default=0)  # openings in a row; doubles the pause
+    circuit_opened_at = models.DateTimeField(_("circuit opened at"), null=True, blank=True)
+    circuit_faults = models.PositiveIntegerField(_("consecutive connection faults"), default=0)
+    # Each doubles the pause.
+    circuit_trips = models.PositiveIntegerField(_("consecutive circuit openings"), default=0)
     circuit_reason = ReasonField()
     circuit_needs_person = models.BooleanField(default=False)  # for example, the login was rejected
 
-    minute_started_at = models.DateTimeField(null=True, blank=True)
-    minute_count = models.PositiveIntegerField(default=0)  # recipients attempted in this minute
-    day_started_at = models.DateTimeField(null=True, blank=True)
-    day_count = models.PositiveIntegerField(default=0)
+    minute_started_at = models.DateTimeField(_("minute started at"), null=True, blank=True)
+    minute_count = models.PositiveIntegerField(_("recipients in this minute"), default=0)
+    day_started_at = models.DateTimeField(_("day started at"), null=True, blank=True)
+    day_count = models.PositiveIntegerField(_("recipients on this day"), default=0)
     paused_until = models.DateTimeField(null=True, blank=True)  # a limit is reached until then
     paused_reason = ReasonField()
 
@@ -193,6 +202,8 @@ class DomainSite(models.Model):
     seen_at = models.DateTimeField()  # when a lookup led there; the row is deleted some time later
 
     class Meta:
+        verbose_name = _("mail servers of a domain")
+        verbose_name_plural = _("mail servers of domains")
         constraints = [
             models.UniqueConstraint(fields=["account", "domain"], name="outbox_domainsite_one")
         ]
@@ -213,6 +224,8 @@ class Slot(models.Model):
     worker = models.ForeignKey(Worker, on_delete=models.CASCADE, related_name="slots")
 
     class Meta:
+        verbose_name = _("connection slot")
+        verbose_name_plural = _("connection slots")
         constraints = [
             models.UniqueConstraint(fields=["destination", "number"], name="outbox_slot_one")
         ]

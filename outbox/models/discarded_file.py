@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from outbox.db.clock import database_now
 
@@ -20,6 +21,8 @@ class DiscardedFile(models.Model):
     due_at = models.DateTimeField()
 
     class Meta:
+        verbose_name = _("discarded file")
+        verbose_name_plural = _("discarded files")
         indexes = [
             # Files to delete, oldest first.
             models.Index(fields=["due_at"], name="outbox_discarded_due")

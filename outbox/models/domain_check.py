@@ -6,6 +6,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 DOMAINS_FOUND = "sender domains"  # the task (LastRun) that stores the domains of active accounts
 
@@ -31,6 +32,8 @@ class DomainCheck(models.Model):
     changes: Any = models.JSONField(default=dict)
 
     class Meta:
+        verbose_name = _("check of a sender domain")
+        verbose_name_plural = _("checks of sender domains")
         indexes = [
             # Sweep: the domains that are due.
             models.Index(fields=["due_at"], name="outbox_domain_due"),

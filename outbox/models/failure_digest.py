@@ -1,6 +1,7 @@
 """FailureDigest: the failed messages that are reported to one addressee by email."""
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from outbox.models.message import Message
 
@@ -14,6 +15,8 @@ class FailureDigest(models.Model):
     messages = models.ManyToManyField(Message, related_name="+")
 
     class Meta:
+        verbose_name = _("failure digest")
+        verbose_name_plural = _("failure digests")
         indexes = [
             # Sweep: digests that are due.
             models.Index(

@@ -81,31 +81,39 @@ class InboundMessage(models.Model):
 
     # The account's owner when it was fetched. A message without one belongs to the site.
     owner = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, related_name="+", db_index=False,
-        on_delete=models.SET_NULL,
+        settings.AUTH_USER_MODEL, verbose_name=_("Owner"), null=True, related_name="+",
+        db_index=False, on_delete=models.SET_NULL,
     )  # fmt: skip  # the list's index starts with it
     account = models.ForeignKey(
-        Account, null=True, related_name="inbound_messages", on_delete=models.SET_NULL
+        Account,
+        verbose_name=_("Account"),
+        null=True,
+        related_name="inbound_messages",
+        on_delete=models.SET_NULL,
     )
     kind = models.CharField(max_length=10, choices=InboundKind, default=InboundKind.MESSAGE)
-    kind_sign = models.CharField(max_length=200, blank=True)  # the property that decided the kind
-    folder = models.CharField(max_length=7, choices=InboundFolder, default=InboundFolder.INBOX)
-    is_read = models.BooleanField(default=False)
+    # The property that decided the kind.
+    kind_sign = models.CharField(_("Sign of the kind"), max_length=200, blank=True)
+    folder = models.CharField(
+        _("Folder"), max_length=7, choices=InboundFolder, default=InboundFolder.INBOX
+    )
+    is_read = models.BooleanField(pgettext_lazy("a message", "Read"), default=False)
 
     from_header = models.TextField(blank=True)
     from_address = models.CharField(max_length=320, blank=True)  # folded, for comparison
-    to_summary = models.CharField(max_length=200, blank=True)
+    to_summary = models.CharField(_("Recipients"), max_length=200, blank=True)
     subject = models.TextField(blank=True)
     snippet = models.CharField(max_length=160, blank=True)
-    message_id = models.CharField(max_length=MAX_LINE, blank=True)  # without brackets
-    in_reply_to = models.CharField(max_length=MAX_LINE, blank=True)
+    # Without brackets.
+    message_id = models.CharField(_("Message-ID"), max_length=MAX_LINE, blank=True)
+    in_reply_to = models.CharField(_("In reply to"), max_length=MAX_LINE, blank=True)
     # The hash of the first Message-ID of the thread (`outbox.mail.threads`).
     thread = models.CharField(max_length=32, blank=True)
-    sent_at = models.DateTimeField(null=True)  # Date, as far as it can be read
+    sent_at = models.DateTimeField(_("Date"), null=True)  # as far as it can be read
     # When the server received it, as its Received field says, else when it was stored: the sort key
     # of lists. The newest messages are stored first.
-    received_at = models.DateTimeField()
-    size = models.PositiveIntegerField(default=0)
+    received_at = models.DateTimeField(pgettext_lazy("a time", "received"))
+    size = models.PositiveIntegerField(_("Size"), default=0)
     attachment_count = models.PositiveIntegerField(default=0)
 
     # The message of this site that it replies to or reports on.
@@ -116,7 +124,7 @@ class InboundMessage(models.Model):
         related_name="received_replies",
         db_index=False,
     )
-    matched_by = models.CharField(max_length=12, choices=MatchRule, blank=True)
+    matched_by = models.CharField(_("Matched by"), max_length=12, choices=MatchRule, blank=True)
     created_at = DatabaseTimeField(auto_now_add=True)
 
     objects = InboundMessageQuerySet.as_manager()
@@ -167,6 +175,10 @@ class InboundSource(models.Model):
     sha256 = models.CharField(max_length=64)
     is_redacted = models.BooleanField(default=False, db_default=False)
 
+    class Meta:
+        verbose_name = _("source of a received message")
+        verbose_name_plural = _("sources of received messages")
+
     def __str__(self) -> str:
         return f"source of received message {self.pk}"
 
@@ -215,6 +227,8 @@ class InboundReport(models.Model):
     attempt_key = models.BigIntegerField(null=True)
 
     class Meta:
+        verbose_name = _("received report")
+        verbose_name_plural = _("received reports")
         ordering = ["id"]
         indexes = [
             # Sweep: reports that wait for the outcome of an attempt.

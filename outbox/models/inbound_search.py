@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterator
 
 from django.db import models, transaction
 from django.db.models import Max
+from django.utils.translation import gettext_lazy as _
 
 from outbox.mail.search_terms import fold, terms_of
 from outbox.models.inbound import InboundMessage, InboundSource
@@ -49,6 +50,8 @@ class InboundEntry(models.Model):
     body = TermsField()
 
     class Meta:
+        verbose_name = _("search entry of a received message")
+        verbose_name_plural = _("search entries of received messages")
         indexes = [
             # The messages of one user, newest first.
             models.Index(

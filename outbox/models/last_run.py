@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from outbox.db.clock import database_now
 
@@ -14,6 +15,10 @@ class LastRun(models.Model):
 
     task = models.CharField(max_length=40, primary_key=True)
     at = models.DateTimeField()
+
+    class Meta:
+        verbose_name = _("last run of a task")
+        verbose_name_plural = _("last runs of tasks")
 
     def __str__(self) -> str:
         return f"last run of {self.task}"

@@ -42,7 +42,11 @@ class Mailbox(models.Model):
     """
 
     account = models.OneToOneField(
-        Account, on_delete=models.CASCADE, primary_key=True, related_name="mailbox"
+        Account,
+        verbose_name=_("account"),
+        on_delete=models.CASCADE,
+        primary_key=True,
+        related_name="mailbox",
     )
     protocol = models.CharField(
         _("protocol"), max_length=4, choices=MailProtocol, default=MailProtocol.POP3
@@ -77,9 +81,10 @@ class Mailbox(models.Model):
     created_at = DatabaseTimeField(auto_now_add=True)
 
     # Written by the fetcher.
-    next_fetch_at = models.DateTimeField(null=True, editable=False)  # None: not before a change
-    fetched_at = models.DateTimeField(null=True, editable=False)  # the last complete fetch
-    failures = models.PositiveIntegerField(default=0, editable=False)  # in a row
+    # None: not before a change.
+    next_fetch_at = models.DateTimeField(_("next fetch"), null=True, editable=False)
+    fetched_at = models.DateTimeField(_("last fetch"), null=True, editable=False)
+    failures = models.PositiveIntegerField(_("failures in a row"), default=0, editable=False)
     # Logins that were rejected without a reason since the last one that succeeded.
     unclear_logins = models.PositiveIntegerField(default=0, db_default=0, editable=False)
     reason = ReasonField()  # why the last fetch failed
@@ -105,7 +110,7 @@ class Mailbox(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"mailbox of {self.account}"
+        return str(self.account)
 
     def clean(self) -> None:
         """Check that the protocol can store messages. Raise ValidationError."""
@@ -171,6 +176,8 @@ class ServerMessage(models.Model):
     deleted_at = models.DateTimeField(null=True)  # from the server, by a QUIT that succeeded
 
     class Meta:
+        verbose_name = _("message on the server")
+        verbose_name_plural = _("messages on the server")
         constraints = [
             # Two fetches of one message store it once.
             models.UniqueConstraint(fields=["mailbox", "uid"], name="outbox_servermessage_once")
@@ -185,4 +192,4 @@ class ServerMessage(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.uid} in mailbox {self.mailbox_id}"
+        return self.uid

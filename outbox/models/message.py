@@ -123,14 +123,14 @@ class Message(models.Model):
     """One message. Its bytes are in Source, the state of its delivery in its recipients."""
 
     owner = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, blank=True, related_name="+", db_index=False,
-        on_delete=models.SET_NULL,
+        settings.AUTH_USER_MODEL, verbose_name=_("Owner"), null=True, blank=True, related_name="+",
+        db_index=False, on_delete=models.SET_NULL,
     )  # fmt: skip  # the list's index starts with it
     account = models.ForeignKey(
-        Account, null=True, blank=True, related_name="messages", db_index=False,
-        on_delete=models.SET_NULL,
+        Account, verbose_name=_("Account"), null=True, blank=True, related_name="messages",
+        db_index=False, on_delete=models.SET_NULL,
     )  # fmt: skip  # only deleting an account queries it, which may scan the table
-    origin = models.CharField(max_length=8, choices=Origin, default=Origin.COMPOSE)
+    origin = models.CharField(_("Origin"), max_length=8, choices=Origin, default=Origin.COMPOSE)
     status = models.CharField(max_length=10, choices=Status, default=Status.DRAFT)
     folder = models.CharField(max_length=10, choices=Folder, default=Folder.DRAFTS)
 
@@ -140,15 +140,16 @@ class Message(models.Model):
     failure_unseen = models.BooleanField(default=False, db_default=False)  # by the owner
     failure_unreported = models.BooleanField(default=False, db_default=False)  # by email
 
-    subject = models.TextField(blank=True)
-    from_header = models.TextField(blank=True)
-    envelope_sender = models.CharField(max_length=320, blank=True)  # empty: the null sender
+    subject = models.TextField(_("Subject"), blank=True)
+    from_header = models.TextField(_("From"), blank=True)
+    # Empty: the null sender.
+    envelope_sender = models.CharField(_("Envelope sender"), max_length=320, blank=True)
     # The caller gave it, so that the account's return path does not replace it.
     is_sender_given = models.BooleanField(default=False, db_default=False)
     to_summary = models.CharField(max_length=200, blank=True)  # first visible recipients, for lists
     snippet = models.CharField(max_length=160, blank=True)
     # The header, without brackets; at most the bytes of one line, so that an index can hold it.
-    message_id = models.CharField(max_length=MAX_LINE, blank=True)
+    message_id = models.CharField(_("Message-ID"), max_length=MAX_LINE, blank=True)
     in_reply_to = models.CharField(max_length=MAX_LINE, blank=True)
     made_from = models.ForeignKey(
         "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="made_into",
@@ -158,19 +159,25 @@ class Message(models.Model):
         "outbox.InboundMessage", null=True, blank=True, on_delete=models.SET_NULL,
         related_name="made_into", db_index=False,
     )  # fmt: skip  # what it was made from, if that was received
-    importance = models.CharField(max_length=6, choices=Importance, default=Importance.NORMAL)
-    tags = models.JSONField(default=list, blank=True)
-    metadata = models.JSONField(default=dict, blank=True)
+    importance = models.CharField(
+        _("Importance"), max_length=6, choices=Importance, default=Importance.NORMAL
+    )
+    tags = models.JSONField(_("Tags"), default=list, blank=True)
+    metadata = models.JSONField(_("Metadata"), default=dict, blank=True)
     related_type = models.ForeignKey(
         ContentType, null=True, blank=True, on_delete=models.SET_NULL, related_name="+",
         db_index=False,
     )  # fmt: skip
     related_id = models.CharField(max_length=255, blank=True, db_default="")  # its key, as text
     related = GenericForeignKey("related_type", "related_id")  # what the message is about
-    idempotency_key = models.CharField(max_length=255, null=True, blank=True, default=None)  # noqa: DJ001  # NULL: keys are unique, and most messages have none
+    # NULL: keys are unique, and most messages have none.
+    idempotency_key = models.CharField(  # noqa: DJ001
+        _("Idempotency key"), max_length=255, null=True, blank=True, default=None
+    )
 
-    size = models.PositiveIntegerField(default=0)  # bytes on the wire, before dot-stuffing
-    recipient_count = models.PositiveIntegerField(default=0)
+    # Bytes on the wire, before dot-stuffing.
+    size = models.PositiveIntegerField(_("Size"), default=0)
+    recipient_count = models.PositiveIntegerField(_("Recipients"), default=0)
     attachment_count = models.PositiveIntegerField(default=0)
     needs_8bit = models.BooleanField(default=False)
     needs_smtputf8 = models.BooleanField(default=False)
@@ -180,14 +187,14 @@ class Message(models.Model):
         max_length=8, blank=True, choices=TlsRequirement, default="", db_default=""
     )  # empty: as the domain of the recipient says
     # No page shows the content, and it is erased when delivery ends (`outbox.models.erasure`).
-    is_sensitive = models.BooleanField(default=False, db_default=False)
+    is_sensitive = models.BooleanField(_("Sensitive"), default=False, db_default=False)
 
-    created_at = DatabaseTimeField(auto_now_add=True)
+    created_at = DatabaseTimeField(pgettext_lazy("a time", "created"), auto_now_add=True)
     # The sort key of lists: when a draft was last saved, then when it was queued.
     listed_at = models.DateTimeField(default=timezone.now, db_default=Now(), editable=False)
-    queued_at = models.DateTimeField(null=True, blank=True)
-    send_at = models.DateTimeField(null=True, blank=True)
-    expires_at = models.DateTimeField(null=True, blank=True)
+    queued_at = models.DateTimeField(pgettext_lazy("a time", "queued"), null=True, blank=True)
+    send_at = models.DateTimeField(_("Send at"), null=True, blank=True)
+    expires_at = models.DateTimeField(_("Expires"), null=True, blank=True)
 
     objects = MessageQuerySet.as_manager()
 
@@ -341,6 +348,8 @@ class Source(models.Model):
     is_redacted = models.BooleanField(default=False, db_default=False)
 
     class Meta:
+        verbose_name = _("source of a message")
+        verbose_name_plural = _("sources of messages")
         indexes = [
             # Sweep: sensitive content whose lifetime ended.
             models.Index(
@@ -391,6 +400,10 @@ class Draft(models.Model):
     saved_from = models.CharField(max_length=22, blank=True)  # the page that saved it last
     updated_at = DatabaseTimeField(auto_now=True)
 
+    class Meta:
+        verbose_name = _("draft")
+        verbose_name_plural = _("drafts")
+
     def __str__(self) -> str:
         return f"draft of message {self.pk}"
 
@@ -407,6 +420,8 @@ class Attachment(models.Model):
     file = models.FileField(storage=file_storage, upload_to="attachments/%Y/%m/%d")
 
     class Meta:
+        verbose_name = _("attachment")
+        verbose_name_plural = _("attachments")
         ordering = ["id"]
 
     def __str__(self) -> str:

@@ -212,8 +212,12 @@ class OAuthToken(models.Model):
     # The user allowed to fetch messages as well. A renewal must request the same scopes.
     fetches = models.BooleanField(default=False, db_default=False)
 
+    class Meta:
+        verbose_name = _("OAuth 2 connection")
+        verbose_name_plural = _("OAuth 2 connections")
+
     def __str__(self) -> str:
-        return f"tokens of account {self.pk}"
+        return str(self.account)
 
     def purpose_of(self, column: str) -> str:
         """Return what a token is encrypted for.

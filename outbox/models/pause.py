@@ -69,6 +69,8 @@ class Pause(models.Model):
     objects = PauseQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("pause")
+        verbose_name_plural = _("pauses")
         indexes = [
             # Claim, pages: the pauses that have not been ended.
             models.Index(

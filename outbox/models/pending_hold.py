@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from outbox.db.fields import DatabaseTimeField
 from outbox.models.account import Account
@@ -20,5 +21,9 @@ class PendingHold(models.Model):
     held_count = models.PositiveIntegerField(default=0)  # recipients, so far
     started_at = DatabaseTimeField(auto_now_add=True)
 
+    class Meta:
+        verbose_name = _("pending hold")
+        verbose_name_plural = _("pending holds")
+
     def __str__(self) -> str:
-        return f"hold of {self.account}"
+        return str(self.account)

@@ -72,10 +72,11 @@ class Preferences(models.Model):
     )
 
     class Meta:
-        verbose_name_plural = "preferences"
+        verbose_name = _("preferences")
+        verbose_name_plural = _("preferences")
 
     def __str__(self) -> str:
-        return f"preferences of user {self.pk}"
+        return str(self.user)
 
     def clean(self) -> None:
         """Check what depends on a limit of the site."""

@@ -20,6 +20,10 @@ class QueueSnapshot(models.Model):
     # [domain, numbers by age] of the largest domains and of those of known providers, then the rest
     by_domain = models.JSONField(default=list)
 
+    class Meta:
+        verbose_name = _("queue snapshot")
+        verbose_name_plural = _("queue snapshots")
+
     def __str__(self) -> str:
         return f"{self.depth} recipients at {self.at}"
 

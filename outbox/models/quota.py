@@ -38,7 +38,7 @@ class Quota(models.Model):
         verbose_name_plural = _("quotas")
 
     def __str__(self) -> str:
-        return f"quota of {self.user}"
+        return str(self.user)
 
 
 def limit_of(owner_id: Any, name: str, using: str) -> int:

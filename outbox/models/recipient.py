@@ -54,14 +54,17 @@ class Recipient(models.Model):
     index entry (docs/decisions/0008). Waiting recipients are found by `next_attempt_at` instead.
     """
 
-    message = models.ForeignKey(Message, on_delete=models.CASCADE, related_name="recipients")
-    role = models.CharField(max_length=3, choices=Role, default=Role.TO)
-    name = models.CharField(max_length=255, blank=True)
-    address = models.CharField(max_length=320)
+    message = models.ForeignKey(
+        Message, verbose_name=_("message"), on_delete=models.CASCADE, related_name="recipients"
+    )
+    role = models.CharField(_("role"), max_length=3, choices=Role, default=Role.TO)
+    name = models.CharField(_("name"), max_length=255, blank=True)
+    address = models.CharField(_("address"), max_length=320)
     # The two foreign keys below have no database constraint, which would lock a hot parent row at
     # every claim.
     destination = models.ForeignKey(
         Destination,
+        verbose_name=_("destination"),
         null=True,
         on_delete=models.SET_NULL,
         related_name="+",
@@ -70,6 +73,7 @@ class Recipient(models.Model):
     )
     attempt = models.ForeignKey(
         Attempt,
+        verbose_name=_("last attempt"),
         null=True,
         on_delete=models.SET_NULL,
         related_name="+",
@@ -77,27 +81,31 @@ class Recipient(models.Model):
         db_index=False,
     )  # the latest; while sending, the fencing token
     sender_key = models.BigIntegerField(default=0)  # for fair claims: the owner's id, 0 for none
-    priority = models.PositiveSmallIntegerField(default=3)
+    priority = models.PositiveSmallIntegerField(_("priority"), default=3)
 
-    state = models.CharField(max_length=10, choices=State, default=State.QUEUED)
-    next_attempt_at = models.DateTimeField(null=True)  # set in queued, deferred and sending only
-    resend_at = models.DateTimeField(null=True)  # uncertain: when the policy resends the message
-    expires_at = models.DateTimeField(null=True)
-    attempts = models.PositiveIntegerField(default=0)
+    state = models.CharField(_("state"), max_length=10, choices=State, default=State.QUEUED)
+    # Set in queued, deferred and sending only.
+    next_attempt_at = models.DateTimeField(_("next attempt"), null=True)
+    # Uncertain: when the policy resends the message.
+    resend_at = models.DateTimeField(_("resent at"), null=True)
+    expires_at = models.DateTimeField(_("expires at"), null=True)
+    attempts = models.PositiveIntegerField(_("attempts"), default=0)
     # Attempts before the last retry by a person. Later ones count towards the limit.
     attempts_at_retry = models.PositiveIntegerField(default=0, db_default=0)
-    first_attempt_at = models.DateTimeField(null=True)
-    last_attempt_at = models.DateTimeField(null=True)
-    final_at = models.DateTimeField(null=True)  # when the state became final
+    first_attempt_at = models.DateTimeField(_("first attempt at"), null=True)
+    last_attempt_at = models.DateTimeField(_("last attempt at"), null=True)
+    # When the state became final.
+    final_at = models.DateTimeField(_("final state since"), null=True)
     ended_as = models.CharField(max_length=10, null=True)  # noqa: DJ001  # NULL, or one of ENDS, for searches
 
     reply_code = models.PositiveSmallIntegerField(null=True)
     reply_enhanced = models.CharField(max_length=12, blank=True)
     reply_text = models.TextField(blank=True)
-    reply_command = models.CharField(max_length=8, blank=True)  # MAIL, RCPT, DATA or DOT
+    # MAIL, RCPT, DATA or DOT.
+    reply_command = models.CharField(_("command of the reply"), max_length=8, blank=True)
     reply_key = models.BigIntegerField(null=True, editable=False)  # reply group, if negative
-    remote_host = models.CharField(max_length=255, blank=True)
-    remote_queue_id = models.CharField(max_length=100, blank=True)
+    remote_host = models.CharField(_("remote server"), max_length=255, blank=True)
+    remote_queue_id = models.CharField(_("remote queue id"), max_length=100, blank=True)
     reason = ReasonField()  # why it is in this state
 
     objects = RecipientQuerySet.as_manager()

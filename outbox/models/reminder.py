@@ -9,6 +9,7 @@ from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Exists, OuterRef
+from django.utils.translation import gettext_lazy as _
 
 from outbox.models.inbound import InboundKind, InboundMessage
 from outbox.models.message import Message
@@ -52,10 +53,12 @@ class ReplyReminder(models.Model):
     objects = ReplyReminderQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("reminder")
+        verbose_name_plural = _("reminders")
         indexes = [
             # The due reminders of one user, which every page shows.
             models.Index(fields=["owner", "remind_at"], name="outbox_reminder_due")
         ]
 
     def __str__(self) -> str:
-        return f"reminder of message {self.pk}"
+        return f"#{self.pk}"

@@ -35,6 +35,8 @@ class ReplyGroup(models.Model):
     last_seen_at = DatabaseTimeField(auto_now=True)  # exact to an hour
 
     class Meta:
+        verbose_name = _("group of server replies")
+        verbose_name_plural = _("groups of server replies")
         indexes = [
             # Search by the words of a reply, over all owners.
             TermsIndex(fields=["words"], name="outbox_reply_words"),

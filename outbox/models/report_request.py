@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from outbox.db.bulk import Among
 from outbox.models.message import Message
@@ -70,6 +71,8 @@ class ReportRequest(models.Model):
     objects = ReportRequestQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("report request")
+        verbose_name_plural = _("report requests")
         indexes = [
             # Sweep: the messages whose recipients may have to be reported.
             models.Index(

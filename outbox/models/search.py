@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from django.db import models, transaction
 from django.db.models import Max
+from django.utils.translation import gettext_lazy as _
 
 from outbox.conf import get_conf
 from outbox.mail.addresses import AddressError, estimate_entries, parse_address_list
@@ -41,6 +42,8 @@ class SearchEntry(models.Model):
     body = TermsField()
 
     class Meta:
+        verbose_name = _("search entry")
+        verbose_name_plural = _("search entries")
         indexes = [
             # The messages of one user, newest first.
             models.Index(fields=["owner_key", "-listed_at", "-message"], name="outbox_search_list"),
@@ -63,6 +66,10 @@ class SearchMark(models.Model):
     """
 
     upto = models.BigIntegerField(default=0)
+
+    class Meta:
+        verbose_name = _("search mark")
+        verbose_name_plural = _("search marks")
 
     def __str__(self) -> str:
         return f"indexed up to message {self.upto}"

@@ -3,6 +3,7 @@ r"""SentCopy: whether the copy of a sent message is in the \Sent mailbox of its 
 from __future__ import annotations
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from outbox.models.mailbox import Mailbox
 from outbox.models.message import Message
@@ -29,6 +30,8 @@ class SentCopy(models.Model):
     filed_at = models.DateTimeField(null=True)
 
     class Meta:
+        verbose_name = _("copy of a sent message")
+        verbose_name_plural = _("copies of sent messages")
         indexes = [
             # The periodic run: the copies that are due.
             models.Index(
@@ -45,4 +48,4 @@ class SentCopy(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"copy of message {self.pk}"
+        return f"#{self.pk}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.db import models
 from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
 
 from outbox.models.account import Account
 
@@ -23,9 +24,11 @@ class ShareDecision(models.Model):
     decided_at = models.DateTimeField(db_default=Now())
 
     class Meta:
+        verbose_name = _("decision on a shared account")
+        verbose_name_plural = _("decisions on shared accounts")
         constraints = [
             models.UniqueConstraint(fields=["user", "account"], name="outbox_share_decision_one")
         ]
 
     def __str__(self) -> str:
-        return f"{'accepted' if self.is_accepted else 'declined'} {self.account_id}"
+        return f"#{self.pk}"

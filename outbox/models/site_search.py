@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from outbox.mail.search_terms import fold, terms_of
 from outbox.models.message import Message
@@ -31,6 +32,8 @@ class SiteEntry(models.Model):
     terms = TermsField()
 
     class Meta:
+        verbose_name = _("site-wide search entry")
+        verbose_name_plural = _("site-wide search entries")
         indexes = [
             # A term, however rare it is.
             TermsIndex(fields=["terms"], name="outbox_site_terms"),

@@ -21,5 +21,9 @@ class StoredSize(models.Model):
     listed_until = models.DateTimeField()  # the moment: later messages are not contained
     summed_at = models.DateTimeField()  # when every earlier message was read
 
+    class Meta:
+        verbose_name = _("stored size")
+        verbose_name_plural = _("stored sizes")
+
     def __str__(self) -> str:
-        return f"stored size of {self.user}"
+        return str(self.user)

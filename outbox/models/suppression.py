@@ -136,7 +136,7 @@ class Suppression(models.Model):
 
     class Meta:
         verbose_name = _("suppressed address")
-        verbose_name_plural = _("suppression list")
+        verbose_name_plural = _("suppressed addresses")
         constraints = [
             models.UniqueConstraint(
                 fields=["folded"], condition=Q(account=None), name="outbox_suppression_site"

@@ -39,6 +39,7 @@ class Template(models.Model):
 
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL,
+        verbose_name=_("owner"),
         null=True,
         blank=True,
         on_delete=models.CASCADE,
@@ -51,8 +52,8 @@ class Template(models.Model):
     subject = models.TextField(_("subject"), blank=True)
     text = models.TextField(_("text"), blank=True)
     html = models.TextField(_("HTML"), blank=True)  # without text, the text is derived from it
-    created_at = DatabaseTimeField(auto_now_add=True)
-    updated_at = DatabaseTimeField(auto_now=True)
+    created_at = DatabaseTimeField(_("created at"), auto_now_add=True)
+    updated_at = DatabaseTimeField(_("updated at"), auto_now=True)
 
     objects = TemplateQuerySet.as_manager()
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from outbox.db.bulk import add_rows
 from outbox.db.columns import columns_of
@@ -27,6 +28,8 @@ class MtaStsPolicy(models.Model):
     expires_at = models.DateTimeField()
 
     class Meta:
+        verbose_name = _("MTA-STS policy")
+        verbose_name_plural = _("MTA-STS policies")
         indexes = [
             # Retention: the policies that have expired.
             models.Index(fields=["expires_at"], name="outbox_mtasts_expires"),
@@ -67,6 +70,10 @@ class TlsCount(models.Model):
     post_failure = models.CharField(
         max_length=POST_FAILURE_MAX, blank=True, default="", db_default=""
     )
+
+    class Meta:
+        verbose_name = _("TLS count")
+        verbose_name_plural = _("TLS counts")
 
     def __str__(self) -> str:
         return f"{self.count} {self.result or 'successful'} at {self.host}"

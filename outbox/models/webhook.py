@@ -49,7 +49,7 @@ class Webhook(models.Model):
         help_text=_("States that trigger this webhook. Empty means all."),
     )
     is_active = models.BooleanField(_("active"), default=True)
-    created_at = DatabaseTimeField(auto_now_add=True)
+    created_at = DatabaseTimeField(_("created at"), auto_now_add=True)
 
     encrypted_for = "outbox.webhook"
 
@@ -106,13 +106,18 @@ class WebhookCall(models.Model):
 
     # No constraint: deleting a webhook at the same time must not undo a delivery's record.
     webhook = models.ForeignKey(
-        Webhook, on_delete=models.CASCADE, related_name="calls", db_constraint=False
+        Webhook,
+        verbose_name=_("webhook"),
+        on_delete=models.CASCADE,
+        related_name="calls",
+        db_constraint=False,
     )
     body = models.TextField()  # the JSON, as it is signed and sent each time
-    created_at = models.DateTimeField()
-    next_attempt_at = models.DateTimeField(null=True)  # NULL: accepted, or expired
-    attempts = models.PositiveIntegerField(default=0)
-    taken_at = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(_("created at"))
+    # NULL: accepted, or expired.
+    next_attempt_at = models.DateTimeField(_("next attempt"), null=True)
+    attempts = models.PositiveIntegerField(_("attempts"), default=0)
+    taken_at = models.DateTimeField(_("accepted at"), null=True)
     reply_code = models.PositiveSmallIntegerField(null=True)
     result = ReasonField()  # of the last attempt
 
@@ -136,7 +141,7 @@ class WebhookCall(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"call {self.pk} of {self.webhook_id}"
+        return f"#{self.pk}"
 
 
 _wanted: dict[str, tuple[float, list[tuple[int, frozenset[str]]]]] = {}

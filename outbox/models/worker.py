@@ -17,17 +17,18 @@ class Worker(models.Model):
 
     HOST_MAX = 255
 
-    host = models.CharField(max_length=HOST_MAX)
-    pid = models.PositiveIntegerField()
-    version = models.CharField(max_length=40, blank=True)
-    started_at = models.DateTimeField()
-    heartbeat_at = models.DateTimeField()
-    lease_until = models.DateTimeField()
+    host = models.CharField(_("host"), max_length=HOST_MAX)
+    pid = models.PositiveIntegerField(_("process id"))
+    version = models.CharField(_("version"), max_length=40, blank=True)
+    started_at = models.DateTimeField(_("started at"))
+    heartbeat_at = models.DateTimeField(_("last heartbeat"))
+    lease_until = models.DateTimeField(_("lease until"))
     # When a user asked it to claim nothing more. It completes what it has begun, and stays idle.
-    drain_requested_at = models.DateTimeField(null=True, blank=True)
-    ended_at = models.DateTimeField(null=True, blank=True)  # stopped, or ended by the sweep
+    drain_requested_at = models.DateTimeField(_("drain requested at"), null=True, blank=True)
+    # Stopped, or ended by the sweep.
+    ended_at = models.DateTimeField(_("ended at"), null=True, blank=True)
     # When the sweep had recovered all its claims. It has had none since then.
-    swept_at = models.DateTimeField(null=True, blank=True)
+    swept_at = models.DateTimeField(_("claims recovered at"), null=True, blank=True)
 
     class Meta:
         verbose_name = _("worker")

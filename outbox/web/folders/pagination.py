@@ -1,4 +1,4 @@
-"""Pages of a list of messages: a cursor in the list, and the slice before or after it.
+"""Pages of a list: a cursor in the list of messages, and the slice before or after it.
 
 Lists are paged by key and not by number, so no list is counted and every page costs the same.
 """
@@ -6,7 +6,7 @@ Lists are paged by key and not by number, so no list is counted and every page c
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -31,6 +31,17 @@ class Listed(Protocol):
     def listed_at(self) -> dt.datetime: ...
 
 
+class Position(Protocol):
+    """A position in a list, with the conditions for the rows on either side of it."""
+
+    @property
+    def older(self) -> Q: ...
+
+    @property
+    def newer(self) -> Q: ...
+
+
+AnyRow = TypeVar("AnyRow")
 ListedT = TypeVar("ListedT", bound=Listed)
 RowT = TypeVar("RowT", bound=Model)
 # Returns the first messages of a condition, in an order, up to a count.
@@ -105,22 +116,33 @@ def read_slice(
     query: Mapping[str, str], find: Finder[ListedT], size: int | None = None
 ) -> MessageSlice[ListedT]:
     """Return the page that `before` or `after` in a query string names."""
-    size = size or PAGE_SIZE
     before, after = Cursor.parse(query.get("before")), Cursor.parse(query.get("after"))
+    found, has_newer, has_older = read_rows(find, size or PAGE_SIZE, before=before, after=after)
+    return MessageSlice.of(found, has_older=has_older, has_newer=has_newer)
+
+
+def read_rows(
+    find: Callable[[Q, tuple[str, ...], int], Sequence[AnyRow]],
+    size: int,
+    *,
+    before: Position | None,
+    after: Position | None,
+    is_oldest: bool = False,
+    newest_first: tuple[str, ...] = NEWEST_FIRST,
+    oldest_first: tuple[str, ...] = OLDEST_FIRST,
+) -> tuple[list[AnyRow], bool, bool]:
+    """Return the rows of a page, newest first, and whether there are newer and older ones."""
     if after is not None:
-        newer = find(after.newer, OLDEST_FIRST, size + 1)
-        if len(newer) > size:
-            return MessageSlice.of(newer[size - 1 :: -1], has_older=True, has_newer=True)
+        found = find(after.newer, oldest_first, size + 1)
+        if len(found) > size:
+            return list(found[:size][::-1]), True, True
         before = None  # less than a page is above: show the newest page in full
-    found = find(before.older if before else Q(), NEWEST_FIRST, size + 1)
-    if before is not None and not found:  # what was below the cursor is gone
-        return _oldest(find, size)
-    return MessageSlice.of(found[:size], has_older=len(found) > size, has_newer=before is not None)
-
-
-def _oldest(find: Finder[ListedT], size: int) -> MessageSlice[ListedT]:
-    found = find(Q(), OLDEST_FIRST, size + 1)
-    return MessageSlice.of(found[:size][::-1], has_older=False, has_newer=len(found) > size)
+    if not is_oldest:
+        found = find(before.older if before else Q(), newest_first, size + 1)
+        if found or before is None:
+            return list(found[:size]), before is not None, len(found) > size
+    found = find(Q(), oldest_first, size + 1)  # also if what was below the cursor is gone
+    return list(found[:size][::-1]), len(found) > size, False
 
 
 def finder(messages: QuerySet[RowT]) -> Callable[[Q, tuple[str, ...], int], list[RowT]]:

@@ -5,9 +5,20 @@ from typing import Any
 import pytest
 from django.conf import LazySettings
 from django.contrib.auth.models import Group, Permission, User
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
-from outbox.models import Account, OAuthProvider, OAuthToken
+from outbox import api
+from outbox.models import (
+    Account,
+    Destination,
+    Mailbox,
+    OAuthProvider,
+    OAuthToken,
+    ServerMessage,
+)
 from outbox.web.recent_sign_in import AUTHENTICATED_AT
 from tests.integration.web.conftest import signed_in, staff_member
 
@@ -154,6 +165,28 @@ def test_an_old_session_deletes_no_account(staff: Client, account: Account) -> N
     chosen = {"action": "delete_selected", "_selected_action": [account.pk], "post": "yes"}
     assert staff.post(LIST, chosen).status_code == 403
     assert Account.objects.filter(pk=account.pk).exists()
+
+
+@pytest.mark.parametrize("model", ["account", "mailbox"])
+def test_a_row_is_deleted_with_what_belongs_to_it(
+    model: str, staff: Client, account: Account, django_assert_num_queries: Any
+) -> None:
+    destination = Destination.objects.create(account=account)
+    mailbox = Mailbox.objects.create(account=account, host="pop.example.com")
+    api.suppress("jane@example.com", account=account)
+    page = f"/admin/outbox/{model}/{account.pk}/delete/"
+    with CaptureQueriesContext(connection) as few:
+        assert staff.get(page).status_code == 200
+    now = timezone.now()
+    for number in range(9):
+        ServerMessage.objects.create(mailbox=mailbox, uid=str(number), seen_at=now)
+    with django_assert_num_queries(len(few)):
+        shown = staff.get(page).content.decode()
+    assert "shop &lt;shop@example.com&gt;" in shown
+    assert staff.post(page, {"post": "yes"}).status_code == 302
+    assert not Mailbox.objects.exists()
+    assert Account.objects.exists() == (model == "mailbox")
+    assert Destination.objects.filter(pk=destination.pk).exists() == (model == "mailbox")
 
 
 @pytest.mark.parametrize("lookup", ["startswith", "gt", "regex"])

@@ -4,16 +4,21 @@ import datetime as dt
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from outbox import api
-from outbox.models import Account, Circuit, Destination, Message, Route, Worker
+from outbox.api.times import format_clock
+from outbox.models import Account, Circuit, Destination, Message, Pause, Route, Worker
 from outbox.reasons import NO_REASON, Reason, ReasonCode
 from tests.integration.admin.conftest import queue
 from tests.integration.admin.test_accounts import form
 
 LIST = "/admin/outbox/destination/"
+PAUSES = ("everything", "account", "destination")
 
 
 @pytest.fixture
@@ -102,6 +107,59 @@ def test_limits_are_shown_while_they_count(onlooker: Client, account: Account) -
         shown = onlooker.get(url).content.decode()
         assert "too fast" not in shown
         assert until.isoformat() not in shown
+
+
+@pytest.mark.parametrize("scope", PAUSES)
+def test_a_pause_is_shown(
+    scope: str, staff: Client, held: Destination, django_assert_num_queries: Any
+) -> None:
+    page = f"{LIST}{held.pk}/change/"
+    assert "field-pause_reason" not in staff.get(page).content.decode()
+    with CaptureQueriesContext(connection) as without:
+        assert "Maintenance" not in staff.get(LIST).content.decode()
+
+    until = timezone.now() + dt.timedelta(hours=2)
+    what = {"everything": None, "account": held.account, "destination": held}[scope]
+    paused = api.pause(what, reason="Maintenance", until=until, actor=User.objects.get())
+    for number in range(3):
+        Destination.objects.create(account=held.account, key=f"mx:{number}.example")
+    with django_assert_num_queries(len(without)):
+        listed = staff.get(LIST).content.decode()
+    since = format_clock(paused.created_at)
+    sentence = f"Paused since {since} ({scope}): Maintenance"
+    assert until.isoformat() in listed
+    assert listed.count(sentence) == (1 if scope == "destination" else 4)
+    shown = staff.get(page).content.decode()
+    times = (paused.created_at.isoformat(), until.isoformat())
+    for text in (f">{scope}<", "Maintenance", "staff", *times):
+        assert text in shown
+    assert "The server rejected the login." in shown, "the circuit is shown as well"
+
+    Pause.objects.update(until=None)
+    for url in (page, LIST):
+        assert "until delivery is resumed" in staff.get(url).content.decode()
+    api.resume(paused)
+    for url in (page, LIST):
+        assert "Maintenance" not in staff.get(url).content.decode()
+
+
+def test_a_pause_of_another_account_or_of_a_tag_is_not_shown(
+    staff: Client, held: Destination
+) -> None:
+    other = Account.objects.create(name="b", from_address="b@example.com", host="b.example.com")
+    api.pause(other, reason="Maintenance")
+    api.pause(tag="news", reason="Maintenance")
+    for url in (LIST, f"{LIST}{held.pk}/change/"):
+        assert "Maintenance" not in staff.get(url).content.decode()
+
+
+def test_a_pause_also_stops_a_destination_that_no_longer_fits_its_account(
+    staff: Client, held: Destination
+) -> None:
+    Account.objects.update(route=Route.DIRECT, host="")
+    api.pause(held.account, reason="Maintenance")
+    for url in (LIST, f"{LIST}{held.pk}/change/"):
+        assert "Maintenance" in staff.get(url).content.decode()
 
 
 @pytest.mark.django_db(transaction=True)  # circuits are closed after the commit

@@ -5,14 +5,34 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
+from typing import Any
 
+import pytest
+from django.apps import apps
 from django.contrib import admin
+from django.contrib.admin.utils import flatten_fieldsets
 from django.contrib.auth.models import User
+from django.db.models import Model
 from django.test import Client
 from django.urls import reverse
-from django.utils import timezone
+from django.utils import timezone, translation
+from django.utils.html import escape
 
-from outbox.models import Account, Alarm, AlarmNotification
+from outbox.models import (
+    Account,
+    Alarm,
+    AlarmNotification,
+    ConnectionTest,
+    OAuthToken,
+    Operations,
+    PendingHold,
+    Preferences,
+    ReplyReminder,
+    SentCopy,
+    ServerMessage,
+    ShareDecision,
+    StoredSize,
+)
 from outbox.reasons import ReasonCode
 from outbox.smtp import FaultKind
 from tests.integration.admin.conftest import queue
@@ -28,7 +48,7 @@ NAMES = {
     *WORD.findall("""
         AOL Fastmail GMX Google Gmail Microsoft QQ Yahoo Zoho iCloud
         Celery Django PostgreSQL Redis SQLite beat
-        DKIM DNS HTTP HTTPS ID IMAP IP MX OAuth PID POP3 PTR SMTP STARTTLS TLS URI URL
+        DKIM DNS HTTP HTTPS ID IMAP IP MTA MX OAuth PID POP3 PTR SMTP STARTTLS STS TLS URI URL
         Base64 CSV Ed25519 HTML JSON Message PEM RSA TXT UTC Webhook
     """),
 }
@@ -126,3 +146,65 @@ def test_no_label_is_english_in_chinese(account: Account, staff: Client) -> None
             names.add(str(model._default_manager.get(pk=key)))
     found = {url: labels for url, page in pages(staff, rows) if (labels := english(page, names))}
     assert found == {}
+
+
+@pytest.mark.parametrize("model", [*apps.get_app_config("outbox").get_models()])
+def test_each_model_has_names_in_both_languages(model: type[Model]) -> None:
+    """Also without an admin of its own: Django shows them where a user is deleted."""
+    meta = model._meta
+    names = [str(meta.verbose_name), str(meta.verbose_name_plural)]
+    assert not [name for name in names if re.search(r"[^aeiou]ys\b|\blog\b|\blist\b", name)]
+    with translation.override("zh-hans"):
+        found = [str(meta.verbose_name), str(meta.verbose_name_plural)]
+    assert not [name for name in found if english(name, set())]
+
+
+def test_no_name_of_a_row_is_english_in_chinese(account: Account, staff: Client) -> None:
+    user = User.objects.get()
+    rows = rows_of(account, queue(account, "jane@example.com"), user)
+    del rows["pause"], rows["proposed"]
+    created = AlarmNotification.objects.create(alarm=Alarm.objects.get(), channel="email")
+    rows[AlarmNotification._meta.model_name or ""] = created.pk
+    copies = ServerMessage(mailbox_id=account.pk, uid="1"), SentCopy(message_id=rows["message"])
+    own = [model(user=user) for model in (ConnectionTest, Preferences, StoredSize)]
+    of_account = [model(account=account) for model in (OAuthToken, PendingHold)]
+    others = [ShareDecision(pk=1), ReplyReminder(message_id=1)]
+    with translation.override("zh-hans"):
+        names = [str(apps.get_model("outbox", model).objects.get(pk=rows[model])) for model in rows]
+        names += map(str, [*copies, *own, *of_account, *others])
+    values = {user.username, account.name, "Invoice", "Lunch", "hook", "t1"}
+    assert [name for name in names if english(escape(name), values)] == []
+
+
+@pytest.mark.parametrize(
+    ("model", "title"),
+    [
+        ("mailbox", "shop <shop@example.com>"),
+        ("quota", "staff"),
+        ("webhookcall", "#{pk}"),
+        ("attempt", "#{pk}"),
+        ("auditentry", "list of messages exported"),
+    ],
+)
+def test_the_title_of_a_page_names_the_row(
+    model: str, title: str, account: Account, staff: Client
+) -> None:
+    rows = rows_of(account, queue(account, "jane@example.com"), User.objects.get())
+    page = reverse(f"admin:outbox_{model}_change", args=[rows[model]])
+    found: Any = staff.get(page).context["subtitle"]
+    assert found == title.format(pk=rows[model])
+
+
+def test_labels_are_those_of_the_models(account: Account, staff: Client, rf: Any) -> None:
+    """Also in a project without the admin: a list or a form of its own shows them."""
+    request = rf.get("/")
+    request.user = User.objects.get()
+    missing = []
+    for model, page in admin.site._registry.items():
+        if model._meta.app_label != "outbox" or model is Operations:  # the dashboard has no fields
+            continue
+        names = {*page.get_list_display(request), *flatten_fieldsets(page.get_fieldsets(request))}
+        for field in model._meta.fields:
+            if field.name in names and not field.primary_key:
+                missing += [] if field._verbose_name else [str(field)]  # type: ignore[attr-defined]
+    assert missing == []

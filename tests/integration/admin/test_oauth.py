@@ -1,5 +1,6 @@
 """Providers in the admin: the redirect URI and the steps, and secrets that stay hidden."""
 
+import re
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -8,9 +9,20 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from django.conf import LazySettings
 from django.contrib.auth.models import Permission, User
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
-from outbox.models import Account, AuditEntry, OAuthProvider, OAuthToken
+from outbox.models import (
+    Account,
+    AuditEntry,
+    Circuit,
+    Destination,
+    Mailbox,
+    OAuthProvider,
+    OAuthToken,
+)
+from outbox.reasons import Reason, ReasonCode
 from outbox.testing.oauth import SCOPE, IdentityProvider
 
 ADD = "/admin/outbox/oauthprovider/add/"
@@ -166,6 +178,71 @@ def test_an_account_is_connected_app_only(staff: Client, account: Account) -> No
     assert OAuthToken.objects.get().access_encrypted == ""
     staff.post(address, posted | {"app_provider": "", "secret_is_token": "on"})
     assert not OAuthToken.objects.exists()
+
+
+def written(queries: list[dict[str, str]]) -> list[str]:
+    """Return which of these tables were written, in their order, and the ends of transactions."""
+    tables = "account|oauthtoken|mailbox|destination"
+    pattern = re.compile(rf'(?:UPDATE|INSERT INTO|DELETE FROM) "outbox_({tables})"|(COMMIT)')
+    found = (pattern.match(query["sql"]) for query in queries)
+    return [one[1] or one[2] for one in found if one is not None]
+
+
+@pytest.mark.every_database
+@pytest.mark.django_db(transaction=True)
+def test_circuits_are_closed_after_an_account_was_connected(
+    staff: Client, account: Account
+) -> None:
+    row = OAuthProvider.objects.create(
+        kind="microsoft", name="Microsoft", client_id="ours", access="app"
+    )
+    Account.objects.update(host="smtp.office365.com", username="shop@example.com")
+    Mailbox.objects.create(account=account, host="outlook.office365.com")
+    held = Destination.objects.create(account=account, circuit=Circuit.OPEN)
+    address = f"/admin/outbox/account/{account.pk}/change/"
+    shown = staff.get(address).context["adminform"].form
+    posted = {name: shown[name].value() for name in shown.fields}
+    posted = {name: value for name, value in posted.items() if value not in (None, False, [])}
+    with CaptureQueriesContext(connection) as queries:
+        response = staff.post(address, posted | {"app_provider": row.pk}, follow=True)
+    assert "The connection is retried now." in response.content.decode()
+    held.refresh_from_db()
+    assert held.circuit == Circuit.CLOSED
+    order = written(queries.captured_queries)
+    end = order.index("COMMIT")
+    assert "destination" in order[end:]
+    locked = list(dict.fromkeys(order[:end]))
+    assert locked == ["account", "oauthtoken", "mailbox"]
+
+    with CaptureQueriesContext(connection) as queries:
+        staff.post(
+            address, posted | {"app_provider": "", "secret_is_token": "on", "new_password": "x"}
+        )
+    order = written(queries.captured_queries)
+    locked = list(dict.fromkeys(order[: order.index("COMMIT")]))
+    assert locked == ["account", "oauthtoken", "mailbox"]
+    assert not OAuthToken.objects.exists()
+
+
+@pytest.mark.every_database
+@pytest.mark.django_db(transaction=True)
+def test_circuits_are_closed_after_a_provider_was_corrected(
+    staff: Client, account: Account
+) -> None:
+    row = OAuthProvider.objects.create(kind="google", name="Google", client_id="ours")
+    OAuthToken.objects.create(
+        account=account,
+        provider=row,
+        is_rejected=True,
+        reason=Reason(ReasonCode.TOKEN_CLIENT_REJECTED, service="Google"),
+    )
+    held = Destination.objects.create(account=account, circuit=Circuit.OPEN)
+    with CaptureQueriesContext(connection) as queries:
+        staff.post(f"/admin/outbox/oauthprovider/{row.pk}/change/", form(new_secret="corrected"))
+    held.refresh_from_db()
+    assert held.circuit == Circuit.CLOSED
+    order = written(queries.captured_queries)
+    assert "destination" not in order[: order.index("COMMIT")]
 
 
 def test_staff_without_providers_choose_no_mailbox_of_the_organization(account: Account) -> None:

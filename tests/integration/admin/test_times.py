@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
+from django.apps import apps
 from django.conf import LazySettings
 from django.contrib import admin
 from django.contrib.auth.models import User
@@ -70,3 +71,36 @@ def test_every_time_is_shown_with_24_hours_and_seconds(
             if has_times and LANGUAGES[language] not in shown:
                 missing.append(address)
     assert (wrong, missing) == ({}, [])
+
+
+@pytest.mark.parametrize(
+    ("model", "times"),
+    [
+        ("message", {"created_at", "queued_at", "send_at", "expires_at"}),
+        ("inboundmessage", {"received_at", "sent_at"}),
+        ("bulkoperation", {"created_at", "confirmed_at", "finished_at"}),
+        ("suppression", {"since", "until"}),
+    ],
+)
+def test_the_page_of_a_row_shows_its_times(
+    model: str, times: set[str], account: Account, staff: Client
+) -> None:
+    rows = rows_of(account, queue(account, "jane@example.com"), User.objects.get())
+    kind: type[Model] = apps.get_model("outbox", model)
+    QuerySet(kind).update(**dict.fromkeys(times, AT))
+    page = staff.get(reverse(f"admin:outbox_{model}_change", args=[rows[model]])).content.decode()
+    shown = " ".join(strip_tags(page).split())
+    with translation.override("en"):
+        labels = [str(kind._meta.get_field(name).verbose_name) for name in times]  # type: ignore[union-attr]
+    missing = [
+        label
+        for label in labels
+        if f"{label[0].upper()}{label[1:]}: Tue 2 Jan 2024, 13:05:07" not in shown
+    ]
+    assert missing == []
+
+
+def test_a_new_suppression_has_an_end_to_enter(staff: Client) -> None:
+    page = staff.get(reverse("admin:outbox_suppression_add")).content.decode()
+    assert 'name="until_0"' in page
+    assert "field-since" not in page
