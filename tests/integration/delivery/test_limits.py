@@ -16,12 +16,13 @@ from django.utils import timezone
 from outbox import api
 from outbox.db.clock import database_now
 from outbox.delivery import circuit, limits, record
+from outbox.delivery.claim import Claim
 from outbox.delivery.claimed import ClaimedJobs
 from outbox.delivery.context import DeliveryContext
 from outbox.delivery.destination_reports import DestinationReports
 from outbox.delivery.job import JobsReturned
 from outbox.delivery.lease import Lease
-from outbox.delivery.limited_claim import Claim, claim_within_limits
+from outbox.delivery.limited_claim import claim_within_limits
 from outbox.delivery.mx_opener import MxOpener
 from outbox.delivery.mx_router import MxRouter
 from outbox.delivery.runner import DestinationRunner
