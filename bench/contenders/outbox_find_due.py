@@ -14,7 +14,8 @@ django.setup()
 from bench.contenders._stage import report, wait_for_signal  # noqa: E402  # needs the settings
 from outbox.delivery import lease  # noqa: E402
 from outbox.delivery.claim import claim  # noqa: E402
-from outbox.delivery.limits import due_destinations  # noqa: E402
+from outbox.delivery.limits import Wanted, due_destinations  # noqa: E402
+from outbox.delivery.runners import RUNNERS_MAX  # noqa: E402
 
 
 def main() -> None:
@@ -24,7 +25,7 @@ def main() -> None:
     looks, claims = [], []
     for number in range(rounds):
         began = time.perf_counter()
-        due = due_destinations("default")
+        due = due_destinations("default", Wanted(frozenset(), RUNNERS_MAX))
         found = time.perf_counter()
         jobs, _ = claim(
             destination_id=due[number % len(due)].pk,

@@ -16,7 +16,7 @@ from django.db import connections, transaction
 from django.db.models import F
 from django.db.models.functions import Greatest
 
-from outbox.db.bulk import fetch, update_rows
+from outbox.db.bulk import Among, fetch, update_rows
 from outbox.db.clock import database_now
 from outbox.db.columns import columns_of
 from outbox.delivery import due
@@ -164,11 +164,12 @@ def due_destinations(using: str, wanted: Wanted = _ALL) -> list[Destination]:
     sites = 0
     # Those with a runner first: it may have finished its jobs.
     ids.sort(key=lambda pk: pk not in wanted.running)
-    for start in range(0, len(ids), _READ_AT_ONCE):
-        some = ids[start : start + _READ_AT_ONCE]
-        usable = Destination.objects.using(using).filter(pk__in=some)
+    while ids:
+        has_all = sites >= wanted.sites_max  # of the MX sites that can be used
+        some, ids = (ids, []) if has_all else (ids[:_READ_AT_ONCE], ids[_READ_AT_ONCE:])
+        usable = Destination.objects.using(using).filter(Among("pk", some))
         usable = usable.exclude(Destination.surely_blocked_at(now)).select_related("account")
-        if sites >= wanted.sites_max:
+        if has_all:
             usable = usable.exclude(key__startswith=MX_PREFIX)
         rows = {row.pk: row for row in usable}
         for row in (rows[pk] for pk in some if pk in rows):
