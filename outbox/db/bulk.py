@@ -189,6 +189,22 @@ def add_rows(
     fetch(using, sql, [text])
 
 
+def delete_rows(
+    using: str, table: str, columns: Sequence[Column], rows: Sequence[Sequence[Any]]
+) -> None:
+    """Delete the stored rows that have the same `columns` as one of `rows`."""
+    if not rows:
+        return
+    source, text = _values(using, columns, rows)
+    names = ", ".join(column.name for column in columns)
+    given = ", ".join(f"v.{column.name}" for column in columns)
+    fetch(
+        using,
+        f"DELETE FROM {table} WHERE ({names}) IN (SELECT {given} FROM {source})",  # noqa: S608  # names are ours
+        [text],
+    )
+
+
 def select_rows(using: str, sql: str, rows: Sequence[Sequence[Any]]) -> list[tuple[Any, ...]]:
     """Return the rows of a query that joins `{values}`, the given rows of one id each, as `v`."""
     source, text = _keyed_values(using, (_ID,), rows)

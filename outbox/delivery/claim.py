@@ -5,8 +5,8 @@ sends which message; its id is the fencing token.
 """
 
 import datetime as dt
+import logging
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any, NamedTuple, Protocol
 
 from django.db import connections, transaction
@@ -16,7 +16,7 @@ from outbox.conf import get_conf
 from outbox.db.bulk import insert_rows, select_rows, update_rows
 from outbox.db.clock import database_now
 from outbox.db.columns import columns_of, complete
-from outbox.db.unavailable import DATABASE_UNAVAILABLE
+from outbox.db.unavailable import DATABASE_UNAVAILABLE, is_connection_lost
 from outbox.delivery.due import DueAt, DueRecipient, aware
 from outbox.delivery.job import Job, JobRecipient, ReportOptions
 from outbox.delivery.paused_tags import paused_among, postpone
@@ -27,6 +27,8 @@ from outbox.models.rollup import roll_up
 from outbox.models.transitions import resend_after
 from outbox.net.mx import domain_of
 from outbox.reasons import Reason
+
+logger = logging.getLogger(__name__)
 
 
 class _NewAttempt(NamedTuple):
@@ -134,16 +136,16 @@ class ClaimLimits(Protocol):
     def allow(self, wanted: int) -> int:
         """Return how many recipients may be claimed, up to `wanted`."""
 
-    def count(self, jobs: Sequence[Job]) -> None:
-        """Count what was claimed."""
+    def count(self, jobs: Sequence[Job]) -> bool:
+        """Count what was claimed. Return False if it cannot be sent, and must not be claimed."""
 
 
 class _Unlimited:
     def allow(self, wanted: int) -> int:
         return wanted
 
-    def count(self, jobs: Sequence[Job]) -> None:
-        pass
+    def count(self, jobs: Sequence[Job]) -> bool:
+        return True
 
 
 UNLIMITED: ClaimLimits = _Unlimited()
@@ -190,11 +192,15 @@ def claim(
         limits=limits,
     )
     moved = 0
-    with suppress(*DATABASE_UNAVAILABLE):  # what was claimed must not be lost
+    try:
         if found.suppressed:
             moved += hold_suppressed(found.suppressed, using)
         if found.has_paused:
             moved += postpone(destination_id, after_sender, using)
+    except DATABASE_UNAVAILABLE:
+        pass  # the next claim finds the same
+    except Exception:  # what was claimed must not be lost
+        logger.exception("Recipients that may not be sent to could not be moved.")
     return Claim(found.jobs, is_cut_short=moved > 0 and not found.jobs)
 
 
@@ -244,10 +250,13 @@ def _claim_others(
                     using,
                     needs_closed_circuit=needs_closed_circuit,
                 )
-            limits.count(jobs)
+            if not limits.count(jobs):
+                transaction.set_rollback(True, using=using)
+                jobs = []
     except DATABASE_UNAVAILABLE as error:
         # SQLite's commit is never in doubt; and it would assign the same ids again.
-        if jobs and connections[using].vendor == "postgresql":
+        is_in_doubt = bool(jobs) and is_connection_lost(error)
+        if is_in_doubt and connections[using].vendor == "postgresql":
             raise ClaimInDoubtError(jobs) from error
         raise
     return _Found(jobs, suppressed, bool(paused))

@@ -41,14 +41,10 @@ class ClaimedJobs:
     ) -> None:
         """Claim up to `size` jobs, unless the last claim found nothing more that is due.
 
-        `slots` takes slots for them. When too many recipients are in hand, it waits until their
-        results are recorded.
+        `slots` reserves slots for them. See `wait_for_room`.
         """
         self.is_cut_short = False
-        room = min(size, self._context.conf.claim_size) - len(self._jobs)
-        if self._room_in_hand(destination) < room:
-            await self._context.recorder.caught_up(destination.pk)
-            room = min(room, self._room_in_hand(destination))
+        room = min(self._room(size), self._room_in_hand(destination))
         if room <= 0 or self.is_exhausted or not self._context.may_claim:
             return
         try:
@@ -74,6 +70,14 @@ class ClaimedJobs:
         if jobs:
             self._last_sender = jobs[-1].sender_key
         await self._notify()
+
+    async def wait_for_room(self, destination: Destination, size: int) -> None:
+        """When too many recipients are in hand, wait until their results are recorded."""
+        if self._room_in_hand(destination) < self._room(size):
+            await self._context.recorder.caught_up(destination.pk)
+
+    def _room(self, size: int) -> int:
+        return min(size, self._context.conf.claim_size) - len(self._jobs)
 
     def _room_in_hand(self, destination: Destination) -> int:
         """Return how many more recipients of the destination this worker may have in hand."""

@@ -82,7 +82,10 @@ def count_workers(lease: Lease, using: str) -> None:
 
 
 def count_workers_again(lease: Lease, using: str) -> None:
-    """Count them if that was a moment ago: a worker has hundreds of MX sites to begin with."""
+    """Count the workers again, unless they were counted within the last 0.1 s.
+
+    A worker may have hundreds of MX sites to begin with.
+    """
     if time.monotonic() >= lease.counted_at + _COUNT_SECONDS:
         count_workers(lease, using)
 

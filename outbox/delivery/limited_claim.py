@@ -1,13 +1,14 @@
 """A claim within the limits of a destination: circuit, rate limits and connection slots.
 
-One transaction asks what they allow, claims, and counts what it has claimed. So nothing is claimed
-that no session may deliver, and nothing is counted in vain.
+One transaction asks what they allow, claims, counts what it has claimed and reserves slots for it.
+So nothing is claimed that no session may deliver, and nothing is counted in vain.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from outbox.db.clock import now
+from outbox.db.unavailable import DATABASE_UNAVAILABLE
 from outbox.delivery import limits
 from outbox.delivery.claim import Claim, ClaimInDoubtError, claim
 from outbox.delivery.job import Job
@@ -16,7 +17,7 @@ from outbox.models import Destination
 
 
 @dataclass(slots=True)
-class DestinationLimits:
+class LimitsOfClaim:
     """The limits of one claim."""
 
     destination: Destination
@@ -38,15 +39,17 @@ class DestinationLimits:
         self._allowed = limits.allowance(self.destination, wanted, self.using)
         return self._allowed.recipients
 
-    def count(self, jobs: Sequence[Job]) -> None:
-        """Count the jobs, and take slots for them."""
+    def count(self, jobs: Sequence[Job]) -> bool:
+        """Count the jobs, and reserve slots for them. Return False if no session can be had."""
         if self.is_limited:
             recipients = sum(len(job.recipients) for job in jobs)
             probe = self._allowed.use(recipients, self.worker_id, self.using)
             for job in jobs:
                 job.is_reserved, job.probe = True, probe
-        if self.slots is not None:
-            self.slots.take(len(jobs))
+        if self.slots is None:
+            return True
+        self.slots.reserve(len(jobs))
+        return self.slots.has_any or not jobs
 
 
 def claim_within_limits(
@@ -59,9 +62,10 @@ def claim_within_limits(
 ) -> Claim:
     """Claim as much of `room` as the circuit and the rate limits allow.
 
-    `slots` takes slots for the jobs. Without any, and without an open session, nothing is claimed.
+    `slots` reserves slots for the jobs. Without any, and without an open session, nothing is
+    claimed.
     """
-    within = DestinationLimits(destination, worker_id, using, slots)
+    within = LimitsOfClaim(destination, worker_id, using, slots)
     try:
         return claim(
             destination_id=destination.pk,
@@ -74,9 +78,9 @@ def claim_within_limits(
             limits=within,
             using=using,
         )
-    except ClaimInDoubtError:
-        raise  # the slots may be taken as well
+    except (ClaimInDoubtError, *DATABASE_UNAVAILABLE):
+        raise  # the slots may be reserved; the runner releases them
     except Exception:
         if slots is not None:
-            slots.taken.clear()
+            slots.reserved.clear()
         raise

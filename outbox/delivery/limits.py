@@ -1,7 +1,7 @@
 """The limits of a destination, on which all workers agree before they open a connection.
 
 Slots enforce the connection limit, and counters enforce the rate limits; `circuit` says whether
-the server may be connected to. The database decides each of them in a short transaction.
+the server may be connected to. The database decides about them in the transaction of a claim.
 """
 
 import datetime as dt
@@ -16,13 +16,13 @@ from django.db import connections, transaction
 from django.db.models import F
 from django.db.models.functions import Greatest
 
-from outbox.db.bulk import Among, fetch, update_rows
+from outbox.db.bulk import Among, delete_rows, fetch, update_rows
 from outbox.db.clock import database_now
 from outbox.db.columns import columns_of
 from outbox.delivery import due
 from outbox.delivery.circuit import Probe, begin_probe
 from outbox.delivery.paused_tags import paused_messages
-from outbox.models import MX_PREFIX, Circuit, Destination
+from outbox.models import MX_PREFIX, Circuit, Destination, Slot
 from outbox.models.destination_limits import limits_of
 from outbox.models.pause import pause_of, pauses_in_force
 from outbox.net.shaping import Effect, ReplyRule
@@ -40,6 +40,14 @@ class Wanted:
 
     running: Collection[int] = ()
     sites_max: float = math.inf
+
+
+class HeldSlot(NamedTuple):
+    """A connection slot that a worker has reserved."""
+
+    destination_id: int
+    worker_id: int
+    number: int
 
 
 # What changes while a runner exists. Django's own query takes several times as long to compile.
@@ -70,16 +78,9 @@ _COUNTED = columns_of(
         "paused_reason",
     ),
 )
+_OF_SLOT = columns_of(Slot, HeldSlot._fields)
 _ALL = Wanted()
 _READ_AT_ONCE = 500  # destinations
-
-
-@dataclass(frozen=True, slots=True)
-class Reservation:
-    """How many recipients may be claimed now, a single one if the claim is a probe."""
-
-    recipients: int
-    probe: Probe | None = None
 
 
 @dataclass(slots=True)
@@ -104,13 +105,6 @@ class Allowance:
         probe = begin_probe(destination, worker_id, database_now(using))
         destination.save(using=using, update_fields=["circuit", "circuit_until", "probe_worker"])
         return probe
-
-
-def reserve(destination: Destination, worker_id: int, wanted: int, using: str) -> Reservation:
-    """Reserve up to `wanted` recipients of the rate limits, as far as the circuit allows."""
-    with transaction.atomic(using=using, savepoint=False):
-        allowed = allowance(destination, wanted, using)
-        return Reservation(allowed.recipients, allowed.use(allowed.recipients, worker_id, using))
 
 
 def allowance(destination: Destination, wanted: int, using: str) -> Allowance:
@@ -144,6 +138,8 @@ def _locked(destination: Destination, using: str) -> Destination | None:
         setattr(current, name, value)
     for name, value in zip(_OF_ACCOUNT, values, strict=True):
         setattr(current.account, name, value)
+    if current.limit_until is not None:
+        current.refresh_from_db(using=using, fields=["limit_reason"])
     return current
 
 
@@ -250,14 +246,6 @@ def refund(destination_id: int, unused: int, using: str) -> None:
     )
 
 
-def take_slots(
-    destination_id: int, worker_id: int, *, wanted: int, limit: int, using: str
-) -> list[int]:
-    """Reserve up to `wanted` connection slots among 1 … `limit`; return their numbers."""
-    free = free_slots(destination_id, limit, using)
-    return insert_slots(destination_id, worker_id, free[:wanted], using)
-
-
 def free_slots(destination_id: int, limit: int, using: str) -> list[int]:
     """Return the numbers among 1 … `limit` of the slots that no worker has."""
     sql = "SELECT number FROM outbox_slot WHERE destination_id = %s"
@@ -278,22 +266,11 @@ def insert_slots(destination_id: int, worker_id: int, free: Sequence[int], using
     return [number for (number,) in fetch(using, sql, params)]
 
 
-class HeldSlot(NamedTuple):
-    """A connection slot that a worker has reserved."""
-
-    destination_id: int
-    worker_id: int
-    number: int
-
-
 def release_slots(slots: Sequence[HeldSlot], using: str) -> None:
     """Release connection slots of any destinations."""
     if not slots:
         return
-    rows = ", ".join(["(%s, %s, %s)"] * len(slots))
-    sql = f"""DELETE FROM outbox_slot
-        WHERE (destination_id, worker_id, number) IN (VALUES {rows})"""  # noqa: S608
-    fetch(using, sql, [value for slot in slots for value in slot])
+    delete_rows(using, "outbox_slot", _OF_SLOT, slots)
 
 
 def connections_of(destination: Destination, now: dt.datetime) -> int:

@@ -75,7 +75,9 @@ class LookupRunner(Runner):
             return
         async with self._feeding:
             while len(self._lookups) < _DOMAINS_MAX and not self._claimed.is_closed:
-                await self._claimed.fill(self.destination, self._context.conf.claim_size)
+                size = self._context.conf.claim_size
+                await self._claimed.wait_for_room(self.destination, size)
+                await self._claimed.fill(self.destination, size)
                 if not self._claimed:
                     if self._claimed.is_cut_short:
                         continue

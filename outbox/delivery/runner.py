@@ -88,11 +88,12 @@ class DestinationRunner(Runner):
         async with self._feeding:
             self._feeds_again = False
             began_at = asyncio.get_running_loop().time()
-            waiting = len(self._claimed) - self._claimed.waiting
             try:
-                with self._slots.requested(
-                    self._sessions_possible(), self.destination, waiting
-                ) as slots:
+                await self._wait_for_records()
+                waiting = max(len(self._claimed) - self._claimed.waiting, 0)
+                # Others need the parts of the pool that are not used here.
+                wanted = min(self._sessions_possible(), waiting + 1 + len(self._sessions))
+                with self._slots.requested(wanted, self.destination, waiting) as slots:
                     if self._sessions or slots.most:
                         await self._claim(slots)
                     if self._fault_at >= began_at:
@@ -108,12 +109,19 @@ class DestinationRunner(Runner):
     def _jobs_wanted(self) -> int:
         return self._sessions_allowed * _JOBS_PER_SESSION
 
+    async def _wait_for_records(self) -> None:
+        """Wait until slots in doubt are released, and until there is room for results."""
+        if self._slots.are_in_doubt:
+            await self._context.recorder.caught_up(self.destination.pk)
+            self._slots.are_in_doubt = False
+        await self._claimed.wait_for_room(self.destination, self._jobs_wanted)
+
     async def _claim(self, slots: SlotRequest) -> None:
-        """Claim jobs, and take slots for those that have no session."""
+        """Claim jobs, and reserve slots for those that have no session."""
         await self._claimed.fill(self.destination, self._jobs_wanted, slots)
         self._feeds_again |= self._claimed.is_cut_short
         if not slots.has_looked and slots.most and self._sessions_wanted() > 0:
-            await self._context.in_claimer(slots.look_and_take)  # nothing had to be claimed
+            await self._context.in_claimer(slots.look_and_reserve)  # nothing had to be claimed
 
     def _sessions_possible(self) -> int:
         """Return how many more sessions are allowed at present."""

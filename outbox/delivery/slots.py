@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from outbox.db.unavailable import DATABASE_UNAVAILABLE
 from outbox.delivery import lease, limits
+from outbox.delivery.claim import ClaimInDoubtError
 from outbox.delivery.context import DeliveryContext
 from outbox.delivery.job import SlotsReleased
 from outbox.delivery.lease import Lease
@@ -18,7 +20,7 @@ from outbox.models import Destination
 
 @dataclass(slots=True)
 class SlotRequest:
-    """Slots that a runner wants. The claimer's thread takes them, mostly within a claim."""
+    """Slots that a runner wants. The claimer's thread reserves them, mostly within a claim."""
 
     destination: Destination
     held_lease: Lease
@@ -26,36 +28,44 @@ class SlotRequest:
     most: int  # slots, which the pool of the process allows
     held: int  # slots that the runner has already
     jobs_waiting: int  # claimed jobs without a session
-    taken: list[int] = field(default_factory=list)
-    used: int = 0  # of those that were taken
+    reserved: list[int] = field(default_factory=list)  # after an error, perhaps
+    used: int = 0  # of those that were reserved
     has_looked: bool = False
     _free: list[int] = field(default_factory=list)
 
     def look(self) -> bool:
-        """Look for free slots. Return False if the runner has none and can get none."""
+        """Look for free slots. Return False if no session may begin and none is open."""
         self.has_looked = True
         lease.count_workers_again(self.held_lease, self.using)
+        if self.held_lease.is_draining or self.held_lease.lost:
+            return False
         wanted = min(self.most, share_of(self.destination, self.held_lease) - self.held)
         if wanted > 0:
             limit = limits.connections_of(self.destination, self.held_lease.now)
             self._free = limits.free_slots(self.destination.pk, limit, self.using)[:wanted]
         return bool(self._free or self.held)
 
-    def take(self, new_jobs: int) -> None:
+    def reserve(self, new_jobs: int) -> None:
         """Reserve slots for jobs that have no session, as far as some are free."""
-        wanted = self._free[: max(self.jobs_waiting + new_jobs, 0)]
-        self.taken += limits.insert_slots(
-            self.destination.pk, self.held_lease.worker_id, wanted, self.using
+        numbers = self._free[: max(self.jobs_waiting + new_jobs, 0)]
+        self.reserved = numbers  # also if no response says whether they are
+        self.reserved = limits.insert_slots(
+            self.destination.pk, self.held_lease.worker_id, numbers, self.using
         )
 
-    def look_and_take(self) -> None:
+    @property
+    def has_any(self) -> bool:
+        """Return whether the runner has a session, or a slot for one."""
+        return bool(self.held or self.reserved)
+
+    def look_and_reserve(self) -> None:
         """Reserve slots for the jobs that are waiting."""
         if self.look():
-            self.take(0)
+            self.reserve(0)
 
     def use(self, number: int) -> list[int]:
-        """Return up to `number` of the slots that were taken, each for a session."""
-        slots, self.taken = self.taken[:number], self.taken[number:]
+        """Return up to `number` of the reserved slots, each for a session."""
+        slots, self.reserved = self.reserved[:number], self.reserved[number:]
         self.used += len(slots)
         return slots
 
@@ -73,6 +83,9 @@ class RunnerSlots:
         self._destination_id = destination.pk
         self._owner = owner_of(destination.account)
         self._held = 0
+        # The connection was lost while slots were reserved, and perhaps they are. They are being
+        # released, and no other may be reserved before that.
+        self.are_in_doubt = False
 
     @contextmanager
     def requested(
@@ -80,7 +93,7 @@ class RunnerSlots:
     ) -> Iterator[SlotRequest]:
         """Request up to `wanted` slots, within this worker's share and what its process may open.
 
-        Those that were taken and not used within the block are released.
+        Those that were reserved and not used within the block are released.
         """
         pool = self._context.connections
         most = pool.take_up_to(self._owner, wanted)
@@ -94,11 +107,14 @@ class RunnerSlots:
         )
         try:
             yield request
+        except (ClaimInDoubtError, *DATABASE_UNAVAILABLE):
+            self.are_in_doubt = bool(request.reserved)
+            raise
         finally:
-            held = request.used + len(request.taken)
+            held = request.used + len(request.reserved)
             pool.give_back(self._owner, most - held)
             self._held += held
-            self.release(request.taken)
+            self.release(request.reserved)
 
     def share(self, destination: Destination) -> int:
         """Return how many connections this worker may have to the destination."""

@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 
 from outbox.api import operations
 from outbox.db.clock import database_now
-from outbox.delivery import limits, snapshot
+from outbox.delivery import snapshot
 from outbox.mail.reply_kinds import kind_of_reply
 from outbox.mail.server_replies import FailureKind, NormalizedReply, normalized_reply
 from outbox.models import Circuit, Destination, HostCheck, Recipient, Slot
@@ -24,6 +24,7 @@ from tests.integration.delivery.mail_client import (
     end_lease,
     queue,
     queue_many,
+    reserve,
 )
 
 pytestmark = pytest.mark.django_db
@@ -164,7 +165,7 @@ def test_a_destination_shows_its_limits_and_why_it_waits() -> None:
     sender = account(per_minute=10, per_day=100, from_address="shop@qq.com")
     queue_many(sender, 2)
     closed, blocked = destination(sender), destination(account(26))
-    limits.reserve(closed, a_worker().pk, 4, USING)
+    reserve(closed, 4)
     Slot.objects.create(destination=closed, number=1, worker=a_worker())
     until = database_now() + 5 * MINUTE
     Destination.objects.filter(pk=blocked.pk).update(
@@ -188,7 +189,7 @@ def test_a_destination_shows_its_limits_and_why_it_waits() -> None:
 def test_a_limit_per_minute_that_has_passed_is_free_again() -> None:
     sender = account(per_minute=10)
     queue(sender)
-    limits.reserve(destination(sender), a_worker().pk, 4, USING)
+    reserve(destination(sender), 4)
     Destination.objects.update(minute_started_at=database_now() - 2 * MINUTE)
     (state,) = operations.destinations()
     assert state.minute_left == 10

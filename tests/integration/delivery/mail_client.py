@@ -6,14 +6,15 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
-from django.db import connection
+from django.db import connection, transaction
 
 from dev.processes import wait_until
 from outbox import api
 from outbox.db.clock import database_now
-from outbox.delivery import claim
+from outbox.delivery import claim, limits
+from outbox.delivery.circuit import Probe
 from outbox.delivery.engine import Engine
 from outbox.delivery.job import Job
 from outbox.models import (
@@ -105,6 +106,21 @@ def claim_due(
         )
         if not is_cut_short:
             return jobs
+
+
+class Reservation(NamedTuple):
+    """What a claim would have been allowed, and the probe that it would have been."""
+
+    recipients: int
+    probe: Probe | None = None
+
+
+def reserve(where: Destination, wanted: int, worker_id: int | None = None) -> Reservation:
+    """Count what a claim of up to `wanted` recipients is allowed, as if it had found so many."""
+    with transaction.atomic():
+        allowed = limits.allowance(where, wanted, USING)
+        number = allowed.recipients
+        return Reservation(number, allowed.use(number, worker_id or a_worker().pk, USING))
 
 
 def claimed(message: Message, worker: Worker | None = None) -> Job:

@@ -4,11 +4,12 @@ import asyncio
 import datetime as dt
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 import pytest
 from django.conf import LazySettings
-from django.db import DatabaseError, IntegrityError, connection
+from django.db import DatabaseError, IntegrityError, OperationalError, connection
 from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -16,31 +17,34 @@ from django.utils import timezone
 from outbox import api
 from outbox.db.clock import database_now
 from outbox.delivery import circuit, limits, record
-from outbox.delivery.claim import Claim
+from outbox.delivery.claim import Claim, claim
 from outbox.delivery.claimed import ClaimedJobs
 from outbox.delivery.context import DeliveryContext
 from outbox.delivery.destination_reports import DestinationReports
-from outbox.delivery.job import JobsReturned
+from outbox.delivery.job import Job, JobsReturned
 from outbox.delivery.lease import Lease
-from outbox.delivery.limited_claim import claim_within_limits
+from outbox.delivery.limited_claim import LimitsOfClaim, claim_within_limits
 from outbox.delivery.mx_opener import MxOpener
 from outbox.delivery.mx_router import MxRouter
 from outbox.delivery.runner import DestinationRunner
-from outbox.delivery.slots import SlotRequest
+from outbox.delivery.slots import RunnerSlots, SlotRequest
 from outbox.delivery.sweep import sweep
-from outbox.models import Account, Circuit, Destination, Message, Slot, State, Worker
+from outbox.models import Account, Attempt, Circuit, Destination, Message, Slot, State, Worker
 from outbox.models.destination import DestinationEffect
 from outbox.reasons import NO_REASON, Reason, ReasonCode
 from tests.integration.delivery.direct_lab import DirectLab, direct_account, direct_lab, site
 from tests.integration.delivery.mail_client import (
     USING,
+    Reservation,
     a_worker,
     account,
+    claim_due,
     deliver,
     destination,
     queue,
     queue_many,
     refusing,
+    reserve,
     row,
 )
 from tests.integration.delivery.test_rows_in_hand import in_context
@@ -70,10 +74,6 @@ def a_fault(
     return circuit.report_fault(where.pk, effect, FAILED_TO_CONNECT, chance, USING, probe)
 
 
-def reserve(where: Destination, wanted: int, worker_id: int | None = None) -> limits.Reservation:
-    return limits.reserve(where, worker_id or a_worker().pk, wanted, USING)
-
-
 def claim_of(
     sender: Account,
     worker: Worker | None = None,
@@ -85,7 +85,9 @@ def claim_of(
     return claim_within_limits(destination(sender), worker.pk, room, 0, USING, slots)
 
 
-def slot_request(sender: Account, worker: Worker, *, most: int, held: int = 0) -> SlotRequest:
+def slot_request(
+    sender: Account, worker: Worker, *, most: int, held: int = 0, jobs_waiting: int = 0
+) -> SlotRequest:
     now, seen_at = database_now(USING), time.monotonic()
     return SlotRequest(
         destination=destination(sender),
@@ -93,7 +95,7 @@ def slot_request(sender: Account, worker: Worker, *, most: int, held: int = 0) -
         using=USING,
         most=most,
         held=held,
-        jobs_waiting=0,
+        jobs_waiting=jobs_waiting,
     )
 
 
@@ -116,7 +118,8 @@ def advance_time(where: Destination, **past: float) -> None:
 @pytest.mark.django_db(transaction=True)  # threads see only what is committed
 def test_concurrent_workers_take_no_more_slots_than_there_are() -> None:
     """Protocol item 108."""
-    where = destination(account())
+    sender = account(max_connections=5)
+    where = destination(sender)
     workers = [a_worker() for _ in range(8)]
     start = threading.Barrier(8)
     taken: list[int] = []
@@ -127,9 +130,9 @@ def test_concurrent_workers_take_no_more_slots_than_there_are() -> None:
         try:
             start.wait(10)
             for _ in range(10):
-                mine = limits.take_slots(
-                    where.pk, workers[number].pk, wanted=2, limit=5, using=USING
-                )
+                request = slot_request(sender, workers[number], most=2, jobs_waiting=2)
+                request.look_and_reserve()
+                mine = request.reserved
                 with lock:
                     taken.extend(mine)
                     most.append(len(taken))
@@ -154,7 +157,8 @@ def test_a_lowered_limit_applies_at_once() -> None:
     where, worker = destination(account()), a_worker()
 
     def take(wanted: int, limit: int) -> list[int]:
-        return limits.take_slots(where.pk, worker.pk, wanted=wanted, limit=limit, using=USING)
+        free = limits.free_slots(where.pk, limit, USING)
+        return limits.insert_slots(where.pk, worker.pk, free[:wanted], USING)
 
     assert take(3, limit=3) == [1, 2, 3]
     release(where, worker, [1])
@@ -165,7 +169,7 @@ def test_a_lowered_limit_applies_at_once() -> None:
 
 def test_a_worker_cannot_release_another_worker_s_slot() -> None:
     where, mine, other = destination(account()), a_worker(), a_worker()
-    limits.take_slots(where.pk, mine.pk, wanted=1, limit=3, using=USING)
+    limits.insert_slots(where.pk, mine.pk, [1], USING)
     release(where, other, [1])
     assert Slot.objects.count() == 1
 
@@ -236,7 +240,7 @@ def test_a_circuit_that_needs_a_person_keeps_its_reason_at_a_later_fault() -> No
 def test_an_open_circuit_allows_no_reservation() -> None:
     where = destination(account())
     a_fault(where, OPEN)
-    assert reserve(where, 10) == limits.Reservation(0)
+    assert reserve(where, 10) == Reservation(0)
     where.refresh_from_db()
     assert where.is_blocked(timezone.now())
 
@@ -258,7 +262,7 @@ def test_a_half_open_circuit_allows_one_probe() -> None:
     reservation = reserve(where, 10)
     assert reservation.recipients == 1
     assert reservation.probe
-    assert reserve(where, 10) == limits.Reservation(0)
+    assert reserve(where, 10) == Reservation(0)
     where.refresh_from_db()
     assert where.circuit == Circuit.HALF_OPEN
     assert where.is_blocked(timezone.now())
@@ -280,13 +284,13 @@ def test_the_sweep_releases_the_probe_of_a_worker_that_ended() -> None:
     lost, alive = a_worker().pk, a_worker().pk
     assert reserve(where, 1, lost).probe
     sweep(USING)
-    assert reserve(where, 1, alive) == limits.Reservation(0)  # its worker may still be connecting
+    assert reserve(where, 1, alive) == Reservation(0)  # its worker may still be connecting
 
     Worker.objects.filter(pk=lost).update(lease_until=timezone.now() - dt.timedelta(seconds=1))
     sweep(USING)
     assert reserve(where, 1, alive).probe
     sweep(USING)
-    assert reserve(where, 1, lost) == limits.Reservation(0)
+    assert reserve(where, 1, lost) == Reservation(0)
 
 
 def test_an_unused_probe_allows_the_next_one() -> None:
@@ -311,7 +315,7 @@ def test_an_expired_probe_does_not_end_the_one_of_another_worker() -> None:
     assert current
 
     assert not circuit.return_probe(expired, USING)
-    assert reserve(where, 1) == limits.Reservation(0)
+    assert reserve(where, 1) == Reservation(0)
     assert circuit.return_probe(current, USING)
     assert not circuit.return_probe(current, USING)
 
@@ -379,7 +383,7 @@ def test_a_probe_that_no_session_began_is_returned_with_its_message() -> None:
         claimed = ClaimedJobs(context)
         await claimed.fill(where, 10)
         assert len(claimed) == 1
-        assert await context.in_claimer(lambda: reserve(where, 1)) == limits.Reservation(0)
+        assert await context.in_claimer(lambda: reserve(where, 1)) == Reservation(0)
         claimed.return_all()
         await context.recorder.caught_up(where.pk)
 
@@ -490,7 +494,7 @@ def test_an_ordinary_refund_does_not_disturb_a_probe() -> None:
     advance_time(where, seconds=30)
     assert reserve(where, 1).probe
     limits.refund(where.pk, 5, USING)
-    assert reserve(where, 1) == limits.Reservation(0)
+    assert reserve(where, 1) == Reservation(0)
 
 
 def test_a_success_closes_and_resets_the_circuit() -> None:
@@ -602,22 +606,84 @@ def test_a_claim_takes_a_slot_for_each_job_and_no_other() -> None:
     queue_many(sender, 2)
     request = slot_request(sender, worker, most=5)
     assert len(claim_of(sender, worker, slots=request).jobs) == 2
-    assert request.taken == [1, 2]
+    assert request.reserved == [1, 2]
     assert list(Slot.objects.values_list("number", flat=True)) == [1, 2]
     nothing_due = slot_request(sender, worker, most=1, held=2)
     assert not claim_of(sender, worker, slots=nothing_due).jobs
-    assert nothing_due.taken == []
+    assert nothing_due.reserved == []
 
 
 def test_nothing_is_claimed_or_counted_without_a_slot() -> None:
     sender = account(max_connections=1, per_minute=10)
     queue(sender)
-    limits.take_slots(destination(sender).pk, a_worker().pk, wanted=1, limit=1, using=USING)
+    limits.insert_slots(destination(sender).pk, a_worker().pk, [1], USING)
     request = slot_request(sender, a_worker(), most=1)
     assert not claim_of(sender, slots=request).jobs
     where = destination(sender)
-    assert (where.minute_count, request.taken) == (0, [])
+    assert (where.minute_count, request.reserved) == (0, [])
     assert row(Message.objects.get()).state == State.QUEUED
+
+
+def test_a_claim_does_not_count_if_another_worker_reserved_the_only_slot() -> None:
+    """Of an account without rate limits, two workers see the same free slot."""
+    sender, worker = account(max_connections=1), a_worker()
+    queue(sender)
+    request = slot_request(sender, worker, most=1)
+    within = LimitsOfClaim(destination(sender), worker.pk, USING, request)
+    assert within.allow(5) == 5
+    limits.insert_slots(destination(sender).pk, a_worker().pk, [1], USING)
+    assert not within.count(claim_due(sender, worker))
+    assert within.count([])
+
+
+def test_a_claim_that_does_not_count_is_undone() -> None:
+    class NoSlot:
+        def allow(self, wanted: int) -> int:
+            return wanted
+
+        def count(self, jobs: Sequence[Job]) -> bool:
+            return not jobs
+
+    sender = account()
+    message = queue(sender)
+    claimed = claim(
+        destination_id=destination(sender).pk,
+        worker_id=a_worker().pk,
+        limit=5,
+        after_sender=0,
+        using=USING,
+        limits=NoSlot(),
+    )
+    assert claimed.jobs == []
+    assert row(message).state == State.QUEUED
+    assert not Attempt.objects.exists()
+
+
+def test_a_drained_worker_claims_nothing() -> None:
+    sender, worker = account(), a_worker()
+    queue(sender)
+    request = slot_request(sender, worker, most=1)
+    request.held_lease.is_draining = True
+    assert not claim_of(sender, worker, slots=request).jobs
+
+
+@pytest.mark.django_db(transaction=True)  # the recorder is a thread
+def test_slots_that_are_perhaps_reserved_are_released() -> None:
+    """The connection was lost, and no response says whether they were committed."""
+    where = destination(account())
+
+    async def lose(context: DeliveryContext) -> None:
+        slots = RunnerSlots(context, where)
+        with suppress(OperationalError), slots.requested(1, where, 1) as request:
+            await context.in_claimer(request.look_and_reserve)
+            assert request.reserved == [1]
+            raise OperationalError("the connection was lost")
+        assert slots.are_in_doubt
+        await context.recorder.caught_up(where.pk)
+        assert context.connections.used == 0
+
+    in_context(lose)
+    assert not Slot.objects.exists()
 
 
 @pytest.mark.django_db(transaction=True)  # the database compares the keys at the commit
@@ -628,7 +694,7 @@ def test_a_claim_that_fails_reserves_nothing() -> None:
     with pytest.raises(IntegrityError):
         claim_of(sender, worker, slots=request)
     assert destination(sender).minute_count == 0
-    assert request.taken == []
+    assert request.reserved == []
     assert not Slot.objects.exists()
     assert claim_of(sender, worker, slots=slot_request(sender, worker, most=1)).jobs
 
