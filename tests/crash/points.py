@@ -19,9 +19,9 @@ class Point(StrEnum):
     """A point in the work of a worker, in the order in which a message passes them."""
 
     REGISTERED = "worker registered"
-    SLOTS_TAKEN = "connection slot taken"
     CLAIM_WRITTEN = "claim written, not committed"
     CLAIM_COMMITTED = "claim committed"
+    SLOTS_TAKEN = "connection slot taken"
     CONNECTING = "before connecting"
     CONNECTED = "SMTP session open, not yet recorded"
     BEFORE_ENVELOPE = "before the envelope"
