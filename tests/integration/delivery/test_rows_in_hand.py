@@ -150,6 +150,7 @@ def test_a_worker_limits_what_it_has_in_hand(monkeypatch: pytest.MonkeyPatch) ->
         claimed = ClaimedJobs(context)
         counts = []
         for _ in range(3):
+            await claimed.wait_for_room(where, 100)
             await claimed.fill(where, 100)
             counts.append(len(claimed))
             for job in [claimed.take() for _ in range(5)]:
