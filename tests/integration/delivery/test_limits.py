@@ -25,17 +25,20 @@ from outbox.delivery.lease import Lease
 from outbox.delivery.limited_claim import claim_within_limits
 from outbox.delivery.mx_opener import MxOpener
 from outbox.delivery.mx_router import MxRouter
+from outbox.delivery.openers import SmarthostOpener
 from outbox.delivery.runner import DestinationRunner
 from outbox.delivery.slots import SlotRequest
 from outbox.delivery.sweep import sweep
 from outbox.models import Account, Circuit, Destination, Message, Slot, State, Worker
 from outbox.models.destination import DestinationEffect
 from outbox.reasons import NO_REASON, Reason, ReasonCode
+from outbox.testing.pytest_plugin import StartLab
 from tests.integration.delivery.direct_lab import DirectLab, direct_account, direct_lab, site
 from tests.integration.delivery.mail_client import (
     USING,
     a_worker,
     account,
+    account_at,
     deliver,
     destination,
     queue,
@@ -481,6 +484,25 @@ def test_a_probe_of_a_runner_that_read_a_closed_circuit_ends(
 
     assert row(message).state == State.DEFERRED
     assert reserve(where, 1).probe
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_session_that_ends_before_mail_reduces_the_concurrency(fault_lab: StartLab) -> None:
+    """Protocol item 109. The session was opened, which had allowed a second one."""
+    where = destination(account_at(fault_lab("at mail: close")))
+    queue(where.account)
+
+    async def run(context: DeliveryContext) -> int:
+        runner = DestinationRunner(context, where, SmarthostOpener(context))
+        await runner.feed_due(where, asyncio.get_running_loop().time())
+        async with asyncio.timeout(60):
+            while runner.has_jobs:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)  # no event says that it is idle
+        await runner.close(10)
+        return runner._sessions_allowed
+
+    assert in_context(run) == 1
+    assert destination(where.account).circuit_faults == 1
 
 
 def test_an_ordinary_refund_does_not_disturb_a_probe() -> None:
