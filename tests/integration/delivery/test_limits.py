@@ -236,6 +236,21 @@ def test_a_circuit_that_needs_a_person_keeps_its_reason_at_a_later_fault() -> No
     assert (where.circuit, where.circuit_needs_person) == (Circuit.CLOSED, False)
 
 
+def test_a_fault_beside_the_probe_of_another_worker_notifies_a_person() -> None:
+    where = destination(account())
+    a_fault(where, OPEN)
+    advance_time(where, minutes=1)
+    assert reserve(where, 1).probe
+    trouble = a_fault(where, PERSON)
+    assert (trouble.opened, trouble.needs_person) == (False, True)
+    where.refresh_from_db()
+    assert (where.circuit, where.circuit_needs_person) == (Circuit.HALF_OPEN, True)
+    assert where.circuit_reason == FAILED_TO_CONNECT
+    circuit.report_success(where.pk, USING)
+    where.refresh_from_db()
+    assert not where.circuit_needs_person
+
+
 def test_an_open_circuit_allows_no_reservation() -> None:
     where = destination(account())
     a_fault(where, OPEN)
