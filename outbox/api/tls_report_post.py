@@ -52,7 +52,7 @@ def post_report(
     body = report.compressed()
     if len(body) > _BODY_MAX:
         logger.error("The report on TLS to %s is too large to be sent.", report.domain)
-        return Posted(PostResult.TOO_LARGE, "the report is too large")
+        return Posted(PostResult.TOO_LARGE)
     ends_at = time.monotonic() + seconds
     # One that does not respond leaves a share of the time for each of those after it.
     failures = [

@@ -507,3 +507,17 @@ def test_a_report_that_is_too_large_is_not_posted(
     monkeypatch.setattr("outbox.api.tls_report_post._BODY_MAX", 10)
     assert post_report(REPORT, []).result is PostResult.TOO_LARGE
     assert "too large" in caplog.text
+
+
+@pytest.mark.usefixtures("shop", "_loopback_is_public")
+def test_a_report_that_is_too_large_has_no_alarm(
+    settings: LazySettings, dns_lab: StartDnsLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No server rejected it, and it is not repeated."""
+    settings.OUTBOX = settings.OUTBOX | {"ALARM_TLS_REPORTS": 1}
+    monkeypatch.setattr("outbox.api.tls_report_post._BODY_MAX", 10)
+    use_record(settings, dns_lab, 1)
+    count("x.test")
+    send_due("default", at(hours=3))
+    assert TlsCount.objects.filter(is_reported=True, post_failure="").exists()
+    assert not post_alarms()
