@@ -227,7 +227,8 @@ class Conf:
     alarm_disk_free: int = 1 << 30  # alarm: free bytes of the storage and of a SQLite file;
     # critical below a quarter of it; 0: off
     alarm_sender_domain: bool = True  # alarm: a check of a domain of the site has a new error
-    alarm_tls_reports: int = 1  # alarm: so many reports on TLS were not accepted by POST; 0: off
+    alarm_tls_reports: int = 3  # alarm: so many domains did not accept their TLS reports by POST,
+    # and no other domain accepted one; 0: off
     alarm_url: str = ""  # gets alarms as JSON by POST; empty: no HTTP call
     alarm_secret: str = ""  # signs these calls as webhooks are signed; empty: no signature
     alarm_allow_private_hosts: bool = False  # allow an `alarm_url` on loopback and private hosts

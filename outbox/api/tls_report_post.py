@@ -34,10 +34,11 @@ class PostResult(Enum):
 
 
 class Posted(NamedTuple):
-    """The result, and the first failure in words."""
+    """The result, and the first failure: a URI, and an HTTP status or the error of the system."""
 
     result: PostResult
     failure: str = ""
+    accepted: int = 0  # URIs
 
 
 def post_report(
@@ -51,7 +52,7 @@ def post_report(
     body = report.compressed()
     if len(body) > _BODY_MAX:
         logger.error("The report on TLS to %s is too large to be sent.", report.domain)
-        return Posted(PostResult.TOO_LARGE, "the report is too large")
+        return Posted(PostResult.TOO_LARGE)
     ends_at = time.monotonic() + seconds
     # One that does not respond leaves a share of the time for each of those after it.
     failures = [
@@ -65,7 +66,8 @@ def post_report(
         for number, uri in enumerate(uris)
     ]
     failure = next(filter(None, failures), "")
-    return Posted(PostResult.FAILED if failure else PostResult.ACCEPTED, failure)
+    result = PostResult.FAILED if failure else PostResult.ACCEPTED
+    return Posted(result, failure, accepted=failures.count(""))
 
 
 def _post(

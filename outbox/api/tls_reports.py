@@ -40,14 +40,13 @@ from outbox.mail.tls_report import (
     grouped,
 )
 from outbox.models import Account, LastRun, MtaStsPolicy, Origin, TlsCount
-from outbox.models.transport_policy import POST_FAILURE_MAX, day_of
+from outbox.models.transport_policy import POST_FAILURE_MAX, REPORT_ACCEPTED, day_of, report_due_at
 from outbox.net.dns_lookup import Dns, LookupFailedError
 from outbox.texts import storable
 
 logger = logging.getLogger(__name__)
 COUNTS_KEPT_FOR = dt.timedelta(days=7)
 _DAYS = 2  # days back that are reported: a site that was down for one catches up
-_COUNTED_WITHIN = dt.timedelta(hours=2)  # after a day: sessions of its end are counted by then
 _RETRIED_FOR = dt.timedelta(days=1)  # a report to a URI, since it could be sent (RFC 8460 5.5)
 _PERIOD = dt.timedelta(hours=3)
 _PASS_SECONDS = 7_200.0  # less than the period, so that no other process begins before the end
@@ -103,10 +102,9 @@ def send_due(using: str, now: dt.datetime | None = None, *, seconds: float = _PA
         if time.monotonic() >= ends_at:
             logger.warning("Reports on TLS are left to the next pass, since this one took long.")
             break
-        is_posted = now < _due_at(day) + _RETRIED_FOR
         _failed.add(domain)
         try:
-            result = _send(domain, day, counted, account, using, is_posted=is_posted)
+            result = _send(domain, day, counted, account, using, now)
         except DATABASE_UNAVAILABLE:
             raise
         except OutboxError as error:
@@ -123,11 +121,7 @@ def send_due(using: str, now: dt.datetime | None = None, *, seconds: float = _PA
 def _days(now: dt.datetime) -> list[dt.datetime]:
     """Return the days whose reports can be sent."""
     days = (day_of(now) - back * _DAY for back in range(_DAYS, 0, -1))
-    return [day for day in days if now >= _due_at(day)]
-
-
-def _due_at(day: dt.datetime) -> dt.datetime:
-    return day + _DAY + _COUNTED_WITHIN
+    return [day for day in days if now >= report_due_at(day)]
 
 
 def _unreported(day: dt.datetime, using: str) -> list[tuple[str, str, str, str, int]]:
@@ -152,10 +146,9 @@ def _send(
     counted: Sequence[Counted],
     account: Account,
     using: str,
-    *,
-    is_posted: bool,
+    now: dt.datetime,
 ) -> _Result:
-    """Send the report to one domain, also to `https:` URIs if `is_posted`.
+    """Send the report to one domain, for a day also to `https:` URIs.
 
     If a URI does not accept it, the next pass repeats the POSTs. An email is queued once, and
     first: what fails about it must not make the next pass repeat POSTs that were accepted.
@@ -164,7 +157,7 @@ def _send(
     if wanted is None:
         return _Result.FAILED
     result = _Result.NOT_NEEDED
-    uris = wanted.uris if is_posted else []
+    uris = wanted.uris if now < report_due_at(day) + _RETRIED_FOR else []
     rows = TlsCount.objects.using(using).filter(day=day, domain=domain)
     if wanted.addresses or uris:
         report = compose(domain, day, counted, account, using)
@@ -174,11 +167,13 @@ def _send(
         if uris:
             if rows.filter(is_reported=True).exists():  # by another process, in the meantime
                 return _Result.NOT_NEEDED
-            posted, failure = post_report(report, uris)
-            rows.update(post_failure=storable(failure)[:POST_FAILURE_MAX])
-            if posted is PostResult.FAILED:
+            posted = post_report(report, uris)
+            rows.update(post_failure=storable(posted.failure)[:POST_FAILURE_MAX])
+            if posted.accepted:
+                LastRun.record(REPORT_ACCEPTED, now, using)
+            if posted.result is PostResult.FAILED:
                 return _Result.FAILED
-            if posted is PostResult.ACCEPTED:
+            if posted.result is PostResult.ACCEPTED:
                 result = _Result.SENT
     rows.update(is_reported=True)
     return result

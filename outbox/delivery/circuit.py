@@ -132,6 +132,9 @@ def report_fault(
 
     While a probe is under way, only its own fault opens the circuit. Otherwise a fault of an
     expired probe, or of an earlier session, would allow another probe beside it.
+
+    That an account needs attention stays set until a success of any session, a probe's or another
+    one's, or until a person's action. The other probe may be that success.
     """
     conf = get_conf()
     with transaction.atomic(using=using):
@@ -144,8 +147,9 @@ def report_fault(
         needs_person = effect == DestinationEffect.OPEN_FOR_PERSON
         if needs_person or not destination.circuit_needs_person:
             destination.circuit_reason = reason  # an ordinary fault must not hide the other one
+        destination.circuit_needs_person |= needs_person
         if _is_tested_by_another(destination, probe, now):
-            destination.save(using=using, update_fields=["circuit_reason"])
+            destination.save(using=using, update_fields=["circuit_reason", "circuit_needs_person"])
             trips = max(destination.circuit_trips, 1)
             retry_at = circuit_backoff().next_attempt_at(now, trips, chance)
             return CircuitChange(
@@ -171,7 +175,6 @@ def report_fault(
             destination.circuit_until = retry_at
             destination.probe_worker = None
             destination.circuit_opened_at = destination.circuit_opened_at or now
-        destination.circuit_needs_person |= needs_person  # until a success, or a person's action
         destination.save(using=using)
     return CircuitChange(
         retry_at=retry_at,

@@ -72,6 +72,11 @@ class Job:
     recipients: list[JobRecipient] = field(default_factory=list)
 
     @property
+    def is_first_attempt(self) -> bool:
+        """Whether no other job has attempted anything of the message, nor will at the same time."""
+        return self.is_whole and not any(recipient.attempts for recipient in self.recipients)
+
+    @property
     def requires_tls(self) -> bool:
         """Whether it is sent only over verified TLS (RFC 8689)."""
         return self.tls_requirement == TlsRequirement.REQUIRED

@@ -340,7 +340,6 @@ class DestinationRunner(Runner):
         self._context.spawn(self.feed())
 
     async def _record_unopened(self, job: Job, fault: smtp.SmtpFault) -> None:
-        self._sessions_allowed = 1
         effect = judge_opening(fault, has_login=self._opener.has_login)
         if effect == DestinationEffect.NONE:
             retry_at = await self._rest(fault, job)
@@ -378,6 +377,7 @@ class DestinationRunner(Runner):
         The circuit says nothing about this: no server is at fault.
         """
         logger.warning("%s: %s", self.destination, fault.reason)
+        self._sessions_allowed = 1
         self._fault_at = asyncio.get_running_loop().time()
         self._rests_until = self._fault_at + EXHAUSTED_PAUSE.total_seconds()
         self._claimed.return_all()
@@ -387,7 +387,11 @@ class DestinationRunner(Runner):
     async def _report_fault(
         self, effect: DestinationEffect, reason: Reason, job: Job
     ) -> dt.datetime:
-        """Count a fault of the destination and return when it is tried again."""
+        """Count a fault of the destination and return when it is tried again.
+
+        Concurrency begins at one session again (protocol item 109).
+        """
+        self._sessions_allowed = 1
         self._claimed.return_all()
         retry_at = await self._reports.report_fault(self.destination, effect, reason, job.probe)
         self._fault_at = asyncio.get_running_loop().time()

@@ -187,7 +187,13 @@ async def _transact(
     replies = [outcome.reply for outcome in transaction.recipients]
     replies.append(fault.reply if fault else None)
     session.replies = tuple(reply for reply in replies if reply is not None)
-    effect = judge_transaction(transaction, has_login=has_login, is_first_on_connection=number == 1)
+    effect = judge_transaction(
+        transaction,
+        has_login=has_login,
+        is_first_on_connection=number == 1,
+        is_probe=job.probe is not None,
+        is_first_attempt=job.is_first_attempt,
+    )
     return result, effect
 
 

@@ -24,11 +24,14 @@ that crashes a server is retried ever more slowly. A 421 is such a break. A repl
 about the login is a fault of the destination, and the recipient waits uncounted. A transaction
 that we withdrew before the final dot is not counted either.
 
-Test of the destination. A new connection that the server ends before it accepted MAIL is a fault of
-the destination, as if it had not opened: a server that sends a greeting and accepts nothing does
-not work. Nothing is found out by a transaction that we ended or did not begin, by a reused
-connection that had ended before, and where an extension was rejected. Any other transaction shows
-that the server works.
+Test of the destination. A server that sends a greeting and accepts nothing does not work. A probe
+that ends before MAIL was accepted has failed: nothing was proved. While the circuit is closed, such
+an end is a fault only if the server sent no reply to MAIL, and only at the first attempt of a
+message with one recipient. So each message counts once, and a message whose envelope or size
+crashes a server does not open the circuit for the others. A 421 to MAIL is a reply about this
+transaction, for example about its sender. Nothing is found out by it, by a transaction that we
+ended or did not begin, by a reused connection that had ended before, and where an extension was
+rejected. Any other transaction shows that the server works.
 
 Message. A rejection of MAIL, DATA or the final dot applies to every recipient of the transaction:
 5yz fails them, 4yz defers them. A message that this server cannot be given at all (too large,
@@ -143,9 +146,17 @@ def judge_opening(fault: SmtpFault, *, has_login: bool = True) -> DestinationEff
 
 
 def judge_transaction(
-    transaction: Transaction, *, has_login: bool = True, is_first_on_connection: bool = True
+    transaction: Transaction,
+    *,
+    has_login: bool = True,
+    is_first_on_connection: bool = True,
+    is_probe: bool = False,
+    is_first_attempt: bool = True,
 ) -> DestinationEffect:
-    """Return what a transaction means for the destination."""
+    """Return what a transaction means for the destination.
+
+    `is_first_attempt` says that nothing of the message was attempted before.
+    """
     fault = transaction.fault
     if has_login and any(_is_about_login(outcome, fault) for outcome in transaction.recipients):
         return DestinationEffect.OPEN_FOR_PERSON
@@ -156,7 +167,9 @@ def judge_transaction(
         return DestinationEffect.UNTESTED
     if fault.phase not in _BEFORE_MAIL or fault.kind == FaultKind.AUTH_UNAVAILABLE:
         return DestinationEffect.NONE
-    if transaction.learned or not is_first_on_connection:
+    # Otherwise, the end of the connection may be about this message.
+    is_proof = is_probe or (is_first_attempt and fault.reply is None)
+    if transaction.learned or not is_first_on_connection or not is_proof:
         return DestinationEffect.UNTESTED
     return DestinationEffect.FAULT
 

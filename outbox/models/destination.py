@@ -29,7 +29,7 @@ class DestinationEffect(StrEnum):
     """What a session or a transaction means for its destination."""
 
     NONE = "none"
-    UNTESTED = "untested"  # nothing was sent, for a reason of ours: nothing was found out
+    UNTESTED = "untested"  # nothing was found out, for example for a reason of ours
     FAULT = "fault"  # one more in a row: enough of them open the circuit
     OPEN = "open"  # opens the circuit at once
     OPEN_FOR_PERSON = "open_for_person"  # the same, and the account needs attention

@@ -35,3 +35,15 @@ class LastRun(models.Model):
             )
             return is_first
         return last <= now - every and rows.filter(at=last).update(at=now) == 1
+
+    @classmethod
+    def record(cls, task: str, at: dt.datetime, using: str) -> None:
+        """Record when something that has no period happened last."""
+        cls._default_manager.using(using).update_or_create(pk=task, defaults={"at": at})
+
+    @classmethod
+    def last(cls, task: str, using: str) -> dt.datetime | None:
+        """Return when a task ran last; None: never."""
+        rows = cls._default_manager.using(using).filter(pk=task)
+        at: dt.datetime | None = rows.values_list("at", flat=True).first()
+        return at

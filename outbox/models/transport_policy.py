@@ -14,6 +14,9 @@ from outbox.db.columns import columns_of
 
 DOMAIN_MAX = 255
 POST_FAILURE_MAX = 300
+REPORT_ACCEPTED = "outbox.tls_reports.accepted"  # a `LastRun`: when a report was accepted by POST
+_DAY = dt.timedelta(days=1)
+_COUNTED_WITHIN = dt.timedelta(hours=2)  # after a day: sessions of its end are counted by then
 
 
 class MtaStsPolicy(models.Model):
@@ -91,3 +94,8 @@ def add_tls_counts(counts: Mapping[TlsCountKey, int], using: str) -> None:
 def day_of(moment: dt.datetime) -> dt.datetime:
     """Return the start of a moment's day in UTC, which is the day of reports (RFC 8460 4.1)."""
     return moment.astimezone(dt.UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def report_due_at(day: dt.datetime) -> dt.datetime:
+    """Return when the reports of a day can be sent."""
+    return day + _DAY + _COUNTED_WITHIN

@@ -25,6 +25,7 @@ from outbox.models import (
     Destination,
     DomainCheck,
     HostCheck,
+    LastRun,
     Message,
     PauseScope,
     Recipient,
@@ -35,7 +36,7 @@ from outbox.models import (
     Worker,
 )
 from outbox.models.pause import HasTag, pause_of, pauses_in_force
-from outbox.models.transport_policy import day_of
+from outbox.models.transport_policy import REPORT_ACCEPTED, day_of, report_due_at
 from outbox.texts import cause_of
 from outbox.texts import gettext_noop as _
 
@@ -271,12 +272,21 @@ def _sender_domain(facts: Facts, _limit: float) -> Iterator[Finding]:
 
 
 def _tls_reports(facts: Facts, limit: float) -> Iterator[Finding]:
-    """Yield one finding for all: of the domains that ask for reports, some never accept them."""
+    """Yield one finding for all domains if none accepts its report.
+
+    Some domains that ask for reports never accept them. A report that was accepted since those of
+    a day could be sent shows that the site can connect, so that the others' servers are at fault.
+    """
     since = day_of(facts.now) - _REPORTED_FOR
+    accepted_at = LastRun.last(REPORT_ACCEPTED, facts.using)
     rows = TlsCount.objects.using(facts.using).filter(day__gte=since).exclude(post_failure="")
     found = rows.values_list("day", "domain", "post_failure").distinct()
-    failed = {(day, domain): cause for day, domain, cause in found}
-    if len(failed) >= limit:
+    failed = {
+        (day, domain): cause
+        for day, domain, cause in found
+        if accepted_at is None or accepted_at < report_due_at(day)
+    }
+    if len({domain for _, domain in failed}) >= limit:
         (_, domain), cause = max(failed.items())
         arguments = {"count": len(failed), "domain": domain, "cause": cause}
         yield Finding(arguments, severity=Severity.WARNING)
@@ -430,13 +440,10 @@ CONDITIONS: tuple[Condition, ...] = (
         AlarmKind.TLS_REPORTS,
         "alarm_tls_reports",
         _(
-            "Reports on TLS of the last days that were not accepted by POST: %(count)s. The report"
-            " to %(domain)s: %(cause)s."
+            "TLS reports of the last days that the receiving servers did not accept: %(count)s."
+            " The report to %(domain)s: %(cause)s."
         ),
-        _(
-            "If there are many, check that HTTPS to the outside is open. The POSTs are repeated"
-            " automatically for a day."
-        ),
+        _("If many reports fail, check that the site can connect to external HTTPS servers."),
         _tls_reports,
     ),
 )

@@ -4,7 +4,7 @@ import datetime as dt
 import gzip
 import json
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,8 @@ from outbox.db.clock import database_now
 from outbox.delivery.sts_policies import StoredPolicies, read, write
 from outbox.mail.mime_reader import read_entities
 from outbox.mail.tls_report import TlsReport
-from outbox.models import Account, AlarmKind, Message, MtaStsPolicy, TlsCount
-from outbox.models.transport_policy import TlsCountKey, add_tls_counts, day_of
+from outbox.models import Account, AlarmKind, LastRun, Message, MtaStsPolicy, TlsCount
+from outbox.models.transport_policy import REPORT_ACCEPTED, TlsCountKey, add_tls_counts, day_of
 from outbox.net.http import Response, request
 from outbox.net.mta_sts import KnownPolicy, Mode, Policy
 from outbox.testing.pytest_plugin import StartDnsLab
@@ -236,13 +236,17 @@ def https_server(
         yield port, received
 
 
-def use_record(settings: LazySettings, dns_lab: StartDnsLab, port: int, *more: str) -> None:
+def use_record(
+    settings: LazySettings,
+    dns_lab: StartDnsLab,
+    port: int,
+    *more: str,
+    domains: Sequence[str] = ("x.test",),
+) -> None:
     """Publish that reports go to the local server, and to other URIs."""
     uris = ",".join([f"https://reports.x.test:{port}/tls?a=b", *more])
-    zone = f"""
-        record _smtp._tls.x.test TXT "v=TLSRPTv1; rua={uris}"
-        record reports.x.test A 127.0.0.1
-    """
+    records = [f'record _smtp._tls.{one} TXT "v=TLSRPTv1; rua={uris}"' for one in domains]
+    zone = "\n".join([*records, "record reports.x.test A 127.0.0.1"])
     settings.OUTBOX = settings.OUTBOX | {
         "DNS_SERVERS": (dns_lab(zone).address,),
         "TLS_REPORT_ORGANIZATION": "Example Ltd",
@@ -294,23 +298,45 @@ def post_alarms() -> list[str]:
 
 
 @pytest.mark.usefixtures("shop", "_loopback_is_public")
-def test_a_report_that_was_not_accepted_has_an_alarm_until_it_is(
+def test_reports_that_no_domain_accepts_have_an_alarm_until_one_does(
     settings: LazySettings, dns_lab: StartDnsLab, tmp_path: Path
 ) -> None:
     settings.OUTBOX = settings.OUTBOX | {"ALARM_CLEAR_AFTER": 0}
-    count("x.test")
-    count("x.test", "certificate-expired")
-    with https_server(tmp_path, settings, "503 Busy", "200 OK") as (port, _):
-        use_record(settings, dns_lab, port)
+    LastRun.record(REPORT_ACCEPTED, at(hours=1), "default")  # of the day before
+    domains = ("x.test", "y.test", "z.test")
+    for domain in domains:
+        count(domain)
+        count(domain, "certificate-expired")
+    statuses = ["503 Busy"] * 3 + ["200 OK"] + ["503 Busy"] * 2
+    with https_server(tmp_path, settings, *statuses) as (port, received):
+        use_record(settings, dns_lab, port, domains=domains)
         send_due("default", at(hours=3))
         [sentence] = post_alarms()
-        assert "not accepted by POST: 1. The report to x.test:" in sentence
+        assert "did not accept: 3. The report to z.test:" in sentence
         assert f"https://reports.x.test:{port}/tls?a=b: HTTP 503" in sentence
-        settings.OUTBOX = settings.OUTBOX | {"ALARM_TLS_REPORTS": 2}
+        settings.OUTBOX = settings.OUTBOX | {"ALARM_TLS_REPORTS": 4}
         assert not post_alarms()
-        settings.OUTBOX = settings.OUTBOX | {"ALARM_TLS_REPORTS": 1}
+        settings.OUTBOX = settings.OUTBOX | {"ALARM_TLS_REPORTS": 2}
         assert post_alarms()
-        send_due("default", at(hours=6))
+        assert send_due("default", at(hours=6)) == 1
+        assert not post_alarms()  # the other two still fail
+    assert len(received) == 6
+
+
+@pytest.mark.usefixtures("shop", "_loopback_is_public")
+def test_few_domains_that_never_accept_their_reports_have_no_alarm(
+    settings: LazySettings, dns_lab: StartDnsLab, tmp_path: Path
+) -> None:
+    """Their reports of two days are as many as the limit of domains."""
+    count("x.test", back=2)
+    count("x.test")
+    count("y.test")
+    with https_server(tmp_path, settings, *["503 Busy"] * 3) as (port, received):
+        use_record(settings, dns_lab, port, domains=("x.test", "y.test"))
+        send_due("default", at(hours=-20))
+        send_due("default", at(hours=3))
+    assert len(received) == 3
+    assert TlsCount.objects.exclude(post_failure="").count() == 3
     assert not post_alarms()
 
 
@@ -318,7 +344,7 @@ def test_a_report_that_was_not_accepted_has_an_alarm_until_it_is(
 def test_a_report_that_was_never_accepted_has_an_alarm_for_its_days(
     settings: LazySettings, dns_lab: StartDnsLab, tmp_path: Path
 ) -> None:
-    settings.OUTBOX = settings.OUTBOX | {"ALARM_CLEAR_AFTER": 0}
+    settings.OUTBOX = settings.OUTBOX | {"ALARM_CLEAR_AFTER": 0, "ALARM_TLS_REPORTS": 1}
     count("x.test")
     with https_server(tmp_path, settings, "503 Busy") as (port, _):
         use_record(settings, dns_lab, port)
@@ -394,7 +420,7 @@ def test_a_report_that_another_process_sent_is_not_posted(
     day, counted = at(hours=-24), [("sts", "", "mx.x.test", 1)]
     with https_server(tmp_path, settings, "200 OK") as (port, received):
         use_record(settings, dns_lab, port)
-        _send("x.test", day, counted, shop, "default", is_posted=True)
+        _send("x.test", day, counted, shop, "default", at(hours=3))
     assert not received
 
 
@@ -457,7 +483,7 @@ def test_one_family_of_addresses_suffices(
     with https_server(tmp_path, settings, "200 OK") as (port, received):
         lab = dns_lab(f"record reports.x.test A 127.0.0.1\nat {family}: servfail")
         settings.OUTBOX = settings.OUTBOX | {"DNS_SERVERS": (lab.address,)}
-        result, _ = post_report(REPORT, [f"https://reports.x.test:{port}/"])
+        result = post_report(REPORT, [f"https://reports.x.test:{port}/"]).result
     is_reached = family == "aaaa"
     assert result is (PostResult.ACCEPTED if is_reached else PostResult.FAILED)
     assert len(received) == is_reached
@@ -481,3 +507,17 @@ def test_a_report_that_is_too_large_is_not_posted(
     monkeypatch.setattr("outbox.api.tls_report_post._BODY_MAX", 10)
     assert post_report(REPORT, []).result is PostResult.TOO_LARGE
     assert "too large" in caplog.text
+
+
+@pytest.mark.usefixtures("shop", "_loopback_is_public")
+def test_a_report_that_is_too_large_has_no_alarm(
+    settings: LazySettings, dns_lab: StartDnsLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No server rejected it, and it is not repeated."""
+    settings.OUTBOX = settings.OUTBOX | {"ALARM_TLS_REPORTS": 1}
+    monkeypatch.setattr("outbox.api.tls_report_post._BODY_MAX", 10)
+    use_record(settings, dns_lab, 1)
+    count("x.test")
+    send_due("default", at(hours=3))
+    assert TlsCount.objects.filter(is_reported=True, post_failure="").exists()
+    assert not post_alarms()

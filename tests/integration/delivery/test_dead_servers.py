@@ -224,6 +224,38 @@ def test_a_server_that_ends_each_session_before_mail_opens_the_circuit(
     assert sorted({one.attempts for one in Recipient.objects.all()}) == [0, 1]
 
 
+@pytest.mark.parametrize("offer", ["", "offer PIPELINING, SIZE"])
+def test_one_message_does_not_open_the_circuit(
+    fault_lab: StartLab, settings: LazySettings, offer: str
+) -> None:
+    """Protocol item 107: neither by its retries, nor by its recipients."""
+    settings.OUTBOX = settings.OUTBOX | {"CIRCUIT_THRESHOLD": 2}
+    lab = fault_lab(f"{offer}\nat mail: reset")
+    sender = account_at(lab)
+    several = queue(sender, *(f"{number}@example.net" for number in range(4)))
+    one = queue(sender)
+    for _ in range(3):
+        deliver()
+        end_pauses()
+    where = destination(sender)
+    assert (where.circuit, where.circuit_faults) == (Circuit.CLOSED, 1)
+    assert row(one).attempts == 3
+    lab.play("")
+    deliver()
+    assert states(several) == [State.SENT] * 4
+
+
+def test_a_421_to_mail_does_not_open_the_circuit(fault_lab: StartLab) -> None:
+    """It may be about one sender (protocol item 107)."""
+    lab = fault_lab("at mail: 421 4.7.0 Too much from this sender then close")
+    sender = account_at(lab)
+    queue_many(sender, 5)
+    deliver()
+    where = destination(sender)
+    assert (where.circuit, where.circuit_faults) == (Circuit.CLOSED, 0)
+    assert {one.attempts for one in Recipient.objects.all()} == {1}
+
+
 def test_recipients_that_were_claimed_and_not_begun_are_not_counted(fault_lab: StartLab) -> None:
     lab = fault_lab("at greeting: 554 5.3.2 no service")
     sender = account_at(lab, per_minute=6, per_day=100)

@@ -26,18 +26,21 @@ from outbox.delivery.lease import Lease
 from outbox.delivery.limited_claim import LimitsOfClaim, claim_within_limits
 from outbox.delivery.mx_opener import MxOpener
 from outbox.delivery.mx_router import MxRouter
+from outbox.delivery.openers import SmarthostOpener
 from outbox.delivery.runner import DestinationRunner
 from outbox.delivery.slots import RunnerSlots, SlotRequest
 from outbox.delivery.sweep import sweep
 from outbox.models import Account, Attempt, Circuit, Destination, Message, Slot, State, Worker
 from outbox.models.destination import DestinationEffect
 from outbox.reasons import NO_REASON, Reason, ReasonCode
+from outbox.testing.pytest_plugin import StartLab
 from tests.integration.delivery.direct_lab import DirectLab, direct_account, direct_lab, site
 from tests.integration.delivery.mail_client import (
     USING,
     Reservation,
     a_worker,
     account,
+    account_at,
     claim_due,
     deliver,
     destination,
@@ -235,6 +238,21 @@ def test_a_circuit_that_needs_a_person_keeps_its_reason_at_a_later_fault() -> No
     api.close_circuit(where)
     where.refresh_from_db()
     assert (where.circuit, where.circuit_needs_person) == (Circuit.CLOSED, False)
+
+
+def test_a_fault_beside_the_probe_of_another_worker_notifies_a_person() -> None:
+    where = destination(account())
+    a_fault(where, OPEN)
+    advance_time(where, minutes=1)
+    assert reserve(where, 1).probe
+    trouble = a_fault(where, PERSON)
+    assert (trouble.opened, trouble.needs_person) == (False, True)
+    where.refresh_from_db()
+    assert (where.circuit, where.circuit_needs_person) == (Circuit.HALF_OPEN, True)
+    assert where.circuit_reason == FAILED_TO_CONNECT
+    circuit.report_success(where.pk, USING)
+    where.refresh_from_db()
+    assert not where.circuit_needs_person
 
 
 def test_an_open_circuit_allows_no_reservation() -> None:
@@ -485,6 +503,25 @@ def test_a_probe_of_a_runner_that_read_a_closed_circuit_ends(
 
     assert row(message).state == State.DEFERRED
     assert reserve(where, 1).probe
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_session_that_ends_before_mail_reduces_the_concurrency(fault_lab: StartLab) -> None:
+    """Protocol item 109. The session was opened, which had allowed a second one."""
+    where = destination(account_at(fault_lab("at mail: close")))
+    queue(where.account)
+
+    async def run(context: DeliveryContext) -> int:
+        runner = DestinationRunner(context, where, SmarthostOpener(context))
+        await runner.feed_due(where, asyncio.get_running_loop().time())
+        async with asyncio.timeout(60):
+            while runner.has_jobs:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)  # no event says that it is idle
+        await runner.close(10)
+        return runner._sessions_allowed
+
+    assert in_context(run) == 1
+    assert destination(where.account).circuit_faults == 1
 
 
 def test_an_ordinary_refund_does_not_disturb_a_probe() -> None:

@@ -119,8 +119,8 @@ def test_it_waits_for_the_destination_forever_if_nothing_expires() -> None:
         pytest.param(
             outcome(Disposition.NOT_TRIED),
             fault(Phase.MAIL, FaultKind.SHUTDOWN, "421 4.3.2 later"),
-            DestinationEffect.FAULT,
-            id="the session ended before MAIL was accepted",
+            DestinationEffect.UNTESTED,
+            id="a 421 to MAIL concerns the transaction",
         ),
         pytest.param(
             outcome(Disposition.NOT_TRIED),
@@ -152,6 +152,21 @@ def test_what_a_transaction_means_for_the_destination(
     found: object, broke: object, effect: DestinationEffect
 ) -> None:
     assert judge_transaction(transaction(found, broke=broke)) == effect  # type: ignore[arg-type]  # the table's columns
+
+
+@pytest.mark.parametrize("text", ["", "421 4.3.2 later"])
+def test_a_probe_that_ends_before_mail_was_accepted_has_failed(text: str) -> None:
+    """Protocol item 107: nothing was proved."""
+    kind = FaultKind.SHUTDOWN if text else FaultKind.RESET
+    lost = transaction(outcome(Disposition.NOT_TRIED), broke=fault(Phase.MAIL, kind, text))
+    found = judge_transaction(lost, is_probe=True, is_first_attempt=False)
+    assert found == DestinationEffect.FAULT
+
+
+def test_a_message_that_was_attempted_before_opens_no_circuit() -> None:
+    """Its envelope may crash the server."""
+    lost = transaction(outcome(Disposition.NOT_TRIED), broke=fault(Phase.MAIL, FaultKind.RESET))
+    assert judge_transaction(lost, is_first_attempt=False) == DestinationEffect.UNTESTED
 
 
 def test_a_reused_connection_that_was_lost_before_mail_shows_nothing() -> None:
