@@ -59,7 +59,7 @@ class DeletesRelatedAdmin(ProtectedAdmin):
 
     def get_deleted_objects(
         self, objs: Sequence[Any] | QuerySet[Any], request: HttpRequest
-    ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
+    ) -> tuple[list[Any], dict[str, int], set[str], list[str]]:
         """Return the rows themselves only."""
         names = [str(each) for each in objs]
         return names, {str(self.opts.verbose_name_plural): len(names)}, set(), []

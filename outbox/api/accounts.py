@@ -1,11 +1,12 @@
 """The account that a message is sent with, and its destination."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser
+from django.db.models import QuerySet
 from django.utils.functional import Promise
 
 from outbox import wakeup
@@ -137,14 +138,21 @@ def destinations_of(accounts: Iterable[Account | None]) -> dict[int | None, Dest
 
 def count_waiting(account: Account, author: AbstractBaseUser | None = None) -> int:
     """Return how many messages wait to be sent with an account, of everyone or of one author."""
+    waiting = waiting_messages([account.pk])
+    if author is not None:
+        waiting = waiting.filter(message__owner=author.pk)
+    return waiting.count()
+
+
+def waiting_messages(account_ids: Collection[int]) -> QuerySet[Recipient, Any]:
+    """Return the ids of the messages that wait to be sent with accounts."""
     waiting = Recipient.objects.using(get_conf().database).filter(
-        message__account=account,
+        message__account__in=account_ids,
         message__folder__in=WAITING_FOLDERS,  # no index has the account
         state__in=OPEN,
     )
-    if author is not None:
-        waiting = waiting.filter(message__owner=author.pk)
-    return waiting.values("message").distinct().count()
+    # The columns of the default order would be compared as well, where the caller takes a slice.
+    return waiting.order_by().values("message").distinct()
 
 
 def close_circuit(destination: Destination) -> bool:
