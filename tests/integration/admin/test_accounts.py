@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 from django.conf import LazySettings
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group, Permission, User
-from django.db import connection
+from django.db import OperationalError, connection
+from django.db.models.signals import pre_delete
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -380,3 +382,26 @@ def test_an_account_without_suppressions_needs_no_permission_for_them(account: A
     assert client.post(LIST, choose(account, confirmed=True)).status_code == 302
     assert not Account.objects.exists()
     assert Suppression.objects.exists()
+
+
+@pytest.mark.parametrize("several", [True, False])
+def test_a_deletion_that_fails_leaves_no_entry_in_the_logs(
+    several: bool, staff: Client, account: Account
+) -> None:
+    """A receiver of the project fails for the last of the accounts."""
+    other = Account.objects.create(name="z", from_address="z@example.com", host="z.example.com")
+
+    def fail(instance: Account, **_options: Any) -> None:
+        if not several or instance.name == "z":
+            raise OperationalError("database is locked")
+
+    chosen = [account, other] if several else [account]
+    pre_delete.connect(fail, sender=Account)
+    try:
+        with pytest.raises(OperationalError):
+            staff.post(LIST, choose(*chosen, confirmed=True))
+    finally:
+        pre_delete.disconnect(fail, sender=Account)
+    assert Account.objects.count() == 2
+    assert not AuditEntry.objects.filter(action="account_removed").exists()
+    assert not LogEntry.objects.exists()
