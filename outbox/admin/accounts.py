@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
-from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
@@ -21,7 +20,7 @@ from outbox.admin.change_list import CappedCount
 from outbox.admin.protected import DeletesRelatedAdmin
 from outbox.api import audit, oauth, sharing
 from outbox.api.account_removal import RemovalEffects, effects_of_removal, remove_account
-from outbox.api.accounts import retry_connection
+from outbox.api.accounts import retry_after_commit
 from outbox.api.destination_limits import sites_of
 from outbox.api.mailboxes import fetch_with_new_login
 from outbox.api.reasons import in_words
@@ -329,19 +328,16 @@ class AccountAdmin(DeletesRelatedAdmin):
         # The stored token is for another mailbox or server.
         connects = provider is not None and not changed.isdisjoint({"app_provider", *SERVER_FIELDS})
         has_new_login = connects or not changed.isdisjoint({"new_password", *SERVER_FIELDS})
-        if has_new_login:  # the circuits, of the former one, are locked after all others
-            transaction.on_commit(partial(self._retry, request, obj), using=get_conf().database)
-        # The account, its tokens and its mailbox are locked in this order, as by `outbox.api`.
+        retried = partial(self.message_user, request, _("The connection is retried now."))
+        # The account, its tokens and its mailbox are locked in this order, as by `outbox.api`. The
+        # circuits, of the former login, are locked after the commit.
         if connects:
-            oauth.connect_app(obj, provider)
+            oauth.connect_app(obj, provider, retried=retried)
         elif provider is None and form.stored_provider is not None:
             oauth.disconnect(obj)
         if has_new_login and not connects:
             fetch_with_new_login(obj)
-
-    def _retry(self, request: HttpRequest, account: Account) -> None:
-        if retry_connection(account):
-            self.message_user(request, _("The connection is retried now."))
+            retry_after_commit(obj, retried)
 
     def delete_model(self, request: HttpRequest, obj: Account) -> None:
         remove_account(obj, request=request)

@@ -1,11 +1,12 @@
 """The account that a message is sent with, and its destination."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser
+from django.db import transaction
 from django.db.models import QuerySet
 from django.utils.functional import Promise
 
@@ -175,3 +176,17 @@ def retry_connection(account: Account) -> int:
     rows = Destination.objects.using(using).filter(Destination.fitting(), account=account.pk)
     # In one order: two callers inside transactions lock several rows.
     return sum(map(close_circuit, rows.exclude(circuit=Circuit.CLOSED).order_by("pk")))
+
+
+def retry_after_commit(account: Account, retried: Callable[[], None] | None = None) -> None:
+    """Close the circuits of an account once the present transaction commits.
+
+    `retried` is called if any was open. An error is logged by Django: what was saved stays, and
+    the other functions that wait for the commit are called.
+    """
+
+    def retry() -> None:  # Django names it in the log, which `partial` has no name for
+        if retry_connection(account) and retried is not None:
+            retried()
+
+    transaction.on_commit(retry, using=get_conf().database, robust=True)
