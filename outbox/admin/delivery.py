@@ -170,7 +170,7 @@ class DestinationAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("account"))
     def account_name(self, destination: Destination) -> str:
-        return destination.account.name
+        return inert(destination.account.name)
 
     @admin.display(description=_("what is paused"))
     def pause_scope(self, destination: Destination) -> str:
@@ -185,7 +185,9 @@ class DestinationAdmin(ReadOnlyAdmin):
     @admin.display(description=_("paused by"))
     def pause_author(self, destination: Destination) -> str:
         pause = _pause_of(destination)
-        return pause.created_by.get_username() if pause and pause.created_by else formatting.EMPTY
+        if pause is None or pause.created_by is None:
+            return formatting.EMPTY
+        return inert(pause.created_by.get_username())
 
     @admin.display(description=_("since"))
     def pause_since(self, destination: Destination) -> str:

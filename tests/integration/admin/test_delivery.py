@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from outbox import api
 from outbox.api.times import format_clock
-from outbox.models import Account, Circuit, Destination, Message, Pause, Route, Worker
+from outbox.models import Account, Circuit, Destination, Mailbox, Message, Pause, Route, Worker
 from outbox.reasons import NO_REASON, Reason, ReasonCode
 from tests.integration.admin.conftest import queue
 from tests.integration.admin.test_accounts import form
@@ -141,6 +141,16 @@ def test_a_pause_is_shown(
     api.resume(paused)
     for url in (page, LIST):
         assert "Maintenance" not in staff.get(url).content.decode()
+
+
+def test_names_do_not_reverse_the_text_around_them(staff: Client, held: Destination) -> None:
+    User.objects.update(username="staff\u202egnp")
+    Account.objects.update(name="shop\u202ezoo")
+    Mailbox.objects.create(account=held.account, host="pop.example.com")
+    api.pause(held, reason="Maintenance", actor=User.objects.get())
+    assert "staff⟨202E⟩gnp" in staff.get(f"{LIST}{held.pk}/change/").content.decode()
+    for url in (LIST, "/admin/outbox/mailbox/"):
+        assert ">shop⟨202E⟩zoo<" in staff.get(url).content.decode()
 
 
 def test_a_pause_of_another_account_or_of_a_tag_is_not_shown(
