@@ -148,6 +148,15 @@ def test_a_pause_is_shown(
         assert "Maintenance" not in staff.get(url).content.decode()
 
 
+def test_a_pause_in_chinese(staff: Client, held: Destination) -> None:
+    api.pause(held, reason="Maintenance", actor=User.objects.get())
+    chinese = {"accept-language": "zh-hans"}
+    shown = staff.get(f"{LIST}{held.pk}/change/", headers=chinese).content.decode()
+    assert "暂停操作人" in shown
+    assert "直至恢复投递" in shown
+    assert "直至恢复投递" in staff.get(LIST, headers=chinese).content.decode()
+
+
 def test_names_do_not_reverse_the_text_around_them(staff: Client, held: Destination) -> None:
     User.objects.update(username="staff\u202egnp")
     Account.objects.update(name="shop\u202ezoo")
