@@ -25,7 +25,7 @@ KINDS = {"function", "method", "class", "import", "property", "unreachable_code"
 # Names that Django, Celery, asyncio, Python and its standard library call.
 FRAMEWORK = (
     *("Meta", "Command", "*Config", "add_arguments", "clean_*", "*_middleware"),
-    "label_from_instance",
+    *("label_from_instance", "delete_queryset"),
     "do_*",  # http.server
     *("has_*_permission", "get_deleted_objects", "get_fieldsets", "get_search_results"),
     *("get_changelist", "get_ordering", "get_ordering_field_columns", "get_results"),

@@ -1,28 +1,33 @@
 """Accounts, which staff may edit. A stored password is never shown."""
 
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
-from django.db import transaction
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import mark_safe
+from django.utils.text import capfirst
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
+from outbox.admin.change_list import CappedCount
 from outbox.admin.protected import DeletesRelatedAdmin
 from outbox.api import audit, oauth, sharing
-from outbox.api.accounts import retry_connection
+from outbox.api.account_removal import RemovalEffects, effects_of_removal, remove_account
+from outbox.api.accounts import retry_after_commit
 from outbox.api.destination_limits import sites_of
 from outbox.api.mailboxes import fetch_with_new_login
 from outbox.api.reasons import in_words
 from outbox.api.sender_domain import domain_of
 from outbox.conf import get_conf
 from outbox.mail.addresses import AddressError, parse_address
-from outbox.models import Account, AuditAction, OAuthAccess, OAuthProvider, Route
+from outbox.models import Account, AuditAction, OAuthAccess, OAuthProvider, Route, Suppression
 from outbox.models.access import sees_all_accounts
 from outbox.models.account import SERVER_FIELDS, TRUST_ACCOUNT
 from outbox.web.accounts.hosts import clean_host
@@ -34,6 +39,7 @@ else:
     AccountModelForm = forms.ModelForm
 
 
+_COUNTED = 1000  # rows; above it, a confirmation says that there are more
 _WITH_SERVER = ("host", "username", "new_password")  # without direct delivery only
 
 
@@ -135,6 +141,42 @@ class AccountForm(AccountModelForm):
         if self.cleaned_data["new_password"]:
             self.instance.secret = self.cleaned_data["new_password"]
         return super().save(commit)
+
+
+def _in_sentences(effects: RemovalEffects) -> Iterator[str]:
+    """Yield what a deletion does besides deleting the accounts themselves."""
+    if count := _capped(effects.waiting_messages):
+        text = ngettext(
+            "%(count)s message is waiting to be sent. It will be held.",
+            "%(count)s messages are waiting to be sent. They will be held.",
+            count,
+        )
+        yield capfirst(text % {"count": count})
+    if count := _capped(effects.suppressions):
+        text = ngettext(
+            "%(count)s suppressed address will be deleted.",
+            "%(count)s suppressed addresses will be deleted.",
+            count,
+        )
+        yield capfirst(text % {"count": count})
+    if count := _capped(effects.mailboxes):
+        text = ngettext(
+            "%(count)s mailbox will be deleted. Messages that were fetched from it are kept.",
+            "%(count)s mailboxes will be deleted. Messages that were fetched from them are kept.",
+            count,
+        )
+        yield capfirst(text % {"count": count})
+    if count := _capped(effects.pauses):
+        text = ngettext(
+            "%(count)s pause of delivery will be deleted.",
+            "%(count)s pauses of delivery will be deleted.",
+            count,
+        )
+        yield capfirst(text % {"count": count})
+
+
+def _capped(count: int) -> int:
+    return CappedCount(_COUNTED) if count > _COUNTED else count
 
 
 def _address(text: str) -> str:
@@ -286,28 +328,40 @@ class AccountAdmin(DeletesRelatedAdmin):
         # The stored token is for another mailbox or server.
         connects = provider is not None and not changed.isdisjoint({"app_provider", *SERVER_FIELDS})
         has_new_login = connects or not changed.isdisjoint({"new_password", *SERVER_FIELDS})
-        if has_new_login:  # the circuits, of the former one, are locked after all others
-            transaction.on_commit(partial(self._retry, request, obj), using=get_conf().database)
-        # The account, its tokens and its mailbox are locked in this order, as by `outbox.api`.
+        retried = partial(self.message_user, request, _("The connection is retried now."))
+        # The account, its tokens and its mailbox are locked in this order, as by `outbox.api`. The
+        # circuits, of the former login, are locked after the commit.
         if connects:
-            oauth.connect_app(obj, provider)
+            oauth.connect_app(obj, provider, retried=retried)
         elif provider is None and form.stored_provider is not None:
             oauth.disconnect(obj)
         if has_new_login and not connects:
             fetch_with_new_login(obj)
-
-    def _retry(self, request: HttpRequest, account: Account) -> None:
-        if retry_connection(account):
-            self.message_user(request, _("The connection is retried now."))
+            retry_after_commit(obj, retried)
 
     def delete_model(self, request: HttpRequest, obj: Account) -> None:
-        audit.record(AuditAction.ACCOUNT_REMOVED, request=request, target=obj)
-        super().delete_model(request, obj)
+        remove_account(obj, request=request)
 
-    def delete_queryset(self, request: HttpRequest, queryset: Any) -> None:
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Account]) -> None:
         for account in queryset:
-            audit.record(AuditAction.ACCOUNT_REMOVED, request=request, target=account)
-        super().delete_queryset(request, queryset)
+            remove_account(account, request=request)
+
+    def get_deleted_objects(
+        self, objs: Sequence[Account] | QuerySet[Account], request: HttpRequest
+    ) -> tuple[list[Any], dict[str, int], set[str], list[str]]:
+        """Return the accounts with what else is deleted or held.
+
+        Suppressions have a permission of their own, since without them messages are sent again.
+        """
+        accounts = list(objs)
+        names, counts, perms_needed, protected = super().get_deleted_objects(accounts, request)
+        effects = effects_of_removal(accounts, limit=_COUNTED)
+        if effects.suppressions and not request.user.has_perm("outbox.delete_suppression"):
+            perms_needed.add(str(Suppression._meta.verbose_name))
+        if sentences := list(_in_sentences(effects)):
+            heading = [] if len(accounts) == 1 else [gettext("All these accounts together")]
+            names = [*names, *heading, sentences]
+        return names, counts, perms_needed, protected
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: Any) -> None:
         """Save, and invite the users that were added."""

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
+from django.utils.html import format_html
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
@@ -16,7 +17,6 @@ from outbox.admin.change_list import KeysetChangeList
 from outbox.admin.filters import ConditionFilter
 from outbox.admin.readonly import ReadOnlyAdmin
 from outbox.api.reasons import in_words
-from outbox.api.times import format_clock
 from outbox.db.clock import now
 from outbox.models import Circuit, Destination, Pause, Worker
 from outbox.models.pause import pause_of
@@ -151,15 +151,20 @@ class DestinationAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("reason"))
     def listed_reason(self, destination: Destination) -> str:
-        """Return why nothing is sent; of a pause, also what is paused and since when."""
+        """Return why nothing is sent: a pause, with its scope and its start, then the others."""
         pause = _pause_of(destination)
         if pause is None:
             return self.why(destination)
-        return gettext("Paused since %(since)s (%(scope)s): %(reason)s") % {
-            "scope": pause.get_scope_display(),
-            "since": format_clock(pause.created_at),
-            "reason": inert(pause.reason),
-        }
+        names = ("since", "scope", "reason")
+        text = gettext("Paused since %(since)s (%(scope)s): %(reason)s")
+        sentence = format_html(
+            text % {name: f"{{{name}}}" for name in names},
+            since=clock(pause.created_at, "seconds"),
+            scope=pause.get_scope_display(),
+            reason=inert(pause.reason),
+        )
+        reason, _until = _blocked_by(destination)
+        return format_html("{}<br>{}", sentence, in_words(reason)) if reason else sentence
 
     @admin.display(description=_("until"))
     def listed_until(self, destination: Destination) -> str:
@@ -170,7 +175,7 @@ class DestinationAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("account"))
     def account_name(self, destination: Destination) -> str:
-        return destination.account.name
+        return inert(destination.account.name)
 
     @admin.display(description=_("what is paused"))
     def pause_scope(self, destination: Destination) -> str:
@@ -185,7 +190,9 @@ class DestinationAdmin(ReadOnlyAdmin):
     @admin.display(description=_("paused by"))
     def pause_author(self, destination: Destination) -> str:
         pause = _pause_of(destination)
-        return pause.created_by.get_username() if pause and pause.created_by else formatting.EMPTY
+        if pause is None or pause.created_by is None:
+            return formatting.EMPTY
+        return inert(pause.created_by.get_username())
 
     @admin.display(description=_("since"))
     def pause_since(self, destination: Destination) -> str:
@@ -236,7 +243,8 @@ def _add_pauses(destinations: Iterable[Any]) -> None:
     """Read the pauses that last, and note at each destination the one that stops it."""
     pauses = api.pauses()
     for destination in destinations:
-        destination.pause_in_force = pause_of(destination, pauses)
+        is_used = destination.fits_account  # otherwise nothing is sent to it anyway
+        destination.pause_in_force = pause_of(destination, pauses) if is_used else None
 
 
 def _pause_of(destination: Destination) -> Pause | None:

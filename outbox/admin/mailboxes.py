@@ -18,6 +18,7 @@ from outbox.inbound.server_login import allows_private
 from outbox.models import Account, Mailbox
 from outbox.web.accounts.hosts import clean_host
 from outbox.web.accounts.passwords import PASSWORD_IS_VOID
+from outbox.web.display import inert
 
 if TYPE_CHECKING:
     MailboxModelForm = forms.ModelForm[Mailbox]
@@ -120,7 +121,7 @@ class MailboxAdmin(DeletesRelatedAdmin):
     @admin.display(description=_("account"), ordering="account__name")
     def account_name(self, mailbox: Mailbox) -> str:
         """Return the name without the address, which lists have no room for."""
-        return mailbox.account.name
+        return inert(mailbox.account.name)
 
     @admin.display(description=_("password"))
     def password_state(self, mailbox: Mailbox) -> Any:

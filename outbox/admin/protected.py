@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
-from django.db import IntegrityError
+from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.decorators import method_decorator
 from django.views.decorators.debug import sensitive_post_parameters
 
 from outbox.admin.filters import ShownFieldsAdmin
+from outbox.conf import get_conf
 from outbox.web.reauthentication import recently_authenticated_posts
 
 Context = dict[str, Any] | None
@@ -57,9 +58,19 @@ class DeletesRelatedAdmin(ProtectedAdmin):
     permission to delete each kind. No user has it for those that the admin only shows.
     """
 
+    def response_action(
+        self, request: HttpRequest, queryset: QuerySet[Any], *args: Any, **kwargs: Any
+    ) -> Any:
+        """Perform an action in one transaction, as Django does with the deletion of one row.
+
+        Django's log and the audit log then have no entry of a deletion that failed.
+        """
+        with transaction.atomic(using=get_conf().database):
+            return super().response_action(request, queryset, *args, **kwargs)
+
     def get_deleted_objects(
         self, objs: Sequence[Any] | QuerySet[Any], request: HttpRequest
-    ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
+    ) -> tuple[list[Any], dict[str, int], set[str], list[str]]:
         """Return the rows themselves only."""
         names = [str(each) for each in objs]
         return names, {str(self.opts.verbose_name_plural): len(names)}, set(), []

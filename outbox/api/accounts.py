@@ -1,11 +1,13 @@
 """The account that a message is sent with, and its destination."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser
+from django.db import transaction
+from django.db.models import QuerySet
 from django.utils.functional import Promise
 
 from outbox import wakeup
@@ -137,14 +139,21 @@ def destinations_of(accounts: Iterable[Account | None]) -> dict[int | None, Dest
 
 def count_waiting(account: Account, author: AbstractBaseUser | None = None) -> int:
     """Return how many messages wait to be sent with an account, of everyone or of one author."""
+    waiting = waiting_messages([account.pk])
+    if author is not None:
+        waiting = waiting.filter(message__owner=author.pk)
+    return waiting.count()
+
+
+def waiting_messages(account_ids: Collection[int]) -> QuerySet[Recipient, Any]:
+    """Return the ids of the messages that wait to be sent with accounts."""
     waiting = Recipient.objects.using(get_conf().database).filter(
-        message__account=account,
+        message__account__in=account_ids,
         message__folder__in=WAITING_FOLDERS,  # no index has the account
         state__in=OPEN,
     )
-    if author is not None:
-        waiting = waiting.filter(message__owner=author.pk)
-    return waiting.values("message").distinct().count()
+    # The columns of the default order would be compared as well, where the caller takes a slice.
+    return waiting.order_by().values("message").distinct()
 
 
 def close_circuit(destination: Destination) -> bool:
@@ -167,3 +176,17 @@ def retry_connection(account: Account) -> int:
     rows = Destination.objects.using(using).filter(Destination.fitting(), account=account.pk)
     # In one order: two callers inside transactions lock several rows.
     return sum(map(close_circuit, rows.exclude(circuit=Circuit.CLOSED).order_by("pk")))
+
+
+def retry_after_commit(account: Account, retried: Callable[[], None] | None = None) -> None:
+    """Close the circuits of an account once the present transaction commits.
+
+    `retried` is called if any was open. An error is logged by Django: what was saved stays, and
+    the other functions that wait for the commit are called.
+    """
+
+    def retry() -> None:  # Django names it in the log, which `partial` has no name for
+        if retry_connection(account) and retried is not None:
+            retried()
+
+    transaction.on_commit(retry, using=get_conf().database, robust=True)

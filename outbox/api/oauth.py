@@ -5,14 +5,13 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Callable, Mapping
 
 from django.db import transaction
 from django.views.decorators.debug import sensitive_variables
 
 from outbox import oauth
-from outbox.api.accounts import retry_connection
+from outbox.api.accounts import retry_after_commit
 from outbox.api.mailboxes import fetch_with_new_login
 from outbox.conf import get_conf
 from outbox.db.clock import database_now
@@ -150,12 +149,17 @@ def connect(
     _resume(account)
 
 
-def connect_app(account: Account, provider: OAuthProvider) -> None:
-    """Connect an account to a provider of app-only access, which needs no consent of a user."""
+def connect_app(
+    account: Account, provider: OAuthProvider, *, retried: Callable[[], None] | None = None
+) -> None:
+    """Connect an account to a provider of app-only access, which needs no consent of a user.
+
+    `retried` is called after the commit, if a circuit of the account was open.
+    """
     with transaction.atomic(using=get_conf().database):
         row = _row_of(account, provider)
         _change(row, {"refresh_encrypted": "", "access_encrypted": "", "expires_at": None})
-    _resume(account)
+    _resume(account, retried)
 
 
 def retry_rejected(provider: OAuthProvider) -> int:
@@ -240,14 +244,14 @@ def _change(row: OAuthToken, columns: Mapping[str, object]) -> None:
     )
 
 
-def _resume(account: Account) -> None:
+def _resume(account: Account, retried: Callable[[], None] | None = None) -> None:
     """Deliver and fetch what waits for the login of an account.
 
     The circuits are closed after the caller's transaction. A worker may have locked them, and the
     caller would wait for it with the account locked.
     """
     fetch_with_new_login(account)
-    transaction.on_commit(partial(retry_connection, account), using=get_conf().database)
+    retry_after_commit(account, retried)
 
 
 def _from_settings(kind: OAuthKind, using: str) -> OAuthProvider | None:

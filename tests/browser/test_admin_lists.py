@@ -25,14 +25,14 @@ OVERFLOW = """() => [document.querySelector("#result_list").parentElement, docum
 
 
 def fill(anna: User) -> None:
-    """Store a paused destination, and mailboxes whose login the server rejects."""
+    """Store an unused and a paused destination, and mailboxes whose login the server rejects."""
     busy_site(anna)
     trouble()
     now = database_now()
     site = "mx:a-long-name-of-a-site.mail.protection.example.com"
     account = Account.objects.get(name="Work")
-    destination = Destination.objects.create(account=account, key=site)
-    api.pause(destination, reason="Maintenance of the mail server until Monday", actor=anna)
+    Destination.objects.create(account=account, key=site)
+    api.pause(account, reason="Maintenance of the mail server until Monday", actor=anna)
     for row in Account.objects.all():
         Mailbox.objects.create(
             account=row,

@@ -10,6 +10,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from outbox.api import audit, sharing
+from outbox.api.account_removal import remove_account
 from outbox.api.accounts import count_waiting, retry_connection
 from outbox.api.mailboxes import fetch_with_new_login
 from outbox.models import Account, AuditAction
@@ -111,8 +112,7 @@ def delete(request: UserRequest, pk: int) -> HttpResponse:
     """Ask, then delete the account; messages sent with it stay."""
     account = _own(request, pk)
     if request.method == "POST":
-        audit.record(AuditAction.ACCOUNT_REMOVED, request=request, target=account)
-        account.delete()
+        remove_account(account, request=request)
         messages.success(request, _("Account deleted."))
         return redirect("outbox:accounts")
     context = {

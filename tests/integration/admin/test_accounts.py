@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 from django.conf import LazySettings
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group, Permission, User
-from django.db import connection
+from django.db import OperationalError, connection
+from django.db.models.signals import pre_delete
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -13,13 +15,17 @@ from django.utils import timezone
 from outbox import api
 from outbox.models import (
     Account,
+    AuditEntry,
     Destination,
     Mailbox,
     OAuthProvider,
     OAuthToken,
     ServerMessage,
+    Suppression,
 )
+from outbox.models.suppression import reason_named
 from outbox.web.recent_sign_in import AUTHENTICATED_AT
+from tests.integration.admin.conftest import queue
 from tests.integration.web.conftest import signed_in, staff_member
 
 LIST = "/admin/outbox/account/"
@@ -290,3 +296,112 @@ def test_a_direct_account_shows_its_sites(staff: Client, db: None) -> None:
 
     assert "<td>mx.example.net</td><td>closed</td>" in shown
     assert "recipients per minute: 300 (default)" in shown
+
+
+def with_related(account: Account) -> None:
+    """Create a waiting message, a mailbox, a pause and three suppressed addresses."""
+    queue(account, "ann@example.com", "ben@example.com")
+    Mailbox.objects.create(account=account, host="pop.example.com")
+    api.pause(account, reason="Maintenance")
+    for number in range(3):
+        api.suppress(f"{number}@example.com", account=account)
+
+
+def choose(*accounts: Account, confirmed: bool = False) -> dict[str, Any]:
+    chosen = {"action": "delete_selected", "_selected_action": [one.pk for one in accounts]}
+    return {**chosen, "post": "yes"} if confirmed else chosen
+
+
+@pytest.mark.every_database
+def test_the_confirmation_and_the_audit_log_count_what_a_deletion_affects(
+    staff: Client, account: Account
+) -> None:
+    with_related(account)
+    page = f"{LIST}{account.pk}/delete/"
+    for shown in (
+        staff.get(page).content.decode(),
+        staff.post(LIST, choose(account)).content.decode(),
+    ):
+        assert "1 message is waiting to be sent. It will be held." in shown
+        assert "3 suppressed addresses will be deleted." in shown
+        assert "1 mailbox will be deleted." in shown
+        assert "1 pause of delivery will be deleted." in shown
+
+    assert staff.post(page, {"post": "yes"}).status_code == 302
+    entry = AuditEntry.objects.get(action="account_removed")
+    counts = {"waiting_messages": 1, "suppressions": 3, "pauses": 1, "mailboxes": 1}
+    assert entry.details == counts
+
+
+def test_the_confirmation_counts_several_accounts_together(staff: Client, account: Account) -> None:
+    other = Account.objects.create(name="b", from_address="b@example.com", host="b.example.com")
+    with_related(account)
+    with_related(other)
+    shown = staff.post(LIST, choose(account, other)).content.decode()
+    assert "All these accounts together" in shown
+    assert "2 messages are waiting to be sent. They will be held." in shown
+    assert "6 suppressed addresses will be deleted." in shown
+
+
+def test_the_confirmation_counts_no_more_than_a_thousand(staff: Client, account: Account) -> None:
+    Suppression.objects.bulk_create(
+        Suppression(
+            address=name,
+            folded=name,
+            account=account,
+            reason=reason_named("manual"),
+            since=timezone.now(),
+        )
+        for name in (f"{number}@example.com" for number in range(1002))
+    )
+    shown = staff.get(f"{LIST}{account.pk}/delete/").content.decode()
+    assert "More than 1,000 suppressed addresses will be deleted." in shown
+    assert "waiting to be sent" not in shown
+
+
+def test_suppressions_are_deleted_with_the_permission_to_delete_them(account: Account) -> None:
+    user = staff_member("view_account", "delete_account")
+    client, page = signed_in(user), f"{LIST}{account.pk}/delete/"
+    api.suppress("jane@example.com", account=account)
+    for response in (client.get(page), client.post(LIST, choose(account))):
+        shown: Any = response
+        assert "Cannot delete account" in shown.content.decode()
+        assert shown.context["perms_lacking"] == {"suppressed address"}
+    assert client.post(page, {"post": "yes"}).status_code == 403
+    assert client.post(LIST, choose(account, confirmed=True)).status_code == 403
+    assert Suppression.objects.exists()
+
+    user.user_permissions.add(Permission.objects.get(codename="delete_suppression"))
+    assert client.post(page, {"post": "yes"}).status_code == 302
+    assert not Suppression.objects.exists()
+
+
+def test_an_account_without_suppressions_needs_no_permission_for_them(account: Account) -> None:
+    client = signed_in(staff_member("view_account", "delete_account"))
+    api.suppress("jane@example.com")
+    assert client.post(LIST, choose(account, confirmed=True)).status_code == 302
+    assert not Account.objects.exists()
+    assert Suppression.objects.exists()
+
+
+@pytest.mark.parametrize("several", [True, False])
+def test_a_deletion_that_fails_leaves_no_entry_in_the_logs(
+    several: bool, staff: Client, account: Account
+) -> None:
+    """A receiver of the project fails for the last of the accounts."""
+    other = Account.objects.create(name="z", from_address="z@example.com", host="z.example.com")
+
+    def fail(instance: Account, **_options: Any) -> None:
+        if not several or instance.name == "z":
+            raise OperationalError("database is locked")
+
+    chosen = [account, other] if several else [account]
+    pre_delete.connect(fail, sender=Account)
+    try:
+        with pytest.raises(OperationalError):
+            staff.post(LIST, choose(*chosen, confirmed=True))
+    finally:
+        pre_delete.disconnect(fail, sender=Account)
+    assert Account.objects.count() == 2
+    assert not AuditEntry.objects.filter(action="account_removed").exists()
+    assert not LogEntry.objects.exists()

@@ -1,5 +1,6 @@
 """Providers in the admin: the redirect URI and the steps, and secrets that stay hidden."""
 
+import contextlib
 import re
 import socket
 from collections.abc import Iterator
@@ -9,7 +10,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from django.conf import LazySettings
 from django.contrib.auth.models import Permission, User
-from django.db import connection
+from django.db import OperationalError, connection, transaction
+from django.db.models.signals import m2m_changed
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
@@ -222,6 +224,58 @@ def test_circuits_are_closed_after_an_account_was_connected(
     locked = list(dict.fromkeys(order[: order.index("COMMIT")]))
     assert locked == ["account", "oauthtoken", "mailbox"]
     assert not OAuthToken.objects.exists()
+
+
+@contextlib.contextmanager
+def circuits_unavailable() -> Iterator[list[str]]:
+    """Fail each query for open circuits as a locked database does, and return the queries."""
+    failed: list[str] = []
+
+    def execute(run: Any, sql: str, *args: Any) -> Any:
+        if sql.startswith("SELECT") and 'NOT ("outbox_destination"."circuit" =' in sql:
+            failed.append(sql)
+            raise OperationalError("database is locked")
+        return run(sql, *args)
+
+    with connection.execute_wrapper(execute):
+        yield failed
+
+
+@pytest.mark.every_database
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("is_app", [True, False])
+def test_an_account_is_saved_although_its_circuits_are_unavailable(
+    is_app: bool, staff: Client, account: Account, caplog: pytest.LogCaptureFixture
+) -> None:
+    row = OAuthProvider.objects.create(
+        kind="microsoft", name="Microsoft", client_id="ours", access="app"
+    )
+    Account.objects.update(host="smtp.office365.com", username="shop@example.com")
+    held = Destination.objects.create(account=account, circuit=Circuit.OPEN)
+    address = f"/admin/outbox/account/{account.pk}/change/"
+    shown = staff.get(address).context["adminform"].form
+    posted = {name: shown[name].value() for name in shown.fields}
+    posted = {name: value for name, value in posted.items() if value not in (None, False, [])}
+    changed = {"app_provider": row.pk} if is_app else {"new_password": "x"}
+    later: list[str] = []
+
+    def add_later(**_options: Any) -> None:  # of the project, after those of the outbox
+        transaction.on_commit(lambda: later.append("called"))
+
+    m2m_changed.connect(add_later, sender=Account.users.through)
+    user = User.objects.create(username="jane")
+    try:
+        with circuits_unavailable() as failed:
+            response = staff.post(address, posted | changed | {"users": [user.pk]})
+    finally:
+        m2m_changed.disconnect(add_later, sender=Account.users.through)
+    assert response.status_code == 302
+    assert len(failed) == 1
+    assert set(later) == {"called"}
+    assert "database is locked" in caplog.text
+    assert OAuthToken.objects.exists() == is_app
+    held.refresh_from_db()
+    assert held.circuit == Circuit.OPEN
 
 
 @pytest.mark.every_database
