@@ -13,7 +13,6 @@ import logging
 import os
 import sys
 import threading
-from functools import partial
 from typing import TYPE_CHECKING
 
 from django.db import transaction
@@ -98,9 +97,11 @@ def _request() -> None:
 
 def request_task(name: str, using: str | None = None) -> None:
     """Send a task once the present transaction commits, from a thread. It may be lost."""
-    transaction.on_commit(
-        partial(_start_sending, name), using=using or get_conf().database, robust=True
-    )
+
+    def start() -> None:  # if it fails, Django logs its name, which a partial lacks
+        _start_sending(name)
+
+    transaction.on_commit(start, using=using or get_conf().database, robust=True)
 
 
 def _start_sending(name: str) -> None:

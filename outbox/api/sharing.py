@@ -7,7 +7,6 @@ declined and an open one look the same, so that the page does not reveal which n
 import datetime as dt
 import logging
 from collections.abc import Iterable
-from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -117,7 +116,7 @@ def invite(account: Account, users: Iterable[Any], *, actor: AbstractBaseUser) -
     if _offers_lately(actor, using) > _OFFERS_WITH_EMAIL:
         return
     for user in invited:
-        transaction.on_commit(partial(_email, account, user, actor), using=using, robust=True)
+        _email_after_commit(account, user, actor)
 
 
 def _offers_lately(actor: AbstractBaseUser, using: str) -> int:
@@ -192,6 +191,13 @@ def _record(
 ) -> None:
     names = [user.get_username() for user in users]
     audit.record(action, actor=actor, target=account, users=names)
+
+
+def _email_after_commit(account: Account, user: Any, actor: AbstractBaseUser) -> None:
+    def send() -> None:  # if it fails, Django logs its name, which a partial lacks
+        _email(account, user, actor)
+
+    transaction.on_commit(send, using=get_conf().database, robust=True)
 
 
 def _email(account: Account, user: Any, actor: AbstractBaseUser) -> None:

@@ -317,3 +317,19 @@ def test_the_status_does_not_wait_for_a_silent_broker(
     begun = time.monotonic()
     assert not wakeup.is_broker_reachable()
     assert time.monotonic() - begun < 10
+
+
+def test_a_task_without_a_thread_is_logged_and_drops_no_other_function(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(_thread: threading.Thread) -> None:  # as on a machine that has too many
+        raise RuntimeError("can't start new thread")
+
+    called: list[str] = []
+    with transaction.atomic():
+        wakeup.request_task("outbox.fetch")
+        transaction.on_commit(lambda: called.append("later"))
+        monkeypatch.setattr(threading.Thread, "start", fail)
+    monkeypatch.undo()
+    assert called == ["later"]
+    assert "can't start new thread" in caplog.text

@@ -1,8 +1,11 @@
 """A shared account is an invitation: accepted, declined, and left again."""
 
+from typing import Any
+
 import pytest
 from django.contrib.auth.models import Group, User
 from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import OperationalError, connection
 from django.test import Client
 from django.urls import reverse
 from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
@@ -332,3 +335,18 @@ def test_no_path_sends_from_another_domain(
     with pytest.raises(InvalidMessageError, match="may only send from"):
         api.queue_ids([item])
     account.delete()
+
+
+@pytest.mark.django_db(transaction=True)  # the email is queued after the commit
+def test_an_invitation_stands_although_its_email_fails(
+    anna: User, trap: Account, caplog: pytest.LogCaptureFixture
+) -> None:
+    def execute(run: Any, sql: str, *args: Any) -> Any:
+        if 'FROM "outbox_preferences"' in sql:
+            raise OperationalError("database is locked")
+        return run(sql, *args)
+
+    with connection.execute_wrapper(execute):
+        offer(trap, "anna")
+    assert trap.users.get() == anna
+    assert "database is locked" in caplog.text
