@@ -25,9 +25,13 @@ WITH chosen AS (
 ), failed AS (
     UPDATE outbox_recipient SET state = 'failed', reply_code = 550, reply_enhanced = '5.7.1'
     WHERE message_id IN (SELECT id FROM chosen)
+), stored AS (  -- a message without its source cannot be retried
+    INSERT INTO outbox_source (message_id, data, file, sha256) SELECT id, '', '', '' FROM chosen
+    ON CONFLICT (message_id) DO NOTHING
 )
 UPDATE outbox_message SET status = 'failed', folder = 'failed', has_failure = TRUE,
-    failed_count = recipient_count, owner_id = NULL, origin = 'backend'
+    failed_count = recipient_count, owner_id = NULL, origin = 'backend',
+    account_id = COALESCE(account_id, (SELECT MIN(id) FROM outbox_account))
 WHERE id IN (SELECT id FROM chosen)"""
 
 
