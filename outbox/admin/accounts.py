@@ -343,7 +343,7 @@ class AccountAdmin(DeletesRelatedAdmin):
         remove_account(obj, request=request)
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Account]) -> None:
-        for account in queryset:
+        for account in queryset.order_by("pk"):
             remove_account(account, request=request)
 
     def get_deleted_objects(

@@ -1,6 +1,7 @@
 """Admin pages that change what other users depend on, and therefore ask for the password again."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -61,11 +62,12 @@ class DeletesRelatedAdmin(ProtectedAdmin):
     def response_action(
         self, request: HttpRequest, queryset: QuerySet[Any], *args: Any, **kwargs: Any
     ) -> Any:
-        """Perform an action in one transaction, as Django does with the deletion of one row.
+        """Perform a deletion in one transaction, as Django does with that of one row.
 
         Django's log and the audit log then have no entry of a deletion that failed.
         """
-        with transaction.atomic(using=get_conf().database):
+        is_confirmed = request.POST.get("action") == "delete_selected" and "post" in request.POST
+        with transaction.atomic(using=get_conf().database) if is_confirmed else nullcontext():
             return super().response_action(request, queryset, *args, **kwargs)
 
     def get_deleted_objects(

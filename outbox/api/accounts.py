@@ -18,16 +18,17 @@ from outbox.db.bulk import fetch
 from outbox.delivery.circuit import report_success
 from outbox.exceptions import NoAccountError
 from outbox.models import (
-    OPEN,
     SMARTHOST_KEY,
     UNRESOLVED_KEY,
     Account,
     Circuit,
     Destination,
     Recipient,
+    State,
 )
 from outbox.models.account import Route
 from outbox.models.message import WAITING_FOLDERS
+from outbox.models.transitions import HOLD
 
 _OF_DEFAULT = """
 SELECT d.id, d.account_id FROM outbox_destination d
@@ -150,7 +151,7 @@ def waiting_messages(account_ids: Collection[int]) -> QuerySet[Recipient, Any]:
     waiting = Recipient.objects.using(get_conf().database).filter(
         message__account__in=account_ids,
         message__folder__in=WAITING_FOLDERS,  # no index has the account
-        state__in=OPEN,
+        state__in=(*HOLD.sources, State.SENDING),
     )
     # The columns of the default order would be compared as well, where the caller takes a slice.
     return waiting.order_by().values("message").distinct()

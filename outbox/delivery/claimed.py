@@ -27,7 +27,6 @@ class ClaimedJobs:
         self._context = context
         self._jobs: deque[Job] = deque()
         self._changed = asyncio.Condition()
-        self._last_sender = 0
         self.is_closed = False
         self.is_exhausted = False  # the last claim found less than it asked for
         self.is_cut_short = False  # the last claim stopped before it found anything to send
@@ -54,7 +53,7 @@ class ClaimedJobs:
                     destination,
                     self._context.lease.worker_id,
                     room,
-                    self._last_sender,
+                    self._context.last_senders.get(destination.pk) or 0,
                     self._context.using,
                     slots,
                 )
@@ -68,7 +67,7 @@ class ClaimedJobs:
         self._context.recorder.in_hand.add(jobs)
         self._jobs.extend(jobs)
         if jobs:
-            self._last_sender = jobs[-1].sender_key
+            self._context.last_senders[destination.pk] = jobs[-1].sender_key
         await self._notify()
 
     async def wait_for_room(self, destination: Destination, size: int) -> None:

@@ -19,8 +19,10 @@ from outbox.delivery.pool import Pool
 from outbox.delivery.recorder import Recorder
 from outbox.delivery.signing_keys import SigningKeys
 from outbox.delivery.storage import SourceReader
+from outbox.net.lru import LruCache
 
 T = TypeVar("T")
+_SENDERS_MAX = 10_000  # destinations whose last sender is remembered
 
 
 def _do_nothing() -> None:
@@ -43,6 +45,8 @@ class DeliveryContext:
     memory: Pool = field(default_factory=lambda: Pool(get_conf().memory_budget))  # bytes
     sources: SourceReader = field(default_factory=lambda: SourceReader(get_conf().storage_timeout))
     signing_keys: SigningKeys = field(default_factory=SigningKeys)
+    # Destination → the sender that was served last, so that each probe is of another sender.
+    last_senders: LruCache[int, int] = field(default_factory=lambda: LruCache(_SENDERS_MAX))
 
     @property
     def using(self) -> str:

@@ -81,6 +81,7 @@ _COUNTED = columns_of(
 _OF_SLOT = columns_of(Slot, HeldSlot._fields)
 _ALL = Wanted()
 _READ_AT_ONCE = 500  # destinations
+_SERVERS_AT_ONCE = 10_000  # destinations of which only servers of accounts are read
 
 
 @dataclass(slots=True)
@@ -162,7 +163,8 @@ def due_destinations(using: str, wanted: Wanted = _ALL) -> list[Destination]:
     ids.sort(key=lambda pk: pk not in wanted.running)
     while ids:
         has_all = sites >= wanted.sites_max  # of the MX sites that can be used
-        some, ids = (ids, []) if has_all else (ids[:_READ_AT_ONCE], ids[_READ_AT_ONCE:])
+        at_once = _SERVERS_AT_ONCE if has_all else _READ_AT_ONCE
+        some, ids = ids[:at_once], ids[at_once:]
         usable = Destination.objects.using(using).filter(Among("pk", some))
         usable = usable.exclude(Destination.surely_blocked_at(now)).select_related("account")
         if has_all:

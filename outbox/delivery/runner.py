@@ -90,9 +90,10 @@ class DestinationRunner(Runner):
             began_at = asyncio.get_running_loop().time()
             try:
                 await self._wait_for_records()
-                waiting = max(len(self._claimed) - self._claimed.waiting, 0)
+                waiting = len(self._claimed) - self._claimed.waiting  # negative: idle sessions
                 # Others need the parts of the pool that are not used here.
-                wanted = min(self._sessions_possible(), waiting + 1 + len(self._sessions))
+                useful = max(waiting, 0) + 1 + len(self._sessions)
+                wanted = min(self._sessions_possible(), useful)
                 with self._slots.requested(wanted, self.destination, waiting) as slots:
                     if self._sessions or slots.most:
                         await self._claim(slots)
@@ -315,6 +316,9 @@ class DestinationRunner(Runner):
             return DestinationEffect.UNTESTED
         if effect not in {DestinationEffect.NONE, DestinationEffect.UNTESTED}:
             await self._report_fault(effect, why, job)
+        is_new = session.connection.messages == 1
+        if effect == DestinationEffect.UNTESTED and is_new and not session.connection.usable:
+            self._sessions_allowed = 1  # the server has ended it, perhaps as one too many
         await self._obey(session.replies)
         facts = session.connection.facts
         host = "" if self._opener.has_login else f"{facts.host}:{facts.port}"

@@ -27,7 +27,7 @@ class SlotRequest:
     using: str
     most: int  # slots, which the pool of the process allows
     held: int  # slots that the runner has already
-    jobs_waiting: int  # claimed jobs without a session
+    jobs_waiting: int  # claimed jobs without a session; negative: sessions without a job
     reserved: list[int] = field(default_factory=list)  # after an error, perhaps
     used: int = 0  # of those that were reserved
     has_looked: bool = False

@@ -28,10 +28,10 @@ Test of the destination. A server that sends a greeting and accepts nothing does
 that ends before MAIL was accepted has failed: nothing was proved. While the circuit is closed, such
 an end is a fault only if the server sent no reply to MAIL, and only at the first attempt of a
 message with one recipient. So each message counts once, and a message whose envelope or size
-crashes a server does not open the circuit for the others. A 421 to MAIL is a reply about this
-transaction, for example about its sender. Nothing is found out by it, by a transaction that we
-ended or did not begin, by a reused connection that had ended before, and where an extension was
-rejected. Any other transaction shows that the server works.
+crashes a server does not open the circuit for the others. Then a 421 to MAIL, which may be about
+the sender, shows nothing. Neither does a transaction that we ended or did not begin, a reused
+connection that had ended before, or a rejected extension. Any other transaction shows that the
+server works. The next probe is of another sender, if one waits.
 
 Message. A rejection of MAIL, DATA or the final dot applies to every recipient of the transaction:
 5yz fails them, 4yz defers them. A message that this server cannot be given at all (too large,

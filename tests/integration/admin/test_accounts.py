@@ -301,6 +301,7 @@ def test_a_direct_account_shows_its_sites(staff: Client, db: None) -> None:
 def with_related(account: Account) -> None:
     """Create a waiting message, a mailbox, a pause and three suppressed addresses."""
     queue(account, "ann@example.com", "ben@example.com")
+    api.hold(queue(account, "held@example.com"))
     Mailbox.objects.create(account=account, host="pop.example.com")
     api.pause(account, reason="Maintenance")
     for number in range(3):

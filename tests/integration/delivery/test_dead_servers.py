@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 from django.conf import LazySettings
+from django.contrib.auth.models import User
 from django.utils import timezone
 
 from outbox import api
+from outbox.db.clock import database_now
 from outbox.models import Attempt, Circuit, Destination, Recipient, Source, State
 from outbox.reasons import Reason, ReasonCode
 from outbox.testing.pytest_plugin import StartLab
@@ -254,6 +256,21 @@ def test_a_421_to_mail_does_not_open_the_circuit(fault_lab: StartLab) -> None:
     where = destination(sender)
     assert (where.circuit, where.circuit_faults) == (Circuit.CLOSED, 0)
     assert {one.attempts for one in Recipient.objects.all()} == {1}
+
+
+def test_each_probe_is_of_another_sender(fault_lab: StartLab, settings: LazySettings) -> None:
+    """One sender that the server rejects does not hold back the others."""
+    settings.OUTBOX = settings.OUTBOX | {"CIRCUIT_PAUSE_INITIAL": 0.1, "CIRCUIT_PAUSE_MAX": 0.2}
+    lab = fault_lab("at mail: 421 4.7.0 Too much from this sender then close")
+    sender = account_at(lab)
+    rejected, other = (User.objects.create(username=name) for name in ("rejected", "other"))
+    queue_many(sender, 20, owner=rejected)
+    Destination.objects.update(circuit=Circuit.OPEN, circuit_until=database_now())
+    last = queue(sender, owner=other)
+    with Working():
+        until(lambda: row(last).attempts > 0, "the other sender's message was a probe")
+    tried = Recipient.objects.filter(message__owner=rejected, attempts__gt=0).count()
+    assert tried <= 1
 
 
 def test_recipients_that_were_claimed_and_not_begun_are_not_counted(fault_lab: StartLab) -> None:

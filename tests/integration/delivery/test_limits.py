@@ -506,9 +506,15 @@ def test_a_probe_of_a_runner_that_read_a_closed_circuit_ends(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_session_that_ends_before_mail_reduces_the_concurrency(fault_lab: StartLab) -> None:
+@pytest.mark.parametrize(
+    ("script", "faults"),
+    [("at mail: close", 1), ("at mail: 421 4.7.0 Too many connections then close", 0)],
+)
+def test_a_session_that_ends_before_mail_reduces_the_concurrency(
+    fault_lab: StartLab, script: str, faults: int
+) -> None:
     """Protocol item 109. The session was opened, which had allowed a second one."""
-    where = destination(account_at(fault_lab("at mail: close")))
+    where = destination(account_at(fault_lab(script)))
     queue(where.account)
 
     async def run(context: DeliveryContext) -> int:
@@ -521,7 +527,7 @@ def test_a_session_that_ends_before_mail_reduces_the_concurrency(fault_lab: Star
         return runner._sessions_allowed
 
     assert in_context(run) == 1
-    assert destination(where.account).circuit_faults == 1
+    assert destination(where.account).circuit_faults == faults
 
 
 def test_an_ordinary_refund_does_not_disturb_a_probe() -> None:
@@ -694,6 +700,14 @@ def test_a_claim_that_does_not_count_is_undone() -> None:
     assert claimed.jobs == []
     assert row(message).state == State.QUEUED
     assert not Attempt.objects.exists()
+
+
+def test_a_job_for_an_idle_session_takes_no_slot() -> None:
+    sender, worker = account(max_connections=5), a_worker()
+    queue(sender)
+    request = slot_request(sender, worker, most=2, held=2, jobs_waiting=-2)
+    assert len(claim_of(sender, worker, slots=request).jobs) == 1
+    assert not Slot.objects.exists()
 
 
 def test_a_drained_worker_claims_nothing() -> None:
