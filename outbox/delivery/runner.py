@@ -20,7 +20,7 @@ from outbox.delivery.job import Job, SessionClosed, SessionOpened
 from outbox.delivery.openers import SessionOpener, Target, TargetRefusedError
 from outbox.delivery.server_memory import ServerMemory
 from outbox.delivery.session import DeliverySession, unopened_row
-from outbox.delivery.slots import RunnerSlots, SlotRequest
+from outbox.delivery.slots import RunnerSlots, SlotRequest, sessions_for
 from outbox.delivery.verdict import EXHAUSTED_PAUSE, judge_opening
 from outbox.log_lines import log_fields
 from outbox.models import Circuit, Destination
@@ -32,7 +32,11 @@ from outbox.texts import cause_of
 logger = logging.getLogger(__name__)
 _ABORT_TIMEOUT = 2.0  # seconds until the outcome of an aborted transaction is recorded
 _OPENING_MAX = 20  # sessions of one runner that open at once: each takes time of the event loop
-_JOBS_PER_SESSION = 6  # claimed ahead for each session, so that no session waits for a claim
+# At an MX site, so many jobs wait for another session, or one for so long. Most sites have a few
+# messages, and a connection costs more than they do.
+_JOBS_AT_A_SITE = 8
+_PATIENCE = 1.0  # seconds
+_CLAIMED_PER_SESSION = 6  # claimed ahead for each session, so that no session waits for a claim
 
 
 class DestinationRunner(Runner):
@@ -53,6 +57,7 @@ class DestinationRunner(Runner):
         self._fault_at = 0.0  # when a fault was last reported, by the loop's clock
         self._rests_until = 0.0  # by the loop's clock, after this host lacked a resource
         self._slots = RunnerSlots(context, destination)
+        self._waiting_since: float | None = None  # jobs, without a break, by the loop's clock
 
     @property
     def has_jobs(self) -> bool:
@@ -94,7 +99,9 @@ class DestinationRunner(Runner):
                 # Others need the parts of the pool that are not used here.
                 useful = max(waiting, 0) + 1 + len(self._sessions)
                 wanted = min(self._sessions_possible(), useful)
-                with self._slots.requested(wanted, self.destination, waiting) as slots:
+                with self._slots.requested(
+                    wanted, self.destination, waiting, self._jobs_per_session
+                ) as slots:
                     if self._sessions or slots.most:
                         await self._claim(slots)
                     if self._fault_at >= began_at:
@@ -103,12 +110,34 @@ class DestinationRunner(Runner):
                         self._start(slot)
             finally:
                 self._return_unserved()
+                self._note_waiting()
         if self._feeds_again:
             self._context.spawn(self.feed())
 
     @property
     def _jobs_wanted(self) -> int:
-        return self._sessions_allowed * _JOBS_PER_SESSION
+        return self._sessions_allowed * _CLAIMED_PER_SESSION
+
+    @property
+    def _jobs_per_session(self) -> int:
+        """Return how many waiting jobs are worth another session."""
+        if self._opener.has_login:
+            return 1
+        now, since = asyncio.get_running_loop().time(), self._waiting_since
+        return 1 if since is not None and now >= since + _PATIENCE else _JOBS_AT_A_SITE
+
+    def _note_waiting(self) -> None:
+        """Note since when jobs wait, and feed again if they wait for too long."""
+        if not self._claimed:
+            self._waiting_since = None
+        elif self._waiting_since is None and not self._opener.has_login:
+            loop = asyncio.get_running_loop()
+            self._waiting_since = loop.time()
+            loop.call_later(_PATIENCE, self._end_patience)
+
+    def _end_patience(self) -> None:
+        if self._claimed:
+            self._context.spawn(self.feed())
 
     async def _wait_for_records(self) -> None:
         """Wait until slots in doubt are released, and until there is room for results."""
@@ -133,7 +162,9 @@ class DestinationRunner(Runner):
 
     def _sessions_wanted(self) -> int:
         """Return how many more sessions are allowed and would have a job to begin with."""
-        return min(self._sessions_possible(), len(self._claimed) - self._claimed.waiting)
+        waiting = len(self._claimed) - self._claimed.waiting
+        worth = sessions_for(waiting, self._jobs_per_session, has_session=bool(self._sessions))
+        return min(self._sessions_possible(), worth)
 
     def _start(self, slot: int) -> None:
         task = asyncio.create_task(self._run_sessions(slot))
@@ -187,6 +218,8 @@ class DestinationRunner(Runner):
         job = self._claimed.take(partial(self._opener.prefers, session) if session else None)
         if job is not None and len(self._claimed) < self._jobs_wanted // 2:
             self._request_more()
+        if not self._claimed:
+            self._waiting_since = None
         return job
 
     def _request_more(self) -> None:

@@ -28,6 +28,7 @@ class SlotRequest:
     most: int  # slots, which the pool of the process allows
     held: int  # slots that the runner has already
     jobs_waiting: int  # claimed jobs without a session; negative: sessions without a job
+    jobs_per_session: int = 1  # see `sessions_for`
     reserved: list[int] = field(default_factory=list)  # after an error, perhaps
     used: int = 0  # of those that were reserved
     has_looked: bool = False
@@ -47,7 +48,9 @@ class SlotRequest:
 
     def reserve(self, new_jobs: int) -> None:
         """Reserve slots for jobs that have no session, as far as some are free."""
-        numbers = self._free[: max(self.jobs_waiting + new_jobs, 0)]
+        jobs = self.jobs_waiting + new_jobs
+        wanted = sessions_for(jobs, self.jobs_per_session, has_session=bool(self.held))
+        numbers = self._free[:wanted]
         self.reserved = numbers  # also if no response says whether they are
         self.reserved = limits.insert_slots(
             self.destination.pk, self.held_lease.worker_id, numbers, self.using
@@ -70,6 +73,17 @@ class SlotRequest:
         return slots
 
 
+def sessions_for(jobs: int, jobs_per_session: int, *, has_session: bool) -> int:
+    """Return how many more sessions waiting jobs are worth.
+
+    A connection costs several times as much as a message. So fewer than `jobs_per_session` of them
+    wait for the session that is open.
+    """
+    if jobs <= 0:
+        return 0
+    return max(jobs // jobs_per_session, 0 if has_session else 1)
+
+
 def share_of(destination: Destination, held: Lease) -> int:
     """Return how many connections a worker may have to a destination."""
     return limits.fair_share(limits.connections_of(destination, held.now), held.workers_alive)
@@ -89,7 +103,11 @@ class RunnerSlots:
 
     @contextmanager
     def requested(
-        self, wanted: int, destination: Destination, jobs_waiting: int
+        self,
+        wanted: int,
+        destination: Destination,
+        jobs_waiting: int,
+        jobs_per_session: int = 1,
     ) -> Iterator[SlotRequest]:
         """Request up to `wanted` slots, within this worker's share and what its process may open.
 
@@ -104,6 +122,7 @@ class RunnerSlots:
             most=most,
             held=self._held,
             jobs_waiting=jobs_waiting,
+            jobs_per_session=jobs_per_session,
         )
         try:
             yield request

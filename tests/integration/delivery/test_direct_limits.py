@@ -13,7 +13,7 @@ from django.db import connection, transaction
 from outbox import api
 from outbox.api.destination_limits import sites_of
 from outbox.db.clock import database_now
-from outbox.delivery import old_sites, runners
+from outbox.delivery import old_sites, runner, runners
 from outbox.delivery.context import DeliveryContext
 from outbox.delivery.destination_reports import DestinationReports
 from outbox.delivery.engine import Engine
@@ -381,6 +381,45 @@ def test_servers_of_accounts_do_not_wait_for_mx_sites(
         until(lambda: [states(one) for one in messages] == [["sent"]] * 3, "they were sent")
         assert len(slow.ledger.sessions) == 2
         slow.skip_delays()
+
+
+def test_a_few_messages_share_a_connection(lab: DirectLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "_PATIENCE", 60)
+    server = lab.server("mx.example.net")
+    lab.domain("example.net", "10 mx.example.net")
+    account = direct_account()
+    messages = [queue(account) for _ in range(6)]
+    deliver()
+    assert [states(one) for one in messages] == [["sent"]] * 6
+    assert len(server.ledger.sessions) == 1
+
+
+def test_messages_do_not_wait_for_a_slow_session(
+    lab: DirectLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "_PATIENCE", 0.1)
+    server = lab.server("mx.example.net", "at dot: late 60")
+    lab.domain("example.net", "10 mx.example.net")
+    account = direct_account()
+    messages = [queue(account) for _ in range(3)]
+    with Working():
+        server.ledger.wait_for(lambda ledger: len(ledger.sessions) == 3)
+        server.skip_delays()
+        until(lambda: [states(one) for one in messages] == [["sent"]] * 3, "they were sent")
+
+
+def test_many_messages_open_several_connections(
+    lab: DirectLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "_PATIENCE", 60)
+    server = lab.server("mx.example.net", "at dot: late 60")
+    lab.domain("example.net", "10 mx.example.net")
+    account = direct_account()
+    messages = [queue(account) for _ in range(30)]
+    with Working():
+        server.ledger.wait_for(lambda ledger: len(ledger.sessions) >= 2)
+        server.skip_delays()
+        until(lambda: [states(one) for one in messages] == [["sent"]] * 30, "they were sent")
 
 
 def test_blocked_sites_are_not_read() -> None:
