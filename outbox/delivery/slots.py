@@ -29,8 +29,8 @@ class SlotRequest:
     held: int  # slots that the runner has already
     jobs_waiting: int  # claimed jobs without a session; negative: sessions without a job
     jobs_per_session: int = 1  # see `sessions_for`
-    reserved: list[int] = field(default_factory=list)  # after an error, perhaps
-    used: int = 0  # of those that were reserved
+    reserved: list[int] = field(default_factory=list)  # and not used; in doubt after an error
+    used: int = 0  # slots that sessions have
     has_looked: bool = False
     _free: list[int] = field(default_factory=list)
 
@@ -51,7 +51,7 @@ class SlotRequest:
         jobs = self.jobs_waiting + new_jobs
         wanted = sessions_for(jobs, self.jobs_per_session, has_session=bool(self.held))
         numbers = self._free[:wanted]
-        self.reserved = numbers  # also if no response says whether they are
+        self.reserved = numbers  # if the response is lost, they may be reserved
         self.reserved = limits.insert_slots(
             self.destination.pk, self.held_lease.worker_id, numbers, self.using
         )
@@ -76,8 +76,8 @@ class SlotRequest:
 def sessions_for(jobs: int, jobs_per_session: int, *, has_session: bool) -> int:
     """Return how many more sessions waiting jobs are worth.
 
-    A connection costs several times as much as a message. So fewer than `jobs_per_session` of them
-    wait for the session that is open.
+    A connection costs several times as much as a message. So fewer than `jobs_per_session` jobs
+    wait for a session that is open already.
     """
     if jobs <= 0:
         return 0
