@@ -17,7 +17,7 @@ from tests.browser.writing import authenticate
 from tests.states import set_state
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Page, Route
 
 DKIM = "v=DKIM1; k=rsa; p=" + "MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAu" * 8
 FINDINGS = [
@@ -72,6 +72,28 @@ def test_a_click_copies_the_value_and_requests_a_check(
     assert page.evaluate("navigator.clipboard.readText()") == DKIM
     page.get_by_role("button", name="Check now").click()
     page.get_by_text("No worker is running.").wait_for()
+
+
+def test_the_copy_buttons_appear_with_their_script(page: "Page", anna: User) -> None:
+    sender = scenes.account(anna)
+    store_check(sender.from_address.partition("@")[2])
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    authenticate(page)
+    held: list[Route] = []
+
+    def hold(route: "Route") -> None:
+        held.append(route)
+
+    page.route("**/copy*.js", hold)
+    page.goto(reverse("outbox:account-domain", args=[sender.pk]), wait_until="commit")
+    button = page.get_by_label("Copy the value of the record")
+    button.wait_for(state="attached")
+    assert not button.is_visible()
+    while not held:
+        page.wait_for_timeout(20)
+    held.pop().continue_()
+    button.click()
+    page.get_by_text("Copied.").wait_for()
 
 
 @pytest.mark.system

@@ -3,6 +3,8 @@
 const status = document.getElementById("announce");
 const SHOWN_FOR = 1500; // milliseconds
 
+document.documentElement.classList.add("copying"); // the style sheets hide the buttons until this script runs
+
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("[data-copy]");
   if (!button) return;
