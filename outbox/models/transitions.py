@@ -21,6 +21,7 @@ from outbox.db.bulk import Among, insert_rows, update_rows
 from outbox.db.columns import columns_of
 from outbox.db.partial import read_partly
 from outbox.models.account import OnUncertain
+from outbox.models.destination import Destination
 from outbox.models.erasure import erase_ended, keeps_content
 from outbox.models.event import Event, EventKind
 from outbox.models.recipient import Recipient
@@ -252,13 +253,26 @@ def return_untried(attempt_ids: Sequence[int], using: str, moves: Sequence[Move]
     """
     if not attempt_ids:
         return
-    rows = sorted(moves)
-    update_rows(using, "outbox_recipient", _MOVE_COLUMNS, rows, guard=RETURN.fenced_guard)
+    _move(sorted(moves), using)
     untried = Q(attempts=F("attempts_at_retry"))  # since the last retry by a person
     state = Case(When(untried, then=Value(State.QUEUED)), default=Value(State.DEFERRED))
     Recipient.objects.using(using).filter(
         attempt_id__in=attempt_ids, state__in=RETURN.sources
     ).update(state=state, attempt=None)
+
+
+def _move(moves: Sequence[Move], using: str) -> None:
+    """Move claimed recipients, but to no destination that was deleted with its account."""
+    moved = update_rows(using, "outbox_recipient", _MOVE_COLUMNS, moves, guard=RETURN.fenced_guard)
+    if not moved:
+        return
+    # Read after the update, which has waited for a deletion that had changed the same recipients.
+    wanted = {move.destination_id for move in moves}
+    existing = Destination.objects.using(using).filter(Among("pk", wanted))
+    if gone := wanted - set(existing.values_list("pk", flat=True)):
+        Recipient.objects.using(using).filter(Among("pk", moved), destination_id__in=gone).update(
+            destination=None
+        )
 
 
 def withdraw(rows: Sequence[Recipient], why: str, using: str) -> None:

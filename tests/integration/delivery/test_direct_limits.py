@@ -9,14 +9,18 @@ from typing import Any
 import pytest
 from django.conf import LazySettings
 from django.db import connection, transaction
+from django.http import HttpRequest
 
 from outbox import api
+from outbox.api.account_removal import remove_account
 from outbox.api.destination_limits import sites_of
 from outbox.db.clock import database_now
-from outbox.delivery import old_sites, runner, runners
+from outbox.delivery import old_sites, record, runner, runners
 from outbox.delivery.context import DeliveryContext
 from outbox.delivery.destination_reports import DestinationReports
 from outbox.delivery.engine import Engine
+from outbox.delivery.job import JobsReturned
+from outbox.delivery.limited_claim import claim_within_limits
 from outbox.delivery.limits import report_rule
 from outbox.delivery.mx_router import remember_sites
 from outbox.delivery.sweep import sweep
@@ -676,3 +680,23 @@ def test_a_wait_for_room_ends_when_other_runners_have_ended() -> None:
         await asyncio.wait_for(runners.Runners(context)._make_room(2), 30)
 
     in_context(wait)
+
+
+@ONE_WRITER
+@pytest.mark.every_database
+def test_a_recipient_that_is_moved_while_its_account_is_deleted_is_held() -> None:
+    """No site is left to which it could be moved."""
+    found = a_site()
+    account = found.account
+    message = queue(account)
+    worker = a_worker()
+    lookups = Destination.objects.get(account=account, key=UNRESOLVED_KEY)
+    jobs = claim_within_limits(lookups, worker.pk, 10, 0, USING).jobs
+    moved = JobsReturned(jobs=jobs, worker_id=worker.pk, moved_to=found.pk)
+
+    with committed_before('DELETE FROM "outbox_destination"', lambda: record.write([moved], USING)):
+        remove_account(account, request=HttpRequest())
+
+    assert row(message).destination_id is None
+    sweep(USING)
+    assert row(message).state == "held"
