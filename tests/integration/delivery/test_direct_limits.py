@@ -684,6 +684,22 @@ def test_a_wait_for_room_ends_when_other_runners_have_ended() -> None:
 
 @ONE_WRITER
 @pytest.mark.every_database
+def test_an_account_is_deleted_while_a_domain_is_remembered() -> None:
+    """Its deletion has read the sites before the lookup creates another one."""
+    account = a_site().account
+    sites = {"example.net": MxSite("new.example.net", ("new.example.net",))}
+
+    with committed_before(
+        'DELETE FROM "outbox_destination"', lambda: remember_sites(account.pk, sites, USING)
+    ):
+        remove_account(account, request=HttpRequest())
+
+    assert not Destination.objects.exists()
+    assert remember_sites(account.pk, sites, USING) == {}
+
+
+@ONE_WRITER
+@pytest.mark.every_database
 def test_a_recipient_that_is_moved_while_its_account_is_deleted_is_held() -> None:
     """No site is left to which it could be moved."""
     found = a_site()
