@@ -60,6 +60,7 @@ class ClaimedJobs:
             )
         except ClaimInDoubtError as error:
             self._context.recorder.in_hand.add(error.jobs)
+            await self._context.claim_ended()
             self.return_all(*error.jobs)
             raise
         self.is_cut_short = is_cut_short

@@ -7,14 +7,16 @@ import asyncio
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 from django.db import DatabaseError, InterfaceError, connections
 
 from outbox.conf import Conf, get_conf
 from outbox.delivery.descriptors import connection_ceiling
-from outbox.delivery.lease import Lease
+from outbox.delivery.lease import Lease, is_unlocked
 from outbox.delivery.pool import Pool
 from outbox.delivery.recorder import Recorder
 from outbox.delivery.signing_keys import SigningKeys
@@ -23,6 +25,7 @@ from outbox.net.lru import LruCache
 
 T = TypeVar("T")
 _SENDERS_MAX = 10_000  # destinations whose last sender is remembered
+_DOUBT_INTERVAL = 0.1  # seconds
 
 
 def _do_nothing() -> None:
@@ -62,6 +65,19 @@ class DeliveryContext:
     async def in_claimer(self, work: Callable[[], T]) -> T:
         """Run database work in the claimer's thread."""
         return await run_in(self.claimer, work, self.using)
+
+    async def claim_ended(self) -> None:
+        """Wait until a claim whose connection was lost has been committed or rolled back.
+
+        It has locked the worker. What it wrote cannot be undone before it is visible, and the sweep
+        recovers nothing of a worker that is alive. After the end of this worker, it does.
+        """
+        work = partial(is_unlocked, self.lease.worker_id, self.using)
+        while not (self.lease.lost or self.stopping.is_set()):
+            with suppress(DatabaseError, InterfaceError):
+                if await self.in_claimer(work):
+                    return
+            await asyncio.sleep(_DOUBT_INTERVAL)  # no event reports the end
 
     async def in_renewer(self, work: Callable[[], T]) -> T:
         """Run work that waits for a token service in a thread, which then has no connection."""

@@ -10,10 +10,11 @@ import socket
 import time
 from dataclasses import dataclass
 
-from django.db import transaction
+from django.db import connections, transaction
 from django.db.models import Count, Q
 
 from outbox.conf import get_conf
+from outbox.db.bulk import fetch
 from outbox.db.clock import database_now
 from outbox.models import Slot, Worker
 
@@ -105,6 +106,19 @@ def renew(lease: Lease, using: str) -> None:
         count_workers(lease, using)
     else:
         lease.lost = True
+
+
+def lock(worker_id: int, using: str) -> None:
+    """Lock the row of a worker until the transaction ends, as the claim of an attempt does."""
+    if connections[using].vendor == "postgresql":
+        fetch(using, "SELECT id FROM outbox_worker WHERE id = %s FOR SHARE", [worker_id])
+
+
+def is_unlocked(worker_id: int, using: str) -> bool:
+    """Return whether no transaction that has locked the worker is still open."""
+    with transaction.atomic(using=using):
+        rows = Worker.objects.using(using).filter(pk=worker_id)
+        return bool(rows.select_for_update(skip_locked=True, no_key=True).values_list("pk"))
 
 
 def end(lease: Lease, using: str) -> None:

@@ -94,12 +94,12 @@ class DestinationRunner(Runner):
             self._feeds_again = False
             began_at = asyncio.get_running_loop().time()
             try:
-                await self._wait_for_records()
+                await self._claimed.wait_for_room(self.destination, self._jobs_wanted)
                 waiting = len(self._claimed) - self._claimed.waiting  # negative: idle sessions
                 # Others need the parts of the pool that are not used here.
                 useful = max(waiting, 0) + 1 + len(self._sessions)
                 wanted = min(self._sessions_possible(), useful)
-                with self._slots.requested(
+                async with self._slots.requested(
                     wanted, self.destination, waiting, self._jobs_per_session
                 ) as slots:
                     if self._sessions or slots.most:
@@ -138,13 +138,6 @@ class DestinationRunner(Runner):
     def _end_patience(self) -> None:
         if self._claimed:
             self._context.spawn(self.feed())
-
-    async def _wait_for_records(self) -> None:
-        """Wait until slots in doubt are released, and until there is room for results."""
-        if self._slots.are_in_doubt:
-            await self._context.recorder.caught_up(self.destination.pk)
-            self._slots.are_in_doubt = False
-        await self._claimed.wait_for_room(self.destination, self._jobs_wanted)
 
     async def _claim(self, slots: SlotRequest) -> None:
         """Claim jobs, and reserve slots for those that have no session."""

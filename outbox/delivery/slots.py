@@ -4,9 +4,11 @@ Slots enforce the account's limit over all workers. The pool keeps one owner fro
 connections that this process may open.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+
+from django.db import transaction
 
 from outbox.db.unavailable import DATABASE_UNAVAILABLE
 from outbox.delivery import lease, limits
@@ -20,7 +22,11 @@ from outbox.models import Destination
 
 @dataclass(slots=True)
 class SlotRequest:
-    """Slots that a runner wants. The claimer's thread reserves them, mostly within a claim."""
+    """Slots that a runner wants. The claimer's thread reserves them, mostly within a claim.
+
+    The transaction that reserves them locks the worker, so that its end can be waited for after the
+    connection was lost (`DeliveryContext.claim_ended`).
+    """
 
     destination: Destination
     held_lease: Lease
@@ -47,11 +53,15 @@ class SlotRequest:
         return bool(self._free or self.held)
 
     def reserve(self, new_jobs: int) -> None:
-        """Reserve slots for jobs that have no session, as far as some are free."""
+        """Reserve slots for jobs that have no session, as far as some are free.
+
+        A transaction of the caller has claimed the new jobs.
+        """
         jobs = self.jobs_waiting + new_jobs
         wanted = sessions_for(jobs, self.jobs_per_session, has_session=bool(self.held))
         numbers = self._free[:wanted]
-        self.reserved = numbers  # if the response is lost, they may be reserved
+        if numbers and not new_jobs:
+            lease.lock(self.held_lease.worker_id, self.using)
         self.reserved = limits.insert_slots(
             self.destination.pk, self.held_lease.worker_id, numbers, self.using
         )
@@ -63,8 +73,9 @@ class SlotRequest:
 
     def look_and_reserve(self) -> None:
         """Reserve slots for the jobs that are waiting."""
-        if self.look():
-            self.reserve(0)
+        with transaction.atomic(using=self.using):
+            if self.look():
+                self.reserve(0)
 
     def use(self, number: int) -> list[int]:
         """Return up to `number` of the reserved slots, each for a session."""
@@ -97,21 +108,20 @@ class RunnerSlots:
         self._destination_id = destination.pk
         self._owner = owner_of(destination.account)
         self._held = 0
-        # The connection was lost while slots were reserved, and perhaps they are. They are being
-        # released, and no other may be reserved before that.
-        self.are_in_doubt = False
 
-    @contextmanager
-    def requested(
+    @asynccontextmanager
+    async def requested(
         self,
         wanted: int,
         destination: Destination,
         jobs_waiting: int,
         jobs_per_session: int = 1,
-    ) -> Iterator[SlotRequest]:
+    ) -> AsyncIterator[SlotRequest]:
         """Request up to `wanted` slots, within this worker's share and what its process may open.
 
-        Those that were reserved and not used within the block are released.
+        Those that were reserved and not used within the block are released. If the connection was
+        lost while they were reserved, perhaps they are. Then the block ends once they are released,
+        since a release must not find a slot that was reserved later.
         """
         pool = self._context.connections
         most = pool.take_up_to(self._owner, wanted)
@@ -124,16 +134,21 @@ class RunnerSlots:
             jobs_waiting=jobs_waiting,
             jobs_per_session=jobs_per_session,
         )
+        is_in_doubt = False
         try:
             yield request
         except (ClaimInDoubtError, *DATABASE_UNAVAILABLE):
-            self.are_in_doubt = bool(request.reserved)
+            is_in_doubt = bool(request.reserved)
             raise
         finally:
             held = request.used + len(request.reserved)
             pool.give_back(self._owner, most - held)
             self._held += held
+            if is_in_doubt:
+                await self._context.claim_ended()
             self.release(request.reserved)
+            if is_in_doubt:
+                await self._context.recorder.caught_up(self._destination_id)
 
     def share(self, destination: Destination) -> int:
         """Return how many connections this worker may have to the destination."""

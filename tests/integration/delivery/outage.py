@@ -15,14 +15,32 @@ from typing import Any, Protocol
 
 from django.db import connection
 
+_EXECUTE = b"E\0\0\0\x09"  # the message that executes what another one has prepared
+
 
 class Outage(Protocol):
     """What a test may do to the database of the other threads."""
 
     def begin(self) -> None: ...
     def end(self) -> None: ...
-    def lose_next_commit(self) -> None:
-        """Allow the commit, and cut the connection before its response (PostgreSQL only)."""
+    def lose_next(self, statement: bytes = b"COMMIT") -> None:
+        """Allow the statement, and cut the connection before its response (PostgreSQL only)."""
+
+    @property
+    def has_lost(self) -> bool:
+        """Return whether the response that was to be lost is lost."""
+
+    def hold_next_commit(self) -> None:
+        """Cut the connection, and pass the commit on when it is released (PostgreSQL only)."""
+
+    def release(self) -> None: ...
+    @property
+    def holds_commit(self) -> bool:
+        """Return whether a commit is held."""
+
+    @property
+    def connected(self) -> int:
+        """Return how many connections there have been."""
 
 
 @contextmanager
@@ -50,8 +68,15 @@ class _Locked:
     def begin(self) -> None:
         self._other.execute("BEGIN IMMEDIATE")
 
-    def lose_next_commit(self) -> None:
+    def lose_next(self, statement: bytes = b"COMMIT") -> None:
         raise NotImplementedError("SQLite's commit is a call, not a message that can be lost")
+
+    hold_next_commit = lose_next
+
+    def release(self) -> None: ...
+
+    has_lost = holds_commit = False
+    connected = 0
 
     def end(self) -> None:
         if self._other.in_transaction:
@@ -72,7 +97,9 @@ class _Relay:
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._deaf: set[socket.socket] = set()
         self._lock = threading.Lock()
-        self._cut = self._losing = False
+        self._cut = self._holding = self.holds_commit = False
+        self._losing: bytes | None = None
+        self._released = threading.Event()
         settings["HOST"], settings["PORT"] = self._door.getsockname()
         self._threads: list[threading.Thread] = []
         self._start(self._accept)
@@ -91,10 +118,25 @@ class _Relay:
     def end(self) -> None:
         self._cut = False
 
-    def lose_next_commit(self) -> None:
-        self._losing = True
+    def lose_next(self, statement: bytes = b"COMMIT") -> None:
+        self._losing = statement
+
+    @property
+    def has_lost(self) -> bool:
+        return self._losing is None and bool(self._deaf)
+
+    def hold_next_commit(self) -> None:
+        self._holding = True
+
+    def release(self) -> None:
+        self._released.set()
+
+    @property
+    def connected(self) -> int:
+        return len(self._pairs)
 
     def close(self) -> None:
+        self.release()
         self.begin()
         self._door.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
@@ -126,11 +168,18 @@ class _Relay:
         return server
 
     def _relay_to_server(self, client: socket.socket, server: socket.socket) -> None:
+        is_prepared = False  # the statement to lose: the next data executes it
         with contextlib.suppress(OSError):
             while data := client.recv(65_536):
-                if self._losing and b"COMMIT" in data:
-                    self._losing = False
-                    self._deaf.add(client)
+                if is_prepared or (self._losing and self._losing in data):
+                    is_prepared = data.startswith(b"P") and _EXECUTE not in data
+                    if not is_prepared:
+                        self._losing = None
+                        self._deaf.add(client)
+                if self._holding and b"COMMIT" in data:
+                    self._holding, self.holds_commit = False, True
+                    _shut(client)
+                    self._released.wait()
                 server.sendall(data)
         _shut(client, server)
 

@@ -168,9 +168,29 @@ def test_a_claim_whose_commit_was_not_confirmed_is_undone(
     """No sweep would do it: the worker is alive and does not know of its claim."""
     lab = fault_lab("")
     sender = account_at(lab)
-    wire.lose_next_commit()
+    wire.lose_next()
     messages = queue_many(sender, 3)
     with Working():
+        until(all_in(State.SENT, messages), "all were sent")
+    assert len(lab.ledger.accepted) == 3
+    assert not Attempt.objects.filter(ended_at=None).exists()
+
+
+def test_a_claim_that_is_committed_late_is_undone(fault_lab: StartLab, wire: Outage) -> None:
+    """What the worker releases before that is not there yet. No sweep would find it afterwards."""
+    lab = fault_lab("")
+    sender = account_at(lab, max_connections=1)
+    wire.hold_next_commit()
+    messages = queue_many(sender, 3)
+    with Working() as working:
+        until(lambda: wire.holds_commit, "the connection of the claim was cut")
+        connected, deadline = wire.connected, time.monotonic() + 1
+        while time.monotonic() < deadline:  # a second in which nothing may be returned
+            # By the recorder, whose first connection this would be. The other one is the claimer's.
+            if wire.connected >= connected + 2 and working.engine.recorder.idle:
+                break
+            time.sleep(0.01)
+        wire.release()
         until(all_in(State.SENT, messages), "all were sent")
     assert len(lab.ledger.accepted) == 3
     assert not Attempt.objects.filter(ended_at=None).exists()
@@ -184,7 +204,7 @@ def test_a_mark_whose_commit_was_not_confirmed_is_repeated(
     with Working():
         lab.ledger.wait_for(lambda ledger: "DATA" in ledger.commands)
         until(SmtpSession.objects.exists, "the connection's own row was written")
-        wire.lose_next_commit()
+        wire.lose_next()
         lab.skip_delays()
         until(all_in(State.SENT, [message]), "it was sent")
     assert len(lab.ledger.accepted) == 1
@@ -204,7 +224,7 @@ def test_a_result_whose_commit_was_not_confirmed_is_not_a_late_reply(
     try:
         with Working():
             until(is_marked, "the dot was marked")
-            wire.lose_next_commit()
+            wire.lose_next()
             lab.skip_delays()
             until(all_in(State.SENT, [message]), "it was written")
     finally:
@@ -222,7 +242,7 @@ def test_a_session_whose_commit_was_not_confirmed_is_written_once(
     message = queue(account_at(lab))
     with Working() as working:
         lab.ledger.wait_for(lambda ledger: bool(ledger.sessions))
-        wire.lose_next_commit()
+        wire.lose_next()
         lab.skip_delays()
         until(all_in(State.SENT, [message]), "it was sent")
         until(lambda: working.engine.recorder.idle, "everything was written")

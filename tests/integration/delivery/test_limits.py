@@ -6,10 +6,11 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 
 import pytest
 from django.conf import LazySettings
-from django.db import DatabaseError, IntegrityError, OperationalError, connection
+from django.db import DatabaseError, IntegrityError, OperationalError, connection, connections
 from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -22,7 +23,7 @@ from outbox.delivery.claimed import ClaimedJobs
 from outbox.delivery.context import DeliveryContext
 from outbox.delivery.destination_reports import DestinationReports
 from outbox.delivery.job import Job, JobsReturned
-from outbox.delivery.lease import Lease
+from outbox.delivery.lease import Lease, is_unlocked
 from outbox.delivery.limited_claim import LimitsOfClaim, claim_within_limits
 from outbox.delivery.mx_opener import MxOpener
 from outbox.delivery.mx_router import MxRouter
@@ -44,12 +45,14 @@ from tests.integration.delivery.mail_client import (
     claim_due,
     deliver,
     destination,
+    is_sqlite,
     queue,
     queue_many,
     refusing,
     reserve,
     row,
 )
+from tests.integration.delivery.outage import Outage, breakable_database
 from tests.integration.delivery.test_rows_in_hand import in_context
 
 pytestmark = pytest.mark.django_db
@@ -105,6 +108,11 @@ def slot_request(
 def release(where: Destination, worker: Worker, numbers: list[int]) -> None:
     slots = [limits.HeldSlot(where.pk, worker.pk, number) for number in numbers]
     limits.release_slots(slots, USING)
+
+
+def close_connection() -> None:
+    """Close the connection of the thread, which it opens again when it needs one."""
+    connections[USING].close()
 
 
 def advance_time(where: Destination, **past: float) -> None:
@@ -725,15 +733,68 @@ def test_slots_that_are_perhaps_reserved_are_released() -> None:
 
     async def lose(context: DeliveryContext) -> None:
         slots = RunnerSlots(context, where)
-        with suppress(OperationalError), slots.requested(1, where, 1) as request:
-            await context.in_claimer(request.look_and_reserve)
-            assert request.reserved == [1]
-            raise OperationalError("the connection was lost")
-        assert slots.are_in_doubt
-        await context.recorder.caught_up(where.pk)
+        with suppress(OperationalError):
+            async with slots.requested(1, where, 1) as request:
+                await context.in_claimer(request.look_and_reserve)
+                assert request.reserved == [1]
+                raise OperationalError("the connection was lost")
+        assert not await context.in_claimer(Slot.objects.exists)
         assert context.connections.used == 0
 
     in_context(lose)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_slots_whose_response_is_lost_are_not_kept() -> None:
+    """Jobs that were claimed before wait for them, so that no claim reserves them."""
+    sender = account()
+    where = destination(sender)
+
+    async def lose(context: DeliveryContext, wire: Outage) -> None:
+        await context.in_claimer(close_connection)  # it is opened again over the wire
+        slots = RunnerSlots(context, where)
+        wire.lose_next(b"INSERT INTO outbox_slot")
+        with suppress(OperationalError):
+            async with slots.requested(1, where, 1) as request:
+                await context.in_claimer(request.look_and_reserve)
+        assert wire.has_lost
+        await context.recorder.caught_up(where.pk)
+        assert context.connections.used == 0
+
+    if is_sqlite():
+        pytest.skip("SQLite responds with a return value, which cannot be lost")
+    with breakable_database() as wire:
+        in_context(lambda context: lose(context, wire))
+    assert not Slot.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_slots_that_are_committed_late_are_released() -> None:
+    where = destination(account())
+
+    async def reserve_slots(context: DeliveryContext) -> None:
+        slots = RunnerSlots(context, where)
+        with suppress(OperationalError):
+            async with slots.requested(1, where, 1) as request:
+                await context.in_claimer(request.look_and_reserve)
+
+    async def hold(context: DeliveryContext, wire: Outage) -> None:
+        await context.in_claimer(close_connection)  # it is opened again over the wire
+        wire.hold_next_commit()
+        task = asyncio.create_task(reserve_slots(context))
+        async with asyncio.timeout(30):
+            while not wire.holds_commit:  # noqa: ASYNC110  # set by another thread
+                await asyncio.sleep(0.01)
+        is_free = partial(is_unlocked, context.lease.worker_id, USING)
+        assert not await context.in_renewer(is_free), "nothing to wait for"
+        wire.release()
+        await task
+        assert context.connections.used == 0
+
+    if is_sqlite():
+        pytest.skip("SQLite's commit is a call, which has ended when it returns")
+    with breakable_database() as wire:
+        in_context(lambda context: hold(context, wire))
     assert not Slot.objects.exists()
 
 
