@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import partial
+from typing import Any
 
 import pytest
 from django.conf import LazySettings
@@ -513,6 +514,14 @@ def test_a_probe_of_a_runner_that_read_a_closed_circuit_ends(
     assert reserve(where, 1).probe
 
 
+async def deliver_due(runner: DestinationRunner) -> None:
+    """Feed a runner once, and wait until it has no jobs. Its sessions may stay open."""
+    await runner.feed_due(runner.destination, asyncio.get_running_loop().time())
+    async with asyncio.timeout(60):
+        while runner.has_jobs:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)  # no event says that it is idle
+
+
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(
     ("script", "faults"),
@@ -527,10 +536,7 @@ def test_a_session_that_ends_before_mail_reduces_the_concurrency(
 
     async def run(context: DeliveryContext) -> int:
         runner = DestinationRunner(context, where, SmarthostOpener(context))
-        await runner.feed_due(where, asyncio.get_running_loop().time())
-        async with asyncio.timeout(60):
-            while runner.has_jobs:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)  # no event says that it is idle
+        await deliver_due(runner)
         await runner.close(10)
         return runner._sessions_allowed
 
@@ -710,12 +716,31 @@ def test_a_claim_that_does_not_count_is_undone() -> None:
     assert not Attempt.objects.exists()
 
 
-def test_a_job_for_an_idle_session_takes_no_slot() -> None:
-    sender, worker = account(max_connections=5), a_worker()
-    queue(sender)
-    request = slot_request(sender, worker, most=2, held=2, jobs_waiting=-2)
-    assert len(claim_of(sender, worker, slots=request).jobs) == 1
-    assert not Slot.objects.exists()
+@pytest.mark.django_db(transaction=True)
+def test_a_job_for_an_idle_session_takes_no_slot(fault_lab: StartLab) -> None:
+    """Each slot would cost two statements, and another worker could not have it meanwhile."""
+    lab = fault_lab("")
+    where = destination(account_at(lab, max_connections=5))
+    queue(where.account)
+    statements: list[str] = []
+
+    def watch(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        statements.append(sql)
+        return execute(sql, params, many, context)
+
+    async def run(context: DeliveryContext) -> None:
+        runner = DestinationRunner(context, where, SmarthostOpener(context))
+        await deliver_due(runner)
+        await context.in_claimer(lambda: connections[USING].execute_wrappers.append(watch))
+        await context.in_claimer(partial(queue, where.account))
+        await deliver_due(runner)
+        await runner.close(10)
+
+    in_context(run)
+    assert len(lab.ledger.accepted) == 2
+    assert len(lab.ledger.sessions) == 1
+    assert any("INTO outbox_attempt" in sql for sql in statements)
+    assert not any("INTO outbox_slot" in sql for sql in statements)
 
 
 def test_a_drained_worker_claims_nothing() -> None:
