@@ -14,6 +14,7 @@ it is a pause of a tag (`outbox.delivery.paused_tags`).
 
 import datetime as dt
 import math
+import random
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -125,6 +126,17 @@ def aware(value: Any) -> dt.datetime | None:
     return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
 
 
+def _urgent_room(left: int) -> int:
+    """Return how many of `left` recipients may be of one priority while there are lower ones.
+
+    A single one is left to them at random. Otherwise the urgent messages of senders that the server
+    rejects would be each probe of it.
+    """
+    if left == 1:
+        return int(random.random() < _URGENT_SHARE)  # noqa: S311
+    return min(math.ceil(left * _URGENT_SHARE), max(left - 1, 0))
+
+
 @dataclass(slots=True)
 class DueAt:
     """The recipients of one destination that are due at `now`."""
@@ -147,7 +159,7 @@ class DueAt:
         limited: list[tuple[int, list[int]]] = []
         for number, priority in enumerate(priorities, start=1):
             left = limit - len(rows)
-            room = left if number == len(priorities) else math.ceil(left * _URGENT_SHARE)
+            room = left if number == len(priorities) else _urgent_room(left)
             senders = self._senders(priority, after_sender)
             locked, at_their_share = self._lock_shares(priority, senders, room, [])
             rows += locked
@@ -184,7 +196,7 @@ class DueAt:
     ) -> tuple[list[DueRecipient], list[int]]:
         """Lock an equal share of the room for each sender; return the senders that used it up."""
         if not senders or room <= 0:
-            return [], []
+            return [], list(senders)
         share = math.ceil(room / len(senders))
         rows = self._lock(priority, senders, share, [row.id for row in have])[:room]
         counts = Counter(row.sender_key for row in rows)

@@ -151,6 +151,29 @@ def test_the_most_urgent_is_claimed_first() -> None:
     assert claimed == ["urgent@example.net", "normal@example.net", "bulk@example.net"]
 
 
+@pytest.mark.parametrize("limit", [1, 2, 3])
+def test_urgent_messages_leave_a_share_of_small_claims(limit: int) -> None:
+    """A test of a server claims one recipient, and a low rate limit allows a few."""
+    sender = account()
+    queue_many(sender, 60, priority="urgent")
+    queue_many(sender, 60, priority="normal")
+    worker = a_worker()
+    for _ in range(60 // limit):
+        assert len(claim_due(sender, worker, limit=limit)) == limit
+    claimed = Recipient.objects.filter(state=State.SENDING).values_list("priority", flat=True)
+    assert set(claimed) == {1, 3}  # the chance that a single one is urgent 60 times is 0.00000003
+
+
+def test_a_small_claim_takes_urgent_messages_if_there_are_no_others() -> None:
+    sender = account()
+    queue_many(sender, 30, priority="urgent")
+    queue(sender, priority="normal")
+    tomorrow = timezone.now() + dt.timedelta(days=1)
+    Recipient.objects.filter(priority=3).update(next_attempt_at=tomorrow)
+    worker = a_worker()
+    assert all(claim_due(sender, worker, limit=1) for _ in range(30))
+
+
 def test_urgent_messages_leave_a_share_to_the_others() -> None:
     """Otherwise a stream of urgent messages would block all others for ever."""
     sender = account()
