@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from outbox.delivery.circuit import Probe
+from outbox.delivery.limits import HeldSlot
 from outbox.delivery.verdict import Verdict
 from outbox.models import Outcome, SmtpSession, TlsRequirement
 from outbox.models.return_path import token_of, with_token
@@ -259,8 +260,7 @@ class SlotsReleased:
     """Connection slots that are no longer needed."""
 
     destination_id: int
-    worker_id: int
-    slots: Sequence[int]
+    slots: Sequence[HeldSlot]
     size: ClassVar[int] = 0
 
 

@@ -45,6 +45,7 @@ class Wanted:
 class HeldSlot(NamedTuple):
     """A connection slot that a worker has reserved."""
 
+    id: int
     destination_id: int
     worker_id: int
     number: int
@@ -78,7 +79,8 @@ _COUNTED = columns_of(
         "paused_reason",
     ),
 )
-_OF_SLOT = columns_of(Slot, HeldSlot._fields)
+# SQLite assigns the id of a slot again whose transaction was rolled back.
+_OF_SLOT = columns_of(Slot, ("id", "destination_id", "worker_id"))
 _ALL = Wanted()
 _READ_AT_ONCE = 500  # destinations
 _SERVERS_AT_ONCE = 10_000  # destinations of which only servers of accounts are read
@@ -255,24 +257,28 @@ def free_slots(destination_id: int, limit: int, using: str) -> list[int]:
     return [number for number in range(1, limit + 1) if number not in taken]
 
 
-def insert_slots(destination_id: int, worker_id: int, free: Sequence[int], using: str) -> list[int]:
-    """Reserve slots that were free, and return the numbers of those that still were."""
+def insert_slots(
+    destination_id: int, worker_id: int, free: Sequence[int], using: str
+) -> list[HeldSlot]:
+    """Reserve slots that were free, and return those that still were."""
     if not free:
         return []
     rows = ", ".join(["(%s, %s, %s)"] * len(free))
     sql = (
         f"INSERT INTO outbox_slot (destination_id, number, worker_id) VALUES {rows} "  # noqa: S608
-        "ON CONFLICT (destination_id, number) DO NOTHING RETURNING number"
+        "ON CONFLICT (destination_id, number) DO NOTHING "
+        "RETURNING id, destination_id, worker_id, number"
     )
     params = [value for number in free for value in (destination_id, number, worker_id)]
-    return [number for (number,) in fetch(using, sql, params)]
+    return [HeldSlot._make(row) for row in fetch(using, sql, params)]
 
 
 def release_slots(slots: Sequence[HeldSlot], using: str) -> None:
-    """Release connection slots of any destinations."""
-    if not slots:
-        return
-    delete_rows(using, "outbox_slot", _OF_SLOT, slots)
+    """Release connection slots of any destinations.
+
+    A repetition does not release one with the same number that was reserved in the meantime.
+    """
+    delete_rows(using, "outbox_slot", _OF_SLOT, [slot[: len(_OF_SLOT)] for slot in slots])
 
 
 def connections_of(destination: Destination, now: dt.datetime) -> int:

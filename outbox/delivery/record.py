@@ -90,11 +90,7 @@ def write(items: Sequence[RecordItem], using: str, groups: FailureGroups | None 
         _write_closings(_only(SessionClosed, items), now, using)
         _write_marks(_only(Mark, items), now, using)
         undone = _write_results(_only(Result, items), returned, now, using)
-        released = [
-            limits.HeldSlot(item.destination_id, item.worker_id, number)
-            for item in _only(SlotsReleased, items)
-            for number in item.slots
-        ]
+        released = [slot for item in _only(SlotsReleased, items) for slot in item.slots]
         limits.release_slots(released, using)
         _return_reservations(returned, undone, using)
 

@@ -17,6 +17,7 @@ from outbox.delivery.base_runner import Runner
 from outbox.delivery.context import DeliveryContext
 from outbox.delivery.destination_reports import DestinationReports
 from outbox.delivery.job import Job, SessionClosed, SessionOpened
+from outbox.delivery.limits import HeldSlot
 from outbox.delivery.openers import SessionOpener, Target, TargetRefusedError
 from outbox.delivery.server_memory import ServerMemory
 from outbox.delivery.session import DeliverySession, unopened_row
@@ -159,7 +160,7 @@ class DestinationRunner(Runner):
         worth = sessions_for(waiting, self._jobs_per_session, has_session=bool(self._sessions))
         return min(self._sessions_possible(), worth)
 
-    def _start(self, slot: int) -> None:
+    def _start(self, slot: HeldSlot) -> None:
         task = asyncio.create_task(self._run_sessions(slot))
         self._sessions.add(task)
         task.add_done_callback(self._ended)
@@ -174,7 +175,7 @@ class DestinationRunner(Runner):
         if self._claimed and not self._sessions:
             self._claimed.return_all()
 
-    async def _run_sessions(self, slot: int) -> None:
+    async def _run_sessions(self, slot: HeldSlot) -> None:
         """Use one slot: open a session when a job waits, deliver over it, close it, repeat."""
         try:
             while job := await self._next_job():

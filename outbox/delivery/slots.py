@@ -16,6 +16,7 @@ from outbox.delivery.claim import ClaimInDoubtError
 from outbox.delivery.context import DeliveryContext
 from outbox.delivery.job import SlotsReleased
 from outbox.delivery.lease import Lease
+from outbox.delivery.limits import HeldSlot
 from outbox.delivery.pool import owner_of
 from outbox.models import Destination
 
@@ -35,7 +36,7 @@ class SlotRequest:
     held: int  # slots that the runner has already
     jobs_waiting: int  # claimed jobs without a session; negative: sessions without a job
     jobs_per_session: int = 1  # see `sessions_for`
-    reserved: list[int] = field(default_factory=list)  # and not used; in doubt after an error
+    reserved: list[HeldSlot] = field(default_factory=list)  # and not used; in doubt after an error
     used: int = 0  # slots that sessions have
     has_looked: bool = False
     _free: list[int] = field(default_factory=list)
@@ -77,7 +78,7 @@ class SlotRequest:
             if self.look():
                 self.reserve(0)
 
-    def use(self, number: int) -> list[int]:
+    def use(self, number: int) -> list[HeldSlot]:
         """Return up to `number` of the reserved slots, each for a session."""
         slots, self.reserved = self.reserved[:number], self.reserved[number:]
         self.used += len(slots)
@@ -154,7 +155,7 @@ class RunnerSlots:
         """Return how many connections this worker may have to the destination."""
         return share_of(destination, self._context.lease)
 
-    def release(self, slots: list[int]) -> None:
+    def release(self, slots: list[HeldSlot]) -> None:
         """Release slots through the recorder, which retries while the database is unavailable."""
         if not slots:
             return
@@ -163,7 +164,6 @@ class RunnerSlots:
         self._context.recorder.put(
             SlotsReleased(
                 destination_id=self._destination_id,
-                worker_id=self._context.lease.worker_id,
                 slots=tuple(slots),
             )
         )

@@ -89,7 +89,7 @@ WORKER_RULES = (
         committed=Point.OUTCOME_COMMITTED,
     ),
     Rule(text("DELETE FROM outbox_attempt"), written=Point.JOBS_RETURNED),
-    Rule(text(r"DELETE FROM outbox_slot\s.*number\) IN"), written=Point.SLOTS_RELEASED),
+    Rule(text(r"DELETE FROM outbox_slot\s.*worker_id\) IN"), written=Point.SLOTS_RELEASED),
     Rule(
         text("UPDATE outbox_worker SET heartbeat_at"),
         before=Point.BEFORE_HEARTBEAT,
