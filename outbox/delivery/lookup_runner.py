@@ -139,7 +139,7 @@ class LookupRunner(Runner):
         account = self.destination.account
         try:
             sites = {domain: site for domain, site, _ in found}
-            ids = await self._router.destinations_of(account, sites)
+            ids = await self._router.destinations_of(account, sites, waiting_at=self.destination.pk)
         except (asyncio.CancelledError, *DATABASE_UNAVAILABLE) as error:
             self._return_found(found)
             if isinstance(error, asyncio.CancelledError):

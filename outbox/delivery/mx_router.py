@@ -14,24 +14,29 @@ from functools import partial
 from django.db import IntegrityError, transaction
 
 from outbox.conf import Conf
+from outbox.db.bulk import Among, update_rows
 from outbox.db.clock import database_now
+from outbox.db.columns import columns_of
 from outbox.delivery.context import DeliveryContext
 from outbox.delivery.job import Job, JobsReturned
 from outbox.delivery.old_sites import keep_for_now
 from outbox.delivery.server import address_rule
 from outbox.delivery.sts_policies import sts_policies
 from outbox.delivery.tls_policy import PolicySources
-from outbox.models import MX_PREFIX, Account, Destination, DomainSite
+from outbox.models import MX_PREFIX, Account, Destination, DomainSite, Recipient
+from outbox.models.transitions import CLAIM
 from outbox.net.dns_resolver import DnsResolver
 from outbox.net.lru import LruCache
-from outbox.net.mx import Exchangers, OwnHost, find_exchangers
+from outbox.net.mx import Exchangers, OwnHost, domain_of, find_exchangers
 from outbox.net.sites import MxSite
 
 _FAILED_FOR = 300.0  # seconds in which a host that could not be connected to is tried last
 _FAILED_MAX = 10_000  # hosts
 _MOVED_FOR = 600.0  # seconds in which a domain moves to no other site again
 _MOVED_MAX = 10_000  # domains
+_MOVED_AT_ONCE = 5_000  # recipients
 _SEEN_WITHIN = dt.timedelta(days=1)  # a domain's row is not written for each lookup
+_OF_MOVED = columns_of(Recipient, ("destination_id",))
 
 
 class MxRouter:
@@ -75,13 +80,14 @@ class MxRouter:
         return await asyncio.shield(self._own_host)
 
     async def destinations_of(
-        self, account: Account, sites: Mapping[str, MxSite]
+        self, account: Account, sites: Mapping[str, MxSite], *, waiting_at: int | None = None
     ) -> dict[str, int]:
         """Remember the sites of domains; return the destination of each domain.
 
-        Domains are missing if the account was deleted.
+        Domains are missing if the account was deleted. Recipients of the domains that wait at the
+        destination `waiting_at` are moved, unclaimed.
         """
-        work = partial(remember_sites, account.pk, sites, self.context.using)
+        work = partial(_destinations_of, account.pk, sites, waiting_at, self.context.using)
         return await self.context.in_claimer(work)
 
     def move(self, job: Job, destination_id: int | None) -> None:
@@ -122,6 +128,15 @@ class MxRouter:
     def note_success(self, host: str) -> None:
         """Try a host by its preference again."""
         self._failed.discard(host)
+
+
+def _destinations_of(
+    account_id: int, sites: Mapping[str, MxSite], waiting_at: int | None, using: str
+) -> dict[str, int]:
+    found = remember_sites(account_id, sites, using)
+    if waiting_at is not None:
+        move_waiting(waiting_at, found, using)
+    return found
 
 
 def remember_sites(account_id: int, sites: Mapping[str, MxSite], using: str) -> dict[str, int]:
@@ -185,6 +200,26 @@ def _remember(account_id: int, ids: Mapping[str, int], using: str) -> None:
         unique_fields=["account", "domain"],
         update_fields=["destination", "seen_at"],
     )
+
+
+def move_waiting(from_id: int, destinations: Mapping[str, int], using: str) -> int:
+    """Move waiting recipients of these domains from a destination to their own; return how many.
+
+    Only the first thousands that wait there are considered. The others are moved with the next
+    domains, or after a claim.
+    """
+    waiting = Recipient.objects.using(using).filter(
+        destination_id=from_id, next_attempt_at__isnull=False, state__in=CLAIM.sources
+    )
+    first = waiting.order_by().values_list("pk", "address")[:_MOVED_AT_ONCE]
+    found = {pk: site for pk, address in first if (site := destinations.get(domain_of(address)))}
+    if not found:
+        return 0
+    with transaction.atomic(using=using):
+        # Others may hold them or claim them meanwhile. Those are not waited for.
+        locked = waiting.filter(Among("pk", found)).select_for_update(skip_locked=True)
+        rows = [(pk, found[pk]) for pk in locked.order_by("pk").values_list("pk", flat=True)]
+        return len(update_rows(using, "outbox_recipient", _OF_MOVED, rows))
 
 
 async def _own_host(conf: Conf) -> OwnHost:

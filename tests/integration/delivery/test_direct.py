@@ -1,18 +1,22 @@
 """Direct delivery: from a queued message to the servers that DNS names for its recipients."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from django.conf import LazySettings
+from django.db import connections, transaction
 
 from outbox import api, smtp
 from outbox.conf import get_conf
 from outbox.db.clock import database_now
-from outbox.delivery import mx_opener
+from outbox.delivery import lookup_runner, mx_opener
+from outbox.delivery.mx_router import move_waiting
 from outbox.delivery.server import mx_server_for
 from outbox.delivery.tls_policy import HostPolicy, policy_for
 from outbox.models import (
+    MX_PREFIX,
     UNRESOLVED_KEY,
     Account,
     Attempt,
@@ -33,6 +37,7 @@ from tests.integration.delivery.mail_client import (
     account_at,
     all_in,
     deliver,
+    is_sqlite,
     last_attempt,
     outgoing,
     queue,
@@ -41,6 +46,7 @@ from tests.integration.delivery.mail_client import (
     states,
     until,
 )
+from tests.states import set_state
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -88,6 +94,68 @@ def test_the_next_message_for_a_known_domain_needs_no_move(lab: DirectLab) -> No
     known, new = message.recipients.order_by("pk")
     assert known.destination == site(account, "mx.example.net")
     assert new.destination == unresolved(account)
+
+
+def test_one_lookup_moves_all_that_waits_for_a_domain(
+    lab: DirectLab, settings: LazySettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.OUTBOX = settings.OUTBOX | {"CLAIM_SIZE": 1}
+    monkeypatch.setattr(lookup_runner, "_DOMAINS_MAX", 1)
+    lab.server("mx.example.net")
+    lab.domain("example.net", "10 mx.example.net")
+    account = direct_account()
+    queue(account)
+    deliver()
+    newest = Attempt.objects.latest("pk").pk
+    DomainSite.objects.all().delete()
+
+    messages = [queue(account) for _ in range(5)]
+    deliver()
+
+    assert [states(message) for message in messages] == [["sent"]] * 5
+    # One attempt for the lookup, and one for each message. The others were moved unclaimed.
+    assert Attempt.objects.latest("pk").pk == newest + 6
+
+
+def test_only_waiting_recipients_of_the_domains_are_moved() -> None:
+    account = direct_account()
+    after = Destination.objects.create(account=account, key=f"{MX_PREFIX}mx.example.net")
+    queued, deferred, sending, held, sent, other = (
+        row(queue(account, address), address)
+        for address in ("a@example.net", "b@EXAMPLE.net", "c@example.net", "d@example.net",
+                        "e@example.net", "f@other.example")
+    )  # fmt: skip
+    for recipient, state in ((deferred, State.DEFERRED), (sending, State.SENDING)):
+        set_state(Recipient.objects.filter(pk=recipient.pk), state)
+    for recipient, state in ((held, State.HELD), (sent, State.SENT)):
+        set_state(Recipient.objects.filter(pk=recipient.pk), state, next_attempt_at=None)
+
+    before = unresolved(account)
+    assert move_waiting(before.pk, {"example.net": after.pk}, USING) == 2
+
+    found = dict(Recipient.objects.values_list("pk", "destination"))
+    moved = [pk for pk, destination in found.items() if destination == after.pk]
+    assert sorted(moved) == sorted([queued.pk, deferred.pk])
+    assert {found[one.pk] for one in (sending, held, sent, other)} == {before.pk}
+
+
+def test_recipients_that_another_process_has_locked_are_not_waited_for() -> None:
+    if is_sqlite():
+        pytest.skip("SQLite has one writer at a time")
+    account = direct_account()
+    first, second = (row(queue(account)) for _ in range(2))
+    before = unresolved(account)
+    after = Destination.objects.create(account=account, key=f"{MX_PREFIX}mx.example.net")
+
+    with ThreadPoolExecutor(1) as thread, transaction.atomic():
+        list(Recipient.objects.select_for_update().filter(pk=first.pk))
+        moving = thread.submit(move_waiting, before.pk, {"example.net": after.pk}, USING)
+        assert moving.result(timeout=60) == 1
+        thread.submit(connections.close_all).result()
+
+    first.refresh_from_db()
+    second.refresh_from_db()
+    assert (first.destination, second.destination) == (before, after)
 
 
 def test_two_domains_of_one_site_share_its_queue_and_a_session(lab: DirectLab) -> None:
