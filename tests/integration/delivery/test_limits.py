@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+import math
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -760,8 +761,9 @@ def test_a_job_for_an_idle_session_takes_no_slot(fault_lab: StartLab) -> None:
 def test_a_drained_worker_claims_nothing() -> None:
     sender, worker = account(), a_worker()
     queue(sender)
+    Worker.objects.update(drain_requested_at=database_now(USING))
     request = slot_request(sender, worker, most=1)
-    request.held_lease.is_draining = True
+    request.held_lease.counted_at = -math.inf  # it was read long ago
     assert not claim_of(sender, worker, slots=request).jobs
 
 
