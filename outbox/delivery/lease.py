@@ -32,6 +32,7 @@ class Lease:
     lost: bool = False
     is_draining: bool = False  # claim nothing more, until a user ends that
     workers_alive: int = 1
+    rank: int = 0  # how many of them are older than this one
     counted_at: float = -math.inf  # when `workers_alive` was read, by `time.monotonic()`
 
     @property
@@ -75,9 +76,10 @@ def count_workers(lease: Lease, using: str) -> None:
     claiming = Q(drain_requested_at=None)
     counts = alive.aggregate(
         claiming=Count("pk", filter=claiming),
+        older=Count("pk", filter=claiming & Q(pk__lt=lease.worker_id)),
         draining=Count("pk", filter=~claiming & Q(pk=lease.worker_id)),
     )
-    lease.workers_alive = max(counts["claiming"], 1)
+    lease.workers_alive, lease.rank = max(counts["claiming"], 1), counts["older"]
     lease.is_draining = bool(counts["draining"])
     lease.counted_at = time.monotonic()
 

@@ -40,6 +40,14 @@ class Wanted:
 
     running: Collection[int] = ()
     sites_max: float = math.inf
+    # The worker's place among all workers, and their number. Each begins with other destinations.
+    rank: int = 0
+    workers: int = 1
+
+    def order(self, destination_id: int) -> tuple[bool, bool]:
+        """Return the order of a destination among those that are due."""
+        # Those with a runner first: it may have finished its jobs.
+        return destination_id not in self.running, destination_id % self.workers != self.rank
 
 
 class HeldSlot(NamedTuple):
@@ -161,8 +169,7 @@ def due_destinations(using: str, wanted: Wanted = _ALL) -> list[Destination]:
     pauses = pauses_in_force(using) if ids else []
     found: list[Destination] = []
     sites = 0
-    # Those with a runner first: it may have finished its jobs.
-    ids.sort(key=lambda pk: pk not in wanted.running)
+    ids.sort(key=wanted.order)
     while ids:
         has_all = sites >= wanted.sites_max  # of the MX sites that can be used
         at_once = _SERVERS_AT_ONCE if has_all else _READ_AT_ONCE

@@ -55,7 +55,8 @@ class Runners:
     @property
     def wanted(self) -> Wanted:
         """Which due destinations can be used at present."""
-        return Wanted(frozenset(self._runners), self._max)
+        lease = self._context.lease
+        return Wanted(frozenset(self._runners), self._max, lease.rank, lease.workers_alive)
 
     def assign(self, due: Sequence[Destination]) -> list[tuple[Runner, Destination]]:
         """Return a runner for each due destination for which there is room, with it."""

@@ -42,6 +42,7 @@ def test_a_worker_that_joins_is_counted_at_once() -> None:
     second = lease.register("1.2.3", USING)
     lease.count_workers(first, USING)
     assert (first.workers_alive, second.workers_alive) == (2, 2)
+    assert (first.rank, second.rank) == (0, 1)
 
 
 @pytest.mark.django_db

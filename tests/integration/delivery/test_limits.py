@@ -767,6 +767,25 @@ def test_a_drained_worker_claims_nothing() -> None:
     assert not claim_of(sender, worker, slots=request).jobs
 
 
+def test_each_worker_begins_with_other_destinations() -> None:
+    """Otherwise both would claim at the same ones, each of them in vain at every second one."""
+    for port in range(25, 29):
+        queue(account(port))
+    due = [one.pk for one in limits.due_destinations(USING)]
+    assert len(due) == 4
+
+    for rank in (0, 1):
+        wanted = limits.Wanted(rank=rank, workers=2)
+        found = [one.pk for one in limits.due_destinations(USING, wanted)]
+        assert found == [
+            *(pk for pk in due if pk % 2 == rank),
+            *(pk for pk in due if pk % 2 != rank),
+        ]
+    # A runner that exists may have finished its jobs.
+    wanted = limits.Wanted(running={due[3]}, rank=due[0] % 2, workers=2)
+    assert limits.due_destinations(USING, wanted)[0].pk == due[3]
+
+
 @pytest.mark.django_db(transaction=True)  # the recorder is a thread
 def test_slots_that_are_perhaps_reserved_are_released() -> None:
     """The connection was lost, and no response says whether they were committed."""
