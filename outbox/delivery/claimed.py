@@ -44,7 +44,9 @@ class ClaimedJobs:
         """
         self.is_cut_short = False
         room = min(self._room(size), self._room_in_hand(destination))
-        if room <= 0 or self.is_exhausted or not self._context.may_claim:
+        # A claim costs as much as several jobs, so none is made for a few.
+        is_filled = len(self._jobs) > self._room(size)
+        if room <= 0 or is_filled or self.is_exhausted or not self._context.may_claim:
             return
         try:
             jobs, is_cut_short = await self._context.in_claimer(

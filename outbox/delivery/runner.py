@@ -38,6 +38,7 @@ _OPENING_MAX = 20  # sessions of one runner that open at once: each takes time o
 _JOBS_AT_A_SITE = 8
 _PATIENCE = 1.0  # seconds
 _CLAIMED_PER_SESSION = 6  # claimed ahead for each session, so that no session waits for a claim
+_CLAIMED_AT_A_SITE = 12  # the same for an MX site, whose sessions have more jobs each
 
 
 class DestinationRunner(Runner):
@@ -117,7 +118,8 @@ class DestinationRunner(Runner):
 
     @property
     def _jobs_wanted(self) -> int:
-        return self._sessions_allowed * _CLAIMED_PER_SESSION
+        ahead = _CLAIMED_PER_SESSION if self._opener.has_login else _CLAIMED_AT_A_SITE
+        return self._sessions_allowed * ahead
 
     @property
     def _jobs_per_session(self) -> int:

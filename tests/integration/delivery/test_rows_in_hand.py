@@ -166,6 +166,26 @@ def test_a_worker_limits_what_it_has_in_hand(monkeypatch: pytest.MonkeyPatch) ->
     assert Recipient.objects.filter(state=State.FAILED).count() == 5
 
 
+@pytest.mark.django_db(transaction=True)
+def test_nothing_is_claimed_while_most_jobs_are_left() -> None:
+    """A claim costs as much as several jobs."""
+    sender = account()
+    queue_many(sender, 12)
+    where = destination(sender)
+
+    async def claim_three_times(context: DeliveryContext) -> list[int]:
+        claimed = ClaimedJobs(context)
+        numbers = []
+        for taken in (0, 3, 1):
+            for _ in range(taken):
+                claimed.take()
+            await claimed.fill(where, 8)
+            numbers.append(len(claimed))
+        return numbers
+
+    assert in_context(claim_three_times) == [8, 5, 8]
+
+
 def test_a_claim_a_mark_and_the_end_of_an_attempt_write_no_index_entry() -> None:
     if is_sqlite():
         pytest.skip("only PostgreSQL writes new index entries for columns that did not change")
