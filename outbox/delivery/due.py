@@ -94,7 +94,7 @@ AND NOT EXISTS (
     SELECT 1 FROM outbox_pause p JOIN outbox_destination d ON d.id = %s
     WHERE p.ended_at IS NULL AND (p.until IS NULL OR p.until > %s) AND (
         p.scope = 'everything' OR p.account_id = d.account_id OR p.destination_id = d.id))
-LIMIT %s"""  # noqa: S608  # constants only
+LIMIT {_SENDERS_MAX}"""  # noqa: S608  # constants only
 
 _LOCK = f"""
 SELECT due.* FROM unnest(%s::bigint[]) WITH ORDINALITY AS sender(key, number)
@@ -178,17 +178,19 @@ class DueAt:
 
     def _senders(self, priority: int, after_sender: int) -> list[int]:
         """Return the senders with due recipients, beginning after `after_sender`."""
-        later = self._walk(priority, after_sender, _SENDERS_MAX)
-        if len(later) == _SENDERS_MAX:
-            return later
-        first = self._walk(priority, -1, _SENDERS_MAX - len(later))
-        return later + [key for key in first if key <= after_sender]
+        found = self._walk(priority, -1)
+        later = [key for key in found if key > after_sender]
+        if len(found) == _SENDERS_MAX:  # there may be others
+            later = self._walk(priority, after_sender)
+        first = [key for key in found if key <= after_sender]
+        return (later + first)[:_SENDERS_MAX]
 
-    def _walk(self, priority: int, after: int, limit: int) -> list[int]:
+    def _walk(self, priority: int, after: int) -> list[int]:
+        """Return the first senders with due recipients whose key is larger than `after`."""
         place = (self.destination_id, priority)
         moment = self._moment
         destination = self.destination_id
-        params = [*place, after, *place, *place, moment, destination, destination, moment, limit]
+        params = [*place, after, *place, *place, moment, destination, destination, moment]
         return [key for (key,) in fetch(self.using, _SENDERS, params)]
 
     def _lock_shares(

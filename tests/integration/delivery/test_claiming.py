@@ -197,6 +197,23 @@ def test_senders_are_served_alternately() -> None:
     assert Counter(job.sender_key for job in jobs) == {ann.pk: 5, ben.pk: 1}
 
 
+def test_a_claim_continues_after_the_sender_served_last_among_many() -> None:
+    """A claim serves fifty senders."""
+    shared = account()
+    for key in range(1, 61):
+        Recipient.objects.filter(message=queue(shared)).update(sender_key=key)
+    for after, expected in (
+        (0, range(1, 51)),
+        (30, [*range(31, 61), *range(1, 21)]),
+        (60, range(1, 51)),
+    ):
+        due_now = due.DueAt(destination(shared).pk, timezone.now(), USING)
+        with transaction.atomic():
+            found = due_now.lock(100, after)
+        first = dict.fromkeys(row.sender_key for row in found)
+        assert list(first) == list(expected)
+
+
 def test_the_sender_served_last_is_last_in_the_next_claim() -> None:
     sender = account()
     people = [person(name) for name in ("ann", "ben", "cid")]
