@@ -33,8 +33,8 @@ from outbox.texts import cause_of
 logger = logging.getLogger(__name__)
 _ABORT_TIMEOUT = 2.0  # seconds until the outcome of an aborted transaction is recorded
 _OPENING_MAX = 20  # sessions of one runner that open at once: each takes time of the event loop
-# At an MX site, so many jobs wait for another session, or one for so long. Most sites have a few
-# messages, and a connection costs more than they do.
+# At an MX site, so many jobs wait for another session, or any of which none was taken for so long.
+# Most sites have a few messages, and a connection costs more than they do.
 _JOBS_AT_A_SITE = 8
 _PATIENCE = 1.0  # seconds
 _CLAIMED_PER_SESSION = 6  # claimed ahead for each session, so that no session waits for a claim
@@ -59,7 +59,9 @@ class DestinationRunner(Runner):
         self._fault_at = 0.0  # when a fault was last reported, by the loop's clock
         self._rests_until = 0.0  # by the loop's clock, after this host lacked a resource
         self._slots = RunnerSlots(context, destination)
-        self._waiting_since: float | None = None  # jobs, without a break, by the loop's clock
+        # When jobs began to wait, or the last of them was taken, by the loop's clock.
+        self._waiting_since: float | None = None
+        self._watch: asyncio.TimerHandle | None = None
 
     @property
     def has_jobs(self) -> bool:
@@ -130,17 +132,27 @@ class DestinationRunner(Runner):
         return 1 if since is not None and now >= since + _PATIENCE else _JOBS_AT_A_SITE
 
     def _note_waiting(self) -> None:
-        """Note since when jobs wait, and feed again if they wait for too long."""
-        if not self._claimed:
+        """Note since when jobs wait, and feed again if none is taken for too long."""
+        if not self._claimed or self._opener.has_login:
             self._waiting_since = None
-        elif self._waiting_since is None and not self._opener.has_login:
-            loop = asyncio.get_running_loop()
+            return
+        loop = asyncio.get_running_loop()
+        if self._waiting_since is None:
             self._waiting_since = loop.time()
-            loop.call_later(_PATIENCE, self._end_patience)
+        if self._watch is None:
+            self._watch = loop.call_later(_PATIENCE, self._watch_waiting)
 
-    def _end_patience(self) -> None:
-        if self._claimed:
+    def _watch_waiting(self) -> None:
+        """Feed again if none of the waiting jobs was taken for too long. Look again later."""
+        self._watch = None
+        if not self._claimed or self._waiting_since is None:
+            self._waiting_since = None
+            return
+        loop = asyncio.get_running_loop()
+        left = self._waiting_since + _PATIENCE - loop.time()
+        if left <= 0:
             self._context.spawn(self.feed())
+        self._watch = loop.call_later(left if left > 0 else _PATIENCE, self._watch_waiting)
 
     async def _claim(self, slots: SlotRequest) -> None:
         """Claim jobs, and reserve slots for those that have no session."""
@@ -214,8 +226,8 @@ class DestinationRunner(Runner):
         job = self._claimed.take(partial(self._opener.prefers, session) if session else None)
         if job is not None and len(self._claimed) < self._jobs_wanted // 2:
             self._request_more()
-        if not self._claimed:
-            self._waiting_since = None
+        if self._waiting_since is not None:
+            self._waiting_since = asyncio.get_running_loop().time() if self._claimed else None
         return job
 
     def _request_more(self) -> None:

@@ -412,6 +412,19 @@ def test_messages_do_not_wait_for_a_slow_session(
         until(lambda: [states(one) for one in messages] == [["sent"]] * 3, "they were sent")
 
 
+def test_a_session_that_makes_progress_is_waited_for(
+    lab: DirectLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "_PATIENCE", 4.0)
+    server = lab.server("mx.example.net", "at dot: late 0.8")
+    lab.domain("example.net", "10 mx.example.net")
+    account = direct_account()
+    messages = [queue(account) for _ in range(6)]
+    deliver()
+    assert [states(one) for one in messages] == [["sent"]] * 6
+    assert len(server.ledger.sessions) == 1
+
+
 def test_many_messages_open_several_connections(
     lab: DirectLab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
