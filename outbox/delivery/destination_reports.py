@@ -94,11 +94,14 @@ class DestinationReports:
 
         Return whether one of them limits it from now on.
         """
+        rejections = {str(one): one for one in replies if not one.accepted}
+        if not rejections:
+            return False
         shaping = limits_of(destination, self._context.lease.now).shaping
         if shaping is None:
             return False
         is_limited = False
-        for reply in {str(one): one for one in replies if not one.accepted}.values():
+        for reply in rejections.values():
             rule = shaping.rule_for(str(reply))
             if rule is None:
                 continue
