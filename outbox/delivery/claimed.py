@@ -79,7 +79,7 @@ class ClaimedJobs:
             await self._context.recorder.caught_up(destination.pk)
 
     def _room(self, size: int) -> int:
-        return min(size, self._context.conf.claim_size) - len(self._jobs)
+        return size - len(self._jobs)
 
     def _room_in_hand(self, destination: Destination) -> int:
         """Return how many more recipients of the destination this worker may have in hand."""

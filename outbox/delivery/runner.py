@@ -96,6 +96,8 @@ class DestinationRunner(Runner):
             return
         async with self._feeding:
             self._feeds_again = False
+            if not self._claimed:
+                self._waiting_since = None  # they were returned
             began_at = asyncio.get_running_loop().time()
             try:
                 await self._claimed.wait_for_room(self.destination, self._jobs_wanted)
@@ -121,7 +123,7 @@ class DestinationRunner(Runner):
     @property
     def _jobs_wanted(self) -> int:
         ahead = _CLAIMED_PER_SESSION if self._opener.has_login else _CLAIMED_AT_A_SITE
-        return self._sessions_allowed * ahead
+        return min(self._sessions_allowed * ahead, self._context.conf.claim_size)
 
     @property
     def _jobs_per_session(self) -> int:
