@@ -216,7 +216,7 @@ def move_waiting(from_id: int, destinations: Mapping[str, int], using: str) -> i
     if not found:
         return 0
     with transaction.atomic(using=using):
-        # Others may hold them or claim them meanwhile. Those are not waited for.
+        # Others may have locked some, to hold or to claim them. Those are not waited for.
         locked = waiting.filter(Among("pk", found)).select_for_update(skip_locked=True)
         rows = [(pk, found[pk]) for pk in locked.order_by("pk").values_list("pk", flat=True)]
         return len(update_rows(using, "outbox_recipient", _OF_MOVED, rows))
