@@ -5,11 +5,13 @@ loaded again by the test; it follows the delivery by itself.
 """
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from django.contrib.auth.models import User
+from django.urls import reverse
 
 from outbox.models import Account, Security
 from outbox.testing.mailserver import MailServer
@@ -17,7 +19,7 @@ from tests.browser.writing import PASSWORD, saved, sign_in
 from tests.conftest import StartWorker
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Locator, Page
 
 DELIVERED = 30_000  # milliseconds a delivery may take on a busy machine
 
@@ -196,6 +198,45 @@ def test_a_connection_is_tested_without_losing_what_was_typed(
     page.get_by_label("Account name").fill("Home")
     page.get_by_role("button", name="Save account").click()
     page.get_by_text("Account saved.").wait_for()
+
+
+@pytest.mark.usefixtures("connection_tester")
+def test_the_first_page_shows_the_steps_of_a_connection_test(page: "Page", anna: User) -> None:
+    errors: list[str] = []
+    page.on("console", lambda entry: errors.append(entry.text) if entry.type == "error" else None)
+    page.set_viewport_size({"width": 1280, "height": 860})
+    sign_in(page)
+    buttons = page.locator("#start li > form .button, #start li > .button").all()
+    assert len({edge_of(button) for button in buttons}) == 1  # below each other
+    page.get_by_role("button", name="Test connection").click()
+    page.get_by_text("Connected.").wait_for()
+    lines = page.locator("#start .steps li").evaluate_all("""(lines) => lines.map((line) => {
+        const [name, time] = ["step", "ms"].map((part) => line.getElementsByClassName(part)[0]);
+        return time.getBoundingClientRect().top < name.getBoundingClientRect().bottom
+            && name.clientHeight < 30;
+    })""")
+    assert lines
+    assert all(lines)
+    assert not errors
+
+
+def edge_of(button: "Locator") -> float:
+    """Return where the button ends on the right."""
+    box = button.bounding_box()
+    assert box is not None
+    return round(box["x"] + box["width"])
+
+
+@pytest.mark.usefixtures("anna")
+def test_the_parts_of_an_account_are_cards_below_each_other(page: "Page") -> None:
+    page.set_viewport_size({"width": 1280, "height": 860})
+    sign_in(page)
+    page.goto(reverse("outbox:account", args=[Account.objects.get().pk]))
+    boxes = [card.bounding_box() for card in page.locator("main .card").all()]
+    cards = [box for box in boxes if box is not None]
+    assert len({round(card["width"]) for card in cards}) == 1
+    gaps = [round(below["y"] - above["y"] - above["height"]) for above, below in pairwise(cards)]
+    assert min(gaps) > 5
 
 
 def test_signing_out_ends_the_session(page: "Page", anna: User) -> None:
