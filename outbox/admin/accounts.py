@@ -201,7 +201,7 @@ class AccountAdmin(DeletesRelatedAdmin):
         "host",
         "security",
         "owner",
-        "is_app_default",
+        "default_for_apps",
         "is_active",
         "is_trusted",
     )
@@ -371,6 +371,11 @@ class AccountAdmin(DeletesRelatedAdmin):
         added = set(account.users.all()) - before
         assert request.user.is_authenticated  # as the admin requires
         sharing.invite(account, added, actor=request.user)
+
+    @admin.display(description=_("default for apps"), boolean=True, ordering="is_app_default")
+    def default_for_apps(self, account: Account) -> bool:
+        """Return whether apps that name no account send with this one, below a short heading."""
+        return account.is_app_default
 
     @admin.display(description=_("app-only access"))
     def app_provider(self, account: Account) -> str:

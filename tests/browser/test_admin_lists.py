@@ -52,7 +52,15 @@ def test_every_column_fits(language: str, page: "Page", live_server: Any, anna: 
     cookie = {"name": settings.LANGUAGE_COOKIE_NAME, "value": language, "url": live_server.url}
     page.context.add_cookies([cookie])  # type: ignore[list-item]
     found = {}
-    for name in ("destination", "mailbox", "auditentry", "alarm"):
+    for name in (
+        "account",
+        "alarm",
+        "auditentry",
+        "destination",
+        "mailbox",
+        "message",
+        "recipient",
+    ):
         page.goto(f"/admin/outbox/{name}/")
         for size, (width, height) in SIZES.items():
             page.set_viewport_size({"width": width, "height": height})
