@@ -33,6 +33,7 @@ from tests.browser.writing import authenticate, sign_in
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
+HIDDEN = "part => part.scrollWidth - part.clientWidth"
 PAGE = "/admin/outbox/operations/"
 USING = "default"
 MINUTE = dt.timedelta(minutes=1)
@@ -150,6 +151,20 @@ def test_the_account_of_a_destination_is_readable(page: "Page", anna: User) -> N
     table = page.locator(".outbox-destinations")
     width = table.locator("td:nth-child(2)").first.evaluate("cell => cell.offsetWidth")
     scroll = page.locator(".outbox-scroll").filter(has=table)
-    hidden = scroll.evaluate("part => part.scrollWidth - part.clientWidth")
+    hidden = scroll.evaluate(HIDDEN)
     assert width >= 140  # enough for a name and an address, one below the other
     assert hidden <= 0
+
+
+def test_every_column_of_the_failures_fits(page: "Page", anna: User) -> None:
+    staff(anna)
+    with transaction.atomic():
+        busy_site(anna)
+        trouble()
+    authenticate(page)
+    page.set_viewport_size({"width": 1280, "height": 860})
+    page.goto(PAGE)
+    scroll = page.locator(".outbox-scroll").filter(has=page.locator(".outbox-replies"))
+    hidden = [table.evaluate(HIDDEN) for table in scroll.all()]
+    assert hidden
+    assert max(hidden) <= 0
