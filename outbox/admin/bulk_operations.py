@@ -51,8 +51,7 @@ class BulkOperationAdmin(ReadOnlyAdmin):
         "count",
         "created_at",
         "confirmed_at",
-        "finished_at",
-    )
+    )  # the progress has the end, since it refreshes itself
     readonly_fields = ("filter", "progress")
 
     def is_open(self, request: HttpRequest) -> bool:

@@ -162,6 +162,7 @@ def test_progress_and_skips_are_shown(staff: Client, failed: list[Message]) -> N
     assert "Deleted in the meantime." in live
     assert f"<li>{gone}: Deleted in the meantime.</li>" in live
     assert "hx-get" not in live
+    assert "Finished at: <time" in live
     listed = staff.get("/admin/outbox/bulkoperation/").content.decode()
     assert "Finished." in listed
 
