@@ -30,6 +30,7 @@ from outbox.mail.addresses import AddressError, parse_address
 from outbox.models import Account, AuditAction, OAuthAccess, OAuthProvider, Route, Suppression
 from outbox.models.access import sees_all_accounts
 from outbox.models.account import SERVER_FIELDS, TRUST_ACCOUNT
+from outbox.web.accounts.forms import SiteChoice
 from outbox.web.accounts.hosts import clean_host
 from outbox.web.accounts.passwords import PASSWORD_IS_VOID, changed_server_fields
 
@@ -55,7 +56,7 @@ class AccountForm(AccountModelForm):
     )
     forget_password = forms.BooleanField(label=_("Forget the stored password"), required=False)
     app_provider = forms.ModelChoiceField(
-        label=_("app-only access"),
+        label=_("App-only access"),
         required=False,
         queryset=OAuthProvider.objects.filter(access=OAuthAccess.APP),
         help_text=_(
@@ -67,6 +68,7 @@ class AccountForm(AccountModelForm):
     class Meta:
         model = Account
         exclude = ("secret_encrypted",)  # every other field is editable
+        widgets: ClassVar = {"suppress_bounces": SiteChoice}
         help_texts: ClassVar = {
             "staff_groups": _(
                 "Staff in these groups see the account and its messages, as far as their"
@@ -383,7 +385,7 @@ class AccountAdmin(DeletesRelatedAdmin):
         provider = oauth.app_provider_of(account)
         return str(provider) if provider is not None else "-"
 
-    @admin.display(description=_("sender domain"))
+    @admin.display(description=_("DNS of the sender domain"))
     def sender_domain(self, account: Account) -> str:
         """Link to the page that shows what the DNS says about the domain."""
         if account._state.adding:

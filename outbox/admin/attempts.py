@@ -16,6 +16,7 @@ from outbox.api.tls_levels import levels_of
 from outbox.models import Attempt
 from outbox.reasons import Reason
 from outbox.smtp import FaultKind
+from outbox.web.display import PHASES, duration
 
 
 class FaultFilter(admin.SimpleListFilter):
@@ -99,7 +100,7 @@ class AttemptAdmin(ReasonDisplay, ReadOnlyAdmin):
     @admin.display(description=_("time spent"))
     def phases(self, attempt: Attempt) -> str:
         times = {**(attempt.session.phases_ms if attempt.session else {}), **attempt.phase_times}
-        spent = [f"{phase} {ms:,.0f} ms" for phase, ms in times.items()]
+        spent = [f"{PHASES.get(phase, phase)} {duration(ms)}" for phase, ms in times.items()]
         return ", ".join(spent) or formatting.EMPTY
 
     @admin.display(description=_("address"))

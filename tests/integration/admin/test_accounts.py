@@ -46,6 +46,12 @@ def form(**fields: Any) -> dict[str, Any]:
     return {**plain, **fields}
 
 
+def test_suppressing_may_follow_the_settings(staff: Client, db: None) -> None:
+    shown = staff.get(f"{LIST}add/").content.decode()
+
+    assert '<option value="unknown" selected>As the site is set</option>' in shown
+
+
 def test_a_password_is_stored_encrypted(staff: Client, db: None) -> None:
     response = staff.post(f"{LIST}add/", form(new_password=" swordfish "))
 

@@ -1,5 +1,6 @@
 """Attempts in the admin: the masked transcript as text."""
 
+import json
 from typing import Any
 
 from django.contrib import admin
@@ -36,6 +37,19 @@ def test_the_session_is_shown(staff: Client, tried: Message) -> None:
     assert "192.0.2.1" in shown
     assert "TLSv1.3" in shown
     assert "SIZE 1000000" in shown
+
+
+def test_the_time_spent_has_the_names_of_the_phases(staff: Client, tried: Message) -> None:
+    attempt = Attempt.objects.get()
+    attempt.phases_ms = json.dumps({"resolve": 7.0, "rcpt": 0.3, "dot": 10_051.0})
+    attempt.save()
+    address = f"{LIST}{attempt.pk}/change/"
+
+    assert (
+        "DNS lookup 7 ms, RCPT 0.3 ms, Final reply 10.05 s" in staff.get(address).content.decode()
+    )
+    chinese = staff.get(address, headers={"accept-language": "zh-hans"}).content.decode()
+    assert "DNS 查询 7 ms" in chinese
 
 
 def test_the_level_of_tls_is_shown_with_its_reasons(staff: Client, tried: Message) -> None:

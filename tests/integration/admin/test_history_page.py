@@ -201,6 +201,23 @@ def test_the_page_takes_as_many_queries_for_many_recipients_as_for_one(
     assert "50 more recipients are not shown here." in shown
 
 
+def test_the_command_before_a_reply_has_the_name_of_the_other_pages(
+    staff: Client, account: Account
+) -> None:
+    message = queue(account, "a@example.com")
+    set_state(
+        message.recipients.all(),
+        State.SENT,
+        reply_code=250,
+        reply_text="2.0.0 Ok",
+        reply_command="DOT",
+    )
+
+    shown = staff.get(f"{PAGE.format(message.pk)}change/").content.decode()
+
+    assert "after the end of DATA" in shown
+
+
 def attempts(message: Message, count: int) -> None:
     now = database_now()
     session = SmtpSession.objects.create(
