@@ -55,11 +55,14 @@ def format_offset(moment: dt.datetime) -> str:
     return f"UTC{sign}{hours}" + (f":{rest:02d}" if rest else "")
 
 
-def format_relative(moment: dt.datetime) -> str:
-    """Return a moment relative to now, rounded, in the words of Intl.RelativeTimeFormat."""
+def format_relative(moment: dt.datetime, *, is_planned: bool = False) -> str:
+    """Return a moment relative to now, rounded, in the words of Intl.RelativeTimeFormat.
+
+    What was planned for a moment that has passed is late, and due now.
+    """
     seconds = (moment - clock.now()).total_seconds()
     length = abs(seconds)
-    if length < 1:
+    if length < 1 or (is_planned and seconds < 0):
         return _("now")
     if length < 60 - 0.5:
         return _in_words("second", length, is_ahead=seconds > 0)

@@ -119,15 +119,19 @@ def since(ms: float, began: float | str) -> str:
 
 
 @register.simple_tag
-def moment(when: dt.datetime | None) -> SafeString | str:
-    """Render a time relative to now, with the full time as its title."""
+def moment(when: dt.datetime | None, *, is_planned: bool = False) -> SafeString | str:
+    """Render a time relative to now, with the full time as its title.
+
+    A planned time never reads as past: the next attempt is "now", not "3 seconds ago".
+    """
     if when is None:
         return ""
     return format_html(
-        '<time datetime="{}" title="{}" data-relative>{}</time>',
+        '<time datetime="{}" title="{}" data-relative{}>{}</time>',
         when.isoformat(),
         format_full(when),
-        format_relative(when),
+        SafeString('="planned"') if is_planned else "",
+        format_relative(when, is_planned=is_planned),
     )
 
 

@@ -16,12 +16,14 @@ from tests.browser.writing import sign_in
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-LENGTHS = (3.4, 58.9, 61, 95, 200, 3_500, 3_580, 7_300, 100_000, 171_300, 400_000, 5_000_000)
+LENGTHS = (0.4, 3.4, 58.9, 61, 95, 200, 3_500, 3_580, 7_300, 100_000, 171_300, 400_000, 5_000_000)
 FORMAT = """async ([now, moments]) => {
     const { formatRelative, formatClock } = await import("/static/outbox/clock.js");
     Date.now = () => now;
     const dates = moments.map((moment) => new Date(moment));
-    return dates.map((date) => [formatRelative(date), formatClock(date)]);
+    return dates.map((date) => [
+        formatRelative(date), formatRelative(date, true), formatClock(date),
+    ]);
 }"""
 
 
@@ -39,4 +41,7 @@ def test_script_writes_times_as_the_server_does(
     )
     monkeypatch.setattr(clock, "now", lambda: now)
     with translation.override(language), timezone.override("Asia/Kolkata"):
-        assert written == [[format_relative(at), format_clock(at)[-5:]] for at in moments]
+        assert written == [
+            [format_relative(at), format_relative(at, is_planned=True), format_clock(at)[-5:]]
+            for at in moments
+        ]

@@ -160,7 +160,7 @@ class HistoryColumns:
         at = message.facts.next_attempt_at
         if at is None and message.status == Status.SCHEDULED:
             at = message.send_at
-        return moment(at) if at else formatting.EMPTY
+        return moment(at, is_planned=True) if at else formatting.EMPTY
 
     @admin.display(description=_("last reply"))
     def last_reply(self, message: Any) -> SafeString | str:

@@ -5,11 +5,13 @@ const words = new Intl.RelativeTimeFormat(lang);
 // Seconds per step, and up to which length the step is used.
 const STEPS = [["second", 1, 59.5], ["minute", 60, 3570.5], ["hour", 3600, 171000], ["day", 86400, Infinity]];
 
-// "in 4 minutes"; null within a second, which the server writes as "now".
-export function formatRelative(moment) {
+const now = new Intl.RelativeTimeFormat(lang, { numeric: "auto" }).format(0, "second");
+
+// "in 4 minutes"; "now" also for a planned moment that has passed.
+export function formatRelative(moment, isPlanned = false) {
   const seconds = (moment - Date.now()) / 1000;
   const length = Math.abs(seconds);
-  if (length < 1) return null;
+  if (length < 1 || (isPlanned && seconds < 0)) return now;
   const [name, size] = STEPS.find(([, , limit]) => length < limit);
   const count = Math.max(1, Math.floor(length / size + 0.5));
   // Chinese sets a space between digits and words.

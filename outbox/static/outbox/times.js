@@ -8,8 +8,8 @@ if (browserZone) document.cookie = `outbox_time_zone=${browserZone}; path=/; max
 
 function refresh() {
   for (const time of document.querySelectorAll("time[data-relative]")) {
-    const text = formatRelative(new Date(time.dateTime));
-    if (text !== null && time.textContent !== text) time.textContent = text;
+    const text = formatRelative(new Date(time.dateTime), time.dataset.relative === "planned");
+    if (time.textContent !== text) time.textContent = text;
   }
 }
 

@@ -52,6 +52,14 @@ def test_a_row_shows_the_states_and_the_next_attempt(as_anna: Client, mail: Mess
     assert "in 5 minutes" in page
 
 
+def test_an_attempt_that_is_late_is_due_now(as_anna: Client, mail: Message) -> None:
+    late = timezone.now() - dt.timedelta(minutes=5)
+    set_state(mail.recipients.all(), State.DEFERRED, next_attempt_at=late)
+    roll_up([mail.pk], timezone.now(), "default")
+    page = as_anna.get(OUTBOX).content.decode()
+    assert re.search("next attempt <time[^>]*>now</time>", page)
+
+
 def test_recipients_beyond_the_summary_are_counted(anna: User, as_anna: Client) -> None:
     Message.objects.create(
         owner=anna, status=Status.QUEUED, folder=Folder.OUTBOX, to_summary="a, b, c",

@@ -38,6 +38,12 @@ def test_relative_time_is_rounded(seconds: float, text: str) -> None:
     assert format_relative(timezone.now() + dt.timedelta(seconds=seconds + 0.05)) == text
 
 
+def test_a_planned_time_that_has_passed_is_now() -> None:
+    now = timezone.now()
+    assert format_relative(now - dt.timedelta(minutes=3), is_planned=True) == "now"
+    assert format_relative(now + dt.timedelta(minutes=3), is_planned=True) == "in 3 minutes"
+
+
 def test_relative_time_in_chinese_has_a_space_after_digits() -> None:
     with translation.override("zh-hans"):
         assert format_relative(timezone.now() + dt.timedelta(minutes=6)) == "6 分钟后"
