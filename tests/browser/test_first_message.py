@@ -237,6 +237,8 @@ def test_the_parts_of_an_account_are_cards_below_each_other(page: "Page") -> Non
     assert len({round(card["width"]) for card in cards}) == 1
     gaps = [round(below["y"] - above["y"] - above["height"]) for above, below in pairwise(cards)]
     assert min(gaps) > 5
+    buttons = [button.bounding_box() for button in page.locator("main form > .bar > *").all()]
+    assert len({round(box["y"]) for box in buttons if box is not None}) == 1  # in one line
 
 
 def test_signing_out_ends_the_session(page: "Page", anna: User) -> None:
