@@ -9,9 +9,9 @@ from typing import Any
 from django.core.management.base import CommandParser
 from django.core.serializers.json import DjangoJSONEncoder
 from django.utils import timezone
-from django.utils.timesince import timesince
 
 from outbox import api
+from outbox.api.alarms.shown import format_duration
 from outbox.db import clock
 from outbox.management.output import OutboxCommand
 from outbox.models import State
@@ -48,7 +48,7 @@ def _lines(report: api.StatusReport, now: datetime) -> Iterator[str]:
     yield ""
     yield "Queue"
     yield _line("overdue", _overdue(report, now))
-    yield _line("next due", _when(report.next_due_at, now) or "none is due later")
+    yield _line("next due", _when(report.next_due_at, now) or "none")
     yield ""
     yield "Delivery"
     broker = "available" if report.broker_seen else "unavailable; the sweep finds due messages"
@@ -87,7 +87,7 @@ def _when(moment: datetime | None, now: datetime) -> str:
 
 
 def _duration(start: datetime, end: datetime) -> str:
-    return timesince(start, end).replace("\xa0", " ")  # not every terminal has that space
+    return format_duration(int((end - start).total_seconds()))
 
 
 def _worker(worker: api.WorkerSeen, now: datetime) -> str:

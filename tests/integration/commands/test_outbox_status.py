@@ -60,18 +60,18 @@ def test_it_prints_a_table() -> None:
     assert not [line for line in lines(shown) if line[:1] == ["failed"]]
     assert ["failed", "1"] in lines(status("--totals"))
     assert "overdue               2, the first due " in shown
-    assert "here/7 alive" in shown
+    assert re.search(r"here/7 alive, heartbeat .*, \d+ seconds? ago", shown)
     assert "gone/7 silent" in shown
     assert "(shop <a@example.com>) blocked by its circuit until" in shown
     assert "No server is listening" in shown
-    assert "minutes ago" in shown
+    assert re.search(r"until .*, in 4 minutes", shown)
 
 
 def test_it_says_when_there_is_nothing() -> None:
     shown = status()
 
     assert ["overdue", "0"] in lines(shown)
-    assert "none is due later" in shown
+    assert ["next", "due", "none"] in lines(shown)
     assert ["workers", "none"] in lines(shown)
     assert ["blocked", "destinations", "none"] in lines(shown)
 
