@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
-from django.conf import settings
+from django.conf import global_settings, settings
+from django.utils.translation import get_language_info, gettext_lazy, ngettext
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
 
 from outbox.conf import get_conf
 from outbox.db import clock
@@ -22,6 +22,7 @@ else:
 
 UNDO_CHOICES = (0, 5, 10, 20, 30, 60)  # seconds
 PAGE_SIZES = (25, 50, 100, 200)
+TRANSLATED = ("en", "zh-hans")  # the languages of these pages
 Choices = list[tuple[Any, Any]]
 
 
@@ -63,7 +64,7 @@ class PreferencesForm(PreferencesModelForm):
             zone = zone_label(browser_zone, clock.now())
             from_browser = _("Browser time zone: %(zone)s") % {"zone": zone}
         self._set_choices("time_zone", [("", from_browser), *zone_choices(self.instance.time_zone)])
-        self._set_choices("language", [("", _("Browser language")), *settings.LANGUAGES])
+        self._set_choices("language", [("", _("Browser language")), *_languages()])
         self._set_choices("theme", [("", _("System theme")), *Theme.choices])
         self._set_number_choices("page_size", _page_sizes())
         self._set_number_choices("undo_period", _undo_choices())
@@ -94,6 +95,16 @@ class PreferencesForm(PreferencesModelForm):
             empty_value=None,
             required=False,
         )
+
+
+def _languages() -> Choices:
+    """Return the languages of the project, or those of these pages if it configured none.
+
+    Django's default LANGUAGES has a hundred, and these pages would be in English in most of them.
+    """
+    if settings.LANGUAGES != global_settings.LANGUAGES:
+        return list(settings.LANGUAGES)
+    return [(code, str(get_language_info(code)["name_local"])) for code in TRANSLATED]
 
 
 def _page_sizes() -> Choices:

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from django.conf import LazySettings, global_settings
 from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
@@ -57,6 +58,21 @@ def test_an_invalid_choice_is_reported_at_its_field(
     assert response.status_code == 422
     assert list(response.context["form"].errors) == [field]
     assert not Preferences.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("configured", "offered"),
+    [
+        pytest.param(global_settings.LANGUAGES, ["", "en", "zh-hans"], id="Django's default"),
+        pytest.param([("de", "German"), ("en", "English")], ["", "de", "en"], id="a choice"),
+    ],
+)
+def test_the_languages_of_the_pages_are_offered(
+    as_anna: Client, settings: LazySettings, configured: object, offered: list[str]
+) -> None:
+    settings.LANGUAGES = configured
+    form = as_anna.get(PREFERENCES).context["form"]
+    assert [code for code, _name in form.fields["language"].choices] == offered
 
 
 def offset_shown(client: Client) -> str:
