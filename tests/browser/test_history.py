@@ -7,13 +7,14 @@ from django.contrib.auth.models import User
 from django.urls import reverse
 
 from outbox.admin.readonly import ReadOnlyAdmin
-from outbox.models import InboundMessage, Message
+from outbox.models import InboundMessage, Message, State
 from outbox.models.search import index_new
 from tests.browser import scenes
 from tests.browser.album import MEASURE, PICTURES, SIZES
 from tests.browser.test_apps_folder import messages_of_apps
 from tests.browser.writing import PASSWORD, authenticate
 from tests.received import letter, receive
+from tests.states import set_state
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -139,3 +140,15 @@ def test_an_operator_finds_a_message_and_opens_its_content(
     with page.expect_download() as download:
         page.get_by_role("link", name="CSV").click()
     assert download.value.suggested_filename == "messages.csv"
+
+
+def test_a_reply_is_readable_on_a_phone(page: "Page", staff: User) -> None:
+    account = scenes.account(staff)
+    reply = "5.7.1 Rejected by the policy of this site"
+    failed = scenes.mail(account, "Offer", [("a.long.name@example.org", State.FAILED)])
+    set_state(failed.recipients, State.FAILED, reply_code=550, reply_text=reply)
+    authenticate(page)
+    page.set_viewport_size({"width": 375, "height": 800})
+    page.goto(reverse("admin:outbox_message_change", args=[failed.pk]))
+    cell = page.locator(".outbox-scroll td").filter(has_text=reply)
+    assert cell.evaluate("cell => cell.offsetWidth") >= 150
