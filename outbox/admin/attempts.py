@@ -41,7 +41,7 @@ class AttemptAdmin(ReasonDisplay, ReadOnlyAdmin):
     """Attempts, newest first, by outcome and fault."""
 
     account_path = "message__account"
-    list_display = ("id", "message", "started_at", "server", "outcome", "phase", "reason_text")
+    list_display = ("id", "message", "started_at", "server", "outcome", "phase_name", "reason_text")
     list_filter = ("outcome", FaultFilter, ReasonFilter)
     list_select_related = ("message", "session")
     ordering = ("-pk",)
@@ -65,12 +65,13 @@ class AttemptAdmin(ReasonDisplay, ReadOnlyAdmin):
         ),
         (_("DKIM signature"), {"fields": ("signature",)}),
         (_("Conversation"), {"fields": ("connection_lines", "transfer_lines", "closing_lines")}),
-        (_("Failure"), {"fields": ("phase", "fault", "late_reply", "traceback_text")}),
+        (_("Failure"), {"fields": ("phase_name", "fault", "late_reply", "traceback_text")}),
     )
     readonly_fields = (
         "reason_text",
         "last_reply",
         "phases",
+        "phase_name",
         "server",
         "address",
         "local_address",
@@ -96,6 +97,10 @@ class AttemptAdmin(ReasonDisplay, ReadOnlyAdmin):
     @admin.display(description=_("reply"))
     def last_reply(self, attempt: Attempt) -> str:
         return formatting.reply(attempt)
+
+    @admin.display(description=_("phase"))
+    def phase_name(self, attempt: Attempt) -> str:
+        return str(PHASES.get(attempt.phase, attempt.phase)) or formatting.EMPTY
 
     @admin.display(description=_("time spent"))
     def phases(self, attempt: Attempt) -> str:

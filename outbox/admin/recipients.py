@@ -9,6 +9,7 @@ from outbox.admin import formatting
 from outbox.admin.readonly import ReadOnlyAdmin
 from outbox.admin.reasons import ReasonDisplay
 from outbox.models import Recipient
+from outbox.web.display import COMMANDS
 
 
 @admin.register(Recipient)
@@ -22,7 +23,7 @@ class RecipientAdmin(ReasonDisplay, ReadOnlyAdmin):
     search_fields = ("address",)  # see get_search_results
     search_help_text = _("The beginning of an address")
     ordering = ("-pk",)
-    readonly_fields = ("reason_text", "last_reply")
+    readonly_fields = ("reason_text", "last_reply", "command")
     fieldsets = (
         (None, {"fields": ("message", "role", "name", "address", "destination", "priority")}),
         (_("State"), {"fields": ("state", "reason_text", "final_at", "expires_at", "resend_at")}),
@@ -40,7 +41,7 @@ class RecipientAdmin(ReasonDisplay, ReadOnlyAdmin):
         ),
         (
             _("Server reply"),
-            {"fields": ("last_reply", "reply_command", "remote_host", "remote_queue_id")},
+            {"fields": ("last_reply", "command", "remote_host", "remote_queue_id")},
         ),
     )
     raw_id_fields = ("message", "destination", "attempt")
@@ -55,3 +56,8 @@ class RecipientAdmin(ReasonDisplay, ReadOnlyAdmin):
     @admin.display(description=_("last reply"))
     def last_reply(self, recipient: Recipient) -> str:
         return formatting.reply(recipient)
+
+    @admin.display(description=Recipient._meta.get_field("reply_command").verbose_name)
+    def command(self, recipient: Recipient) -> str:
+        command = recipient.reply_command
+        return str(COMMANDS.get(command, command)) or formatting.EMPTY

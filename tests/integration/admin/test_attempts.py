@@ -8,7 +8,7 @@ from django.contrib.admin.utils import get_fields_from_path
 from django.db.models import Field
 from django.test import Client
 
-from outbox.models import Attempt, Message, Worker
+from outbox.models import Attempt, Message, Recipient, Worker
 from outbox.reasons import Reason, ReasonCode
 
 LIST = "/admin/outbox/attempt/"
@@ -50,6 +50,21 @@ def test_the_time_spent_has_the_names_of_the_phases(staff: Client, tried: Messag
     )
     chinese = staff.get(address, headers={"accept-language": "zh-hans"}).content.decode()
     assert "DNS 查询 7 ms" in chinese
+
+
+def test_the_phase_of_a_fault_has_its_name(staff: Client, tried: Message) -> None:
+    Attempt.objects.update(phase="tls")
+
+    for page in (LIST, f"{LIST}{Attempt.objects.get().pk}/change/"):
+        assert "TLS handshake" in staff.get(page).content.decode()
+
+
+def test_the_command_of_a_recipient_has_its_name(staff: Client, tried: Message) -> None:
+    failed = Recipient.objects.get(reply_command="RCPT")
+
+    shown = staff.get(f"/admin/outbox/recipient/{failed.pk}/change/").content.decode()
+
+    assert "RCPT TO" in shown
 
 
 def test_the_level_of_tls_is_shown_with_its_reasons(staff: Client, tried: Message) -> None:
