@@ -6,6 +6,7 @@ seconds", "come back in 00:05:00". A limit or a time that has passed does not: "
 """
 
 import re
+from functools import cache
 
 _READ_MAX = 8_000  # characters of a reply; a hint after them is not read
 
@@ -34,16 +35,21 @@ _SPANS = rf"(?:\d{{1,9}} ?(?:-|to) ?)?({_NUMBER} ?{_NAME}{_FURTHER})"
 # Not a time of day: "after 10:30:00 UTC".
 _CLOCK = r"(\d{1,3}):(\d\d):(\d\d)(?![\d:])(?! ?(?:am|gmt|pm|utc|[+-]\d))"
 _FLAGS = re.IGNORECASE | re.ASCII
-_HINT = re.compile(rf"(?:{_COME_BACK}|{_WAIT})(?<!\w)(?:{_CLOCK}|{_SPANS})", _FLAGS)
 _SPAN = re.compile(rf"({_NUMBER}) ?([smhd])", _FLAGS)
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
+@cache
+def _hint_pattern() -> re.Pattern[str]:
+    """Return the pattern, which takes a millisecond to compile: every sweep imports this."""
+    return re.compile(rf"(?:{_COME_BACK}|{_WAIT})(?<!\w)(?:{_CLOCK}|{_SPANS})", _FLAGS)
+
+
 def seconds_asked_for(text: str) -> float:
     """Return the seconds that the first hint in the text asks for; 0 if there is none."""
     words = " ".join(_LINE_BREAK.sub(" ", text[:_READ_MAX]).split())
-    found = _HINT.search(words)
+    found = _hint_pattern().search(words)
     if found is None:
         return 0
     hours, minutes, seconds, spans = found.groups()

@@ -6,6 +6,7 @@ are dropped. Missing quotes are added, and values outside ASCII are encoded (RFC
 
 import re
 from collections.abc import Mapping
+from functools import cache
 
 from outbox.mail.header_writer import HeaderError, parameter
 from outbox.texts import gettext_noop
@@ -17,11 +18,20 @@ _PAIR = rf"\\[^{_NONE_OF}]"
 _BLANK = rf"(?:[ \t]|\((?:[^{_NONE_OF}\\()]|{_PAIR})*+\))*+"  # and comments
 _QUOTED = rf'"(?P<quoted>(?:[^{_NONE_OF}\\"]|{_PAIR})*+)"'
 _BARE = rf'(?P<bare>[^{_NONE_OF}\\\s;"()]++)'
-_TYPE = re.compile(rf"{_BLANK}(?P<type>{_TOKEN}/{_TOKEN}){_BLANK}")
-_PARAMETER = re.compile(
-    rf";{_BLANK}(?:(?P<name>{_TOKEN}){_BLANK}={_BLANK}(?:{_QUOTED}|{_BARE}){_BLANK})?+"
-)
 _QUOTED_AS_IT_IS = re.compile(r"[ -~]{0,200}")
+
+
+@cache
+def _type_pattern() -> re.Pattern[str]:
+    """Return the pattern, which takes milliseconds to compile: every command imports this."""
+    return re.compile(rf"{_BLANK}(?P<type>{_TOKEN}/{_TOKEN}){_BLANK}")
+
+
+@cache
+def _parameter_pattern() -> re.Pattern[str]:
+    return re.compile(
+        rf";{_BLANK}(?:(?P<name>{_TOKEN}){_BLANK}={_BLANK}(?:{_QUOTED}|{_BARE}){_BLANK})?+"
+    )
 
 
 def read_content_type(text: str) -> tuple[str, list[str]]:
@@ -29,13 +39,13 @@ def read_content_type(text: str) -> tuple[str, list[str]]:
 
     Raise HeaderError if the text cannot be parsed, or if programs would parse it differently.
     """
-    found = _TYPE.match(text)
+    found = _type_pattern().match(text)
     if not found:
         raise _error(text)
     position = found.end()
     written: dict[str, list[str]] = {}
     while position < len(text):
-        part = _PARAMETER.match(text, position)
+        part = _parameter_pattern().match(text, position)
         if not part:
             raise _error(text)
         position = part.end()

@@ -9,11 +9,21 @@ no support for languages.
 import re
 import unicodedata
 from collections.abc import Iterator
+from functools import cache
 
 MAX_TERM = 60  # characters; longer words are found by their start
 _UNSPACED = "\u2e80-\u2fdf\u3005-\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # fmt: skip  # noqa: E501  # ranges read best in one line
-_RUN = re.compile(rf"[{_UNSPACED}]+|[^\W_{_UNSPACED}]+")
-_IS_UNSPACED = re.compile(rf"[{_UNSPACED}]")
+
+
+@cache
+def _run_pattern() -> re.Pattern[str]:
+    """Return the pattern, which takes milliseconds to compile: every command imports this."""
+    return re.compile(rf"[{_UNSPACED}]+|[^\W_{_UNSPACED}]+")
+
+
+@cache
+def _unspaced_pattern() -> re.Pattern[str]:
+    return re.compile(rf"[{_UNSPACED}]")
 
 
 def fold(text: str) -> str:
@@ -23,8 +33,9 @@ def fold(text: str) -> str:
 
 def terms_of(text: str) -> Iterator[str]:
     """Yield the terms of a text, in order."""
+    is_unspaced = _unspaced_pattern().match
     for run in _runs(text):
-        if _IS_UNSPACED.match(run):
+        if is_unspaced(run):
             yield from (run[at : at + 2] for at in range(len(run)))
         else:
             yield run[:MAX_TERM]
@@ -34,10 +45,10 @@ def terms_asked(text: str) -> list[str]:
     """Return the terms of a query, which must be adjacent; the last may be the start of a term."""
     asked = list(terms_of(text))
     # In the text, another character may follow the last one, which then is not a term.
-    if len(asked) > 1 and _IS_UNSPACED.match(asked[-1]) and asked[-2][1:] == asked[-1]:
+    if len(asked) > 1 and _unspaced_pattern().match(asked[-1]) and asked[-2][1:] == asked[-1]:
         del asked[-1]
     return asked
 
 
 def _runs(text: str) -> list[str]:
-    return _RUN.findall(fold(text))
+    return _run_pattern().findall(fold(text))

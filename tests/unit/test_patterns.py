@@ -6,6 +6,7 @@ found by importing every module, so a new one is tested too.
 
 import ast
 import importlib
+import inspect
 import pkgutil
 import re
 import time
@@ -49,11 +50,21 @@ def _patterns_in(value: Any) -> Iterator[Pattern]:
     elif isinstance(value, list | tuple | set | frozenset):
         for inner in value:
             yield from _patterns_in(inner)
+    elif _compiles_when_called(value):
+        yield value()
+
+
+def _compiles_when_called(value: Any) -> bool:
+    """Return whether a value is a cached function without parameters that returns a pattern."""
+    if not hasattr(value, "cache_info"):
+        return False
+    signature = inspect.signature(value, eval_str=True)
+    return not signature.parameters and signature.return_annotation in Pattern.__args__
 
 
 def _uses_of(name: str, source: str) -> set[str]:
     """Return the methods of a pattern that its module calls."""
-    return set(re.findall(rf"\b{name}\.(\w+)", source)) - {"pattern"}
+    return set(re.findall(rf"\b{name}(?:\(\))?\.(\w+)", source)) - {"pattern"}
 
 
 def _inline(module: ModuleType, source: str) -> Iterator[tuple[str, Pattern, bool]]:
