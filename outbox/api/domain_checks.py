@@ -18,7 +18,6 @@ from django.db.models import F, Q
 
 from outbox import wakeup
 from outbox.api.sender_domain import (
-    HOST_CHECKS,
     check_domain,
     domain_of,
     envelope_domains,
@@ -30,7 +29,7 @@ from outbox.db.clock import database_now
 from outbox.db.unavailable import DATABASE_UNAVAILABLE
 from outbox.models import Account, DomainCheck, KeyState, LastRun, SigningKey, Worker
 from outbox.models.access import can_view_accounts, viewable_accounts
-from outbox.models.domain_check import DOMAINS_FOUND
+from outbox.models.domain_check import DOMAINS_FOUND, HOST_CHECKS
 from outbox.net.sender_domain import Finding, Level
 
 logger = logging.getLogger(__name__)

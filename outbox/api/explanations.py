@@ -31,7 +31,6 @@ from outbox.models import (
 )
 from outbox.models.pause import pause_of, pause_of_tags, pauses_in_force
 from outbox.models.states import shown_status
-from outbox.net.mx import domain_of
 from outbox.reasons import Reason, ReasonCode
 
 
@@ -200,6 +199,8 @@ def _waiting(message: Message, recipients: RecipientSummary, using: str) -> Expl
 def _in_queue(recipient: Recipient, using: str) -> str:
     unresolved = Destination.objects.using(using).filter(key=UNRESOLVED_KEY)
     if unresolved.filter(pk=recipient.destination_id or 0).exists():
+        from outbox.net.mx import domain_of  # imports dnspython and the SMTP client
+
         domain = domain_of(recipient.address)
         words = _("In the queue. The mail servers of %(domain)s will be looked up next.")
         return words % {"domain": domain}

@@ -3,8 +3,6 @@
 from django.utils.translation import gettext
 
 from outbox.models import FAILURES, Recipient, State
-from outbox.smtp.remedies import policy_remedy_of
-from outbox.smtp.reply import Reply
 from outbox.texts import Translatable
 
 
@@ -24,6 +22,9 @@ def reason_of(recipient: Recipient) -> str:
 
 def remedy_in_words(code: int | None, enhanced: str, text: str) -> str:
     """Return what a known reply of a large provider means, with the remedy; or ""."""
+    from outbox.smtp.remedies import policy_remedy_of  # imports the SMTP client
+    from outbox.smtp.reply import Reply
+
     remedy = policy_remedy_of(Reply(code, enhanced, text)) if code else None
     return in_words(remedy) if remedy is not None else ""
 

@@ -32,19 +32,6 @@ from outbox.net.sender_domain import (
 )
 from outbox.texts import gettext_noop
 
-# Each check with its label, in the order of the page.
-CHECKS = {
-    "SPF": "SPF",
-    "DKIM": "DKIM",
-    "DMARC": "DMARC",
-    "ALIGN": gettext_noop("Alignment"),
-    "MX": "MX",
-    "PTR": gettext_noop("PTR: names of the sending IP addresses"),
-    "HELO": gettext_noop("EHLO name"),
-    "DNSBL": gettext_noop("Blocklists"),
-    "PORT25": gettext_noop("Port 25"),
-}
-HOST_CHECKS = frozenset({"PTR", "HELO", "DNSBL", "PORT25"})  # of the site, not of a domain
 _WORST_FIRST = (Level.ERROR, Level.UNKNOWN, Level.WARNING, Level.OK)
 
 

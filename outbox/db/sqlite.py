@@ -5,17 +5,21 @@ process is writing; and where the outbox is, a worker writes. So each transactio
 the write lock when it begins, and waits for it. What a project sets in OPTIONS is kept.
 """
 
+from __future__ import annotations
+
 import re
-import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from outbox.conf import get_conf
+
+if TYPE_CHECKING:
+    import sqlite3
 
 _PLACEHOLDER = re.compile(r"(?<!%)%s")
 PATIENCE = 20  # seconds that a transaction waits for the lock

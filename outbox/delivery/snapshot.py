@@ -167,6 +167,8 @@ def _details(now: dt.datetime, one_in: int, depth: int, using: str) -> _Details:
 
 def _largest(found: dict[str, list[int]]) -> list[tuple[str, list[int]]]:
     """Return the ages by domain: the largest domains, those of providers, and "" for the rest."""
+    if not found:
+        return []
     from outbox.net.providers import provider_of  # a process without messages starts without it
 
     ordered = sorted(found.items(), key=lambda each: (-sum(each[1]), each[0]))

@@ -11,8 +11,6 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 
-import idna
-
 from outbox.exceptions import TranslatableError
 from outbox.texts import Value, gettext_noop
 
@@ -208,6 +206,8 @@ def to_a_labels(domain: str) -> str:
     """
     if domain.isascii():
         return domain
+    import idna  # few domains need it
+
     try:
         return idna.encode(domain, uts46=True).decode("ascii")
     except idna.IDNAError:  # a UnicodeError
@@ -220,6 +220,8 @@ def to_a_labels(domain: str) -> str:
 def _to_a_label(label: str) -> str:
     if label.isascii():
         return label
+    import idna
+
     try:
         return idna.encode(label, uts46=True).decode("ascii")
     except idna.IDNAError:

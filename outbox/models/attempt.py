@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from outbox.mail.dkim import Signature, read_signatures
 from outbox.models.destination import Destination
 from outbox.models.message import Message
 from outbox.models.reasons import ReasonField
 from outbox.models.worker import Worker
 from outbox.reasons import Reason
+
+if TYPE_CHECKING:
+    from outbox.mail.dkim import Signature
 
 
 class Outcome(models.TextChoices):
@@ -181,6 +183,8 @@ class Attempt(models.Model):
     @property
     def signatures(self) -> list[Signature]:
         """The DKIM signatures that were sent."""
+        from outbox.mail.dkim import read_signatures  # only pages read them
+
         return read_signatures(self.signature) if self.signature else []
 
     @property

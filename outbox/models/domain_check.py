@@ -8,7 +8,22 @@ from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from outbox.texts import gettext_noop
+
 DOMAINS_FOUND = "sender domains"  # the task (LastRun) that stores the domains of active accounts
+# Each check with its label, in the order of the page.
+CHECKS = {
+    "SPF": "SPF",
+    "DKIM": "DKIM",
+    "DMARC": "DMARC",
+    "ALIGN": gettext_noop("Alignment"),
+    "MX": "MX",
+    "PTR": gettext_noop("PTR: names of the sending IP addresses"),
+    "HELO": gettext_noop("EHLO name"),
+    "DNSBL": gettext_noop("Blocklists"),
+    "PORT25": gettext_noop("Port 25"),
+}
+HOST_CHECKS = frozenset({"PTR", "HELO", "DNSBL", "PORT25"})  # of the site, not of a domain
 
 
 class DomainCheck(models.Model):

@@ -4,15 +4,19 @@ A provider with a thousand customers' domains sees one sender, and judges it as 
 site is stable: it depends neither on the order of DNS records nor on preferences.
 """
 
+from __future__ import annotations
+
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from outbox.net.mx import Exchangers
 from outbox.net.providers import Provider, by_any_exchanger, by_mx_site
 from outbox.net.shaping import DEFAULT, ReplyRule, Shaping, TlsFloor
+
+if TYPE_CHECKING:  # imports dnspython and the SMTP client
+    from outbox.net.mx import Exchangers
 
 KEY_MAX = 200  # characters; the key is stored
 _NO_OVERRIDES: Mapping[str, Shaping] = {}

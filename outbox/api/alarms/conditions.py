@@ -16,7 +16,6 @@ from django.db.models import Count, Min, Q
 from outbox.api.alarms.facts import Facts, write_to_storage
 from outbox.api.alarms.hosts import is_sweep_scheduled
 from outbox.api.operations import failure_rate
-from outbox.api.sender_domain import HOST_CHECKS
 from outbox.models import (
     DUE,
     MX_PREFIX,
@@ -35,6 +34,7 @@ from outbox.models import (
     TlsCount,
     Worker,
 )
+from outbox.models.domain_check import HOST_CHECKS
 from outbox.models.pause import HasTag, pause_of, pauses_in_force
 from outbox.models.transport_policy import REPORT_ACCEPTED, day_of, report_due_at
 from outbox.texts import cause_of

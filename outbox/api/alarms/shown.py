@@ -15,12 +15,11 @@ from django.utils.translation import gettext, ngettext, pgettext
 
 from outbox.api.alarms.conditions import CONDITION_OF, Condition
 from outbox.api.reasons import in_words
-from outbox.api.sender_domain import CHECKS
 from outbox.conf import get_conf
 from outbox.models import Alarm, Severity
-from outbox.net.sender_domain import Finding as DomainFinding
+from outbox.models.domain_check import CHECKS
 from outbox.reasons import Reason
-from outbox.texts import fill, gettext_noop
+from outbox.texts import Translatable, fill, gettext_noop
 
 _MINUTE = 60
 _COMMA = re.compile(", |，")  # between hours and minutes
@@ -99,10 +98,16 @@ def _value(name: str, value: Any) -> Any:
         case "share", int() | float():
             return f"{value:.0%}"
         case ("reason", str()) | ("before" | "after", dict()):
-            return in_words(Reason.load(value) if name == "reason" else DomainFinding.load(value))
+            return in_words(Reason.load(value) if name == "reason" else _finding(value))
         case "check" | "domain", str():
             return gettext(CHECKS.get(value, value) or gettext_noop("this site"))
     return value
+
+
+def _finding(stored: dict[str, Any]) -> Translatable:
+    from outbox.net.sender_domain import Finding  # imports dnspython; few alarms need it
+
+    return Finding.load(stored)
 
 
 def format_duration(seconds: int) -> str:

@@ -17,9 +17,10 @@ from django.utils.translation import gettext_lazy, pgettext_lazy
 from django.views.decorators.http import require_POST, require_safe
 
 from outbox.api import domain_checks
-from outbox.api.sender_domain import CHECKS, domain_of
+from outbox.api.sender_domain import domain_of
 from outbox.models import Account
 from outbox.models.access import can_view_accounts, viewable_accounts
+from outbox.models.domain_check import CHECKS
 from outbox.net.sender_domain import Finding, Level
 from outbox.web.auth import UserRequest, signed_in
 
