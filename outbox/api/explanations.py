@@ -15,6 +15,7 @@ from outbox.api.recipient_summary import RecipientSummary, summarize
 from outbox.api.times import format_clock
 from outbox.conf import get_conf
 from outbox.db.clock import database_now
+from outbox.mail.mailbox import domain_of
 from outbox.models import (
     FAILURES,
     FINAL,
@@ -199,8 +200,6 @@ def _waiting(message: Message, recipients: RecipientSummary, using: str) -> Expl
 def _in_queue(recipient: Recipient, using: str) -> str:
     unresolved = Destination.objects.using(using).filter(key=UNRESOLVED_KEY)
     if unresolved.filter(pk=recipient.destination_id or 0).exists():
-        from outbox.net.mx import domain_of  # imports dnspython and the SMTP client
-
         domain = domain_of(recipient.address)
         words = _("In the queue. The mail servers of %(domain)s will be looked up next.")
         return words % {"domain": domain}

@@ -23,6 +23,7 @@ from outbox.api.times import format_minute, format_offset
 from outbox.conf import get_conf
 from outbox.db.clock import database_now
 from outbox.mail.addresses import Address, AddressError, parse_address
+from outbox.mail.mailbox import domain_of
 from outbox.models import (
     FAILURES,
     MX_PREFIX,
@@ -38,7 +39,6 @@ from outbox.models import (
 )
 from outbox.models.access import can_view_site
 from outbox.models.message import MessageQuerySet
-from outbox.net.mx import domain_of
 
 SITE = 0  # the addressee of messages that have no owner
 _MESSAGES_NAMED = 20

@@ -11,11 +11,11 @@ from outbox.api.accounts import DestinationIds, remembered_destinations
 from outbox.api.outgoing import Checked, Outgoing, OutgoingRecipient
 from outbox.conf import get_conf
 from outbox.mail.addresses import AddressError, parse_address_header
+from outbox.mail.mailbox import domain_of
 from outbox.mail.plain_text import snippet
 from outbox.mail.replies import bare_message_id
 from outbox.models import Role, TlsRequirement
 from outbox.models.owner_key import owner_key
-from outbox.net.mx import domain_of
 
 _SUMMARY = 3  # visible recipients named in lists
 

@@ -21,11 +21,11 @@ from outbox.delivery.due import DueAt, DueRecipient, aware
 from outbox.delivery.job import Job, JobRecipient, ReportOptions
 from outbox.delivery.paused_tags import paused_among, postpone
 from outbox.delivery.suppressed import hold_suppressed, suppressed_among
+from outbox.mail.mailbox import domain_of
 from outbox.models import Attempt, Outcome, Recipient, Ret, State, Status
 from outbox.models.report_request import REPORTED
 from outbox.models.rollup import roll_up
 from outbox.models.transitions import resend_after
-from outbox.net.mx import domain_of
 from outbox.reasons import Reason
 
 logger = logging.getLogger(__name__)

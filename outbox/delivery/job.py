@@ -14,10 +14,10 @@ from typing import ClassVar
 from outbox.delivery.circuit import Probe
 from outbox.delivery.limits import HeldSlot
 from outbox.delivery.verdict import Verdict
+from outbox.mail.mailbox import domain_of
 from outbox.models import Outcome, SmtpSession, TlsRequirement
 from outbox.models.return_path import token_of, with_token
 from outbox.models.transport_policy import TlsCountKey
-from outbox.net.mx import domain_of
 from outbox.reasons import NO_REASON, Reason
 from outbox.signals import Change
 

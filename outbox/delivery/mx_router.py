@@ -23,11 +23,12 @@ from outbox.delivery.old_sites import keep_for_now
 from outbox.delivery.server import address_rule
 from outbox.delivery.sts_policies import sts_policies
 from outbox.delivery.tls_policy import PolicySources
+from outbox.mail.mailbox import domain_of
 from outbox.models import MX_PREFIX, Account, Destination, DomainSite, Recipient
 from outbox.models.transitions import CLAIM
 from outbox.net.dns_resolver import DnsResolver
 from outbox.net.lru import LruCache
-from outbox.net.mx import Exchangers, OwnHost, domain_of, find_exchangers
+from outbox.net.mx import Exchangers, OwnHost, find_exchangers
 from outbox.net.sites import MxSite
 
 _FAILED_FOR = 300.0  # seconds in which a host that could not be connected to is tried last

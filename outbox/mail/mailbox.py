@@ -198,6 +198,11 @@ def _is_literal(domain: str) -> bool:
     return domain == f"[{inner}]" and "%" not in inner
 
 
+def domain_of(address: str) -> str:
+    """Return the domain of an email address in lower case, or its address literal."""
+    return address.rpartition("@")[2].lower()
+
+
 def to_a_labels(domain: str) -> str:
     """Return the domain in A-labels (RFC 5891). Raise UnicodeError if it has none.
 

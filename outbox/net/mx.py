@@ -104,11 +104,6 @@ class OwnHost:
 _NOT_NAMED = OwnHost()
 
 
-def domain_of(address: str) -> str:
-    """Return the domain of an email address in lower case, or its address literal."""
-    return address.rpartition("@")[2].lower()
-
-
 async def find_exchangers(
     resolver: DnsResolver,
     domain: str,
