@@ -1,6 +1,6 @@
 """Accounts, which staff may edit. A stored password is never shown."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -12,14 +12,12 @@ from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import mark_safe
-from django.utils.text import capfirst
-from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from outbox.admin.change_list import CappedCount
 from outbox.admin.protected import DeletesRelatedAdmin
 from outbox.api import audit, oauth, sharing
-from outbox.api.account_removal import RemovalEffects, effects_of_removal, remove_account
+from outbox.api.account_removal import effects_of_removal, remove_account
 from outbox.api.accounts import retry_after_commit
 from outbox.api.destination_limits import sites_of
 from outbox.api.mailboxes import fetch_with_new_login
@@ -40,7 +38,6 @@ else:
     AccountModelForm = forms.ModelForm
 
 
-_COUNTED = 1000  # rows; above it, a confirmation says that there are more
 _WITH_SERVER = ("host", "username", "new_password")  # without direct delivery only
 
 
@@ -143,42 +140,6 @@ class AccountForm(AccountModelForm):
         if self.cleaned_data["new_password"]:
             self.instance.secret = self.cleaned_data["new_password"]
         return super().save(commit)
-
-
-def _in_sentences(effects: RemovalEffects) -> Iterator[str]:
-    """Yield what a deletion does besides deleting the accounts themselves."""
-    if count := _capped(effects.waiting_messages):
-        text = ngettext(
-            "%(count)s message is waiting to be sent. It will be held.",
-            "%(count)s messages are waiting to be sent. They will be held.",
-            count,
-        )
-        yield capfirst(text % {"count": count})
-    if count := _capped(effects.suppressions):
-        text = ngettext(
-            "%(count)s suppressed address will be deleted.",
-            "%(count)s suppressed addresses will be deleted.",
-            count,
-        )
-        yield capfirst(text % {"count": count})
-    if count := _capped(effects.mailboxes):
-        text = ngettext(
-            "%(count)s mailbox will be deleted. Messages that were fetched from it are kept.",
-            "%(count)s mailboxes will be deleted. Messages that were fetched from them are kept.",
-            count,
-        )
-        yield capfirst(text % {"count": count})
-    if count := _capped(effects.pauses):
-        text = ngettext(
-            "%(count)s pause of delivery will be deleted.",
-            "%(count)s pauses of delivery will be deleted.",
-            count,
-        )
-        yield capfirst(text % {"count": count})
-
-
-def _capped(count: int) -> int:
-    return CappedCount(_COUNTED) if count > _COUNTED else count
 
 
 def _address(text: str) -> str:
@@ -357,10 +318,10 @@ class AccountAdmin(DeletesRelatedAdmin):
         """
         accounts = list(objs)
         names, counts, perms_needed, protected = super().get_deleted_objects(accounts, request)
-        effects = effects_of_removal(accounts, limit=_COUNTED)
+        effects = effects_of_removal(accounts)
         if effects.suppressions and not request.user.has_perm("outbox.delete_suppression"):
             perms_needed.add(str(Suppression._meta.verbose_name))
-        if sentences := list(_in_sentences(effects)):
+        if sentences := effects.in_sentences():
             heading = [] if len(accounts) == 1 else [gettext("All these accounts together")]
             names = [*names, *heading, sentences]
         return names, counts, perms_needed, protected

@@ -9,23 +9,14 @@ from typing import Any, ClassVar, Protocol, Self
 from django.core.paginator import Paginator
 from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
-from django.utils.formats import number_format
-from django.utils.translation import gettext as _
 
 from outbox.admin.base import ChangeList
+from outbox.api.sizes import CappedCount
 from outbox.web.folders.pagination import Position, read_rows
 from outbox.web.parameters import integer
 
 BEFORE, AFTER, OLDEST = "before", "after", "oldest"
 _PAGING = (BEFORE, AFTER, OLDEST)
-
-
-class CappedCount(int):
-    """The number of rows on a page, of a list that has more."""
-
-    def __str__(self) -> str:
-        count = number_format(int(self), force_grouping=True)
-        return _("more than %(count)s") % {"count": count}
 
 
 class ListCursor(Position, Protocol):

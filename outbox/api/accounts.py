@@ -138,12 +138,9 @@ def destinations_of(accounts: Iterable[Account | None]) -> dict[int | None, Dest
     return {pk: destination_of(account) for pk, account in named.items()}
 
 
-def count_waiting(account: Account, author: AbstractBaseUser | None = None) -> int:
-    """Return how many messages wait to be sent with an account, of everyone or of one author."""
-    waiting = waiting_messages([account.pk])
-    if author is not None:
-        waiting = waiting.filter(message__owner=author.pk)
-    return waiting.count()
+def count_waiting(account: Account, author: AbstractBaseUser) -> int:
+    """Return how many messages of an author wait to be sent with an account."""
+    return waiting_messages([account.pk]).filter(message__owner=author.pk).count()
 
 
 def waiting_messages(account_ids: Collection[int]) -> QuerySet[Recipient, Any]:

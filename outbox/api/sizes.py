@@ -1,8 +1,10 @@
-"""Sizes as people read them."""
+"""Sizes and counts as people read them."""
+
+from __future__ import annotations
 
 from dataclasses import dataclass
 
-from django.utils.formats import localize
+from django.utils.formats import localize, number_format
 from django.utils.translation import gettext
 
 from outbox.texts import Translate, gettext_noop
@@ -33,3 +35,16 @@ class Size:
     def in_words(self, translate: Translate = str) -> str:
         """Return the size in the reader's language."""
         return format_size(self.count, translate)
+
+
+class CappedCount(int):
+    """The number of rows that were counted, of more."""
+
+    @classmethod
+    def of(cls, count: int, limit: int) -> int:
+        """Return a count; above the limit, the limit with the words that there are more."""
+        return cls(limit) if count > limit else count
+
+    def __str__(self) -> str:
+        count = number_format(int(self), force_grouping=True)
+        return gettext("more than %(count)s") % {"count": count}

@@ -10,8 +10,8 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from outbox.api import audit, sharing
-from outbox.api.account_removal import remove_account
-from outbox.api.accounts import count_waiting, retry_connection
+from outbox.api.account_removal import effects_of_removal, remove_account
+from outbox.api.accounts import retry_connection
 from outbox.api.mailboxes import fetch_with_new_login
 from outbox.models import Account, AuditAction
 from outbox.web.accounts import connection_tests, tested_connection
@@ -109,7 +109,7 @@ def retry(request: UserRequest, pk: int) -> HttpResponse:
 @recently_authenticated_posts
 @require_http_methods(["GET", "POST"])
 def delete(request: UserRequest, pk: int) -> HttpResponse:
-    """Ask, then delete the account; messages sent with it stay."""
+    """Show what the deletion affects and ask, then delete the account."""
     account = _own(request, pk)
     if request.method == "POST":
         remove_account(account, request=request)
@@ -117,7 +117,7 @@ def delete(request: UserRequest, pk: int) -> HttpResponse:
         return redirect("outbox:accounts")
     context = {
         "account": account,
-        "waiting": count_waiting(account),
+        "effects": effects_of_removal([account]),
         "page": "accounts",
     }
     return render(request, "outbox/account_delete.html", context)

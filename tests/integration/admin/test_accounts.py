@@ -333,11 +333,22 @@ def test_the_confirmation_and_the_audit_log_count_what_a_deletion_affects(
         assert "3 suppressed addresses will be deleted." in shown
         assert "1 mailbox will be deleted." in shown
         assert "1 pause of delivery will be deleted." in shown
+        assert "2 messages in all, sent or not, will be kept without the account." in shown
+        assert "All of the following" not in shown  # Django's sentence, with a list of its own
+        assert "Summary" not in shown
 
     assert staff.post(page, {"post": "yes"}).status_code == 302
     entry = AuditEntry.objects.get(action="account_removed")
-    counts = {"waiting_messages": 1, "suppressions": 3, "pauses": 1, "mailboxes": 1}
-    assert entry.details == counts
+    assert entry.details == {
+        "waiting_messages": 1,
+        "messages": 2,
+        "received_messages": 0,
+        "mailboxes": 1,
+        "sent_copies": 0,
+        "suppressions": 3,
+        "pauses": 1,
+        "shares": 0,
+    }
 
 
 def test_the_confirmation_counts_several_accounts_together(staff: Client, account: Account) -> None:

@@ -1,19 +1,48 @@
 """A new account begins with an address; what is known of its server is filled in."""
 
+import re
+
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
-from outbox.models import Account
+from outbox import api
+from outbox.api import sharing
+from outbox.models import Account, InboundMessage, Mailbox, Message, SentCopy
 from outbox.testing.mailserver import MailServer
 from tests.integration.web.conftest import signed_in
 from tests.integration.web.probing import page_of_result
 from tests.integration.web.test_accounts import described
+from tests.shares import share
 
 ADD = reverse("outbox:account-add")
 SETTINGS = reverse("outbox:account-settings")
 TEST = reverse("outbox:account-add-test")
+# What the deletion of an account affects, by the language of the page.
+DELETION = {
+    "en": [
+        "1 message is waiting to be sent. It will be held.",
+        "2 messages in all, sent or not, will be kept without the account.",
+        "3 received messages will be kept without the account.",
+        "1 mailbox will be deleted. Nothing is fetched from it any more.",
+        "1 copy of a sent message is still to be stored on the server. It will not be.",
+        "1 suppressed address will be deleted.",
+        "Sharing with 1 user will end.",
+    ],
+    "zh-hans": [
+        "有 1 封邮件正等待发送，这些邮件将被搁置。",
+        "共有 2 封邮件（无论是否已发送）会保留，但不再属于该账户。",
+        "3 封收到的邮件会保留，但不再属于该账户。",
+        "将删除 1 个邮箱，此后不再从中收取邮件。",
+        "还有 1 份已发送邮件的副本尚未存入服务器，将不再存入。",
+        "将删除 1 个被抑制的地址。",
+        "与 1 位用户的共享将结束。",
+    ],
+}
 
 
 def filled(client: Client, address: str) -> dict[str, object]:
@@ -147,10 +176,40 @@ def test_an_account_is_deleted_after_a_question(as_anna: Client, account: Accoun
     assert not Account.objects.exists()
 
 
-@pytest.mark.usefixtures("mail")
-def test_the_question_counts_the_waiting_messages(as_anna: Client, account: Account) -> None:
-    page = as_anna.get(reverse("outbox:account-delete", args=[account.pk])).content.decode()
-    assert "1 message is waiting" in page
+@pytest.mark.every_database
+def test_the_question_shows_what_a_deletion_affects(
+    as_anna: Client, account: Account, ben: User, carl: User, mail: Message
+) -> None:
+    """Ben has accepted the account. Carl only declined it."""
+    Message.objects.create(owner=ben, account=account)  # a draft
+    share(account, carl)
+    sharing.leave(account, carl)
+    mailbox = Mailbox.objects.create(account=account, host="pop.example.com")
+    SentCopy.objects.create(message=mail, mailbox=mailbox, next_at=timezone.now())
+    for _ in range(3):
+        InboundMessage.objects.create(account=account, received_at=timezone.now())
+    api.suppress("jane@example.com", account=account)
+    other = Account.objects.create(owner=account.owner, name="Other", host="mail.example.com")
+    Message.objects.create(owner=account.owner, account=other)
+    api.suppress("jane@example.com", account=other)
+    page = reverse("outbox:account-delete", args=[account.pk])
+    for language, sentences in DELETION.items():
+        shown = as_anna.get(page, headers={"Accept-Language": language})
+        listed = re.findall("<li>(.*?)</li>", shown.content.decode().partition("effects")[2])
+        assert listed == sentences
+
+
+def test_the_question_counts_no_more_than_a_thousand(as_anna: Client, account: Account) -> None:
+    page = reverse("outbox:account-delete", args=[account.pk])
+    InboundMessage.objects.bulk_create(
+        InboundMessage(account=account, received_at=timezone.now()) for _ in range(1002)
+    )
+    with CaptureQueriesContext(connection) as queries:
+        shown = as_anna.get(page).content.decode()
+    assert "More than 1,000 received messages will be kept without the account." in shown
+    assert "messages in all" not in shown
+    counts = [one["sql"] for one in queries if "outbox_inboundmessage" in one["sql"]]
+    assert any("LIMIT 1001" in sql for sql in counts)
 
 
 def test_a_link_with_an_address_makes_no_request_of_the_server(
