@@ -59,6 +59,9 @@ class DeletesRelatedAdmin(ProtectedAdmin):
     permission to delete each kind. No user has it for those that the admin only shows.
     """
 
+    delete_confirmation_template = "outbox/admin/delete_confirmation.html"
+    delete_selected_confirmation_template = "outbox/admin/delete_selected_confirmation.html"
+
     def response_action(
         self, request: HttpRequest, queryset: QuerySet[Any], *args: Any, **kwargs: Any
     ) -> Any:
