@@ -780,6 +780,11 @@ class ReasonCode(StrEnum):
         _("Not called, because another call to this webhook got no response. %(why)s"),
     )
 
+    # --- reports on TLS to `https:` URIs ----------------------------------------------------------
+    TLS_REPORT_REJECTED = "tls_report_rejected", _("%(uri)s: HTTP %(status)s.")
+    TLS_REPORT_FAILED = "tls_report_failed", _("%(uri)s: %(why)s")
+    HTTP_INVALID = "http_invalid", _("The server's response is not valid HTTP.")
+
     # --- notifications of alarms ----------------------------------------------------------------
     COMMAND_FAILED = "command_failed", _("The command ended with the code %(code)s.")
     COMMAND_TIMEOUT = "command_timeout", _("The command took longer than %(seconds)s seconds.")

@@ -6,19 +6,23 @@ its id.
 """
 
 import logging
+import socket
+import ssl
 import time
 from collections.abc import Callable, Sequence
 from enum import Enum
 from functools import partial
 from http.client import HTTPException
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from outbox.conf import Conf, get_conf
 from outbox.mail.tls_report import TlsReport
 from outbox.net.address import is_public
 from outbox.net.dns_lookup import Dns, LookupFailedError
-from outbox.net.http import cause_of_failure, request
-from outbox.smtp.tls import tls_context
+from outbox.net.http import NotAllowedError, cause_of_failure, request
+from outbox.reasons import NO_REASON, Reason, ReasonCode
+from outbox.smtp.tls import tls_cause, tls_context
 
 logger = logging.getLogger(__name__)
 SECONDS = 30.0  # for all URIs of one domain
@@ -34,10 +38,10 @@ class PostResult(Enum):
 
 
 class Posted(NamedTuple):
-    """The result, and the first failure: a URI, and an HTTP status or the error of the system."""
+    """The result, and the first failure: a URI, and why it did not accept the report."""
 
     result: PostResult
-    failure: str = ""
+    failure: Reason = NO_REASON
     accepted: int = 0  # URIs
 
 
@@ -65,15 +69,15 @@ def post_report(
         )
         for number, uri in enumerate(uris)
     ]
-    failure = next(filter(None, failures), "")
+    failure = next(filter(None, failures), NO_REASON)
     result = PostResult.FAILED if failure else PostResult.ACCEPTED
-    return Posted(result, failure, accepted=failures.count(""))
+    return Posted(result, failure, accepted=failures.count(NO_REASON))
 
 
 def _post(
     domain: str, uri: str, body: bytes, *, seconds: float, is_allowed: Callable[[str], bool]
-) -> str:
-    """Send a report to one URI. Return why it was not accepted; an empty text if it was."""
+) -> Reason:
+    """Send a report to one URI. Return why it was not accepted; NO_REASON if it was."""
     conf = get_conf()
     try:
         response = request(
@@ -88,12 +92,38 @@ def _post(
         )
     except (OSError, HTTPException, ValueError) as error:
         cause = cause_of_failure(error)
+        why = _why(error, urlsplit(uri).hostname or "")
+        failure = Reason(ReasonCode.TLS_REPORT_FAILED, uri=uri, why=why)
     else:
         if 200 <= response.status < 300:  # noqa: PLR2004  # what HTTP calls success
-            return ""
+            return NO_REASON
         cause = f"HTTP {response.status}"
+        failure = Reason(ReasonCode.TLS_REPORT_REJECTED, uri=uri, status=str(response.status))
     logger.warning("The report on TLS to %s was not accepted at %s: %s", domain, uri, cause)
-    return f"{uri}: {cause}"
+    return failure
+
+
+def _why(error: Exception, host: str) -> Reason:
+    """Return why there is no response from a host."""
+    why = Reason(ReasonCode.UNREACHABLE, cause=cause_of_failure(error))
+    match error:
+        case NotAllowedError():
+            why = Reason(ReasonCode.ADDRESS_FORBIDDEN)
+        case HTTPException():
+            why = Reason(ReasonCode.HTTP_INVALID)
+        case ssl.SSLError():
+            _, why = tls_cause(error)
+        case TimeoutError():
+            why = Reason(ReasonCode.NETWORK_TIMEOUT)
+        case ConnectionRefusedError():
+            why = Reason(ReasonCode.CONNECTION_REFUSED)
+        case ConnectionResetError():
+            why = Reason(ReasonCode.CONNECTION_RESET)
+        case socket.gaierror():
+            why = Reason(ReasonCode.NAME_UNRESOLVED, host=host, cause=error.strerror or str(error))
+        case OSError(__cause__=LookupFailedError() as failed):
+            why = Reason(ReasonCode.NAME_UNRESOLVED, host=host, cause=failed.cause)
+    return why
 
 
 def _addresses(host: str, conf: Conf, seconds: float) -> list[str]:

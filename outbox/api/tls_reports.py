@@ -14,6 +14,7 @@ import time
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from enum import Enum
+from functools import partial
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeAlias
@@ -42,7 +43,7 @@ from outbox.mail.tls_report import (
 from outbox.models import Account, LastRun, MtaStsPolicy, Origin, TlsCount
 from outbox.models.transport_policy import POST_FAILURE_MAX, REPORT_ACCEPTED, day_of, report_due_at
 from outbox.net.dns_lookup import Dns, LookupFailedError
-from outbox.texts import storable
+from outbox.reasons import Reason
 
 logger = logging.getLogger(__name__)
 COUNTS_KEPT_FOR = dt.timedelta(days=7)
@@ -168,7 +169,7 @@ def _send(
             if rows.filter(is_reported=True).exists():  # by another process, in the meantime
                 return _Result.NOT_NEEDED
             posted = post_report(report, uris)
-            rows.update(post_failure=storable(posted.failure)[:POST_FAILURE_MAX])
+            rows.update(post_failure=_stored(posted.failure))
             if posted.accepted:
                 LastRun.record(REPORT_ACCEPTED, now, using)
             if posted.result is PostResult.FAILED:
@@ -177,6 +178,20 @@ def _send(
                 result = _Result.SENT
     rows.update(is_reported=True)
     return result
+
+
+def _stored(failure: Reason) -> str:
+    """Return the stored form of a reason. Its texts are shortened until the column has room."""
+    length = POST_FAILURE_MAX
+    while True:
+        stored = failure.map_texts(partial(_shortened, length=length)).dump()
+        if len(stored) <= POST_FAILURE_MAX:
+            return stored
+        length = length * 3 // 4
+
+
+def _shortened(text: str, *, length: int) -> str:
+    return text if len(text) <= length else f"{text[:length]}…"
 
 
 class _Wanted(NamedTuple):

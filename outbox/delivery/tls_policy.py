@@ -137,7 +137,7 @@ def _decide(
     base = replace(base, is_authentic=exchangers.is_authenticated)
     host = base.exchanger.host
     if isinstance(tlsa, RoutingError):
-        reason = Reason(ReasonCode.TLSA_UNKNOWN, host=host, cause=str(tlsa.reason))
+        reason = Reason(ReasonCode.TLSA_UNKNOWN, host=host, cause=tlsa.reason)
         return replace(base, type=PolicyType.TLSA, refused=reason)
     if tlsa.has_usable:  # MTA-STS never overrides DANE (RFC 8461 2)
         return replace(

@@ -69,7 +69,8 @@ class TlsCount(models.Model):
     count = models.PositiveIntegerField()
     # The day's report to the domain was queued, or it wants none. One row with it is enough.
     is_reported = models.BooleanField(default=False, db_default=False)
-    # Why the latest POST of the day's report was not accepted; empty after one that was.
+    # Why the latest POST of the day's report was not accepted: the stored form of a reason, or the
+    # text of a former version. Empty after one that was accepted.
     post_failure = models.CharField(
         max_length=POST_FAILURE_MAX, blank=True, default="", db_default=""
     )

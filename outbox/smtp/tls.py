@@ -57,7 +57,8 @@ def tls_cause(error: BaseException) -> tuple[FaultKind, Reason]:
         return FaultKind.EXHAUSTED, exhaustion_reason(error)
     if isinstance(error, ssl.SSLCertVerificationError):
         kind = _CAUSES.get(error.verify_code, FaultKind.CERT_UNTRUSTED)
-        return kind, Reason(ReasonCode.CERTIFICATE_REJECTED, cause=error.verify_message)
+        cause = error.verify_message.removesuffix(".")  # that of the sentence follows
+        return kind, Reason(ReasonCode.CERTIFICATE_REJECTED, cause=cause)
     if isinstance(error, ssl.SSLError):
         if error.reason == "WRONG_VERSION_NUMBER":
             return FaultKind.TLS, Reason(ReasonCode.TLS_NOT_SPOKEN)

@@ -441,7 +441,7 @@ CONDITIONS: tuple[Condition, ...] = (
         "alarm_tls_reports",
         _(
             "TLS reports of the last days that the receiving servers did not accept: %(count)s."
-            " The report to %(domain)s: %(cause)s."
+            " The report to %(domain)s: %(cause)s"
         ),
         _("If many reports fail, check that the site can connect to external HTTPS servers."),
         _tls_reports,

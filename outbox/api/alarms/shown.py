@@ -97,8 +97,10 @@ def _value(name: str, value: Any) -> Any:
             return filesizeformat(value).replace("\xa0", " ")
         case "share", int() | float():
             return f"{value:.0%}"
-        case ("reason", str()) | ("before" | "after", dict()):
-            return in_words(Reason.load(value) if name == "reason" else _finding(value))
+        case ("reason" | "cause", str()) | ("before" | "after", dict()):
+            # A cause may be a text of the system, which is shown as it is.
+            is_text = isinstance(value, str)
+            return in_words(Reason.load(value) if is_text else _finding(value))
         case "check" | "domain", str():
             return gettext(CHECKS.get(value, value) or gettext_noop("this site"))
     return value

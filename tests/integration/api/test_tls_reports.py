@@ -14,19 +14,28 @@ from asgiref.sync import async_to_sync, sync_to_async
 from django.conf import LazySettings
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import translation
 
 from outbox import api
 from outbox.api.alarms.check import check
 from outbox.api.tls_report_post import PostResult, post_report
-from outbox.api.tls_reports import COUNTS_KEPT_FOR, _send, forget_old, send_due
+from outbox.api.tls_reports import COUNTS_KEPT_FOR, _send, _stored, forget_old, send_due
 from outbox.db.clock import database_now
 from outbox.delivery.sts_policies import StoredPolicies, read, write
 from outbox.mail.mime_reader import read_entities
 from outbox.mail.tls_report import TlsReport
 from outbox.models import Account, AlarmKind, LastRun, Message, MtaStsPolicy, TlsCount
-from outbox.models.transport_policy import REPORT_ACCEPTED, TlsCountKey, add_tls_counts, day_of
+from outbox.models.transport_policy import (
+    POST_FAILURE_MAX,
+    REPORT_ACCEPTED,
+    TlsCountKey,
+    add_tls_counts,
+    day_of,
+)
+from outbox.net.address import is_public
 from outbox.net.http import Response, request
 from outbox.net.mta_sts import KnownPolicy, Mode, Policy
+from outbox.reasons import Reason, ReasonCode
 from outbox.testing.pytest_plugin import StartDnsLab
 from tests.integration.net.test_http import reply, server
 from tests.integration.smtp.certificates import Authority
@@ -321,6 +330,69 @@ def test_reports_that_no_domain_accepts_have_an_alarm_until_one_does(
         assert send_due("default", at(hours=6)) == 1
         assert not post_alarms()  # the other two still fail
     assert len(received) == 6
+
+
+@pytest.mark.parametrize(
+    ("cause", "english", "chinese"),
+    [
+        ("refused", "No server is listening at this address and port.", "没有服务器在监听。"),
+        ("unknown", "reports.x.test: the name does not resolve (", "无法解析该名称（"),
+        ("certificate", "The server's certificate is not valid: ", "服务器的证书无效："),
+        ("not http", "The server's response is not valid HTTP.", "不是有效的 HTTP。"),
+        ("private", "Connections to this server are not allowed", "本网站不允许连接到此服务器。"),
+        ("rejected", ": HTTP 503.", "：HTTP 503。"),
+    ],
+)
+@pytest.mark.usefixtures("shop", "_loopback_is_public")
+def test_the_cause_of_an_alarm_is_in_the_language_of_the_page(
+    settings: LazySettings,
+    dns_lab: StartDnsLab,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    cause: str,
+    english: str,
+    chinese: str,
+) -> None:
+    settings.OUTBOX = settings.OUTBOX | {"ALARM_TLS_REPORTS": 1}
+    count("x.test")
+    name = "www.x.test" if cause == "certificate" else "reports.x.test"
+    raw = b"no HTTP\r\n" if cause == "not http" else b""
+    with https_server(tmp_path, settings, "503 Busy", name=name, raw=raw) as (port, _):
+        use_record(settings, dns_lab, 1 if cause == "refused" else port)
+        if cause == "unknown":
+            record = (
+                f'record _smtp._tls.x.test TXT "v=TLSRPTv1; rua=https://reports.x.test:{port}/"'
+            )
+            zone = f"{record}\nat a: servfail\nat aaaa: servfail"
+            settings.OUTBOX = settings.OUTBOX | {"DNS_SERVERS": (dns_lab(zone).address,)}
+        if cause == "private":
+            defaults: Any = post_report.__kwdefaults__
+            monkeypatch.setitem(defaults, "is_allowed", is_public)
+        send_due("default", at(hours=3))
+    [sentence] = post_alarms()
+    assert english in sentence
+    assert not sentence.endswith("..")
+    with translation.override("zh-hans"):
+        [sentence] = post_alarms()
+    assert chinese in sentence
+
+
+def test_the_cause_that_a_former_version_stored_is_shown_as_it_is(settings: LazySettings) -> None:
+    settings.OUTBOX = settings.OUTBOX | {"ALARM_TLS_REPORTS": 1}
+    count("x.test")
+    TlsCount.objects.update(post_failure="https://x.test/?a_b: OSError: [Errno 5] no {}")
+    [sentence] = post_alarms()
+    assert sentence.endswith("The report to x.test: https://x.test/?a_b: OSError: [Errno 5] no {}")
+
+
+@pytest.mark.parametrize("character", ["a", '"', "\\", "\x7f"])
+def test_a_long_cause_is_shortened_and_can_be_read(character: str) -> None:
+    uri = "https://reports.x.test:1/" + character * 1_900
+    why = Reason(ReasonCode.UNREACHABLE, cause=character * 200)
+    stored = _stored(Reason(ReasonCode.TLS_REPORT_FAILED, uri=uri, why=why))
+    assert len(stored) <= POST_FAILURE_MAX
+    assert "https://reports.x.test:1/" in str(Reason.load(stored))
+    assert "The server cannot be reached" in str(Reason.load(stored))
 
 
 @pytest.mark.usefixtures("shop", "_loopback_is_public")
