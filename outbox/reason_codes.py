@@ -676,6 +676,10 @@ class ReasonCode(StrEnum):
         "suppressed_unsubscribed",
         _("The recipient wants no further messages."),
     )
+    SUPPRESSED_FOR_TAG = (
+        "suppressed_for_tag",
+        _("Only for messages with the tag “%(tag)s”: %(why)s"),
+    )
     SUPPRESSED_MANUALLY = "suppressed_manually", _("It was added by a person.")
     SUPPRESSION_OVERRIDDEN = (
         "suppression_overridden",

@@ -31,6 +31,8 @@ from outbox.admin.streaming import streamed
 from outbox.api import audit, suppression_import, suppressions
 from outbox.api.csv_files import CSV_TYPE, csv_lines
 from outbox.api.reasons import in_words
+from outbox.api.values import read_tag
+from outbox.exceptions import InvalidMessageError
 from outbox.mail.addresses import AddressError, parse_address
 from outbox.models import Account, AuditAction, Suppression, SuppressionReason
 from outbox.models.access import of_visible_accounts, sees_all_accounts
@@ -56,12 +58,24 @@ class SuppressionForm(SuppressionModelForm):
 
     class Meta:
         model = Suppression
-        fields = ("address", "account", "evidence", "until")
+        fields = ("address", "account", "tag", "evidence", "until")
+        help_texts: ClassVar = {
+            "tag": _("Only the account's messages with this tag. Empty: all messages."),
+        }
 
     def clean_address(self) -> str:
         try:
             return parse_address(self.cleaned_data["address"]).spec
         except AddressError as error:
+            raise ValidationError(in_words(error)) from error
+
+    def clean_tag(self) -> str:
+        tag: str = self.cleaned_data["tag"]
+        if tag and self.cleaned_data.get("account") is None:
+            raise ValidationError(_("Choose the account, or leave the tag empty."))
+        try:
+            return read_tag("tag", tag)
+        except InvalidMessageError as error:
             raise ValidationError(in_words(error)) from error
 
 
@@ -147,6 +161,7 @@ class SuppressionAdmin(ProtectedAdmin):
         "reason_shown",
         "evidence_",
         "scope",
+        "tag",
         "since_shown",
         "until_shown",
         "created_by",
@@ -162,13 +177,13 @@ class SuppressionAdmin(ProtectedAdmin):
     list_per_page = 50
     list_max_show_all = 0
     is_read_only = True
-    fields = ("address", "scope", "reason_shown", "evidence", "since", "until", "created_by")
+    fields = ("address", "scope", "tag", "reason_shown", "evidence", "since", "until", "created_by")
     readonly_fields = ("scope", "reason_shown", "created_by")
 
     def get_fields(self, request: HttpRequest, obj: Suppression | None = None) -> Any:
         """Return the fields of an entry, or those of the form for a new one."""
         if obj is None:
-            return ("address", "account", "why", "evidence", "until")
+            return ("address", "account", "tag", "why", "evidence", "until")
         return super().get_fields(request, obj)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -189,6 +204,7 @@ class SuppressionAdmin(ProtectedAdmin):
         entry = suppressions.suppress(
             obj.address,
             account=obj.account,
+            tag=obj.tag,
             reason=form.cleaned_data["why"],
             evidence=obj.evidence,
             until=obj.until,

@@ -15,7 +15,7 @@ from outbox.api.outgoing import Checked, check_finished
 from outbox.api.rendering import Content, identity_of, render_outgoing
 from outbox.api.sending import Addresses, read_all, read_wording
 from outbox.api.templates import Fill, filling
-from outbox.api.unsubscribing import lacks_link, make_link
+from outbox.api.unsubscribing import lacks_link, make_link, tag_of
 from outbox.api.values import read_headers, read_mapping, wrong_type
 from outbox.exceptions import InvalidMessageError
 from outbox.mail.addresses import Address
@@ -76,7 +76,7 @@ class Merger:
         self._options = read_options(given)
         identity_of(self._account)
         if self._options.get("unsubscribe") and lacks_link({}, self._headers):
-            make_link(self._account, "")  # raises if the settings allow none
+            make_link(self._account, "", tag_of(self._options))  # raises if the settings allow none
         check_size(sum(len(file.data) for file in files))
         self._context = read_mapping("context", words.context)
         self._template = words.template

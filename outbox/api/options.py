@@ -13,6 +13,7 @@ from typing import Any, TypedDict, cast
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AbstractBaseUser
 from django.db.models import Model
+from django.utils.functional import Promise
 
 from outbox.api.limits import check_length
 from outbox.api.values import (
@@ -23,6 +24,7 @@ from outbox.api.values import (
     read_line,
     read_list,
     read_moment,
+    read_tag,
     read_text,
     wrong_type,
 )
@@ -73,7 +75,7 @@ class SendOptions(TypedDict, total=False):
     ret: str  # what the report of a failure returns: full, or hdrs, the header (the default)
     envid: str  # your own envelope id, which the reports repeat
     sensitive: bool  # no page shows the content, and it is erased when delivery ends
-    unsubscribe: bool  # add a link with which the only recipient unsubscribes (RFC 8058)
+    unsubscribe: bool | str  # add a link to unsubscribe (RFC 8058), from all or from a tag
     auto_submitted: bool  # ask programs for no automatic reply (RFC 3834)
 
 
@@ -92,6 +94,8 @@ def read_options(given: Mapping[str, Any]) -> SendOptions:
     _check_times(options)
     if options.get("wants_report") and options.get("notify") == (Notify.NEVER.value,):
         raise InvalidMessageError("notify", "Give wants_report or notify=never, not both.")
+    if isinstance(tag := options.get("unsubscribe"), str) and tag not in options.get("tags", ()):
+        options["tags"] = [*options.get("tags", ()), tag]  # what an entry for the tag holds
     return cast("SendOptions", options)
 
 
@@ -163,6 +167,17 @@ def _tag(field: str, value: object) -> str:
     if value is None:
         raise wrong_type(field, "a list of strings", value)
     return read_text(field, value)
+
+
+def _unsubscribe(field: str, value: object) -> bool | str:
+    if isinstance(value, bool):
+        return value
+    if not isinstance(value, str | Promise):
+        raise wrong_type(field, "True, False or a tag", value)
+    tag = read_tag(field, value)
+    if not tag:
+        raise InvalidMessageError(field, f"{field} is empty.")
+    return tag
 
 
 def _related(field: str, value: object) -> Model:
@@ -243,6 +258,6 @@ _READERS: dict[str, Callable[[str, object], Any]] = {
     "ret": _ret,
     "envid": _envid,
     "sensitive": read_flag,
-    "unsubscribe": read_flag,
+    "unsubscribe": _unsubscribe,
     "auto_submitted": read_flag,
 }

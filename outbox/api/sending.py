@@ -75,7 +75,8 @@ def send(
     addresses = [one.spec for one in (*content.to, *content.cc, *content.bcc)]
     if lacks_link(options, content.headers):
         warn_of_many(len(addresses))
-    return replace(handle, suppressed=tuple(suppressed(addresses, content.account)))
+    held = suppressed(addresses, content.account, tags=options.get("tags") or ())
+    return replace(handle, suppressed=tuple(held))
 
 
 def read_wording(subject: object, text: object, html: object) -> Wording:

@@ -1,7 +1,7 @@
 """Import and export of a suppression list as CSV.
 
-The columns are those of the export: `address`, `account`, `reason`, `evidence`, `until`. Only the
-first is necessary. A file without a head has the addresses in its first column.
+The columns are those of the export: `address`, `account`, `tag`, `reason`, `evidence`, `until`.
+Only the first is necessary. A file without a head has the addresses in its first column.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from outbox.mail.addresses import AddressError, parse_address
 from outbox.models import Account, AuditAction, Suppression
 from outbox.models.suppression import (
     REASON_MAX,
+    TAG_MAX,
     SuppressionQuerySet,
     SuppressionReason,
     folded_address,
@@ -35,7 +36,7 @@ from outbox.models.suppression import (
 )
 from outbox.texts import UNSTORABLE
 
-COLUMNS = ("address", "account", "reason", "evidence", "since", "until")
+COLUMNS = ("address", "account", "tag", "reason", "evidence", "since", "until")
 ROWS_MAX = 200_000
 _AT_ONCE = 500
 _REJECTED_KEPT = 20
@@ -61,6 +62,7 @@ class ImportResult:
 
 class _Row(NamedTuple):
     address: str
+    tag: str
     reason: str
     evidence: str
     until: dt.datetime | None
@@ -82,7 +84,8 @@ def import_csv(
     read = _read(lines, account.name if account else "", result)
     while rows := list(islice(read, _AT_ONCE)):
         with transaction.atomic(using=using):
-            _store({folded_address(row.address): row for row in rows}, account, actor, result)
+            keyed = {(folded_address(row.address), row.tag): row for row in rows}
+            _store(keyed, account, actor, result)
     audit.record(
         AuditAction.SUPPRESSIONS_IMPORTED,
         actor=actor,
@@ -97,22 +100,25 @@ def import_csv(
 
 
 def _store(
-    rows: Mapping[str, _Row], account: Account | None, actor: Any, result: ImportResult
+    rows: Mapping[tuple[str, str], _Row], account: Account | None, actor: Any, result: ImportResult
 ) -> None:
     using = get_conf().database
     entries = Suppression.objects.using(using).of_account(account.pk if account else None)
-    known = list(entries.filter(folded__in=list(rows)).select_for_update())
+    found = entries.filter(folded__in={folded for folded, _ in rows}).select_for_update()
+    known = [entry for entry in found if (entry.folded, entry.tag) in rows]
     highest, now = highest_recipient(using), database_now(using)
     for entry in known:
-        row = rows[entry.folded]
+        row = rows[entry.folded, entry.tag]
         entry.reason, entry.evidence = reason_named(row.reason), row.evidence
         entry.until, entry.highest_id = row.until, highest
     Suppression.objects.using(using).bulk_update(known, _UPDATED)
+    known_keys = {(entry.folded, entry.tag) for entry in known}
     new = [
         Suppression(
             address=row.address,
-            folded=key,
+            folded=folded,
             account=account,
+            tag=tag,
             reason=reason_named(row.reason),
             since=now,
             evidence=row.evidence,
@@ -120,8 +126,8 @@ def _store(
             created_by_id=actor.pk if actor is not None else None,
             highest_id=highest,
         )
-        for key, row in rows.items()
-        if key not in {entry.folded for entry in known}
+        for (folded, tag), row in rows.items()
+        if (folded, tag) not in known_keys
     ]
     # Another process may have added some of them after they were read.
     Suppression.objects.using(using).bulk_create(new, ignore_conflicts=True)
@@ -146,24 +152,26 @@ def _read(lines: Iterable[str], account: str, result: ImportResult) -> Iterator[
             named = dict(zip(names, values, strict=False))
             row = _parsed(named)
             # An entry of one account must not become one of another, or of the site.
-            if row is None or named.get("account", account) != account:
+            is_other = named.get("account", account) != account
+            if row is None or is_other or (row.tag and not account):  # the site has no tags
                 result.reject(number, ", ".join(cells))
             else:
                 yield row
 
 
 def _parsed(values: Mapping[str, str]) -> _Row | None:
-    """Return a row; None if its address or its expiry cannot be read."""
+    """Return a row; None if its address, its tag or its expiry cannot be read."""
     try:
         address = parse_address(values.get("address", "")).spec
     except AddressError:
         return None
-    text = values.get("until", "")
+    text, tag = values.get("until", ""), values.get("tag", "")
     until = _moment(text)
-    if text and until is None:
+    if (text and until is None) or len(tag.encode()) > TAG_MAX:
         return None
     reason = " ".join(values.get("reason", "").split())[:REASON_MAX]
-    return _Row(address, reason or SuppressionReason.MANUAL, values.get("evidence", ""), until)
+    evidence = values.get("evidence", "")
+    return _Row(address, tag, reason or SuppressionReason.MANUAL, evidence, until)
 
 
 def _moment(text: str) -> dt.datetime | None:
@@ -188,6 +196,7 @@ def export_rows(entries: SuppressionQuerySet) -> Iterator[dict[str, Any]]:
             yield {
                 "address": entry.address,
                 "account": entry.account.name if entry.account else "",
+                "tag": entry.tag,
                 "reason": name_of(entry.reason),
                 "evidence": entry.evidence,
                 "since": entry.since,

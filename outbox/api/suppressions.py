@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.db import IntegrityError, transaction
@@ -15,7 +16,7 @@ from django.db import IntegrityError, transaction
 from outbox.api import audit
 from outbox.api.accounts import account_named
 from outbox.api.async_variants import as_async
-from outbox.api.values import read_line, read_text
+from outbox.api.values import read_line, read_tag, read_text
 from outbox.conf import get_conf
 from outbox.db import clock
 from outbox.db.clock import database_now
@@ -56,6 +57,7 @@ def suppress(
     address: str,
     *,
     account: Account | str | int | None = None,
+    tag: str = "",
     reason: str = "manual",
     evidence: str = "",
     until: dt.datetime | None = None,
@@ -63,6 +65,7 @@ def suppress(
 ) -> Suppression:
     """Suppress an address for an account, or for the whole site; return the entry.
 
+    With a `tag`, only the account's messages with this tag are held.
     `reason` is a `SuppressionReason`, or a short text. An address that is suppressed already gets
     the new reason, evidence and expiry. Recipients that were released stay so, unless the reason
     becomes "unsubscribed". Waiting recipients are held, many of them in batches; a
@@ -75,9 +78,12 @@ def suppress(
         "until": _read_until(until),
     }
     owner = None if account is None else account_named(account)
+    tag = read_tag("tag", tag)
+    if tag and owner is None:
+        raise InvalidMessageError("tag", "tag needs an account.")
     using = get_conf().database
     with transaction.atomic(using=using):
-        entry = _store(spec, owner, values, actor, using)
+        entry = _store(spec, owner, tag, values, actor, using)
         audit.record(
             AuditAction.SUPPRESSED,
             actor=actor,
@@ -85,6 +91,7 @@ def suppress(
             using=using,
             account=owner.name if owner else "",
             reason=name_of(entry.reason),
+            **_tag_of(entry),
         )
     forget(using)
     transaction.on_commit(lambda: forget(using), using=using)
@@ -93,13 +100,18 @@ def suppress(
 
 
 def _store(
-    spec: str, account: Account | None, values: dict[str, object], actor: User | None, using: str
+    spec: str,
+    account: Account | None,
+    tag: str,
+    values: dict[str, object],
+    actor: User | None,
+    using: str,
 ) -> Suppression:
     rows = Suppression.objects.using(using).of_account(account.pk if account else None)
-    found = rows.filter(folded=folded_address(spec))
+    found = rows.filter(folded=folded_address(spec), tag=tag)
     entry = found.select_for_update().first()
     if entry is None:
-        entry = Suppression(address=spec, account=account, since=database_now(using))
+        entry = Suppression(address=spec, account=account, tag=tag, since=database_now(using))
         entry.created_by_id = actor.pk if actor is not None else None
     elif _unsubscribes_now(entry, values):  # what was released before does not count
         entry.since = database_now(using)
@@ -140,16 +152,22 @@ def is_about_recipient(recipient: Recipient) -> bool:
 
 
 def unsuppress(
-    address: str, *, account: Account | str | int | None = None, actor: User | None = None
+    address: str,
+    *,
+    account: Account | str | int | None = None,
+    tag: str = "",
+    actor: User | None = None,
 ) -> bool:
     """Remove an address from the list of an account, or of the site; return whether it was there.
 
-    Held messages stay held until a person releases them.
+    Without a `tag`, the entry for all messages is removed. Held messages stay held until a person
+    releases them.
     """
     owner = None if account is None else account_named(account)
     using = get_conf().database
     rows = Suppression.objects.using(using).of_account(owner.pk if owner else None)
-    return bool(remove(rows.filter(folded__in=keys_of(read_line("address", address))), actor))
+    found = rows.filter(folded__in=keys_of(read_line("address", address)))
+    return bool(remove(found.filter(tag=read_tag("tag", tag)), actor))
 
 
 def remove(entries: Iterable[Suppression], actor: User | None = None) -> int:
@@ -164,24 +182,29 @@ def remove(entries: Iterable[Suppression], actor: User | None = None) -> int:
                 target=entry,
                 using=using,
                 account=entry.account.name if entry.account else "",
+                **_tag_of(entry),
             )
         Suppression.objects.using(using).filter(pk__in=[entry.pk for entry in rows]).delete()
     return len(rows)
 
 
 def suppressed(
-    addresses: Iterable[str], account: Account | str | int | None = None
+    addresses: Iterable[str],
+    account: Account | str | int | None = None,
+    *,
+    tags: Iterable[str] = (),
 ) -> dict[str, Suppression]:
     """Return those of the addresses that are suppressed for messages of an account, with why.
 
-    Without an account, only the list of the site counts. It may be a second old.
+    Entries for one tag count if it is among `tags`. Without an account, only the list of the site
+    counts. It may be a second old.
     """
     using = get_conf().database
     if not has_any(using):
         return {}
     given = list(addresses)
     account_id = None if account is None else account_named(account).pk
-    found = in_force(given, account_id, clock.now(), using)
+    found = in_force(given, account_id, clock.now(), using, tags=list(tags))
     return {address: entry for address in given if (entry := found.get(folded_address(address)))}
 
 
@@ -195,6 +218,11 @@ def _read_address(given: object) -> str:
         return parse_address(read_line("address", given)).spec
     except AddressError as error:
         raise InvalidMessageError("address", error) from error
+
+
+def _tag_of(entry: Suppression) -> dict[str, Any]:
+    """Return the tag for the audit log, if there is one."""
+    return {"tag": entry.tag} if entry.tag else {}
 
 
 def _read_reason(given: object) -> str:

@@ -1,8 +1,8 @@
 """Unsubscribing with one click (RFC 8058): the header fields, and the requests of the link.
 
-The link has the account and the address in an encrypted token. Nothing is stored for it, so that it
-works after the message was removed, and it does not reveal the address. The link is enough to use
-it: mailbox providers do so for their users, without a session.
+The link has the account, the address and perhaps a tag in an encrypted token. Nothing is stored for
+it, so that it works after the message was removed, and it does not reveal the address. The link is
+enough to use it: mailbox providers do so for their users, without a session.
 """
 
 from __future__ import annotations
@@ -44,10 +44,11 @@ _UNDO_MAX = 3  # times a day for one address, since each change is recorded in t
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """What a link is about: messages of an account to an address."""
+    """What a link is about: messages of an account to an address, all or those with a tag."""
 
     account: Account
     address: str
+    tag: str = ""
 
 
 class UndoLimitError(Exception):
@@ -67,26 +68,33 @@ def headers_of_options(
         added |= _AUTOMATIC
     if options.get("unsubscribe") and "list-unsubscribe" not in names:
         assert account is not None
-        added |= _link_headers(account, addresses)
+        added |= _link_headers(account, addresses, tag_of(options))
     return {name: value for name, value in added.items() if name.lower() not in names}
 
 
-def _link_headers(account: Account, addresses: Sequence[str]) -> Mapping[str, str]:
+def tag_of(options: SendOptions) -> str:
+    """Return the tag that `unsubscribe` names; empty for a link about all messages."""
+    given = options.get("unsubscribe")
+    return given if isinstance(given, str) else ""
+
+
+def _link_headers(account: Account, addresses: Sequence[str], tag: str) -> Mapping[str, str]:
     if len(addresses) != 1:
         problem = "unsubscribe needs exactly one recipient, because the link names it."
         raise InvalidMessageError("unsubscribe", f"{problem} Use send_many.")
-    link = make_link(account, addresses[0])
+    link = make_link(account, addresses[0], tag)
     headers = {"List-Unsubscribe": f"<{link}>"}
     if link.lower().startswith("https:"):  # RFC 8058 3.1
         headers["List-Unsubscribe-Post"] = "=".join(ONE_CLICK)
     return headers
 
 
-def make_link(account: Account, address: str) -> str:
+def make_link(account: Account, address: str, tag: str = "") -> str:
     """Return the link for an address. Raise InvalidMessageError if the settings allow none."""
+    subject = f"{account.pk} {address}" + (f"\n{tag}" if tag else "")  # no address has a line break
     if not get_conf().secret_keys:
         raise InvalidMessageError("unsubscribe", 'unsubscribe needs OUTBOX["SECRET_KEYS"].')
-    link = link_to("outbox:unsubscribe", make_token(f"{account.pk} {address}", _PURPOSE))
+    link = link_to("outbox:unsubscribe", make_token(subject, _PURPOSE))
     if not link:
         problem = 'unsubscribe needs OUTBOX["SITE_URL"], and the pages of the outbox.'
         raise InvalidMessageError("unsubscribe", problem)
@@ -116,11 +124,12 @@ def find_subscription(token: str) -> Subscription | None:
     if not conf.secret_keys or not token.isascii() or len(token) > _LONGEST:
         return None
     try:
-        account_id, _, address = read_token(token, _PURPOSE).partition(" ")
+        account_id, _, rest = read_token(token, _PURPOSE).partition(" ")
     except SecretUnreadableError:
         return None
     account = Account.objects.using(conf.database).filter(pk=int(account_id)).first()
-    return Subscription(account, address) if account else None
+    address, _, tag = rest.partition("\n")
+    return Subscription(account, address, tag) if account else None
 
 
 def is_subscribed(subscription: Subscription) -> bool:
@@ -129,16 +138,18 @@ def is_subscribed(subscription: Subscription) -> bool:
 
 
 def unsubscribe(subscription: Subscription, *, is_one_click: bool) -> None:
-    """Suppress the address for the account. A repeated request changes nothing."""
+    """Suppress the address for the account, or its tag. A repeated request changes nothing."""
     entries = _entries(subscription)
     if any(map(_is_lasting, entries)):
         return
     how = _BY_PROVIDER if is_one_click else _BY_PAGE
-    if entries:
-        how = _REPLACES.format(how=how, reason=name_of(entries[0].reason))
+    replaced = [entry for entry in entries if entry.tag == subscription.tag]
+    if replaced:
+        how = _REPLACES.format(how=how, reason=name_of(replaced[0].reason))
     suppress(
         subscription.address,
         account=subscription.account,
+        tag=subscription.tag,
         reason=SuppressionReason.UNSUBSCRIBED.value,
         evidence=how,
     )
@@ -146,34 +157,37 @@ def unsubscribe(subscription: Subscription, *, is_one_click: bool) -> None:
 
 def can_resubscribe(subscription: Subscription) -> bool:
     """Return whether `resubscribe` is possible: soon after the link was used, and not too often."""
-    return _can_undo(_entries(subscription))
+    return _can_undo(subscription, _entries(subscription))
 
 
 def resubscribe(subscription: Subscription) -> None:
     """Undo `unsubscribe`. Messages that are held stay so. Raise UndoLimitError."""
     entries = _entries(subscription)
-    if entries and not _can_undo(entries):
+    if entries and not _can_undo(subscription, entries):
         raise UndoLimitError
     remove(entries)
 
 
 def _entries(subscription: Subscription) -> list[Suppression]:
-    """Return the entries of the address. One that was erased may precede another."""
+    """Return the entries of the address that apply. One that was erased may precede another."""
     rows = Suppression.objects.using(get_conf().database).of_account(subscription.account.pk)
-    return list(rows.filter(folded__in=keys_of(subscription.address)).order_by("pk"))
+    found = rows.filter(folded__in=keys_of(subscription.address), tag__in={"", subscription.tag})
+    return list(found.order_by("pk"))
 
 
 def _is_lasting(entry: Suppression) -> bool:
     return entry.until is None and name_of(entry.reason) in _LASTING
 
 
-def _can_undo(entries: Sequence[Suppression]) -> bool:
+def _can_undo(subscription: Subscription, entries: Sequence[Suppression]) -> bool:
     """Return whether the link has added the only entry, and not in place of another one."""
     if len(entries) != 1:
         return False
     (entry,) = entries
     using = get_conf().database
     now = database_now(using)
+    if entry.tag != subscription.tag:
+        return False
     is_own = entry.evidence in (_BY_PROVIDER, _BY_PAGE) and _is_lasting(entry)
     if not is_own or entry.since <= now - _UNDO_WITHIN:
         return False

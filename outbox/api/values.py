@@ -14,11 +14,12 @@ from typing import Any
 from django.db import DatabaseError
 from django.utils.functional import Promise
 
-from outbox.api.limits import check_headers_count, check_length
+from outbox.api.limits import FieldName, check_headers_count, check_length
 from outbox.conf import get_conf
 from outbox.exceptions import InvalidMessageError
 from outbox.mail.header_writer import HeaderError, check_name
-from outbox.texts import UNSTORABLE
+from outbox.models.suppression import TAG_MAX
+from outbox.texts import UNSTORABLE, gettext_noop
 
 # The calendar ends at 9999: beyond these years a time zone or a lifetime could overflow it.
 EARLIEST = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
@@ -145,6 +146,20 @@ def read_flag(field: str, value: object) -> bool:
     if not isinstance(value, bool):
         raise wrong_type(field, "True or False", value)
     return value
+
+
+def read_tag(field: str, given: object) -> str:
+    """Return a tag to which an entry of a suppression list may be limited."""
+    tag = read_line(field, given, longest=TAG_MAX)
+    if len(tag.encode()) > TAG_MAX:
+        raise InvalidMessageError(
+            field,
+            gettext_noop("%(field)s has %(count)s bytes. The limit is %(limit)s."),
+            field=FieldName(field),
+            count=len(tag.encode()),
+            limit=TAG_MAX,
+        )
+    return tag
 
 
 def read_choice(field: str, value: object, choices: Iterable[str]) -> str:

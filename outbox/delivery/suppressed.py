@@ -18,13 +18,15 @@ from outbox.models import (
     Destination,
     Event,
     EventKind,
+    Message,
     Recipient,
     State,
     Suppression,
     transitions,
 )
+from outbox.models.pause import HasTag
 from outbox.models.reasons import has_code
-from outbox.models.suppression import folded_address, has_any, in_force
+from outbox.models.suppression import applying, folded_address, has_any, in_force_by_tag
 from outbox.reasons import Reason, ReasonCode
 
 AT_ONCE = 500  # entries, and recipients in one database transaction
@@ -36,21 +38,37 @@ def suppressed_among(
 ) -> dict[int, Reason]:
     """Return those of the due recipients that are suppressed, and why each is to be held.
 
-    This is one query, and none while no address is suppressed.
+    This is one query, and none while no address is suppressed. Another one reads the tags of
+    messages if an entry applies to one tag only.
     """
     fresh = [row for row in rows if row.attempts == row.attempts_at_retry]
     if not fresh or not has_any(using):
         return {}
     destinations = Destination.objects.using(using).filter(pk=destination_id)
     account = destinations.values("account_id")[:1]
-    found = in_force([row.address for row in fresh], account, now, using)
-    entry_of = {row.id: entry for row in fresh if (entry := found.get(folded_address(row.address)))}
+    found = in_force_by_tag([row.address for row in fresh], account, now, using)
+    if not found:
+        return {}
+    by_row = [(row, found.get(folded_address(row.address), {})) for row in fresh]
+    tags = _tags_of({row.message_id for row, by_tag in by_row if any(by_tag)}, using)
+    entry_of = {
+        row.id: entry
+        for row, by_tag in by_row
+        if (entry := applying(by_tag, tags.get(row.message_id, ())))
+    }
     released_at = _released_at(entry_of, using) if entry_of else {}
     return {
         pk: entry.held_reason
         for pk, entry in entry_of.items()
         if pk not in released_at or released_at[pk] < entry.since
     }
+
+
+def _tags_of(message_ids: Collection[int], using: str) -> dict[int, list[str]]:
+    if not message_ids:
+        return {}
+    tagged = Message.objects.using(using).filter(pk__in=message_ids).exclude(tags=[])
+    return dict(tagged.values_list("pk", "tags"))
 
 
 def _released_at(recipient_ids: Iterable[int], using: str) -> dict[int, dt.datetime]:
@@ -94,7 +112,8 @@ def hold_waiting(using: str, only: Collection[int] | None = None) -> int:
         first = pending.first()
         if first is None:
             return 0
-        locked = pending.of_account(first.account_id).select_for_update(skip_locked=True)
+        same = pending.of_account(first.account_id).filter(tag=first.tag)
+        locked = same.select_for_update(skip_locked=True)
         entries = {entry.folded: entry for entry in locked[:AT_ONCE]}
         if not entries:
             return 0  # another process has locked them
@@ -131,7 +150,10 @@ def _being_sent(entries: Mapping[str, Suppression], using: str) -> set[str]:
 
 
 def _open(entries: Mapping[str, Suppression], using: str) -> QuerySet[Recipient]:
-    """Return the recipients with these addresses that wait or are being sent to."""
+    """Return the recipients with these addresses that wait or are being sent to.
+
+    The entries are of one account, or of the site, and of one tag.
+    """
     rows = entries.values()
     spellings = {spelling for row in rows for spelling in _spellings(row.address)}
     found = (
@@ -142,7 +164,10 @@ def _open(entries: Mapping[str, Suppression], using: str) -> QuerySet[Recipient]
             pk__lte=max(row.highest_id or 0 for row in rows),
         )
     )
-    account_id = next(iter(rows)).account_id
+    first = next(iter(rows))
+    account_id = first.account_id
+    if first.tag:
+        found = found.filter(HasTag("message__tags", first.tag))
     if account_id is None:
         return found
     destinations = Destination.objects.using(using).filter(account=account_id)

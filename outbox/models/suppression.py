@@ -1,5 +1,7 @@
 """Suppression: an address that receives no messages, from one account or from the whole site.
 
+An entry of an account may apply to its messages with one tag only, such as those of a newsletter.
+
 A claim checks the first attempt for a recipient, which is held instead of sent to. Only a person
 releases it. The rows are few, so that recipients are compared with them and not the other way.
 """
@@ -31,6 +33,7 @@ HASHED = "hmac:"  # precedes the hash of an address that was erased
 ERASED_ADDRESS = "(erased)"
 _HASHED_FOR = "outbox.suppression"
 REASON_MAX = 255  # characters of a reason in the words of a person
+TAG_MAX = 100  # bytes of a tag, which a link in a header field contains
 _READ_FOR = 1.0  # seconds in which a table that was empty is taken as empty
 _read: dict[str, tuple[bool, float]] = {}  # by alias: whether there are rows, and when it was read
 
@@ -115,6 +118,8 @@ class Suppression(models.Model):
         related_name="+",
         db_index=False,  # a constraint has it
     )  # None: every account
+    # Only messages with this tag; empty: all. An entry of the site has none.
+    tag = models.CharField(_("tag"), max_length=TAG_MAX, blank=True, default="", db_default="")
     reason = ReasonField(verbose_name=_("reason"))
     evidence = models.TextField(_("evidence"), blank=True)  # a server's reply, or a bounce
     # Set by what adds the entry: a claim compares it with the time of a release.
@@ -142,9 +147,9 @@ class Suppression(models.Model):
                 fields=["folded"], condition=Q(account=None), name="outbox_suppression_site"
             ),
             models.UniqueConstraint(
-                fields=["account", "folded"],
+                fields=["account", "folded", "tag"],
                 condition=Q(account__isnull=False),
-                name="outbox_suppression_account",
+                name="outbox_suppression_tag",
             ),
         ]
         indexes = [
@@ -174,7 +179,10 @@ class Suppression(models.Model):
     @property
     def held_reason(self) -> Reason:
         """Why a recipient with this address is held."""
-        return Reason(ReasonCode.ADDRESS_SUPPRESSED, why=self.reason)
+        why = self.reason
+        if self.tag:
+            why = Reason(ReasonCode.SUPPRESSED_FOR_TAG, tag=self.tag, why=why)
+        return Reason(ReasonCode.ADDRESS_SUPPRESSED, why=why)
 
 
 def has_any(using: str) -> bool:
@@ -193,9 +201,31 @@ def forget(using: str) -> None:
 
 
 def in_force(
-    addresses: Collection[str], account: AccountId, now: dt.datetime, using: str
+    addresses: Collection[str],
+    account: AccountId,
+    now: dt.datetime,
+    using: str,
+    *,
+    tags: Collection[str] = (),
 ) -> dict[str, Suppression]:
-    """Return the entries that hold messages of an account, by folded address.
+    """Return the entries that hold messages of an account with these tags, by folded address."""
+    found = in_force_by_tag(addresses, account, now, using)
+    return {key: entry for key, by_tag in found.items() if (entry := applying(by_tag, tags))}
+
+
+def applying(by_tag: Mapping[str, Suppression], tags: Iterable[str]) -> Suppression | None:
+    """Return the latest entry that applies to a message with these tags.
+
+    A person may have released the message before that one was added.
+    """
+    entries = [by_tag[tag] for tag in ("", *tags) if tag in by_tag]
+    return max(entries, key=lambda entry: entry.since, default=None)
+
+
+def in_force_by_tag(
+    addresses: Collection[str], account: AccountId, now: dt.datetime, using: str
+) -> dict[str, dict[str, Suppression]]:
+    """Return the entries of an account and of the site, by folded address and tag.
 
     An entry of the account precedes one of the site, and a later one precedes one that was erased.
     Without any entry there is no query.
@@ -205,7 +235,10 @@ def in_force(
     rows = Suppression.objects.using(using).affecting(addresses, account, now)
     ordered = sorted(rows, key=lambda row: (row.account_id is not None, row.since))
     folded = {key: folded_address(address) for address in addresses for key in keys_of(address)}
-    return {folded[row.folded]: row for row in ordered}
+    found: dict[str, dict[str, Suppression]] = {}
+    for row in ordered:
+        found.setdefault(folded[row.folded], {})[row.tag] = row
+    return found
 
 
 def highest_recipient(using: str) -> int:
@@ -225,12 +258,14 @@ def add_new(
 ) -> set[str]:
     """Add addresses, each with its evidence, to the list of an account, in the transaction.
 
+    The entries apply to all of its messages.
+
     `report_keys` has the reports that led to them, by address. Return the folded addresses that
     were not on the list. Nothing is recorded in the audit log: the caller does it once for all of
     them. The sweep holds waiting recipients.
     """
     by_key = {folded_address(address): address for address in evidence}
-    rows = Suppression.objects.using(using).of_account(account_id)
+    rows = Suppression.objects.using(using).of_account(account_id).filter(tag="")
     known = set(rows.filter(folded__in=list(by_key)).values_list("folded", flat=True))
     new = {key: address for key, address in by_key.items() if key not in known}
     highest, now = highest_recipient(using), database_now(using)

@@ -71,6 +71,7 @@ def _page(
         "is_limit": is_limit,
         "sender": subscription.account.sender,
         "address": _masked(subscription.address),
+        "tag": subscription.tag,
         "can_resubscribe": state == "unsubscribed" and unsubscribing.can_resubscribe(subscription),
     }
     status = HTTPStatus.TOO_MANY_REQUESTS if is_limit else HTTPStatus.OK

@@ -15,7 +15,7 @@ from outbox.api.reasons import reason_of
 from outbox.db.clock import database_now
 from outbox.models import BulkAction, Recipient, State
 from outbox.models.reasons import has_code
-from outbox.models.suppression import folded_address, has_any, in_force
+from outbox.models.suppression import applying, folded_address, has_any, in_force_by_tag
 from outbox.reasons import ReasonCode
 
 COUNTED_AT_ONCE = 5_000  # messages in one query
@@ -121,13 +121,17 @@ def count_suppressed(message_ids: Sequence[int], action: MessageAction, using: s
         among = recipients.filter(message__in=list(chunk))
         if is_release(action):
             among = among.filter(has_code("reason", ReasonCode.ADDRESS_SUPPRESSED))
-        addresses: dict[int | None, list[str]] = defaultdict(list)
-        rows = among.values_list("message__account_id", "address")
-        for pk, address in rows:
-            addresses[pk].append(address)
+        addresses: dict[int | None, list[tuple[str, list[str]]]] = defaultdict(list)
+        rows = among.values_list("message__account_id", "address", "message__tags")
+        for pk, address, tags in rows:
+            addresses[pk].append((address, tags))
         for account_id, of_account in addresses.items():
-            suppressed = in_force(of_account, account_id, database_now(using), using)
-            count += sum(folded_address(address) in suppressed for address in of_account)
+            given = [address for address, _ in of_account]
+            found = in_force_by_tag(given, account_id, database_now(using), using)
+            count += sum(
+                applying(found.get(folded_address(address), {}), tags) is not None
+                for address, tags in of_account
+            )
     return count
 
 

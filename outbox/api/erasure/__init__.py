@@ -198,7 +198,9 @@ def _hash_suppressions(traces: Traces, using: str) -> int:
     count = 0
     with transaction.atomic(using=using):
         for entry in entries.select_for_update():
-            same = Suppression.objects.using(using).filter(folded=hashed, account=entry.account_id)
+            same = Suppression.objects.using(using).filter(
+                folded=hashed, account=entry.account_id, tag=entry.tag
+            )
             if same.exists():
                 entry.delete()
                 continue

@@ -154,7 +154,8 @@ def _failed_recently(draft: Message) -> Iterator[SendWarning]:
 
 
 def _suppressed(draft: Message) -> Iterator[SendWarning]:
-    for address, entry in suppressed(sorted(_recipients(draft)), draft.account_id).items():
+    found = suppressed(sorted(_recipients(draft)), draft.account_id, tags=draft.tags)
+    for address, entry in found.items():
         text = _("%(address)s is on the suppression list. Delivery to it will be held.")
         yield SendWarning(
             f"suppressed {address}",

@@ -82,9 +82,9 @@ def test_an_export_is_imported_unchanged_and_has_no_formulas(
     api.suppress("+1@example.com", reason="bounced", evidence="=HYPERLINK(1)", until=until)
     api.suppress("zoe@example.com", reason="left, for good", account=account)
     lines = exported(staff)
-    assert lines[0] == "address,account,reason,evidence,since,until"
-    assert lines[1].startswith("'+1@example.com,,bounced,'=HYPERLINK(1),")
-    assert exported(staff, "?q=zoe")[1].startswith('zoe@example.com,shop,"left, for good",,')
+    assert lines[0] == "address,account,tag,reason,evidence,since,until"
+    assert lines[1].startswith("'+1@example.com,,,bounced,'=HYPERLINK(1),")
+    assert exported(staff, "?q=zoe")[1].startswith('zoe@example.com,shop,,"left, for good",,')
     assert len(exported(staff, "?q=zoe")) == 2
 
     before = Suppression.objects.values_list("address", "reason", "evidence", "until")
@@ -95,6 +95,27 @@ def test_an_export_is_imported_unchanged_and_has_no_formulas(
     assert list(before.all()) == expected
     details = AuditEntry.objects.filter(action=AuditAction.SUPPRESSIONS_IMPORTED).get().details
     assert details == {"added": 1, "replaced": 0, "rejected": 1}
+
+
+def test_tags_are_entered_shown_exported_and_imported(staff: Client, account: Account) -> None:
+    data = {"address": "a@example.com", "account": "", "why": "manual", "tag": "news"}
+    shown = staff.post(f"{LIST}add/", data).content.decode()
+    assert "Choose the account, or leave the tag empty." in shown
+    long = staff.post(f"{LIST}add/", data | {"account": account.pk, "tag": "é" * 51})
+    assert "tag has 102 bytes. The limit is 100." in long.content.decode()
+    assert staff.post(f"{LIST}add/", data | {"account": account.pk}).status_code == 302
+    api.suppress("a@example.com", account=account)
+    assert '<td class="field-tag">news</td>' in staff.get(LIST).content.decode()
+    lines = exported(staff)
+    before = set(Suppression.objects.values_list("address", "account", "tag"))
+    assert "Added: 0. Replaced: 2. Rejected: 0." in upload(staff, "\n".join(lines), account)
+    Suppression.objects.all().delete()
+    assert "Added: 2. Replaced: 0. Rejected: 0." in upload(staff, "\n".join(lines), account)
+    assert set(Suppression.objects.values_list("address", "account", "tag")) == before
+    # The site has none, and what is limited to a tag must not become an entry for all messages.
+    text = "address,tag\nb@example.com,news"
+    assert "Added: 0. Replaced: 0. Rejected: 1." in upload(staff, text)
+    assert "Rejected: 1." in upload(staff, "address,tag\nb@example.com," + "é" * 51, account)
 
 
 def test_a_plain_list_of_addresses_is_imported_and_holds_what_waits(

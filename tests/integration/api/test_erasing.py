@@ -347,6 +347,17 @@ def test_the_search_finds_the_others_only(owner: User, sender: Account) -> None:
     assert BOB not in head.replace(OTHERS[0], "").replace(OTHERS[1], "")
 
 
+def test_the_address_stays_suppressed_for_its_tags(sender: Account) -> None:
+    for tag in ("news", "", "offers"):
+        api.suppress(BOB, account=sender, tag=tag)
+    erasure.erase_address(BOB)
+    assert set(Suppression.objects.values_list("tag", flat=True)) == {"news", "", "offers"}
+    assert not Suppression.objects.filter(folded=BOB).exists()
+    assert api.unsuppress(BOB, account=sender)
+    assert api.suppressed([BOB], sender) == {}
+    assert set(api.suppressed([BOB], sender, tags=["news"])) == {BOB}
+
+
 def test_the_address_stays_suppressed(owner: User, sender: Account) -> None:
     plant(owner, sender)
     erasure.erase_address(BOB)

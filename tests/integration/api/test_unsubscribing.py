@@ -66,6 +66,48 @@ def test_the_longest_address_fits() -> None:
     assert found.address == address
 
 
+@pytest.mark.parametrize("tags", [None, ["a"], ["news", "a"]])
+def test_a_link_is_about_the_messages_with_a_tag(shop: Account, tags: list[str] | None) -> None:
+    mail = sent(unsubscribe="news", tags=tags)
+    assert mail["List-Unsubscribe-Post"] == ONE_CLICK
+    found = unsubscribing.find_subscription(token_of(mail["List-Unsubscribe"]))
+    assert found == unsubscribing.Subscription(shop, "ann@example.com", "news")
+    stored = Message.objects.get().tags
+    assert sorted(stored) == sorted({"news", *(tags or [])})
+
+
+def test_each_message_of_a_bulk_send_has_the_tag_of_its_link() -> None:
+    result = api.send_many([api.MergeRow("ann@example.com")], text="x", unsubscribe="news")
+    [handle] = result.handles()
+    found = unsubscribing.find_subscription(token_of(read(handle)["List-Unsubscribe"]))
+    assert found is not None
+    assert found.tag == "news"
+    assert handle.message().tags == ["news"]
+
+
+def test_a_django_message_has_the_tag_of_its_link() -> None:
+    mail = from_django({"unsubscribe": "news"})
+    found = unsubscribing.find_subscription(token_of(mail["List-Unsubscribe"]))
+    assert found is not None
+    assert found.tag == "news"
+    assert Message.objects.get().tags == ["news"]
+
+
+@pytest.mark.parametrize("tag", ["", "a\nb", "é" * 51, 1])
+def test_a_link_needs_a_short_tag(tag: Any) -> None:
+    with pytest.raises(InvalidMessageError) as raised:
+        sent(unsubscribe=tag)
+    assert raised.value.field == "unsubscribe"
+
+
+def test_the_longest_tag_fits_with_the_longest_address() -> None:
+    address = f"{'l' * 64}@{'.'.join(['d' * 61] * 4)[: 254 - 65]}"
+    mail = sent(to=address, unsubscribe="é" * 50)
+    found = unsubscribing.find_subscription(token_of(mail["List-Unsubscribe"]))
+    assert found is not None
+    assert (found.address, found.tag) == (address, "é" * 50)
+
+
 @pytest.mark.parametrize("name", ["List-Unsubscribe", "list-UNSUBSCRIBE"])
 def test_a_header_of_the_caller_is_left_alone(name: str) -> None:
     mail = sent(to=["a@example.com", "b@example.com"], headers={name: "<https://example.com/u>"})

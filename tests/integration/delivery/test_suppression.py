@@ -5,7 +5,7 @@ import threading
 import time
 
 import pytest
-from django.db import connection, connections
+from django.db import connection, connections, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -13,6 +13,7 @@ from outbox import api
 from outbox.api import unsubscribing
 from outbox.db import clock
 from outbox.delivery import suppressed, sweep
+from outbox.exceptions import InvalidMessageError
 from outbox.models import (
     Account,
     Attempt,
@@ -316,3 +317,84 @@ def test_suppressing_and_claiming_never_both_get_a_recipient() -> None:
     tried = set(Attempt.objects.values_list("message_id", flat=True))
     for message in messages:
         assert states(message) == [State.SENDING if message.pk in tried else State.HELD]
+
+
+def tagged(message: Message, *tags: str) -> Message:
+    Message.objects.filter(pk=message.pk).update(tags=list(tags))
+    return message
+
+
+@pytest.mark.every_database
+@pytest.mark.parametrize("is_added_first", [True, False])
+def test_an_entry_for_a_tag_holds_the_messages_with_it_only(is_added_first: bool) -> None:
+    sender, other = account(), account()
+    if is_added_first:
+        api.suppress(BOB, account=sender, tag="news", reason="unsubscribed")
+    news = tagged(queue(sender), "2026", "news")
+    others = [
+        queue(sender),
+        tagged(queue(sender), "newsletter"),
+        tagged(queue(sender, "eve@example.net"), "news"),
+        tagged(queue(other), "news"),
+    ]
+    if not is_added_first:
+        api.suppress(BOB, account=sender, tag="news", reason="unsubscribed")
+        assert states(news) == [State.HELD]
+        assert not Suppression.objects.get().highest_id
+    claim_due(sender)
+    claim_due(other)
+    assert states(news) == [State.HELD]
+    assert [states(one) for one in others] == [[State.SENDING]] * len(others)
+    assert str(reason(news)) == (
+        "The address is on the suppression list. Only for messages with the tag “news”: The"
+        " recipient wants no further messages."
+    )
+    # Only a release sends it.
+    api.release(news)
+    assert len(claim_due(sender)) == 1
+    assert states(news) == [State.SENDING]
+
+
+@pytest.mark.parametrize("tag", ["", "news"])
+def test_a_release_does_not_count_for_a_later_entry_of_another_tag(tag: str) -> None:
+    sender = account()
+    api.suppress(BOB, account=sender, tag="" if tag else "news")
+    message = tagged(queue(sender), "news")
+    assert claim_due(sender) == []
+    api.release(message)
+    api.suppress(BOB, account=sender, tag=tag)
+    claim_due(sender)
+    assert states(message) == [State.HELD]
+
+
+def test_entries_for_tags_do_not_replace_each_other() -> None:
+    sender = account()
+    for tag in ("news", "offers", "", "news"):
+        api.suppress(BOB, account=sender, tag=tag)
+    assert set(Suppression.objects.values_list("tag", flat=True)) == {"", "news", "offers"}
+    assert api.unsuppress(BOB, account=sender)
+    assert api.suppressed([BOB], sender) == {}
+    assert set(api.suppressed([BOB], sender, tags=["x", "news"])) == {BOB}
+    assert api.unsuppress(BOB, account=sender, tag="news")
+    assert not api.unsuppress(BOB, account=sender, tag="news")
+    details = AuditEntry.objects.filter(action=AuditAction.UNSUPPRESSED).order_by("pk")
+    assert [one.details.get("tag") for one in details] == [None, "news"]
+
+
+def test_a_tag_needs_an_account_and_is_short() -> None:
+    sender = account()
+    for tag, owner in (("news", None), ("é" * 51, sender), ("a\nb", sender)):
+        with pytest.raises(InvalidMessageError) as raised:
+            api.suppress(BOB, account=owner, tag=tag)
+        assert raised.value.field == "tag"
+
+
+def test_an_address_that_bounces_is_added_beside_its_entry_for_a_tag() -> None:
+    sender = account()
+    api.suppress(BOB, account=sender, tag="news")
+    with transaction.atomic():
+        new = suppression.add_new(
+            {BOB: "550"}, sender.pk, reason="bounced", actor=None, using=USING
+        )
+    assert new == {BOB}
+    assert set(api.suppressed([BOB], sender)) == {BOB}

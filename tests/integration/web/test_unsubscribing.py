@@ -30,7 +30,16 @@ def site(settings: Any) -> None:
 @pytest.fixture
 def link(account: Account) -> str:
     """The path of the link in a message to Ann."""
-    handle = api.send(to=ANN, text="News", account=account, unsubscribe=True)
+    return link_in(api.send(to=ANN, text="News", account=account, unsubscribe=True))
+
+
+@pytest.fixture
+def link_of_list(account: Account) -> str:
+    """The path of the link in a message of a newsletter to Ann."""
+    return link_in(api.send(to=ANN, text="News", account=account, unsubscribe="news"))
+
+
+def link_in(handle: api.Handle) -> str:
     header = next(
         line for line in handle.message().source.read().decode().replace("\r\n ", "").split("\r\n")
         if line.startswith("List-Unsubscribe:")
@@ -71,6 +80,53 @@ def test_one_click_suppresses_the_address(
     # What waits is held, and so is what follows.
     assert Recipient.objects.get().state == State.HELD
     assert set(api.send(to=ANN, text="x", account=account).suppressed) == {ANN}
+
+
+@pytest.mark.every_database
+def test_one_click_is_about_the_list_of_the_message(link_of_list: str, account: Account) -> None:
+    notice = api.send(to=ANN, text="Confirmed", account=account)
+    for _ in range(2):
+        assert Client().post(link_of_list, ONE_CLICK).status_code == HTTPStatus.OK
+    entry = Suppression.objects.get()
+    assert (entry.address, entry.account, entry.tag) == (ANN, account, "news")
+    assert recorded() == [AuditAction.SUPPRESSED]
+    states = Recipient.objects.order_by("pk").values_list("state", flat=True)
+    assert list(states) == [State.HELD, State.QUEUED]
+    assert notice.message().recipients.get().state == State.QUEUED
+    assert api.send(to=ANN, text="x", account=account).suppressed == ()
+    with_link = api.send(to=ANN, text="x", account=account, unsubscribe="news")
+    with_tag = api.send(to=ANN, text="x", account=account, tags=["news"])
+    assert set(with_link.suppressed) == set(with_tag.suppressed) == {ANN}
+
+
+def test_the_page_of_a_list_names_it(link_of_list: str) -> None:
+    client = Client()
+    assert "of the list “<bdi>news</bdi>” from" in page(client.get(link_of_list))
+    found = page(client.post(link_of_list, {"action": "unsubscribe"}))
+    assert "No more messages of the list “<bdi>news</bdi>” from" in found
+    chinese = page(client.get(link_of_list, headers={"Accept-Language": "zh-hans"}))
+    assert "列表“<bdi>news</bdi>”" in chinese
+    found = page(client.post(link_of_list, {"action": "subscribe"}))
+    assert "Messages of the list “<bdi>news</bdi>” from" in found
+    assert not Suppression.objects.exists()
+
+
+def test_a_link_of_a_list_leaves_an_entry_for_all_messages_alone(
+    link: str, link_of_list: str
+) -> None:
+    client = Client()
+    client.post(link, ONE_CLICK)
+    found = page(client.post(link_of_list, {"action": "unsubscribe"}))
+    assert "You are unsubscribed" in found
+    assert "Subscribe again" not in found
+    response = client.post(link_of_list, {"action": "subscribe"})
+    assert response.status_code == HTTPStatus.TOO_MANY_REQUESTS
+    assert Suppression.objects.get().tag == ""
+    # And the other way: the user wants nothing at all.
+    Suppression.objects.update(tag="news")
+    assert "Unsubscribe?" in page(client.get(link))
+    client.post(link, ONE_CLICK)
+    assert set(Suppression.objects.values_list("tag", flat=True)) == {"", "news"}
 
 
 def test_a_repeated_request_changes_nothing(link: str) -> None:
