@@ -161,7 +161,7 @@ class SuppressionAdmin(ProtectedAdmin):
         "reason_shown",
         "evidence_",
         "scope",
-        "tag",
+        "tag_shown",
         "since_shown",
         "until_shown",
         "created_by",
@@ -177,8 +177,17 @@ class SuppressionAdmin(ProtectedAdmin):
     list_per_page = 50
     list_max_show_all = 0
     is_read_only = True
-    fields = ("address", "scope", "tag", "reason_shown", "evidence", "since", "until", "created_by")
-    readonly_fields = ("scope", "reason_shown", "created_by")
+    fields = (
+        "address",
+        "scope",
+        "tag_shown",
+        "reason_shown",
+        "evidence",
+        "since",
+        "until",
+        "created_by",
+    )
+    readonly_fields = ("scope", "tag_shown", "reason_shown", "created_by")
 
     def get_fields(self, request: HttpRequest, obj: Suppression | None = None) -> Any:
         """Return the fields of an entry, or those of the form for a new one."""
@@ -267,6 +276,10 @@ class SuppressionAdmin(ProtectedAdmin):
     @admin.display(description=_("list"))
     def scope(self, entry: Suppression) -> str:
         return entry.account.name if entry.account else gettext("the whole site")
+
+    @admin.display(description=_("tag"))
+    def tag_shown(self, entry: Suppression) -> str:
+        return inert(entry.tag) or EMPTY
 
     @admin.display(description=_("reason"))
     def reason_shown(self, entry: Suppression) -> str:

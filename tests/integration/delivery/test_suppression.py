@@ -6,6 +6,7 @@ import time
 
 import pytest
 from django.db import connection, connections, transaction
+from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -359,12 +360,14 @@ def test_an_entry_for_a_tag_holds_the_messages_with_it_only(is_added_first: bool
 def test_a_release_does_not_count_for_a_later_entry_of_another_tag(tag: str) -> None:
     sender = account()
     api.suppress(BOB, account=sender, tag="" if tag else "news")
+    Suppression.objects.update(since=F("since") - dt.timedelta(minutes=1))
     message = tagged(queue(sender), "news")
     assert claim_due(sender) == []
     api.release(message)
     api.suppress(BOB, account=sender, tag=tag)
-    claim_due(sender)
     assert states(message) == [State.HELD]
+    # A claim compares the release with the later entry, in any order of the rows.
+    assert in_force([BOB], sender.pk, timezone.now(), USING, tags=["news"])[BOB].tag == tag
 
 
 def test_entries_for_tags_do_not_replace_each_other() -> None:
