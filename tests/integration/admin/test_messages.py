@@ -189,7 +189,7 @@ def test_an_operation_is_confirmed_once(staff: Client, tried: Message) -> None:
     assert staff.post(f"{address}confirm/", {"why": "again"})["Location"] == f"{address}change/"
     operation.refresh_from_db()
     assert operation.why == "Asked to"
-    assert "finished" in page(staff, f"{address}change/")
+    assert "<b>Finished.</b>" in page(staff, f"{address}change/")
     assert "Retry delivery" in page(staff, "/admin/outbox/bulkoperation/")
 
 
