@@ -226,14 +226,18 @@ class DestinationRunner(Runner):
             if not await self._claimed.wait(self._context.conf.session_max_idle):
                 return None
         job = self._claimed.take(partial(self._opener.prefers, session) if session else None)
-        if job is not None and len(self._claimed) < self._jobs_wanted // 2:
+        if job is not None and len(self._claimed) <= self._jobs_wanted // 2:
             self._request_more()
         if self._waiting_since is not None:
             self._waiting_since = asyncio.get_running_loop().time() if self._claimed else None
         return job
 
     def _request_more(self) -> None:
-        if not self._claimed.is_exhausted and not self._feeding.locked():
+        if self._claimed.is_exhausted:
+            return
+        if self._feeding.locked():
+            self._feeds_again = True
+        else:
             self._context.spawn(self.feed())
 
     async def _target_of(self, job: Job) -> Target | None:
