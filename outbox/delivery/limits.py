@@ -40,7 +40,7 @@ class Wanted:
 
     running: Collection[int] = ()
     sites_max: float = math.inf
-    # The worker's place among all workers, and their number. Each begins with other destinations.
+    # The worker's place among all workers, and their number: it begins with its own destinations.
     rank: int = 0
     workers: int = 1
 
@@ -157,8 +157,8 @@ def _locked(destination: Destination, using: str) -> Destination | None:
 def due_destinations(using: str, wanted: Wanted = _ALL) -> list[Destination]:
     """Return the destinations with due recipients that no circuit, limit or pause blocks.
 
-    Those that were due first come first. There may be tens of thousands of MX sites, of which few
-    are read. A server of an account does not wait for them.
+    Of those that are this worker's own, the first to be due come first. There may be tens of
+    thousands of MX sites, of which few are read. A server of an account does not wait for them.
     """
     earliest = due.waiting(using)
     if not earliest:
