@@ -124,7 +124,7 @@ LEFT JOIN outbox_reportrequest q ON q.message_id = m.id""".replace("{small}", st
 
 
 class Claim(NamedTuple):
-    """What a claim took. `is_cut_short`: all that it found may not be sent to now; claim again."""
+    """What a claim took. `is_cut_short`: it did not look at all that is due; claim again."""
 
     jobs: list[Job]
     is_cut_short: bool = False
@@ -201,7 +201,9 @@ def claim(
         pass  # the next claim finds the same
     except Exception:  # what was claimed must not be lost
         logger.exception("Recipients that may not be sent to could not be moved.")
-    return Claim(found.jobs, is_cut_short=moved > 0 and not found.jobs)
+    # Without a job, others have locked what is due, or the circuit has opened: not at once again.
+    is_cut_short = found.has_others if found.jobs else moved > 0
+    return Claim(found.jobs, is_cut_short=is_cut_short)
 
 
 class _Found(NamedTuple):
@@ -210,6 +212,7 @@ class _Found(NamedTuple):
     jobs: list[Job]
     suppressed: dict[int, Reason]  # recipients to hold
     has_paused: bool  # whether messages of a paused tag are among them
+    has_others: bool = False  # whether it is not all that is due
 
 
 def _claim_others(
@@ -259,7 +262,7 @@ def _claim_others(
         if is_in_doubt and connections[using].vendor == "postgresql":
             raise ClaimInDoubtError(jobs) from error
         raise
-    return _Found(jobs, suppressed, bool(paused))
+    return _Found(jobs, suppressed, bool(paused), due.has_others)
 
 
 def _open_attempts(

@@ -29,7 +29,7 @@ class ClaimedJobs:
         self._changed = asyncio.Condition()
         self.is_closed = False
         self.is_exhausted = False  # the last claim found less than it asked for
-        self.is_cut_short = False  # the last claim stopped before it found anything to send
+        self.is_cut_short = False  # the last claim did not look at all that is due
         self.waiting = 0  # sessions that wait for a job
 
     def __len__(self) -> int:

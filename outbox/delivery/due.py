@@ -146,6 +146,8 @@ class DueAt:
     using: str
     # After `lock`: whether the messages of some tag are paused, some of those locked perhaps.
     is_tag_paused: bool = field(default=False, init=False)
+    # After `lock`: whether others may be due whose senders it did not serve.
+    has_others: bool = field(default=False, init=False)
 
     def lock(self, limit: int, after_sender: int) -> list[DueRecipient]:
         """Lock up to `limit` recipients inside the caller's transaction, and return them.
@@ -157,16 +159,19 @@ class DueAt:
         self.is_tag_paused = any(is_paused for _, is_paused in found)
         rows: list[DueRecipient] = []
         limited: list[tuple[int, list[int]]] = []
+        has_all = True  # senders
         for number, priority in enumerate(priorities, start=1):
             left = limit - len(rows)
             room = left if number == len(priorities) else _urgent_room(left)
             senders = self._senders(priority, after_sender)
+            has_all &= len(senders) < _SENDERS_MAX
             locked, at_their_share = self._lock_shares(priority, senders, room, [])
             rows += locked
             limited.append((priority, at_their_share))
         for priority, senders in limited:
             if senders and len(rows) < limit:
                 rows += self._lock_shares(priority, senders, limit - len(rows), rows)[0]
+        self.has_others = not has_all and len(rows) < limit
         return rows
 
     @property
@@ -196,13 +201,17 @@ class DueAt:
     def _lock_shares(
         self, priority: int, senders: Sequence[int], room: int, have: Sequence[DueRecipient]
     ) -> tuple[list[DueRecipient], list[int]]:
-        """Lock an equal share of the room for each sender; return the senders that used it up."""
+        """Lock an equal share of the room for each sender.
+
+        Also return the senders that may have more: they used their share up, or were cut off.
+        """
         if not senders or room <= 0:
             return [], list(senders)
         share = math.ceil(room / len(senders))
-        rows = self._lock(priority, senders, share, [row.id for row in have])[:room]
+        found = self._lock(priority, senders, share, [row.id for row in have])
+        rows, cut_off = found[:room], {row.sender_key for row in found[room:]}
         counts = Counter(row.sender_key for row in rows)
-        return rows, [key for key in senders if counts[key] == share]
+        return rows, [key for key in senders if counts[key] == share or key in cut_off]
 
     def _lock(
         self, priority: int, senders: Sequence[int], share: int, excluded: Sequence[int]

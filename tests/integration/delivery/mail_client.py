@@ -104,7 +104,7 @@ def claim_due(
             after_sender=after,
             using=USING,
         )
-        if not is_cut_short:
+        if jobs or not is_cut_short:
             return jobs
 
 

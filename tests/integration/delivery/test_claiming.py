@@ -15,6 +15,8 @@ from django.utils import timezone
 from outbox import api
 from outbox.db.packing import unpack
 from outbox.delivery import due
+from outbox.delivery.claimed import ClaimedJobs
+from outbox.delivery.context import DeliveryContext
 from outbox.delivery.job import Job
 from outbox.models import Account, Attempt, Folder, Message, Outcome, Recipient, State, Status
 from tests.integration.delivery.mail_client import (
@@ -28,6 +30,7 @@ from tests.integration.delivery.mail_client import (
     queue_many,
     states,
 )
+from tests.integration.delivery.test_rows_in_hand import in_context
 from tests.states import set_state
 
 pytestmark = pytest.mark.django_db
@@ -195,6 +198,36 @@ def test_senders_are_served_alternately() -> None:
     queue(sender, "single@example.net", owner=ben)
     jobs = claim_due(sender, limit=6)
     assert Counter(job.sender_key for job in jobs) == {ann.pk: 5, ben.pk: 1}
+
+
+@pytest.mark.parametrize("limit", [2, 3, 12, 40])
+def test_many_senders_fill_a_claim(limit: int) -> None:
+    """Less urgent messages that are not due yet have no share."""
+    shared = account()
+    for key in range(1, 61):
+        Recipient.objects.filter(message=queue(shared, priority="urgent")).update(sender_key=key)
+    tomorrow = timezone.now() + dt.timedelta(days=1)
+    queue(shared, "tomorrow@example.net", send_at=tomorrow, priority="bulk")
+    assert len(claim_due(shared, limit=limit)) == limit
+
+
+@pytest.mark.django_db(transaction=True)
+def test_claims_go_on_until_all_senders_were_served() -> None:
+    """A claim serves fifty senders, so that it may find less than is due."""
+    shared = account()
+    for key in range(1, 121):
+        Recipient.objects.filter(message=queue(shared)).update(sender_key=key)
+    where = destination(shared)
+
+    async def claim_three_times(context: DeliveryContext) -> list[tuple[int, bool]]:
+        found = []
+        for _ in range(3):
+            claimed = ClaimedJobs(context)
+            await claimed.fill(where, 100)
+            found.append((len(claimed), claimed.is_exhausted))
+        return found
+
+    assert in_context(claim_three_times) == [(50, False), (50, False), (20, True)]
 
 
 def test_a_claim_continues_after_the_sender_served_last_among_many() -> None:
