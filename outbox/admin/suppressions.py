@@ -160,8 +160,7 @@ class SuppressionAdmin(ProtectedAdmin):
         "address_shown",
         "reason_shown",
         "evidence_",
-        "scope",
-        "tag_shown",
+        "scope_and_tag",
         "since_shown",
         "until_shown",
         "created_by",
@@ -276,6 +275,14 @@ class SuppressionAdmin(ProtectedAdmin):
     @admin.display(description=_("list"))
     def scope(self, entry: Suppression) -> str:
         return entry.account.name if entry.account else gettext("the whole site")
+
+    @admin.display(description=_("list"))
+    def scope_and_tag(self, entry: Suppression) -> str:
+        scope = self.scope(entry)
+        if not entry.tag:
+            return scope
+        values = {"scope": scope, "tag": inert(entry.tag)}
+        return gettext("%(scope)s, tag “%(tag)s”") % values
 
     @admin.display(description=_("tag"))
     def tag_shown(self, entry: Suppression) -> str:

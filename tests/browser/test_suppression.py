@@ -196,6 +196,8 @@ def test_no_column_of_the_list_is_clipped(
     for number in range(3):
         address = f"customer{number}@domain{number}.example"
         api.suppress(address, reason="bounced", evidence=EVIDENCE, until=until, actor=anna)
+    sender = scenes.account(anna)
+    api.suppress("dora@example.com", account=sender, tag="newsletter", reason="unsubscribed")
     context = browser.new_context(base_url=live_server.url, locale=locale)
     page = context.new_page()
     page.set_viewport_size({"width": 1280, "height": 860})
