@@ -41,6 +41,7 @@ from outbox.mail.delivery_report import (
     header_of,
     render_delivery_report,
 )
+from outbox.mail.envelope import UnsendableError
 from outbox.mail.mime_writer import Composition, make_message_id
 from outbox.models import (
     DUE,
@@ -60,7 +61,6 @@ from outbox.models import (
 from outbox.models.return_path import token_of
 from outbox.smtp.connect import reporting_name
 from outbox.smtp.dsn import were_sent
-from outbox.smtp.envelope import UnsendableError
 from outbox.smtp.sevenbit import seven_bit
 
 logger = logging.getLogger(__name__)

@@ -32,9 +32,9 @@ from outbox.conf import get_conf
 from outbox.db import clock
 from outbox.exceptions import InvalidMessageError
 from outbox.mail.addresses import AddressError, parse_address
+from outbox.mail.envelope import ENVID_MAX, is_envid
 from outbox.mail.header_writer import is_message_id
 from outbox.models import Importance, Notify, OnUncertain, Ret
-from outbox.smtp.envelope import ENVID_MAX, is_envid
 
 KEY_MAX = 255
 _NAME_MAX = 200

@@ -26,10 +26,10 @@ from outbox.api.values import (
 from outbox.conf import get_conf
 from outbox.exceptions import InvalidMessageError
 from outbox.mail.addresses import AddressError, is_usual, mailbox_key, parse_address
+from outbox.mail.envelope import UnsendableError, path
 from outbox.mail.source import SourceError, SourceFacts, validate_source
 from outbox.models import Account, Importance, Message, Notify, Origin, Role
 from outbox.models.report_request import REPORTED
-from outbox.smtp.envelope import UnsendableError, path
 from outbox.texts import gettext_noop
 
 # The place in the queue, smallest first, of each priority and of each importance without one.

@@ -1,8 +1,8 @@
 """The SMTP client: one session at a time, with every reply, without retries or policy."""
 
+from outbox.mail.envelope import Envelope
 from outbox.smtp.connection import Connection
 from outbox.smtp.dane import Tlsa
-from outbox.smtp.envelope import Envelope
 from outbox.smtp.exhaustion import exhausted, exhaustion_reason, is_exhausted
 from outbox.smtp.extensions import Restrictions
 from outbox.smtp.facts import SessionFacts, TlsFacts, TlsLevel

@@ -15,11 +15,11 @@ from dataclasses import replace
 from functools import partial
 from typing import Self
 
+from outbox.mail.envelope import Envelope
 from outbox.reasons import NO_REASON, Reason, ReasonCode
 from outbox.smtp.connect import connect, ehlo_name, forbidden, resolve
 from outbox.smtp.dialogue import Dialogue
 from outbox.smtp.dot_permit import BeforeDot, LeaseHeld, PermitRequest
-from outbox.smtp.envelope import Envelope
 from outbox.smtp.exhaustion import exhaustion_reason, is_exhausted
 from outbox.smtp.extensions import Restrictions
 from outbox.smtp.facts import SessionFacts, TlsLevel

@@ -6,8 +6,8 @@ A source that is already canonical, as every source of the outbox is, is sent un
 import re
 from dataclasses import dataclass
 
+from outbox.mail.envelope import UnsendableError
 from outbox.reasons import Reason, ReasonCode
-from outbox.smtp.envelope import UnsendableError
 
 # One server may accept a bare LF or CR as a line end and the next one not, which could smuggle a
 # second message after a dot (RFC 5321 2.3.8). Each becomes one CRLF.

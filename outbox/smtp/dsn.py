@@ -6,8 +6,8 @@ They are sent only to servers that announce DSN.
 from collections.abc import Iterable
 from typing import Any
 
+from outbox.mail.envelope import Envelope
 from outbox.mail.xtext import utf8_xtext, xtext
-from outbox.smtp.envelope import Envelope
 
 
 def mail_parameters(envelope: Envelope) -> bytes:

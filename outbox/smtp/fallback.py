@@ -13,8 +13,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
+from outbox.mail.envelope import Envelope
 from outbox.reasons import Reason, ReasonCode
-from outbox.smtp.envelope import Envelope
 from outbox.smtp.extensions import NULL_SENDER, Extensions, Restrictions
 from outbox.smtp.plan import Plan, Sign, make_plan
 from outbox.smtp.reply import Reply

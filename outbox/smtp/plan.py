@@ -9,10 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from outbox.mail.addresses import mailbox_key
+from outbox.mail.envelope import Envelope, UnsendableError, needs_smtputf8, path
 from outbox.reasons import Reason, ReasonCode
 from outbox.smtp import dsn
 from outbox.smtp.content import Content
-from outbox.smtp.envelope import Envelope, UnsendableError, needs_smtputf8, path
 from outbox.smtp.extensions import Extensions
 from outbox.smtp.server import Server
 from outbox.smtp.sevenbit import seven_bit

@@ -12,8 +12,8 @@ from email.message import Message
 from email.policy import compat32
 from io import BytesIO
 
+from outbox.mail.envelope import UnsendableError
 from outbox.reasons import Reason, ReasonCode
-from outbox.smtp.envelope import UnsendableError
 
 
 def seven_bit(source: bytes) -> bytes:

@@ -7,6 +7,7 @@ from cryptography.fernet import Fernet
 from hypothesis import given
 from hypothesis import strategies as st
 
+from outbox.mail.envelope import ENVID_MAX
 from outbox.models.return_path import (
     LOCAL_MAX,
     ROOM,
@@ -16,7 +17,6 @@ from outbox.models.return_path import (
     token_of,
     with_token,
 )
-from outbox.smtp.envelope import ENVID_MAX
 
 LARGEST = 2**48 - 1
 MOST = 2**16 - 1

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from outbox.mail.envelope import UnsendableError
 from outbox.smtp.content import Content
-from outbox.smtp.envelope import UnsendableError
 from tests.unit.smtp.model_server import BOB, MODES, Client, ModelServer
 
 

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from outbox.mail.envelope import Envelope
 from outbox.reasons import Reason, ReasonCode
 from outbox.smtp import Disposition, Security, Server, SessionFacts, SmtpFault
 from outbox.smtp.dialogue import Dialogue
-from outbox.smtp.envelope import Envelope
 from outbox.smtp.faults import FaultKind
 from outbox.smtp.handshake import Handshake
 from outbox.smtp.plan import choose_transfer_mode, make_plan

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from outbox.smtp.envelope import UnsendableError
+from outbox.mail.envelope import UnsendableError
 from outbox.smtp.sevenbit import seven_bit
 
 

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import cache
 
 from outbox.mail.mailbox import to_a_labels
 from outbox.mail.xtext import xtext
@@ -9,17 +10,6 @@ from outbox.reasons import Reason, ReasonCode
 
 PATH_MAX = 256  # octets with the brackets (RFC 5321 4.5.3.1.3)
 ENVID_MAX = 100  # characters as xtext (RFC 3461 4.4)
-
-# A mailbox: no white space, brackets or control characters outside a quoted local part, so that
-# no address can contain a second command or parameter. A bare name, such as "root", is resolved or
-# rejected by the server.
-_MAILBOX = re.compile(
-    r"""(?:[^\x00-\x20\x7f-\xa0\u2028\u2029<>()\[\],:;@\\"]+
-        |"(?:[^\x00-\x1f\x7f-\x9f\u2028\u2029<>"\\]|\\[^\x00-\x1f\x7f-\x9f\u2028\u2029<>])*")
-        @(?:[^\x00-\x20\x7f-\xa0\u2028\u2029<>()\[\],:;@\\"]+|\[[^\x00-\x20\x7f<>\[\]@\\"]+\])
-        |[^\x00-\x20\x7f-\U0010ffff<>()\[\],:;@\\"]+""",
-    re.VERBOSE,
-)
 
 
 class UnsendableError(Exception):
@@ -64,9 +54,28 @@ def needs_smtputf8(address: str) -> bool:
     return not address.isascii() and not address.rpartition("@")[0].isascii()
 
 
+@cache
+def _mailbox_pattern() -> re.Pattern[str]:
+    """Return the pattern of a mailbox, which takes milliseconds to compile: queueing imports this.
+
+    It allows no white space, brackets or control characters outside a quoted local part, so that no
+    address can contain a second command or parameter. A bare name, such as "root", is resolved or
+    rejected by the server.
+    """
+    return re.compile(
+        r"""(?:[^\x00-\x20\x7f-\xa0\u2028\u2029<>()\[\],:;@\\"]+
+            |"(?:[^\x00-\x1f\x7f-\x9f\u2028\u2029<>"\\]
+                |\\[^\x00-\x1f\x7f-\x9f\u2028\u2029<>])*")
+            @(?:[^\x00-\x20\x7f-\xa0\u2028\u2029<>()\[\],:;@\\"]+
+                |\[[^\x00-\x20\x7f<>\[\]@\\"]+\])
+            |[^\x00-\x20\x7f-\U0010ffff<>()\[\],:;@\\"]+""",
+        re.VERBOSE,
+    )
+
+
 def path(address: str, *, as_is: bool, status: str = "5.1.3") -> bytes:
     """Return the address in angle brackets; the domain in A-labels unless `as_is` (SMTPUTF8)."""
-    if not _MAILBOX.fullmatch(address):
+    if not _mailbox_pattern().fullmatch(address):
         reason = Reason(ReasonCode.PATH_INVALID, status=status, address=_shown(address))
         raise UnsendableError(reason)
     if not address.isascii() and not as_is:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from outbox.smtp.envelope import PATH_MAX, UnsendableError, needs_smtputf8, path
+from outbox.mail.envelope import PATH_MAX, UnsendableError, needs_smtputf8, path
 
 
 @pytest.mark.parametrize(
