@@ -27,7 +27,7 @@ from outbox.api.values import read_mapping, shown, wrong_type
 from outbox.conf import get_conf
 from outbox.exceptions import InvalidMessageError
 from outbox.mail.addresses import Address, AddressError, parse_address
-from outbox.mail.mime_writer import X_PRIORITY
+from outbox.mail.header_writer import X_PRIORITY
 from outbox.models import Account
 
 # Anymail's attributes that send one message per recipient, or fill in a provider's template.

@@ -25,6 +25,7 @@ from outbox.texts import Value, gettext_noop
 FOLD_AT = 76  # RFC 2047 2 for lines with encoded words; within RFC 5322's 78 for all others
 _MAX_WORD = MAX_LINE - len(" ")  # on a line of its own
 _MAX_PLAIN_WORD = 900  # characters; longer words become encoded words
+X_PRIORITY = {"high": "1", "normal": "3", "low": "5"}  # the value of the field by importance
 
 _FIELD_NAME = re.compile(r"[!-9;-~]{1,76}")
 _UNWRITABLE = re.compile("[\r\n\0\ud800-\udfff]")

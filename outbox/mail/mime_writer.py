@@ -16,6 +16,7 @@ from outbox.mail.addresses import Address
 from outbox.mail.content_type import read_content_type
 from outbox.mail.custom_headers import custom_field
 from outbox.mail.header_writer import (
+    X_PRIORITY,
     HeaderError,
     address_field,
     check_text,
@@ -42,7 +43,6 @@ __all__ = [
     "render_report",
 ]
 
-X_PRIORITY = {"high": "1", "normal": "3", "low": "5"}  # of each importance
 # Fields that `render` writes itself, or that must not be sent (Bcc, traces of other hops).
 _OWN_FIELDS = frozenset(
     {"date", "from", "sender", "reply-to", "to", "cc", "bcc", "subject", "message-id",
