@@ -1,26 +1,22 @@
-"""Unsubscribing with one click (RFC 8058): the header fields, and the requests of the link.
+"""Links to unsubscribe with one click (RFC 8058): the header fields, and the token of a link.
 
 The link has the account, the address and perhaps a tag in an encrypted token. Nothing is stored for
-it, so that it works after the message was removed, and it does not reveal the address. The link is
-enough to use it: mailbox providers do so for their users, without a session.
+it, so that it works after the message was removed, and it does not reveal the address. Its requests
+are in `subscriptions`.
 """
 
 from __future__ import annotations
 
-import datetime as dt
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from outbox.api.links import link_to
 from outbox.api.options import SendOptions
-from outbox.api.suppressions import remove, suppress
 from outbox.conf import get_conf
-from outbox.db.clock import database_now
 from outbox.exceptions import InvalidMessageError
-from outbox.models import Account, AuditAction, AuditEntry, Suppression
+from outbox.models import Account
 from outbox.models.secrets import SecretUnreadableError, make_token, read_token
-from outbox.models.suppression import SuppressionReason, keys_of, name_of
 
 logger = logging.getLogger(__name__)
 
@@ -32,14 +28,6 @@ _AUTOMATIC = {
 }
 _PURPOSE = "outbox.unsubscribe"
 _LONGEST = 1_000  # characters of a token; the longest address makes about 550
-_BY_PROVIDER = "One-click request (RFC 8058)"
-_BY_PAGE = "Page of the link in a message"
-_REPLACES = "{how}; the address was suppressed before: {reason}"  # the link does not undo it
-# These entries stay as they are. A bounce may be corrected by a person: then the address would
-# receive messages again, although its user has unsubscribed.
-_LASTING = (SuppressionReason.UNSUBSCRIBED, SuppressionReason.COMPLAINED)
-_UNDO_WITHIN = dt.timedelta(hours=1)  # an old link, perhaps forwarded, undoes nothing
-_UNDO_MAX = 3  # times a day for one address, since each change is recorded in the audit log
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +37,6 @@ class Subscription:
     account: Account
     address: str
     tag: str = ""
-
-
-class UndoLimitError(Exception):
-    """The address cannot be subscribed again by its link."""
 
 
 def headers_of_options(
@@ -130,68 +114,3 @@ def find_subscription(token: str) -> Subscription | None:
     account = Account.objects.using(conf.database).filter(pk=int(account_id)).first()
     address, _, tag = rest.partition("\n")
     return Subscription(account, address, tag) if account else None
-
-
-def is_subscribed(subscription: Subscription) -> bool:
-    """Return whether the address is not unsubscribed."""
-    return not any(map(_is_lasting, _entries(subscription)))
-
-
-def unsubscribe(subscription: Subscription, *, is_one_click: bool) -> None:
-    """Suppress the address for the account, or its tag. A repeated request changes nothing."""
-    entries = _entries(subscription)
-    if any(map(_is_lasting, entries)):
-        return
-    how = _BY_PROVIDER if is_one_click else _BY_PAGE
-    replaced = [entry for entry in entries if entry.tag == subscription.tag]
-    if replaced:
-        how = _REPLACES.format(how=how, reason=name_of(replaced[0].reason))
-    suppress(
-        subscription.address,
-        account=subscription.account,
-        tag=subscription.tag,
-        reason=SuppressionReason.UNSUBSCRIBED.value,
-        evidence=how,
-    )
-
-
-def can_resubscribe(subscription: Subscription) -> bool:
-    """Return whether `resubscribe` is possible: soon after the link was used, and not too often."""
-    return _can_undo(subscription, _entries(subscription))
-
-
-def resubscribe(subscription: Subscription) -> None:
-    """Undo `unsubscribe`. Messages that are held stay so. Raise UndoLimitError."""
-    entries = _entries(subscription)
-    if entries and not _can_undo(subscription, entries):
-        raise UndoLimitError
-    remove(entries)
-
-
-def _entries(subscription: Subscription) -> list[Suppression]:
-    """Return the entries of the address that apply. One that was erased may precede another."""
-    rows = Suppression.objects.using(get_conf().database).of_account(subscription.account.pk)
-    found = rows.filter(folded__in=keys_of(subscription.address), tag__in={"", subscription.tag})
-    return list(found.order_by("pk"))
-
-
-def _is_lasting(entry: Suppression) -> bool:
-    return entry.until is None and name_of(entry.reason) in _LASTING
-
-
-def _can_undo(subscription: Subscription, entries: Sequence[Suppression]) -> bool:
-    """Return whether the link has added the only entry, and not in place of another one."""
-    if len(entries) != 1:
-        return False
-    (entry,) = entries
-    using = get_conf().database
-    now = database_now(using)
-    if entry.tag != subscription.tag:
-        return False
-    is_own = entry.evidence in (_BY_PROVIDER, _BY_PAGE) and _is_lasting(entry)
-    if not is_own or entry.since <= now - _UNDO_WITHIN:
-        return False
-    undone = AuditEntry.objects.using(using).filter(
-        action=AuditAction.UNSUPPRESSED, target_name=str(entry), at__gt=now - dt.timedelta(days=1)
-    )
-    return undone[:_UNDO_MAX].count() < _UNDO_MAX

@@ -8,8 +8,9 @@ from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 
-from outbox.api import unsubscribing
-from outbox.api.unsubscribing import ONE_CLICK, Subscription, UndoLimitError
+from outbox.api import subscriptions
+from outbox.api.subscriptions import UndoLimitError
+from outbox.api.unsubscribing import ONE_CLICK, Subscription, find_subscription
 from outbox.web.parameters import integer
 
 _METHODS = ["GET", "HEAD", "POST"]
@@ -34,7 +35,7 @@ def _respond(request: HttpRequest, token: str) -> HttpResponse:
     length = integer(request.META.get("CONTENT_LENGTH") or "0")
     if length is None or length > _MAX_BODY:
         return HttpResponse(status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
-    subscription = unsubscribing.find_subscription(token)
+    subscription = find_subscription(token)
     if subscription is None:
         return render(request, "outbox/unsubscribe.html", status=HTTPStatus.NOT_FOUND)
     return (_apply if request.method == "POST" else _page)(request, subscription)
@@ -42,11 +43,11 @@ def _respond(request: HttpRequest, token: str) -> HttpResponse:
 
 def _apply(request: HttpRequest, subscription: Subscription) -> HttpResponse:
     if request.POST.get(ONE_CLICK[0]) == ONE_CLICK[1]:
-        unsubscribing.unsubscribe(subscription, is_one_click=True)
+        subscriptions.unsubscribe(subscription, is_one_click=True)
         return HttpResponse("Unsubscribed.\n", content_type="text/plain; charset=utf-8")
     action = request.POST.get("action")
     if action == "unsubscribe":
-        unsubscribing.unsubscribe(subscription, is_one_click=False)
+        subscriptions.unsubscribe(subscription, is_one_click=False)
         return _page(request, subscription)
     if action == "subscribe":
         return _resubscribed(request, subscription)
@@ -55,7 +56,7 @@ def _apply(request: HttpRequest, subscription: Subscription) -> HttpResponse:
 
 def _resubscribed(request: HttpRequest, subscription: Subscription) -> HttpResponse:
     try:
-        unsubscribing.resubscribe(subscription)
+        subscriptions.resubscribe(subscription)
     except UndoLimitError:
         return _page(request, subscription, is_limit=True)
     return _page(request, subscription, state="subscribed")
@@ -65,14 +66,14 @@ def _page(
     request: HttpRequest, subscription: Subscription, *, state: str = "", is_limit: bool = False
 ) -> HttpResponse:
     if not state:
-        state = "question" if unsubscribing.is_subscribed(subscription) else "unsubscribed"
+        state = "question" if subscriptions.is_subscribed(subscription) else "unsubscribed"
     context = {
         "state": state,
         "is_limit": is_limit,
         "sender": subscription.account.sender,
         "address": _masked(subscription.address),
         "tag": subscription.tag,
-        "can_resubscribe": state == "unsubscribed" and unsubscribing.can_resubscribe(subscription),
+        "can_resubscribe": state == "unsubscribed" and subscriptions.can_resubscribe(subscription),
     }
     status = HTTPStatus.TOO_MANY_REQUESTS if is_limit else HTTPStatus.OK
     return render(request, "outbox/unsubscribe.html", context, status=status)

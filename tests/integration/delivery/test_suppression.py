@@ -11,7 +11,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from outbox import api
-from outbox.api import unsubscribing
+from outbox.api import subscriptions
+from outbox.api.unsubscribing import Subscription
 from outbox.db import clock
 from outbox.delivery import suppressed, sweep
 from outbox.exceptions import InvalidMessageError
@@ -162,12 +163,12 @@ def test_who_unsubscribes_after_a_release_receives_no_more(before: str) -> None:
     message = queue(sender)
     claim_due(message.account)
     api.release(message)
-    subscription = unsubscribing.Subscription(sender, BOB)
-    unsubscribing.unsubscribe(subscription, is_one_click=True)
+    subscription = Subscription(sender, BOB)
+    subscriptions.unsubscribe(subscription, is_one_click=True)
     assert states(message) == [State.HELD]
     # A person decides again, and a repeated request does not undo that.
     api.release(message)
-    unsubscribing.unsubscribe(subscription, is_one_click=True)
+    subscriptions.unsubscribe(subscription, is_one_click=True)
     assert len(claim_due(message.account)) == 1
 
 
@@ -179,7 +180,7 @@ def test_an_entry_that_was_erased_does_not_hide_a_later_one() -> None:
     message = queue(sender)
     claim_due(message.account)
     api.release(message)
-    unsubscribing.unsubscribe(unsubscribing.Subscription(sender, BOB), is_one_click=True)
+    subscriptions.unsubscribe(Subscription(sender, BOB), is_one_click=True)
     Suppression.objects.filter(pk=entry.pk).delete()
     entry.pk = None  # so that it is read after the later one
     entry.save()
