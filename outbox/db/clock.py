@@ -1,7 +1,8 @@
 """The database's clock, which alone decides what is due and which lease has ended.
 
 The clocks of hosts differ. `database_now` asks the database. `now` returns the same time without a
-query, for texts and headers, and for values that a later statement checks again.
+query, for texts and headers, for retention times and rare tasks, and for values that a later
+statement checks again.
 """
 
 import datetime as dt

@@ -71,14 +71,14 @@ def return_probe(probe: Probe, using: str, pause: dt.timedelta = NO_PAUSE) -> bo
     )
 
 
-def return_lost_probes(using: str) -> None:
+def return_lost_probes(now: dt.datetime, using: str) -> None:
     """Open each circuit whose probe was reserved by a worker that has ended, for the next probe.
 
     Otherwise the destination would be blocked until the probe expires.
     """
     Destination.objects.using(using).filter(
         circuit=Circuit.HALF_OPEN, probe_worker__ended_at__isnull=False
-    ).update(circuit=Circuit.OPEN, circuit_until=database_now(using), probe_worker=None)
+    ).update(circuit=Circuit.OPEN, circuit_until=now, probe_worker=None)
 
 
 def report_success(destination_id: int, using: str) -> None:

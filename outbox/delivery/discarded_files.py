@@ -5,6 +5,7 @@ import logging
 
 from django.db.models import QuerySet
 
+from outbox.db import clock
 from outbox.db.background import BackgroundWork
 from outbox.db.clock import database_now
 from outbox.models import DiscardedFile
@@ -34,7 +35,7 @@ def delete_all(using: str) -> None:
 
 
 def _due(using: str) -> QuerySet[DiscardedFile]:
-    return DiscardedFile.objects.using(using).filter(due_at__lte=database_now(using))
+    return DiscardedFile.objects.using(using).filter(due_at__lte=clock.now())
 
 
 def _delete(file: DiscardedFile, using: str) -> bool:

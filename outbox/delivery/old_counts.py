@@ -10,8 +10,8 @@ from django.db import transaction
 from django.db.models import Exists, Min, OuterRef, Q, Sum
 
 from outbox.conf import get_conf
+from outbox.db import clock
 from outbox.db.bulk import fetch
-from outbox.db.clock import database_now
 from outbox.models import (
     CountMark,
     DeliveryCount,
@@ -37,11 +37,13 @@ RETURNING kind, bucket, count, total_ms"""
 
 def compact(using: str) -> int:
     """Merge the next minutes that are old enough; return the number of rows that they had."""
+    limit = _hour_of(clock.now() - COMPACTED_AFTER)
+    if CountMark.objects.using(using).filter(pk=_ONE, compacted_until__gte=limit).exists():
+        return 0
     with transaction.atomic(using=using):
         CountMark.objects.using(using).get_or_create(pk=_ONE)
         marks = CountMark.objects.using(using).select_for_update(skip_locked=True, no_key=True)
         mark = marks.filter(pk=_ONE).first()
-        limit = _hour_of(database_now(using) - COMPACTED_AFTER)
         if mark is None or (mark.compacted_until and mark.compacted_until >= limit):
             return 0
         detailed = DeliveryCount.objects.using(using).filter(_IS_DETAILED, minute__lt=limit)
@@ -95,7 +97,7 @@ def merge_times(using: str) -> int:
 
 def delete_old(using: str) -> int:
     """Delete an hour of counts that are too old, and reply groups that nothing refers to."""
-    cutoff = database_now(using) - dt.timedelta(seconds=get_conf().count_retention)
+    cutoff = clock.now() - dt.timedelta(seconds=get_conf().count_retention)
     counts = DeliveryCount.objects.using(using)
     oldest = counts.filter(minute__lt=cutoff).aggregate(oldest=Min("minute"))["oldest"]
     if oldest is None:

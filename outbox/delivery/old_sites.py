@@ -11,7 +11,7 @@ from collections.abc import Collection
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from outbox.db.clock import database_now
+from outbox.db import clock
 from outbox.models import (
     MX_PREFIX,
     Circuit,
@@ -33,7 +33,7 @@ _LOCKED_MAX = 50  # sites in one transaction
 
 def delete_old(using: str) -> int:
     """Delete rows that are too old, up to a limit; return how many."""
-    now = database_now(using)
+    now = clock.now()
     rows = DomainSite.objects.using(using)
     found = rows.filter(seen_at__lt=now - _KEPT_FOR)
     old = dict(found.values_list("pk", "destination")[:_AT_ONCE])
@@ -61,7 +61,7 @@ def delete_unused(using: str) -> int:
     Those that old recipients still name are asked about again after a while. Nothing is locked
     while recipients are scanned, so each deletion repeats the other conditions.
     """
-    now = database_now(using)
+    now = clock.now()
     if not _unused(now, now - _UNUSED_FOR - _ASKED_EACH, using).exists():
         return 0
     unused = _unused(now, now - _UNUSED_FOR, using)

@@ -108,10 +108,10 @@ def hold_waiting(using: str, only: Collection[int] | None = None) -> int:
     pending = Suppression.objects.using(using).filter(highest_id__isnull=False).order_by("pk")
     if only is not None:
         pending = pending.filter(pk__in=only)
+    first = pending.first()
+    if first is None:
+        return 0
     with transaction.atomic(using=using):
-        first = pending.first()
-        if first is None:
-            return 0
         same = pending.of_account(first.account_id).filter(tag=first.tag)
         locked = same.select_for_update(skip_locked=True)
         entries = {entry.folded: entry for entry in locked[:AT_ONCE]}

@@ -73,7 +73,11 @@ class Swept:
 
 
 def sweep(using: str) -> Swept:
-    """Run every step; repeat a step while it finds a full batch, for a limited time."""
+    """Run every step; repeat a step while it finds a full batch, for a limited time.
+
+    A step that finds nothing reads the database's clock once at most, since each process of
+    `outbox_deliver` that cron starts runs all steps.
+    """
     swept = Swept()
     steps: tuple[tuple[str, Callable[[str], int]], ...] = (
         ("lost", recover_lost),
@@ -112,10 +116,11 @@ def sweep(using: str) -> Swept:
 
 def recover_lost(using: str) -> int:
     """Recover the claims of workers whose lease has expired: deferred, or uncertain if marked."""
-    _end_expired(using)
+    now = database_now(using)
+    _end_expired(now, using)
     # A worker that was ended while it hung may take a slot before it notices its end.
-    Slot.objects.using(using).filter(worker__ended_at__isnull=False).delete()
-    return_lost_probes(using)
+    Slot.objects.using(using).filter(worker__ended_at__isnull=False)._raw_delete(using)
+    return_lost_probes(now, using)
     ended = Worker.objects.using(using).filter(swept_at=None, ended_at__isnull=False)
     worker_ids = list(ended.values_list("pk", flat=True))
     if not worker_ids:
@@ -127,13 +132,12 @@ def recover_lost(using: str) -> int:
     return sum(count or 0 for count in closed)
 
 
-def _end_expired(using: str) -> None:
+def _end_expired(now: dt.datetime, using: str) -> None:
     """End workers whose lease has expired, except while they commit a claim, which locks the row.
 
     So no claim of an ended worker can be committed after its attempts were searched for.
     """
     with transaction.atomic(using=using):
-        now = database_now(using)
         expired = Worker.objects.using(using).filter(ended_at=None, lease_until__lte=now)
         unlocked = expired.select_for_update(skip_locked=True, no_key=True).values_list(
             "pk", flat=True
@@ -216,22 +220,26 @@ def _fate_of(attempt: Attempt, now: dt.datetime) -> tuple[State, Reason, dt.date
 
 def expire(using: str) -> int:
     """Expire recipients whose lifetime has ended. They keep their last reply."""
+    now = database_now(using)
     return _apply(
         transitions.EXPIRE,
-        Q(expires_at__lte=database_now(using), next_attempt_at__isnull=False),
+        Q(expires_at__lte=now, next_attempt_at__isnull=False),
         State.EXPIRED,
         Reason(ReasonCode.LIFETIME_EXCEEDED),
+        now,
         using,
     )
 
 
 def resend_uncertain(using: str) -> int:
     """Return uncertain recipients to the queue when their policy is due."""
+    now = database_now(using)
     return _apply(
         transitions.RESEND,
-        Q(resend_at__lte=database_now(using)),
+        Q(resend_at__lte=now),
         State.DEFERRED,
         Reason(ReasonCode.RESENT_BY_POLICY),
+        now,
         using,
     )
 
@@ -243,6 +251,7 @@ def hold_unroutable(using: str) -> int:
         Q(destination=None, next_attempt_at__isnull=False),
         State.HELD,
         Reason(ReasonCode.ACCOUNT_DELETED),
+        database_now(using),
         using,
     )
 
@@ -253,23 +262,31 @@ def end_overdue_sensitive(using: str) -> int:
     Recipients that are being sent, or that the uncertain policy sends to again, need the content
     longer: the next look is later.
     """
+    now = database_now(using)
+    overdue = Source.objects.using(using).filter(erase_at__lte=now)
+    ids = list(overdue.order_by("erase_at").values_list("pk", flat=True)[:_AT_ONCE])
+    if not ids:
+        return 0
     with transaction.atomic(using=using):
-        now = database_now(using)
-        overdue = Source.objects.using(using).filter(erase_at__lte=now).order_by("erase_at")
-        ids = list(overdue.values_list("pk", flat=True)[:_AT_ONCE])
         held = Recipient.objects.using(using).filter(message__in=ids, expires_at__lte=now)
         reason = Reason(ReasonCode.HELD_TOO_LONG)
         transitions.apply(
             transitions.EXPIRE_HELD, held, State.EXPIRED, now=now, reason=reason, skip_locked=True
         )
         erase_ended(ids, using)
-        Source.objects.using(using).filter(pk__in=ids).update(erase_at=now + _LOOKED_AGAIN_AFTER)
+        overdue.filter(pk__in=ids).update(erase_at=now + _LOOKED_AGAIN_AFTER)
         return len(ids)
 
 
-def _apply(transition: Transition, condition: Q, to: State, reason: Reason, using: str) -> int:
+def _apply(
+    transition: Transition,
+    condition: Q,
+    to: State,
+    reason: Reason,
+    now: dt.datetime,
+    using: str,
+) -> int:
     with transaction.atomic(using=using):
-        now = database_now(using)
         rows = transitions.apply(
             transition,
             Recipient.objects.using(using).filter(condition),

@@ -7,6 +7,7 @@ import datetime as dt
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from outbox.db import clock
 from outbox.db.clock import database_now
 
 
@@ -26,15 +27,17 @@ class LastRun(models.Model):
     @classmethod
     def claim(cls, task: str, every: dt.timedelta, using: str) -> bool:
         """Return whether a task is due, and record that it runs now. Of many callers, one may."""
-        rows = cls._default_manager.using(using).filter(pk=task)
+        last = cls.last(task, using)
+        if last is not None and last > clock.now() - every:
+            return False
         now = database_now(using)
-        last = rows.values_list("at", flat=True).first()
         if last is None:
             _, is_first = cls._default_manager.using(using).get_or_create(
                 pk=task, defaults={"at": now}
             )
             return is_first
-        return last <= now - every and rows.filter(at=last).update(at=now) == 1
+        rows = cls._default_manager.using(using).filter(pk=task)
+        return rows.filter(at=last).update(at=now) == 1
 
     @classmethod
     def record(cls, task: str, at: dt.datetime, using: str) -> None:

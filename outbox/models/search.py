@@ -77,9 +77,12 @@ class SearchMark(models.Model):
     @classmethod
     def lock(cls, key: int, using: str) -> SearchMark | None:
         """Return a row, locked, or None while another transaction has it."""
-        cls.objects.using(using).get_or_create(pk=key)
-        marks = cls.objects.using(using).select_for_update(skip_locked=True)
-        return marks.filter(pk=key).first()
+        marks = cls.objects.using(using).select_for_update(skip_locked=True).filter(pk=key)
+        mark = marks.first()
+        if mark is None:  # it is locked, or this is the first sweep
+            cls.objects.using(using).get_or_create(pk=key)
+            mark = marks.first()
+        return mark
 
     def move_to(self, upto: int) -> None:
         """Store the progress, which never decreases."""

@@ -16,6 +16,7 @@ from django.db.models import Case, When
 
 from outbox.backoff import Backoff
 from outbox.conf import get_conf
+from outbox.db import clock
 from outbox.db.background import BackgroundWork
 from outbox.db.clock import database_now
 from outbox.models import WebhookCall
@@ -67,7 +68,8 @@ def call_due(using: str | None = None) -> int:
             slow_webhooks.add(call.webhook_id)
             break  # calls to others may have become due
         slow_webhooks.discard(call.webhook_id)
-    _release(calls, using)
+    if calls:
+        _release(calls, using)
     return made
 
 
@@ -78,8 +80,10 @@ def delete_old(using: str) -> int:
     """
     retention = dt.timedelta(seconds=get_conf().webhook_call_retention)
     finished = WebhookCall.objects.using(using).filter(next_attempt_at=None)
-    old = finished.filter(created_at__lte=database_now(using) - retention).order_by("created_at")
+    old = finished.filter(created_at__lte=clock.now() - retention).order_by("created_at")
     ids = list(old.values_list("pk", flat=True)[:_DELETED_AT_ONCE])
+    if not ids:
+        return 0
     deleted, _ = finished.filter(pk__in=ids).delete()
     return deleted
 

@@ -14,7 +14,7 @@ from django.core.checks import Tags
 from django.db import close_old_connections
 
 from outbox.conf import get_conf
-from outbox.db.clock import database_now
+from outbox.db import clock
 from outbox.db.unavailable import DATABASE_UNAVAILABLE
 from outbox.delivery import discarded_files, orphaned_files, retention
 from outbox.delivery.due import is_any_due
@@ -100,7 +100,7 @@ def _has_background_work(using: str) -> bool:
 
 def _has_due_domain(using: str) -> bool:
     """Return whether a sender domain is to be checked, or the list of them is old."""
-    now, seconds = database_now(using), get_conf().domain_check_interval
+    now, seconds = clock.now(), get_conf().domain_check_interval
     if DomainCheck.objects.using(using).filter(due_at__lte=now).exists():
         return True
     recent = LastRun.objects.using(using).filter(
