@@ -159,6 +159,9 @@ def read_tag(field: str, given: object) -> str:
             count=len(tag.encode()),
             limit=TAG_MAX,
         )
+    if tag != tag.strip():
+        problem = gettext_noop("%(field)s must not begin or end with white space.")
+        raise InvalidMessageError(field, problem, field=FieldName(field))
     return tag
 
 

@@ -102,18 +102,24 @@ def hold_suppressed(reasons: Mapping[int, Reason], using: str) -> int:
 def hold_waiting(using: str, only: Collection[int] | None = None) -> int:
     """Hold a batch of waiting recipients of new entries, of all or `only` of some; return how many.
 
-    An entry is pending until none of its recipients waits or is being sent to. A recipient that a
-    person has released since stays in the queue.
+    An entry is pending until none of its recipients waits or is being sent to. It delays those of
+    no other account or tag. A recipient that a person has released since stays in the queue.
     """
-    pending = Suppression.objects.using(using).filter(highest_id__isnull=False).order_by("pk")
+    pending = Suppression.objects.using(using).filter(highest_id__isnull=False)
     if only is not None:
         pending = pending.filter(pk__in=only)
-    first = pending.first()
-    if first is None:
-        return 0
+    count = 0
+    for account_id, tag in pending.order_by().values_list("account_id", "tag").distinct():
+        count += _hold_alike(pending.of_account(account_id).filter(tag=tag), using)
+        if count >= AT_ONCE:
+            break
+    return count
+
+
+def _hold_alike(pending: QuerySet[Suppression], using: str) -> int:
+    """Hold a batch of waiting recipients of new entries of one account, or the site, and tag."""
     with transaction.atomic(using=using):
-        same = pending.of_account(first.account_id).filter(tag=first.tag)
-        locked = same.select_for_update(skip_locked=True)
+        locked = pending.select_for_update(skip_locked=True).order_by("pk")
         entries = {entry.folded: entry for entry in locked[:AT_ONCE]}
         if not entries:
             return 0  # another process has locked them

@@ -93,7 +93,7 @@ def test_a_django_message_has_the_tag_of_its_link() -> None:
     assert Message.objects.get().tags == ["news"]
 
 
-@pytest.mark.parametrize("tag", ["", "a\nb", "é" * 51, 1])
+@pytest.mark.parametrize("tag", ["", "a\nb", "é" * 51, 1, " ", " news", "news\t"])
 def test_a_link_needs_a_short_tag(tag: Any) -> None:
     with pytest.raises(InvalidMessageError) as raised:
         sent(unsubscribe=tag)

@@ -40,6 +40,7 @@ from tests.integration.delivery.mail_client import (
     claim_due,
     claimed,
     queue,
+    row,
     states,
 )
 from tests.states import set_state
@@ -385,9 +386,27 @@ def test_entries_for_tags_do_not_replace_each_other() -> None:
     assert [one.details.get("tag") for one in details] == [None, "news"]
 
 
+def test_entries_that_wait_delay_none_of_another_tag() -> None:
+    sender = account()
+    sending, waiting = tagged(queue(sender), "a"), tagged(queue(sender), "b")
+    set_state(sending.recipients.all(), State.SENDING)
+    for tag in ("a", "b"):
+        api.suppress(BOB, account=sender, tag=tag)
+    entries = Suppression.objects.order_by("pk")
+    assert [one.highest_id is None for one in entries] == [False, True]
+    # As after an import, which leaves the recipients to the sweep.
+    set_state(waiting.recipients.all(), State.QUEUED, next_attempt_at=timezone.now())
+    Suppression.objects.update(highest_id=row(waiting).pk)
+
+    assert suppressed.hold_waiting(USING) == 1
+
+    assert states(waiting) == [State.HELD]
+    assert [one.highest_id is None for one in entries.all()] == [False, True]
+
+
 def test_a_tag_needs_an_account_and_is_short() -> None:
     sender = account()
-    for tag, owner in (("news", None), ("é" * 51, sender), ("a\nb", sender)):
+    for tag, owner in (("news", None), ("é" * 51, sender), ("a\nb", sender), (" a", sender)):
         with pytest.raises(InvalidMessageError) as raised:
             api.suppress(BOB, account=owner, tag=tag)
         assert raised.value.field == "tag"
