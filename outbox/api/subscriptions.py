@@ -35,12 +35,14 @@ def is_subscribed(subscription: Subscription) -> bool:
 
 
 def unsubscribe(subscription: Subscription, *, is_one_click: bool) -> None:
-    """Suppress the address for the account, or its tag. A repeated request changes nothing."""
-    entries = _entries(subscription)
-    if any(map(_is_lasting, entries)):
+    """Suppress the address for the account, or its tag. A repeated request changes nothing.
+
+    An entry for all messages does not replace that of a tag, since it may be removed.
+    """
+    replaced = [entry for entry in _entries(subscription) if entry.tag == subscription.tag]
+    if any(map(_is_lasting, replaced)):
         return
     how = _BY_PROVIDER if is_one_click else _BY_PAGE
-    replaced = [entry for entry in entries if entry.tag == subscription.tag]
     if replaced:
         how = _REPLACES.format(how=how, reason=name_of(replaced[0].reason))
     suppress(
