@@ -39,8 +39,9 @@ def cell(value: Any) -> str:
     if hasattr(value, "isoformat"):
         return str(value.isoformat())
     text = str(value)
-    begins = text.lstrip(" \u00a0").startswith(_FORMULA)
-    return f"'{text}" if begins or text[:1] in _FORMULA else text
+    bare = text.lstrip("'")  # one that has the mark already gets another, which `uncell` removes
+    begins = bare.lstrip(" \u00a0").startswith(_FORMULA)
+    return f"'{text}" if begins or bare[:1] in _FORMULA else text
 
 
 def uncell(text: str) -> str:

@@ -19,13 +19,14 @@ from django.utils.dateparse import parse_date, parse_datetime
 
 from outbox.api import audit
 from outbox.api.csv_files import uncell
+from outbox.api.values import read_tag
 from outbox.conf import get_conf
 from outbox.db.clock import database_now
+from outbox.exceptions import InvalidMessageError
 from outbox.mail.addresses import AddressError, parse_address
 from outbox.models import Account, AuditAction, Suppression
 from outbox.models.suppression import (
     REASON_MAX,
-    TAG_MAX,
     SuppressionQuerySet,
     SuppressionReason,
     folded_address,
@@ -163,11 +164,12 @@ def _parsed(values: Mapping[str, str]) -> _Row | None:
     """Return a row; None if its address, its tag or its expiry cannot be read."""
     try:
         address = parse_address(values.get("address", "")).spec
-    except AddressError:
+        tag = read_tag("tag", values.get("tag", ""))
+    except (AddressError, InvalidMessageError):
         return None
-    text, tag = values.get("until", ""), values.get("tag", "")
+    text = values.get("until", "")
     until = _moment(text)
-    if (text and until is None) or len(tag.encode()) > TAG_MAX:
+    if text and until is None:
         return None
     reason = " ".join(values.get("reason", "").split())[:REASON_MAX]
     evidence = values.get("evidence", "")

@@ -4,7 +4,7 @@ import datetime as dt
 
 import pytest
 
-from outbox.api.csv_files import cell
+from outbox.api.csv_files import cell, uncell
 
 
 @pytest.mark.parametrize(
@@ -27,3 +27,8 @@ def test_a_formula_is_text(text: str) -> None:
 )
 def test_other_values_are_unchanged(value: object, shown: str) -> None:
     assert cell(value) == shown
+
+
+@pytest.mark.parametrize("text", ["=x", "'=x", "''=x", "'x", "x", "' =x", "", "'", "''"])
+def test_an_exported_text_is_imported_unchanged(text: str) -> None:
+    assert uncell(cell(text)) == text
