@@ -64,7 +64,9 @@ class PreferencesForm(PreferencesModelForm):
             zone = zone_label(browser_zone, clock.now())
             from_browser = _("Browser time zone: %(zone)s") % {"zone": zone}
         self._set_choices("time_zone", [("", from_browser), *zone_choices(self.instance.time_zone)])
-        self._set_choices("language", [("", _("Browser language")), *_languages()])
+        self._set_choices(
+            "language", [("", _("Browser language")), *_languages(self.instance.language)]
+        )
         self._set_choices("theme", [("", _("System theme")), *Theme.choices])
         self._set_number_choices("page_size", _page_sizes())
         self._set_number_choices("undo_period", _undo_choices())
@@ -97,14 +99,16 @@ class PreferencesForm(PreferencesModelForm):
         )
 
 
-def _languages() -> Choices:
+def _languages(current: str) -> Choices:
     """Return the languages of the project, or those of these pages if it configured none.
 
     Django's default LANGUAGES has a hundred, and these pages would be in English in most of them.
+    One that was chosen before stays a choice.
     """
     if settings.LANGUAGES != global_settings.LANGUAGES:
         return list(settings.LANGUAGES)
-    return [(code, str(get_language_info(code)["name_local"])) for code in TRANSLATED]
+    own = [(code, str(get_language_info(code)["name_local"])) for code in TRANSLATED]
+    return own + [one for one in settings.LANGUAGES if one[0] == current not in TRANSLATED]
 
 
 def _page_sizes() -> Choices:

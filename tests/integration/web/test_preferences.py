@@ -75,6 +75,17 @@ def test_the_languages_of_the_pages_are_offered(
     assert [code for code, _name in form.fields["language"].choices] == offered
 
 
+def test_a_language_that_was_chosen_before_stays_a_choice(
+    as_anna: Client, anna: User, settings: LazySettings
+) -> None:
+    settings.LANGUAGES = global_settings.LANGUAGES
+    Preferences.objects.create(user=anna, language="de")
+    form = as_anna.get(PREFERENCES).context["form"]
+    assert ("de", "German") in form.fields["language"].choices
+    as_anna.post(PREFERENCES, USUAL | {"language": "de"})
+    assert Preferences.objects.get().language == "de"
+
+
 def offset_shown(client: Client) -> str:
     """Return the offset of the time that the page names as now."""
     found = re.search(r"Current time: <time[^>]*>[^<]* (UTC[^<]*)</time>", page_of(client))
