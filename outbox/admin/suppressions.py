@@ -71,7 +71,7 @@ class SuppressionForm(SuppressionModelForm):
 
     def clean_tag(self) -> str:
         tag: str = self.cleaned_data["tag"]
-        if tag and self.cleaned_data.get("account") is None:
+        if tag and self.cleaned_data.get("account", ...) is None:  # if it is invalid, it is missing
             raise ValidationError(_("Choose the account, or leave the tag empty."))
         try:
             return read_tag("tag", tag)

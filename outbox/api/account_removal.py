@@ -80,8 +80,8 @@ _SENTENCES = {
         "count",
     ),
     "sent_copies": ngettext_lazy(
-        "%(count)s copy of a sent message is still to be stored on the server. It will not be.",
-        "%(count)s copies of sent messages are still to be stored on the server. They will not be.",
+        "%(count)s sent message will not be copied to the server any more.",
+        "%(count)s sent messages will not be copied to the server any more.",
         "count",
     ),
     "suppressions": ngettext_lazy(

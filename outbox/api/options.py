@@ -75,7 +75,7 @@ class SendOptions(TypedDict, total=False):
     ret: str  # what the report of a failure returns: full, or hdrs, the header (the default)
     envid: str  # your own envelope id, which the reports repeat
     sensitive: bool  # no page shows the content, and it is erased when delivery ends
-    unsubscribe: bool | str  # add a link to unsubscribe (RFC 8058), from all or from a tag
+    unsubscribe: bool | str  # add a link to unsubscribe (RFC 8058), for all messages or a tag
     auto_submitted: bool  # ask programs for no automatic reply (RFC 3834)
 
 

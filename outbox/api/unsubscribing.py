@@ -27,7 +27,7 @@ _AUTOMATIC = {
     "X-Auto-Response-Suppress": "OOF, AutoReply",  # the same for Exchange; bounces are wanted
 }
 _PURPOSE = "outbox.unsubscribe"
-_LONGEST = 1_000  # characters of a token; the longest address makes about 550
+_LONGEST = 1_000  # characters of a token; the longest address and tag make about 690
 
 
 @dataclass(frozen=True, slots=True)
