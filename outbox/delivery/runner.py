@@ -33,8 +33,8 @@ from outbox.texts import cause_of
 logger = logging.getLogger(__name__)
 _ABORT_TIMEOUT = 2.0  # seconds until the outcome of an aborted transaction is recorded
 _OPENING_MAX = 20  # sessions of one runner that open at once: each takes time of the event loop
-# At an MX site, so many jobs wait for another session, or any of which none was taken for so long.
-# Most sites have a few messages, and a connection costs more than they do.
+# At an MX site, another session is opened for so many waiting jobs, or if none of them was taken
+# for so long. Most sites have a few messages, and a connection costs more than they do.
 _JOBS_AT_A_SITE = 8
 _PATIENCE = 1.0  # seconds
 _CLAIMED_PER_SESSION = 6  # claimed ahead for each session, so that no session waits for a claim
