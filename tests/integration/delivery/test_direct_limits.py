@@ -29,6 +29,7 @@ from outbox.models import (
     Account,
     Destination,
     DomainSite,
+    Message,
     Recipient,
     Slot,
     SmtpSession,
@@ -38,6 +39,7 @@ from outbox.net.shaping import Effect, ReplyRule
 from outbox.net.sites import MxSite, Source
 from outbox.reasons import Reason, ReasonCode
 from outbox.smtp import Reply
+from outbox.testing.faultlab import FaultLab
 from outbox.web.accounts.blocked import blocked_by_account
 from tests.integration.delivery.direct_lab import DirectLab, direct_account, direct_lab, site
 from tests.integration.delivery.mail_client import (
@@ -387,12 +389,19 @@ def test_servers_of_accounts_do_not_wait_for_mx_sites(
         slow.skip_delays()
 
 
-def test_a_few_messages_share_a_connection(lab: DirectLab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner, "_PATIENCE", 60)
-    server = lab.server("mx.example.net")
+def site_with_messages(
+    lab: DirectLab, number: int, scenario: str = ""
+) -> tuple[FaultLab, list[Message]]:
+    """Return the server of an MX site, and messages that wait for it."""
+    server = lab.server("mx.example.net", scenario)
     lab.domain("example.net", "10 mx.example.net")
     account = direct_account()
-    messages = [queue(account) for _ in range(6)]
+    return server, [queue(account) for _ in range(number)]
+
+
+def test_a_few_messages_share_a_connection(lab: DirectLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "_PATIENCE", 60)
+    server, messages = site_with_messages(lab, 6)
     deliver()
     assert [states(one) for one in messages] == [["sent"]] * 6
     assert len(server.ledger.sessions) == 1
@@ -402,10 +411,7 @@ def test_messages_do_not_wait_for_a_slow_session(
     lab: DirectLab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runner, "_PATIENCE", 0.1)
-    server = lab.server("mx.example.net", "at dot: late 60")
-    lab.domain("example.net", "10 mx.example.net")
-    account = direct_account()
-    messages = [queue(account) for _ in range(3)]
+    server, messages = site_with_messages(lab, 3, "at dot: late 60")
     with Working():
         server.ledger.wait_for(lambda ledger: len(ledger.sessions) == 3)
         server.skip_delays()
@@ -416,10 +422,7 @@ def test_a_session_that_makes_progress_is_waited_for(
     lab: DirectLab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runner, "_PATIENCE", 4.0)
-    server = lab.server("mx.example.net", "at dot: late 0.8")
-    lab.domain("example.net", "10 mx.example.net")
-    account = direct_account()
-    messages = [queue(account) for _ in range(6)]
+    server, messages = site_with_messages(lab, 6, "at dot: late 0.8")
     deliver()
     assert [states(one) for one in messages] == [["sent"]] * 6
     assert len(server.ledger.sessions) == 1
@@ -429,10 +432,7 @@ def test_many_messages_open_several_connections(
     lab: DirectLab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runner, "_PATIENCE", 60)
-    server = lab.server("mx.example.net", "at dot: late 60")
-    lab.domain("example.net", "10 mx.example.net")
-    account = direct_account()
-    messages = [queue(account) for _ in range(30)]
+    server, messages = site_with_messages(lab, 30, "at dot: late 60")
     with Working():
         server.ledger.wait_for(lambda ledger: len(ledger.sessions) >= 2)
         server.skip_delays()
